@@ -1,0 +1,11 @@
+//! Policy: ordered links that decide what happens to an exchange. Knows neither sockets nor Wasm.
+
+mod decision;
+mod fault;
+mod link;
+mod walk;
+
+pub use decision::{Decision, Edit, Verdict};
+pub use fault::{Cause, Fault};
+pub use link::{Chain, Filter, Link};
+pub use walk::{Aborted, Acted, Course, How, Walk};

@@ -1,0 +1,59 @@
+//! Links: a plugin's place in a chain, with its settings.
+
+use super::{Location, PathMatch, PluginName};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// One link of a route's chain, resolved: named chains are inlined, shorthand has become a link.
+#[derive(Debug, Clone)]
+pub struct LinkSpec {
+    /// What logs and `without` call it: `as`, else the plugin's name.
+    pub name: String,
+    pub plugin: PluginRef,
+    /// A JSON object; keys in file order.
+    pub settings: serde_json::Value,
+    /// Where the value a JSON pointer names was written (`""`, `/rate`, `/set/x-a` …), for E032 and schema errors.
+    pub settings_at: BTreeMap<String, Location>,
+    /// Without it, the link is always entered.
+    pub when: Option<When>,
+    pub origin: LinkOrigin,
+    pub at: Location,
+}
+
+/// Which code a link runs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum PluginRef {
+    /// One of the components in the binary: `headers`, `rewrite`, `redirect`, `respond`, `route`, `request-id`.
+    Bundled(&'static str),
+    /// `[plugin.x]`.
+    Declared(PluginName),
+}
+
+impl fmt::Display for PluginRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bundled(name) => f.write_str(name),
+            Self::Declared(name) => write!(f, "{name}"),
+        }
+    }
+}
+
+/// Who put the link there, for `explain`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LinkOrigin {
+    /// `[server] chain`
+    Server,
+    /// `[site.x] chain` or shorthand
+    Site,
+    /// the route's `chain` or shorthand
+    Route,
+}
+
+/// `when = { path = …, method = …, header = …, query = … }`: evaluated by the host, all parts must hold.
+#[derive(Debug, Clone)]
+pub struct When {
+    pub path: Option<PathMatch>,
+    pub methods: Vec<http::Method>,
+    pub headers: Vec<super::FieldMatch>,
+    pub query: Vec<super::FieldMatch>,
+}

@@ -1,0 +1,85 @@
+//! `[plugin.x]`: code, rights and limits.
+
+use super::Location;
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The `x` of `[plugin.x]`: lower-case letters, digits and `-`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PluginName(pub String);
+
+impl fmt::Display for PluginName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// `[plugin.x]` as meant.
+#[derive(Debug, Clone)]
+pub struct PluginSpec {
+    pub source: PluginSource,
+    /// SHA-256 of the file, if pinned.
+    pub sha256: Option<[u8; 32]>,
+    pub limits: GuestLimits,
+    pub isolation: Isolation,
+    pub fail: FailurePolicy,
+    pub at: Location,
+    /// Of `source`, `sha256` and `allow`, for E030 and E031.
+    pub source_at: Location,
+}
+
+/// Where the component comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginSource {
+    /// A `.wasm` file; relative paths are relative to the configuration file.
+    Path(PathBuf),
+    /// A component in the binary.
+    Bundled(&'static str),
+}
+
+/// What one guest may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GuestLimits {
+    /// Linear memory, bytes.
+    pub memory: usize,
+    /// CPU per call.
+    pub cpu: Duration,
+}
+
+impl Default for GuestLimits {
+    fn default() -> Self {
+        Self { memory: 16 << 20, cpu: Duration::from_millis(5) }
+    }
+}
+
+/// How long a guest lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Isolation {
+    /// One guest per worker and settings, used again and again, replaced after a fault.
+    #[default]
+    Worker,
+    /// A fresh guest for every exchange, kept until its last phase.
+    Request,
+}
+
+/// What becomes of an exchange whose guest faults, per cause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct FailurePolicy {
+    /// A trap, too much memory, or output that breaks the contract.
+    pub trap: FailPolicy,
+    /// The CPU limit.
+    pub timeout: FailPolicy,
+    /// No guest to be had: too many at once, or replacement backed off.
+    pub overload: FailPolicy,
+}
+
+/// Whether an exchange goes on after a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum FailPolicy {
+    /// It ends with a 5xx.
+    #[default]
+    Closed,
+    /// It goes on as if the link had said `next` without edits.
+    Open,
+}

@@ -1,0 +1,78 @@
+//! `[site."name".routes]`: a match with a destination and a chain.
+
+use super::{LinkSpec, Location, RouteTimeouts, UpstreamName};
+
+/// A match with a destination and a chain.
+///
+/// Precedence within a site (Gateway API HTTPRoute): exact path, then regular expressions by `priority` (highest first), then the
+/// longest prefix; among equals: a method match, most header matches, most query matches, file order.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// As written (`/api/*`), which is also its name in logs, metrics and `explain`.
+    pub pattern: String,
+    pub matches: RouteMatch,
+    /// `None`: a link must answer (`respond`, `redirect`, `split` or a plugin of the user's).
+    pub to: Option<UpstreamName>,
+    /// Outer to inner, inherited links first, shorthand (`strip`, `headers`, …) already turned into links.
+    pub chain: Vec<LinkSpec>,
+    pub timeouts: RouteTimeouts,
+    pub at: Location,
+}
+
+/// All of these must hold.
+#[derive(Debug, Clone)]
+pub struct RouteMatch {
+    pub path: PathMatch,
+    /// Empty: any method.
+    pub methods: Vec<http::Method>,
+    pub headers: Vec<FieldMatch>,
+    pub query: Vec<FieldMatch>,
+}
+
+/// How a path is matched. Paths are compared in their normal form (RFC 3986, section 6.2.2), case-sensitively.
+#[derive(Debug, Clone)]
+pub enum PathMatch {
+    /// `=/robots.txt`
+    Exact(String),
+    /// `/api/*`, held as `/api`: matches `/api` and everything below `/api/`, not `/apis`. `/*` is held as the empty string.
+    Prefix(String),
+    /// `~^/v[0-9]+/`; unanchored unless written so.
+    Regex { regex: regex::Regex, priority: i32 },
+}
+
+/// A header field or query parameter that must have exactly this value; `None`: must only be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldMatch {
+    /// Header names in lower case; query names as they are after percent-decoding.
+    pub name: String,
+    pub value: Option<String>,
+}
+
+impl PathMatch {
+    /// Whether a path in normal form matches.
+    pub fn matches(&self, path: &str) -> bool {
+        match self {
+            Self::Exact(exact) => path == exact,
+            Self::Prefix(prefix) => path.strip_prefix(prefix.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')),
+            Self::Regex { regex, .. } => regex.is_match(path),
+        }
+    }
+}
+
+impl FieldMatch {
+    /// Whether each of `wanted` is there, with its value on one of the field's lines if a value is wanted.
+    pub fn all_in_headers(wanted: &[Self], headers: &http::HeaderMap) -> bool {
+        wanted.iter().all(|want| match &want.value {
+            None => headers.contains_key(&want.name),
+            Some(value) => headers.get_all(&want.name).iter().any(|found| found == value),
+        })
+    }
+
+    /// Whether each of `wanted` is among the parameters of `query` (percent-decoded, `+` is a space; the first of a name counts).
+    pub fn all_in_query(wanted: &[Self], query: Option<&str>) -> bool {
+        wanted.iter().all(|want| {
+            let found = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).find(|(name, _)| *name == want.name);
+            found.is_some_and(|(_, found)| want.value.as_ref().is_none_or(|value| found == *value))
+        })
+    }
+}

@@ -1,0 +1,25 @@
+//! `[server]`: what concerns the process as a whole.
+
+use ipnet::IpNet;
+use std::path::PathBuf;
+
+/// `[server]` as meant.
+#[derive(Debug, Clone, Default)]
+pub struct ServerSpec {
+    /// Worker threads. `None`: one per core that the process may use.
+    pub workers: Option<std::num::NonZeroUsize>,
+    /// Where the local CA, certificates and compiled plugins are kept (owner-only). `None`: the platform's place, see `app`.
+    pub state: Option<PathBuf>,
+    /// Peers whose `X-Forwarded-*` and `Forwarded` are believed. Empty: nobody's.
+    pub trusted_proxies: Vec<IpNet>,
+    pub access_log: AccessLog,
+}
+
+/// How exchanges are written to standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AccessLog {
+    Off,
+    #[default]
+    Text,
+    Json,
+}
