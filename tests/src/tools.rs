@@ -1,0 +1,55 @@
+//! Programs that tests need: found, or installed from Debian's packages, or the test fails and says what is missing.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ stands in the repository").to_path_buf()
+}
+
+/// The folder that holds the built binary: where this test itself was built.
+fn profile_dir() -> PathBuf {
+    let exe = std::env::current_exe().expect("a test has a path");
+    exe.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps").to_path_buf()
+}
+
+/// The proxy under test, built once for this test run.
+pub fn portcullis() -> &'static PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        if let Some(given) = std::env::var_os("PORTCULLIS_BIN") {
+            return PathBuf::from(given);
+        }
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--package", "portcullis"]).current_dir(repository());
+        if profile_dir().ends_with("release") {
+            cargo.arg("--release");
+        }
+        assert!(cargo.status().expect("cargo runs").success(), "the proxy does not build");
+        profile_dir().join("portcullis")
+    })
+}
+
+/// Makes sure that `program` can be run; `package` is Debian's name for it.
+pub fn need(program: &str, package: &str) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _lock = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some(found) = find(program) {
+        return found;
+    }
+    let install = |args: &[&str]| Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive").output();
+    let _ = install(&["install", "-y", "-qq", "--no-install-recommends", package]);
+    if find(program).is_none() {
+        let _ = install(&["update", "-qq"]);
+        let _ = install(&["install", "-y", "-qq", "--no-install-recommends", package]);
+    }
+    find(program).unwrap_or_else(|| panic!("this test needs `{program}` (Debian package {package}) and could not install it"))
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let extra = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(extra).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
