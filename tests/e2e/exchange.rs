@@ -11,8 +11,14 @@ fn bodies_pass_both_ways() {
     let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     let response = client.send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello").response();
-    assert!(response.text().to_ascii_lowercase().contains("content-length: 5") && response.text().ends_with("hello"), "{}", response.text());
-    let response = client.send("POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n").response();
+    assert!(
+        response.text().to_ascii_lowercase().contains("content-length: 5") && response.text().ends_with("hello"),
+        "{}",
+        response.text()
+    );
+    let response = client
+        .send("POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n")
+        .response();
     assert!(response.text().to_ascii_lowercase().contains("transfer-encoding: chunked") && response.text().ends_with("abcde"));
     let response = client.send("GET /bytes/3000000 HTTP/1.1\r\nHost: a.test\r\n\r\n").response();
     assert_eq!((response.header("content-length"), response.body.len()), (Some("3000000"), 3_000_000));
@@ -28,7 +34,8 @@ fn trailers_pass_both_ways() {
     let mut client = Raw::connect(proxy.http());
     let response = client.send("GET /chunked/10 HTTP/1.1\r\nHost: a.test\r\nTE: trailers\r\n\r\n").response();
     assert_eq!(response.trailers, [("x-checksum".to_owned(), "done".to_owned())]);
-    let response = client.send("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 9\r\n\r\n").response();
+    let response =
+        client.send("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 9\r\n\r\n").response();
     assert!(response.text().to_ascii_lowercase().ends_with("abcx-sum: 9"), "{}", response.text());
 }
 

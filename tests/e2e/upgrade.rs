@@ -85,7 +85,8 @@ asyncio.run(main())
 fn python_with_websockets() -> std::path::PathBuf {
     let environment = tools::repository().join("target/python");
     let python = environment.join("bin/python");
-    let works = |python: &std::path::Path| Command::new(python).args(["-c", "import websockets"]).output().is_ok_and(|out| out.status.success());
+    let works =
+        |python: &std::path::Path| Command::new(python).args(["-c", "import websockets"]).output().is_ok_and(|out| out.status.success());
     if !works(&python) {
         tools::need("python3", "python3-venv");
         assert!(Command::new("python3").args(["-m", "venv"]).arg(&environment).status().expect("venv").success(), "python3 -m venv");
