@@ -73,3 +73,6 @@ impl Config {
         load_from(Path::new(files.first().map_or("portcullis.toml", |(name, _)| name)), &memory)
     }
 }
+
+#[cfg(test)]
+mod tests;
