@@ -7,15 +7,17 @@
 
 use super::Scheme;
 use super::survey::Survey;
-use bytestring::ByteString;
-use http::header::{self, Entry, HeaderMap, HeaderName, HeaderValue};
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
-use std::io::Write;
+use smallvec::SmallVec;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// A list while it is made; the usual ones stay on the stack until they become a field value.
+type Text = SmallVec<[u8; 96]>;
 
 /// What the fields of a request say about its client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,8 +35,8 @@ pub struct Provenance {
 /// Both lists without the peer itself, in the order of the hops.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Before {
-    x_forwarded_for: Vec<u8>,
-    forwarded: Vec<u8>,
+    x_forwarded_for: Text,
+    forwarded: Text,
 }
 
 /// Reads who the client is, and removes what an untrusted peer must not say. Fields that a trusted peer may say stay, for
@@ -53,12 +55,12 @@ pub fn take(headers: &mut HeaderMap, survey: Survey, peer: SocketAddr, trusted: 
     let (hops, before) = match (lines(FOR), lines(header::FORWARDED)) {
         (Some(text), _) => {
             let hops: Vec<_> = text.split(|byte| *byte == b',').map(node).collect();
-            let forwarded = hops.iter().copied().fold(Vec::new(), |list, hop| element(list, hop, None));
+            let forwarded = hops.iter().copied().fold(Text::new(), |list, hop| element(list, hop, None));
             (hops, Before { x_forwarded_for: text, forwarded })
         }
         (None, Some(text)) => {
             let hops = forwarded_hops(&text);
-            let x_forwarded_for = hops.iter().copied().fold(Vec::new(), append_address);
+            let x_forwarded_for = hops.iter().copied().fold(Text::new(), append_address);
             (hops, Before { x_forwarded_for, forwarded: text })
         }
         (None, None) => return direct,
@@ -69,24 +71,23 @@ pub fn take(headers: &mut HeaderMap, survey: Survey, peer: SocketAddr, trusted: 
     }
 }
 
-/// Adds the peer to both lists, and says how it reached us unless a trusted peer said so for the client.
-pub fn write(headers: &mut HeaderMap, from: &Provenance, scheme: Scheme, authority: &ByteString) {
+/// Adds the peer to both lists, and says how it reached us unless a trusted peer said so for the client. `host` is the authority as a
+/// field value.
+pub fn write(headers: &mut HeaderMap, from: &Provenance, scheme: Scheme, host: HeaderValue) {
     let (x_forwarded_for, forwarded) = match &from.before {
-        None => (Vec::with_capacity(48), Vec::with_capacity(48 + authority.len())),
+        None => (Text::new(), Text::new()),
         Some(before) => (before.x_forwarded_for.clone(), before.forwarded.clone()),
     };
     let x_forwarded_for = append_address(x_forwarded_for, Some(from.peer));
-    let forwarded = element(forwarded, Some(from.peer), Some((authority, scheme)));
-    // Both are made of what was a field value before, of addresses and of an authority in normal form, so they are valid.
+    let forwarded = element(forwarded, Some(from.peer), Some((host.as_bytes(), scheme)));
+    // Both are made of what was a field value before and of addresses, so they are valid.
     if let (Ok(list), Ok(elements)) = (HeaderValue::from_bytes(&x_forwarded_for), HeaderValue::from_bytes(&forwarded)) {
         headers.insert(FOR, list);
         headers.insert(header::FORWARDED, elements);
     }
     // After `take`, these are here only if a trusted peer sent them.
     headers.entry(PROTO).or_insert_with(|| HeaderValue::from_static(scheme.as_str()));
-    if let (Entry::Vacant(place), Ok(host)) = (headers.entry(HOST), HeaderValue::from_maybe_shared(authority.as_bytes().clone())) {
-        place.insert(host);
-    }
+    headers.entry(HOST).or_insert(host);
 }
 
 fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
@@ -104,9 +105,9 @@ fn remove_all(headers: &mut HeaderMap) {
 }
 
 /// All lines of a field as one list (RFC 9110, section 5.3). `None`: no line.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<u8>> {
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<Text> {
     let mut lines = headers.get_all(name).iter().map(HeaderValue::as_bytes);
-    let first = lines.next()?.to_vec();
+    let first = lines.next()?.into();
     Some(lines.fold(first, |mut list, line| {
         list.extend_from_slice(b", ");
         list.extend_from_slice(line);
@@ -162,7 +163,7 @@ fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn append_address(mut list: Vec<u8>, address: Option<IpAddr>) -> Vec<u8> {
+fn append_address(mut list: Text, address: Option<IpAddr>) -> Text {
     if !list.is_empty() {
         list.extend_from_slice(b", ");
     }
@@ -171,28 +172,27 @@ fn append_address(mut list: Vec<u8>, address: Option<IpAddr>) -> Vec<u8> {
 }
 
 /// One element of `Forwarded`; host and scheme are known of the last hop only.
-fn element(mut list: Vec<u8>, hop: Option<IpAddr>, reached: Option<(&str, Scheme)>) -> Vec<u8> {
+fn element(mut list: Text, hop: Option<IpAddr>, reached: Option<(&[u8], Scheme)>) -> Text {
     if !list.is_empty() {
         list.extend_from_slice(b", ");
     }
     list.extend_from_slice(b"for=");
     match hop {
-        Some(IpAddr::V6(address)) => drop(write!(list, "\"[{address}]\"")),
+        Some(IpAddr::V6(address)) => list.extend_from_slice(format!("\"[{address}]\"").as_bytes()),
         other => push_address(&mut list, other),
     }
     if let Some((host, scheme)) = reached {
         list.extend_from_slice(b";host=");
         // A token needs no quotes; in an authority, only colons and brackets are not token characters.
-        let quote: &[u8] = if memchr::memchr2(b':', b'[', host.as_bytes()).is_some() { b"\"" } else { b"" };
-        for part in [quote, host.as_bytes(), quote, b";proto=", scheme.as_str().as_bytes()] {
+        let quote: &[u8] = if memchr::memchr2(b':', b'[', host).is_some() { b"\"" } else { b"" };
+        for part in [quote, host, quote, b";proto=", scheme.as_str().as_bytes()] {
             list.extend_from_slice(part);
         }
     }
     list
 }
 
-/// Writing to a `Vec` cannot fail.
-fn push_address(list: &mut Vec<u8>, address: Option<IpAddr>) {
+fn push_address(list: &mut Text, address: Option<IpAddr>) {
     match address {
         None => list.extend_from_slice(b"unknown"),
         Some(IpAddr::V4(address)) => {
@@ -204,11 +204,11 @@ fn push_address(list: &mut Vec<u8>, address: Option<IpAddr>) {
                 push_octet(list, octet);
             }
         }
-        Some(IpAddr::V6(address)) => drop(write!(list, "{address}")),
+        Some(IpAddr::V6(address)) => list.extend_from_slice(address.to_string().as_bytes()),
     }
 }
 
-fn push_octet(list: &mut Vec<u8>, octet: u8) {
+fn push_octet(list: &mut Text, octet: u8) {
     if octet >= 100 {
         list.push(b'0' + octet / 100);
     }
@@ -230,7 +230,7 @@ mod tests {
         let mut headers = fields(lines);
         let survey = Survey::of(&headers);
         let from = take(&mut headers, survey, "10.0.0.1:4000".parse().expect("an address"), &nets);
-        write(&mut headers, &from, Scheme::Https, &"app.test".into());
+        write(&mut headers, &from, Scheme::Https, HeaderValue::from_static("app.test"));
         (format!("{}:{}", from.client, from.port), headers)
     }
 
@@ -323,7 +323,7 @@ mod tests {
     fn addresses_and_hosts_with_colons_are_quoted() {
         let from = Provenance { client: Ipv6Addr::LOCALHOST.into(), port: 1, peer: Ipv6Addr::LOCALHOST.into(), before: None };
         let mut headers = HeaderMap::new();
-        write(&mut headers, &from, Scheme::Http, &"[::1]:8080".into());
+        write(&mut headers, &from, Scheme::Http, HeaderValue::from_static("[::1]:8080"));
         assert_eq!(text(&headers, "forwarded"), "for=\"[::1]\";host=\"[::1]:8080\";proto=http");
         assert_eq!(text(&headers, "x-forwarded-for"), "::1");
     }
@@ -331,9 +331,9 @@ mod tests {
     #[test]
     fn octets_are_written_as_the_formatter_would() {
         for octet in 0..=255 {
-            let mut list = Vec::new();
+            let mut list = Text::new();
             push_octet(&mut list, octet);
-            assert_eq!(list, octet.to_string().into_bytes());
+            assert_eq!(&list[..], octet.to_string().as_bytes());
         }
     }
 }

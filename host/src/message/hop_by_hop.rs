@@ -21,13 +21,28 @@ pub struct Removed {
 }
 
 /// Fixed by their names; `Connection` itself last, since it lists others.
-const BY_NAME: [HeaderName; 5] = [
+const BY_NAME: [HeaderName; 6] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::TRANSFER_ENCODING,
     header::CONNECTION,
     header::UPGRADE,
+    header::EXPECT,
 ];
+
+/// Whether a field of this name (lower case) is for this connection only, or framing, whatever `Connection` lists. `Expect` is: the
+/// listening wall has answered it with 100 when the body is asked for (RFC 9110, section 10.1.1).
+pub(super) fn is_named(name: &str) -> bool {
+    matches!(
+        name,
+        "connection" | "content-length" | "transfer-encoding" | "keep-alive" | "te" | "trailer" | "upgrade" | "proxy-connection" | "expect"
+    )
+}
+
+/// Whether [`remove`] would find anything.
+pub fn is_in(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| is_named(name.as_str()))
+}
 
 /// Takes every field out that is only for this connection, and framing.
 pub fn remove(headers: &mut HeaderMap) -> Removed {
@@ -86,6 +101,7 @@ mod tests {
             (&[("te", "gzip")], &[], none()),
             (&[("connection", "Upgrade"), ("upgrade", "websocket")], &[], Removed { upgrade: value("websocket"), ..none() }),
             (&[("upgrade", "h2c")], &[], none()),
+            (&[("expect", "100-continue")], &[], none()),
             (&[("connection", "host"), ("host", "a")], &[("host", "a")], none()),
             (
                 &[("proxy-authenticate", "Basic"), ("proxy-authorization", "x")],
@@ -95,6 +111,7 @@ mod tests {
         ];
         for (given, stays, handed_back) in cases {
             let mut headers = fields(given);
+            assert_eq!(is_in(&headers), handed_back != none() || given != stays, "{given:?}");
             assert_eq!((remove(&mut headers), headers), (handed_back, fields(stays)), "{given:?}");
         }
     }

@@ -1,6 +1,7 @@
 //! One look over a head's field names: which kinds of special fields are in it, so that cleaning a head that has none costs
 //! nothing more than the look. Decides nothing.
 
+use super::hop_by_hop;
 use http::HeaderMap;
 
 /// Which cleaning a head needs.
@@ -28,9 +29,7 @@ impl Survey {
         match name {
             // The usual ones first, and not looked at for odd characters.
             "host" | "accept" | "cookie" | "user-agent" | "accept-encoding" | "accept-language" | "content-type" | "referer" => {}
-            "connection" | "content-length" | "transfer-encoding" | "keep-alive" | "te" | "trailer" | "upgrade" | "proxy-connection" => {
-                self.hop_by_hop = true;
-            }
+            _ if hop_by_hop::is_named(name) => self.hop_by_hop = true,
             "forwarded" | "x-real-ip" => self.forwarded = true,
             _ if name.starts_with("x-forwarded-") => {
                 self.forwarded = true;
