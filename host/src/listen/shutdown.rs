@@ -76,8 +76,11 @@ impl Connections {
         Entry { connections: self.clone(), index }
     }
 
-    pub fn is_draining(&self) -> bool {
-        self.draining.get()
+    /// Whom to abort for the connection with this place; called once, by whoever spawned it.
+    pub fn attach(&self, index: usize, task: AbortHandle) {
+        if let Some(Some(slot)) = self.slots.borrow_mut().get_mut(index) {
+            slot.task = Some(task);
+        }
     }
 
     /// From now on idle connections end at once, busy ones after the exchange in hand.
@@ -126,13 +129,6 @@ impl Connections {
 }
 
 impl Entry {
-    /// Called once, by whoever spawned the connection.
-    pub fn task(connections: &Connections, index: usize, task: AbortHandle) {
-        if let Some(Some(slot)) = connections.slots.borrow_mut().get_mut(index) {
-            slot.task = Some(task);
-        }
-    }
-
     pub fn index(&self) -> usize {
         self.index
     }
@@ -147,7 +143,7 @@ impl Entry {
     }
 
     pub fn is_draining(&self) -> bool {
-        self.connections.is_draining()
+        self.connections.draining.get()
     }
 
     /// The connection no longer speaks HTTP, and may take longer to end.
