@@ -108,12 +108,7 @@ unsafe impl ComponentType for Accepted {
 // SAFETY: writes all 15 values; each pair is a span that the guest's `realloc` gave and that has been filled.
 unsafe impl Lower for Request<'_> {
     #[inline(always)]
-    fn linear_lower_to_flat<T>(
-        &self,
-        cx: &mut LowerContext<'_, T>,
-        _: InterfaceType,
-        flat: &mut MaybeUninit<[ValRaw; 15]>,
-    ) -> Result<()> {
+    fn linear_lower_to_flat<T>(&self, cx: &mut LowerContext<'_, T>, _: InterfaceType, flat: &mut MaybeUninit<[ValRaw; 15]>) -> Result<()> {
         lower::check_encoding(cx)?;
         let Self { head, attributes, interest } = self;
         let method = lower::if_asked(cx, interest.method, head.method.as_str())?;

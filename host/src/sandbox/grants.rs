@@ -17,7 +17,7 @@ const WASI_VERSION: &str = "0.2.0";
 pub struct Import {
     /// As the file has it: `wasi:clocks/wall-clock@0.2.6`.
     pub name: String,
-    /// Functions and resources that it takes from the interface, sorted.
+    /// Functions that it takes from the interface, sorted.
     pub items: Vec<String>,
     pub standing: Standing,
 }
@@ -45,11 +45,7 @@ pub enum Refusal {
 }
 
 /// The imports of a component, in file order.
-pub(super) fn imports<'c>(
-    engine: &'c Engine,
-    imports: impl Iterator<Item = (&'c str, ComponentItem)>,
-    offered: &Offered,
-) -> Vec<Import> {
+pub(super) fn imports<'c>(engine: &'c Engine, imports: impl Iterator<Item = (&'c str, ComponentItem)>, offered: &Offered) -> Vec<Import> {
     imports
         .map(|(name, item)| {
             let items = items(engine, &item);
@@ -62,11 +58,12 @@ pub(super) fn imports<'c>(
         .collect()
 }
 
-/// Functions and resources of an interface. `None`: not an interface but a function, component or module of its own.
+/// Functions of an interface; types and resources do nothing by themselves, and are compared when it is linked. `None`: not an interface but a function, component or module of its own.
 fn items(engine: &Engine, item: &ComponentItem) -> Option<Vec<String>> {
     let ComponentItem::ComponentInstance(instance) = item else { return None };
+    let does_nothing = |item: &ComponentItem| matches!(item, ComponentItem::Type(_) | ComponentItem::Resource(_));
     let mut items: Vec<String> =
-        instance.exports(engine).filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_))).map(|(name, _)| name.to_owned()).collect();
+        instance.exports(engine).filter(|(_, item)| !does_nothing(&item.ty)).map(|(name, _)| name.to_owned()).collect();
     items.sort();
     Some(items)
 }

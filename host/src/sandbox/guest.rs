@@ -81,12 +81,7 @@ impl Bare {
 }
 
 impl Guest {
-    pub(super) fn on_request(
-        &mut self,
-        exchange: &Exchange,
-        head: &RequestHead,
-        interest: &RequestInterest,
-    ) -> Result<Decision, Broken> {
+    pub(super) fn on_request(&mut self, exchange: &Exchange, head: &RequestHead, interest: &RequestInterest) -> Result<Decision, Broken> {
         let Some(func) = self.request else { return Err(Broken::bad_output("`on-request` is not planned")) };
         begin(&mut self.store);
         let id = if interest.exchange { exchange.id.0 } else { 0 };

@@ -32,6 +32,11 @@ impl Guests {
         Self { configured, tally, reused: RefCell::default() }
     }
 
+    #[cfg(test)]
+    pub(super) const fn configured_for_test(&self) -> &Arc<Configured> {
+        &self.configured
+    }
+
     #[inline]
     fn run(
         &self,

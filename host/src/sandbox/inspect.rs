@@ -63,8 +63,7 @@ fn producers(bytes: &[u8]) -> Vec<Producer> {
         let wasmparser::KnownCustom::Producers(fields) = section.as_known() else { continue };
         for field in fields.into_iter().map_while(Result::ok) {
             for value in field.values.into_iter().map_while(Result::ok) {
-                let producer =
-                    Producer { field: field.name.to_owned(), name: value.name.to_owned(), version: value.version.to_owned() };
+                let producer = Producer { field: field.name.to_owned(), name: value.name.to_owned(), version: value.version.to_owned() };
                 if !found.contains(&producer) {
                     found.push(producer);
                 }

@@ -61,12 +61,7 @@ const DESCRIBE_LIMITS: GuestLimits = GuestLimits { memory: 64 << 20, cpu: Durati
 
 impl Plugin {
     /// Checks what the component exports, then runs `describe`.
-    pub(super) fn describe(
-        pre: InstancePre<State>,
-        ticker: &Arc<Ticker>,
-        seed: (u64, u64),
-        digest: [u8; 32],
-    ) -> Result<Self, LoadError> {
+    pub(super) fn describe(pre: InstancePre<State>, ticker: &Arc<Ticker>, seed: (u64, u64), digest: [u8; 32]) -> Result<Self, LoadError> {
         let exports = Exports::find(&pre)?;
         ticker.cover(DESCRIBE_LIMITS.cpu);
         let backing = Backing { limits: DESCRIBE_LIMITS, log: Log::new("describe"), ticker: Arc::clone(ticker), seed };
@@ -116,8 +111,7 @@ impl Exports {
         let missing = |what: &str| LoadError::NoExport(format!("{PACKAGE}{what}@{VERSION}"));
         let lifecycle = |func| find.func::<(), (String,)>("lifecycle", func);
         let describe = lifecycle("describe")?.ok_or_else(|| missing("lifecycle"))?;
-        let configure =
-            find.func::<(&str,), (types::Configured,)>("lifecycle", "configure")?.ok_or_else(|| missing("lifecycle"))?;
+        let configure = find.func::<(&str,), (types::Configured,)>("lifecycle", "configure")?.ok_or_else(|| missing("lifecycle"))?;
         let request = find.func::<(u64, Request<'_>), (Decided<true>,)>("on-request", "on-request")?;
         let response = find.func::<(u64, Response<'_>), (Decided<false>,)>("on-response", "on-response")?;
         if request.is_none() && response.is_none() {

@@ -1,6 +1,8 @@
 //! The contract's types (`wit/types.wit`) as wasmtime's derive sees them: the layout and the exact type check that `abi` delegates to,
 //! and the slow, safe way across that its tests compare it with.
 
+#![cfg_attr(not(test), allow(dead_code, reason = "heads and decisions stand here for their layout; only tests carry them across this way"))]
+
 use super::Problem;
 use wasmtime::component::{ComponentType, Lift, Lower};
 

@@ -69,9 +69,7 @@ pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
     monotonic.func("now", |_, ()| Ok((now(),)))?;
     monotonic.func("resolution", |_, ()| Ok((1u64,)))?;
     monotonic.func("subscribe-instant", |mut cx, (due,): (u64,)| Ok((cx.data_mut().timers.subscribe(due)?,)))?;
-    monotonic.func("subscribe-duration", |mut cx, (after,): (u64,)| {
-        Ok((cx.data_mut().timers.subscribe(now().saturating_add(after))?,))
-    })
+    monotonic.func("subscribe-duration", |mut cx, (after,): (u64,)| Ok((cx.data_mut().timers.subscribe(now().saturating_add(after))?,)))
 }
 
 /// ns since the first question in this process.

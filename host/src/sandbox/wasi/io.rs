@@ -39,9 +39,12 @@ pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
     let mut poll = offer.interface("wasi:io/poll")?;
     poll.resource_freed::<Pollable>("pollable", |mut cx, rep| cx.data_mut().timers.free(rep))?;
     poll.func("[method]pollable.ready", |cx, (one,): (Resource<Pollable>,)| Ok((cx.data().timers.ready(one.rep()),)))?;
-    poll.func("[method]pollable.block", |cx, (one,): (Resource<Pollable>,)| {
-        if cx.data().timers.ready(one.rep()) { Ok(()) } else { Err(Stop::Wait.into()) }
-    })?;
+    poll.func(
+        "[method]pollable.block",
+        |cx, (one,): (Resource<Pollable>,)| {
+            if cx.data().timers.ready(one.rep()) { Ok(()) } else { Err(Stop::Wait.into()) }
+        },
+    )?;
     poll.func("poll", |cx, (all,): (Vec<Resource<Pollable>>,)| poll_all(&cx, &all).map(|ready| (ready,)))?;
 
     let mut streams = offer.interface("wasi:io/streams")?;

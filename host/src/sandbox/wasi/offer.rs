@@ -5,7 +5,7 @@ use crate::sandbox::fault::Stop;
 use std::collections::{BTreeMap, BTreeSet};
 use wasmtime::component::{ComponentNamedList, Lift, Linker, LinkerInstance, Lower, ResourceType};
 
-/// Interfaces without their version → names of functions and resources.
+/// Interfaces without their version → names of functions.
 #[derive(Default)]
 pub(in crate::sandbox) struct Offered(BTreeMap<&'static str, BTreeSet<&'static str>>);
 
@@ -78,7 +78,6 @@ impl Interface<'_> {
         name: &'static str,
         free: impl Fn(Cx<'_>, u32) + Send + Sync + 'static,
     ) -> wasmtime::Result<()> {
-        self.items.insert(name);
         self.instance.resource(name, ResourceType::host::<T>(), move |cx, rep| {
             free(cx, rep);
             Ok(())
