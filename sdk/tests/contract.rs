@@ -17,11 +17,11 @@ fn sdk() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-fn encoded(item: &str) -> Vec<u8> {
+fn encoded(name: &str, item: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     resolve.push_dir(sdk().join("../wit")).expect("wit/ is sound");
     resolve.push_file(sdk().join("abi/random.wit")).expect("random.wit is sound");
-    let text = format!("package portcullis:sdk;\nworld piece {{ {item} }}\n");
+    let text = format!("package portcullis:sdk-{name};\nworld piece {{ {item} }}\n");
     let package = resolve.push_str("piece.wit", &text).expect("names an interface that exists");
     let world = resolve.select_world(&[package], Some("piece")).expect("the world above");
     metadata::encode(&resolve, world, StringEncoding::UTF8, None).expect("encodes")
@@ -30,7 +30,7 @@ fn encoded(item: &str) -> Vec<u8> {
 #[test]
 fn metadata_is_that_of_the_contract() {
     for (name, item) in FILES {
-        let (file, fresh) = (sdk().join(format!("abi/{name}.meta")), encoded(item));
+        let (file, fresh) = (sdk().join(format!("abi/{name}.meta")), encoded(name, item));
         if std::env::var_os("PORTCULLIS_WRITE").is_some() {
             fs::write(&file, &fresh).expect("writable");
         }

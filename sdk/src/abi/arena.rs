@@ -5,6 +5,7 @@
 //! calls cannot pull anything from under the plugin's feet.
 
 use super::raw::{Field, Slice, Str};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
@@ -18,14 +19,18 @@ const INLINE: usize = 16 << 10;
 const ALIGN: usize = 8;
 
 #[repr(align(8))]
-struct Block([MaybeUninit<u8>; INLINE]);
+struct Block(#[allow(dead_code, reason = "reached by address")] [MaybeUninit<u8>; INLINE]);
+
+#[allow(clippy::box_collection, reason = "see the field")]
+type Spilled = Box<Vec<Vec<MaybeUninit<u64>>>>;
 
 /// A bump allocator with a block of its own and the heap for what does not fit.
 pub struct Arena {
     block: UnsafeCell<Block>,
     top: Cell<usize>,
     /// Whole blocks from the ordinary allocator; each lives until the next `clear`.
-    spilled: UnsafeCell<Vec<Vec<MaybeUninit<u64>>>>,
+    /// Boxed, so that an empty arena is all zeros: a static of these is no part of the file.
+    spilled: UnsafeCell<Option<Spilled>>,
 }
 
 impl core::fmt::Debug for Arena {
@@ -37,7 +42,7 @@ impl core::fmt::Debug for Arena {
 impl Arena {
     pub(crate) const fn new() -> Self {
         let block = UnsafeCell::new(Block([MaybeUninit::uninit(); INLINE]));
-        Self { block, top: Cell::new(0), spilled: UnsafeCell::new(Vec::new()) }
+        Self { block, top: Cell::new(0), spilled: UnsafeCell::new(None) }
     }
 
     /// `len` fresh bytes, aligned to `align` (a power of two, at most 8), that nothing else points to until `clear`.
@@ -59,7 +64,7 @@ impl Arena {
         let start = block.as_mut_ptr();
         // SAFETY: no other borrow of the list exists: it is touched here and in `clear` only, and neither calls out while it
         // holds the borrow (the allocator does not come back here).
-        unsafe { (*self.spilled.get()).push(block) };
+        unsafe { (*self.spilled.get()).get_or_insert_default().push(block) };
         start.cast()
     }
 
@@ -72,8 +77,8 @@ impl Arena {
         self.top.set(0);
         // SAFETY: as in `spill`; the caller promises that no one looks at the blocks any more.
         let spilled = unsafe { &mut *self.spilled.get() };
-        if !spilled.is_empty() {
-            spilled.clear();
+        if spilled.is_some() {
+            *spilled = None;
         }
     }
 

@@ -29,14 +29,21 @@ enum Stage {
 struct Calls {
     stage: Cell<Stage>,
     arena: Arena,
-    /// The last verdict, which the result in the arena points into.
-    verdict: UnsafeCell<Verdict>,
 }
 
 // SAFETY: a guest has one thread.
 unsafe impl Sync for Calls {}
 
-static CALLS: Calls = Calls { stage: Cell::new(Stage::Running), arena: Arena::new(), verdict: UnsafeCell::new(Verdict::Next) };
+/// All zeros, so that its 16 KiB are no part of the file.
+static CALLS: Calls = Calls { stage: Cell::new(Stage::Running), arena: Arena::new() };
+
+/// The last verdict, which the result in the arena points into.
+struct Kept(UnsafeCell<Verdict>);
+
+// SAFETY: a guest has one thread.
+unsafe impl Sync for Kept {}
+
+static KEPT: Kept = Kept(UnsafeCell::new(Verdict::Next));
 
 impl Calls {
     /// The first step of a new call, whether that is lowering an argument or, without any to lower, the function itself.
@@ -63,8 +70,8 @@ impl Calls {
     fn decide(&'static self, verdict: Verdict, edits: Edits<'static>) -> &'static RawDecision<'static> {
         // SAFETY: the only other borrow is the one made here for the last call, which the proxy is done with (see `begin`).
         let kept: &'static Verdict = unsafe {
-            *self.verdict.get() = verdict;
-            &*self.verdict.get()
+            *KEPT.0.get() = verdict;
+            &*KEPT.0.get()
         };
         self.arena.put(lower::decision(&self.arena, kept, edits.list.finish()))
     }

@@ -8,8 +8,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::ops::Deref;
 use serde::Deserialize;
-use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-use serde::de::{Deserializer, Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 
 impl Setting for bool {
     const SCHEMA: Schema = Schema::Bool;
@@ -141,51 +140,30 @@ impl<T: Setting> Setting for OneOrMany<T> {
     const SCHEMA: Schema = Schema::Any(&[T::SCHEMA, Schema::List(&T::SCHEMA)]);
 }
 
+/// How [`OneOrMany`] tells the reader what it is: serde has no word for it that does not cost every type a branch for every other.
+pub(super) const ONE_OR_MANY: &str = "portcullis::OneOrMany";
+
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either<T>(PhantomData<T>);
+        struct Items<T>(PhantomData<T>);
 
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Items<T> {
             type Value = OneOrMany<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("one value or a list of them")
             }
 
-            fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-                one(T::deserialize(text.into_deserializer()))
-            }
-
-            fn visit_bool<E: Error>(self, value: bool) -> Result<Self::Value, E> {
-                one(T::deserialize(value.into_deserializer()))
-            }
-
-            fn visit_u64<E: Error>(self, number: u64) -> Result<Self::Value, E> {
-                one(T::deserialize(number.into_deserializer()))
-            }
-
-            fn visit_i64<E: Error>(self, number: i64) -> Result<Self::Value, E> {
-                one(T::deserialize(number.into_deserializer()))
-            }
-
-            fn visit_f64<E: Error>(self, number: f64) -> Result<Self::Value, E> {
-                one(T::deserialize(number.into_deserializer()))
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                one(T::deserialize(MapAccessDeserializer::new(map)))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
-                Vec::deserialize(SeqAccessDeserializer::new(list)).map(OneOrMany)
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while let Some(item) = list.next_element()? {
+                    items.push(item);
+                }
+                Ok(OneOrMany(items))
             }
         }
 
-        fn one<T, E>(value: Result<T, E>) -> Result<OneOrMany<T>, E> {
-            value.map(|value| OneOrMany(alloc::vec![value]))
-        }
-
-        deserializer.deserialize_any(Either(PhantomData))
+        deserializer.deserialize_newtype_struct(ONE_OR_MANY, Items(PhantomData))
     }
 }
 

@@ -3,6 +3,7 @@
 //! `#[settings]` on a struct or enum implements [`Setting`] and serde's `Deserialize` for it. The schema is a constant tree, put
 //! together by the compiler; only `describe` turns it into text.
 
+mod json;
 mod kinds;
 mod place;
 mod read;

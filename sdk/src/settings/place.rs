@@ -1,17 +1,11 @@
 //! From a position in settings text to a JSON pointer (RFC 6901).
 //!
-//! serde tells positions, not paths; carrying a path along through every type would cost each guest more than this scan, which runs only
+//! The reader knows where it stopped; carrying a path along through every type would cost each guest more than this scan, which runs only
 //! when something is wrong.
 
 use crate::problem::Pointer;
 use alloc::string::String;
 use alloc::vec::Vec;
-
-/// The byte offset of a line and column, both counted from 1 as serde_json does. 0 of either: the whole text.
-pub(super) fn offset(text: &str, line: usize, column: usize) -> usize {
-    let before: usize = text.split_inclusive('\n').take(line.saturating_sub(1)).map(str::len).sum();
-    before + column
-}
 
 /// An object or list that is open at a place in the text.
 enum Open {
@@ -105,9 +99,8 @@ mod tests {
 
     /// The pointer and message for these settings, as `configure` would give them.
     fn problem(text: &str) -> (String, String) {
-        let error = serde_json::from_str::<Outer>(text).expect_err("refused");
-        let found = crate::settings::read::problem(text, &error);
-        (found.path, found.message)
+        let (message, at) = crate::settings::json::read::<Outer>(text).expect_err("refused");
+        (super::pointer(text, at).into(), message)
     }
 
     #[test]
@@ -131,13 +124,8 @@ mod tests {
     }
 
     #[test]
-    fn the_message_has_no_position_of_its_own() {
-        assert!(!problem(r#"{"rules": {}}"#).1.contains("line"));
-    }
-
-    #[test]
     fn words_are_kebab_case() {
-        let read = serde_json::from_str::<Outer>(r#"{"rules": [], "set": {}, "add": {}, "mode": "both-ways"}"#).expect("accepted");
+        let read = crate::settings::json::read::<Outer>(r#"{"rules": [], "set": {}, "add": {}, "mode": "both-ways"}"#).expect("accepted");
         assert!(matches!(read.mode, Mode::BothWays));
         assert!(!<Mode as Setting>::OPTIONAL);
     }
