@@ -53,7 +53,7 @@ pub struct Form {
 
 pub static TEXT: Form = Form { name: "a string", pattern: "" };
 pub static DURATION: Form = Form { name: "a duration", pattern: "^([0-9]+(ms|s|m|h|d))+$" };
-pub static SIZE: Form = Form { name: "a size", pattern: "^[0-9]+ *([KMGT]iB|[kKMG]?B)$" };
+pub static SIZE: Form = Form { name: "a size", pattern: "^[0-9]+([KMGT]iB|[kKMG]?B)$" };
 pub static PERCENT: Form = Form { name: "a percentage", pattern: "^[0-9]+%$" };
 pub static LISTEN: Form = Form { name: "an address with a port", pattern: "^.*:[0-9]+$" };
 pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^.+:[0-9]+$" };
@@ -455,9 +455,16 @@ impl Keys {
         self.keys.iter().find(|key| key.name == name)
     }
 
-    /// `servers, balance, pool`
-    pub fn list(&self) -> String {
-        self.keys.iter().map(|key| key.name).collect::<Vec<_>>().join(", ")
+    /// `servers, balance, pool`; of a long list, the ones most like `wrong`.
+    pub fn list(&self, likeness: impl Fn(&str) -> f64) -> String {
+        const ALL: usize = 16;
+        const SOME: usize = 6;
+        let mut names: Vec<&str> = self.keys.iter().map(|key| key.name).collect();
+        if names.len() <= ALL {
+            return names.join(", ");
+        }
+        names.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
+        format!("{} and {} more", names.iter().take(SOME).copied().collect::<Vec<_>>().join(", "), names.len() - SOME)
     }
 }
 
@@ -470,6 +477,10 @@ impl Kind {
             Self::Whole(least, most) => format!("a whole number from {least} to {most}"),
             Self::Truth => "true or false".into(),
             Self::List(_) => "a list".into(),
+            Self::Either([Self::Text(form), Self::List(Self::Text(_)), rest @ ..]) => {
+                let rest: String = rest.iter().map(|kind| format!(" or {}", kind.describe())).collect();
+                format!("{} or a list of these{rest}", form.name)
+            }
             Self::Table(_) => "a table".into(),
             Self::Either(kinds) => kinds.iter().map(Self::describe).collect::<Vec<_>>().join(" or "),
             Self::Anything => "a value".into(),

@@ -130,20 +130,42 @@ fn end_column(source: &Source, place: &Place) -> usize {
     match place.extent {
         Extent::To(line, column) if line == place.at.line => column as usize,
         Extent::To(..) => text.trim_end().chars().count() + 1,
-        Extent::Token | Extent::None => start + token(text.chars().skip(start - 1), length),
+        Extent::Token | Extent::None => {
+            // In a header, a token is one of its keys, unless it is the first: that stands for the whole.
+            let before: String = text.chars().take(start - 1).collect();
+            let within_header = before.starts_with('[') && before.contains('.');
+            start + token(text.chars().skip(start - 1), length, within_header)
+        }
     }
 }
 
 /// How many characters the first token of a line's rest has.
-fn token(rest: impl Iterator<Item = char>, most: usize) -> usize {
+fn token(rest: impl Iterator<Item = char>, most: usize, ends_at_dot: bool) -> usize {
     let rest: Vec<char> = rest.take(most).collect();
-    let until = |end: char| rest.iter().skip(1).position(|c| *c == end).map_or(rest.len(), |at| at + 2);
     match rest.first() {
-        Some(quote @ ('"' | '\'')) => until(*quote),
-        Some('{') => until('}'),
-        Some('[') => until(']'),
-        _ => rest.iter().position(|c| c.is_whitespace() || matches!(c, '=' | ',' | ']' | '}' | '#')).unwrap_or(rest.len()),
+        Some(quote @ ('"' | '\'')) => rest.iter().skip(1).position(|c| c == quote).map_or(rest.len(), |at| at + 2),
+        Some('{' | '[') => bracketed(&rest),
+        _ => {
+            let ends = |c: char| c.is_whitespace() || matches!(c, '=' | ',' | ']' | '}' | '#') || (ends_at_dot && c == '.');
+            rest.iter().position(|c| ends(*c)).unwrap_or(rest.len())
+        }
     }
+}
+
+/// To the bracket that closes the first one. Brackets in strings are rare enough to be miscounted.
+fn bracketed(rest: &[char]) -> usize {
+    let mut depth = 0;
+    for (at, c) in rest.iter().enumerate() {
+        match c {
+            '{' | '[' => depth += 1,
+            '}' | ']' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return at + 1;
+        }
+    }
+    rest.len()
 }
 
 fn counted(n: usize, word: &str) -> String {

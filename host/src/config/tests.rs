@@ -116,7 +116,8 @@ fn meaning(config: &Config) -> String {
     }
     for (name, upstream) in &config.upstreams {
         let servers: Vec<String> = upstream.servers.iter().map(ToString::to_string).collect();
-        let _ = writeln!(out, "upstream {name} {} {:?} pool {:?} at {}", servers.join(" "), upstream.balance, upstream.pool_idle, upstream.at);
+        let _ =
+            writeln!(out, "upstream {name} {} {:?} pool {:?} at {}", servers.join(" "), upstream.balance, upstream.pool_idle, upstream.at);
     }
     for (name, plugin) in &config.plugins {
         let _ = writeln!(out, "plugin {name} {:?} {:?} {:?}", plugin.source, plugin.limits, plugin.isolation);

@@ -44,7 +44,7 @@ pub fn duration(text: &str) -> Result<Duration, Wrong> {
 pub fn size(text: &str) -> Result<u64, Wrong> {
     let (number, digits) = whole(text, 0, "a size is a number and a unit", "4MiB")?;
     let unit = text.get(digits..).unwrap_or_default();
-    let Some((_, worth)) = SIZES.iter().find(|(name, _)| *name == unit.trim_start()) else {
+    let Some((_, worth)) = SIZES.iter().find(|(name, _)| *name == unit) else {
         return Err(unknown_unit(text, digits, unit.len(), "B, KiB, MiB, GiB, kB, MB, GB"));
     };
     number.checked_mul(*worth).ok_or_else(|| Wrong::whole(text, "too large a size"))
@@ -99,6 +99,9 @@ fn unknown_unit(text: &str, at: usize, length: usize, units: &str) -> Wrong {
     if length == 0 {
         return Wrong::at(at..text.len(), "the unit is missing").help(format!("units: {units}"));
     }
+    if text.as_bytes().get(at) == Some(&b' ') {
+        return Wrong::at(at..at + 1, "no blank before the unit").help(format!("write {}", text.replace(' ', "")));
+    }
     if text.as_bytes().get(at) == Some(&b'.') {
         return Wrong::at(at..at + length, "whole numbers only").help("for example 1500ms instead of 1.5s, 1536KiB instead of 1.5MiB");
     }
@@ -114,7 +117,7 @@ mod tests {
         assert_eq!(duration("10s").expect("fine"), Duration::from_secs(10));
         assert_eq!(duration("250ms").expect("fine"), Duration::from_millis(250));
         assert_eq!(duration("1h30m").expect("fine"), Duration::from_secs(5400));
-        for (text, at) in [("", 0..0), ("10", 2..2), ("10 s", 2..4), ("1.5s", 1..2), ("s", 0..1), ("5m5m", 3..4), ("10sec", 2..5)] {
+        for (text, at) in [("", 0..0), ("10", 2..2), ("10 s", 2..3), ("1.5s", 1..2), ("s", 0..1), ("5m5m", 3..4), ("10sec", 2..5)] {
             assert_eq!(duration(text).expect_err(text).at, at, "{text}");
         }
         assert!(duration("99999999999999999999s").is_err() && duration("9999999999999999d").is_err());

@@ -1,6 +1,7 @@
 //! A link's settings as JSON, with the place of each value, and secrets fetched from where they are kept.
 
 use super::Context;
+use super::names::Sort;
 use super::node::{Entry, Node, Table, Value};
 use crate::config::source::Span;
 use crate::config::{Code, Diagnostic, Location};
@@ -34,6 +35,7 @@ impl Reading<'_, '_> {
             let pointer = format!("{pointer}/{}", entry.key.replace('~', "~0").replace('/', "~1"));
             self.at.insert(format!("#{pointer}"), self.context.location(entry.key_span));
             self.warn_of_secret(entry);
+            self.mark(&entry.key);
             object.insert(entry.key.clone(), self.value(&entry.value, &pointer));
         }
         Json::Object(object)
@@ -42,7 +44,11 @@ impl Reading<'_, '_> {
     fn value(&mut self, node: &Node, pointer: &str) -> Json {
         self.at.insert(pointer.to_owned(), self.context.location(node.span));
         match &node.value {
-            Value::String(text) | Value::Datetime(text) => Json::from(&**text),
+            Value::String(text) => {
+                self.mark(text);
+                Json::from(&**text)
+            }
+            Value::Datetime(date) => Json::from(&**date),
             Value::Integer(number) => Json::from(*number),
             Value::Boolean(truth) => Json::from(*truth),
             Value::Float(number) => match serde_json::Number::from_f64(*number) {
@@ -57,6 +63,13 @@ impl Reading<'_, '_> {
                 Some(secret) => secret,
                 None => self.object(table.entries.iter(), pointer),
             },
+        }
+    }
+
+    /// Which settings name upstreams is only known from the plugin's schema; until then, each that could counts as a use.
+    fn mark(&self, name: &str) {
+        if self.context.names.has(Sort::Upstream, name) {
+            self.context.names.mark(Sort::Upstream, name);
         }
     }
 

@@ -24,7 +24,7 @@ pub fn item(context: &Context<'_>, node: &Node, path: &str) -> Option<Item> {
     match &node.value {
         Value::String(text) => short(context, text, node.span),
         Value::Table(_) => {
-            let reader = Reader::open(context, node, &keys::LINK, path.to_owned(), None)?;
+            let reader = Reader::open(context, node, &keys::LINK, path.to_owned())?;
             let link = long(context, &reader, node);
             if link.is_none() {
                 context.lose_link(lost_name(&reader));
@@ -98,7 +98,9 @@ fn link_settings(context: &Context<'_>, reader: &Reader<'_, '_>, node: &Node, pl
             let near = super::reader::nearest(&entry.key, keys::LINK.keys.iter().map(|key| key.name));
             let found = Diagnostic { label: near.map(|near| format!("did you mean `{near}`?")), ..found };
             context.report(
-                found.help(format!("keys here: {}", keys::LINK.list())).help(format!("settings of `{plugin}` go into config = {{ … }}")),
+                found
+                    .help(format!("keys here: {}", keys::LINK.list(|_| 0.0)))
+                    .help(format!("settings of `{plugin}` go into config = {{ … }}")),
             );
         }
         return None;

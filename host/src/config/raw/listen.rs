@@ -19,9 +19,10 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, sites: &[Site]) -> Lis
     let plain = sites.iter().find(|site| site.tls == TlsSpec::Off);
     let empty = |key: &str| reader.as_ref().and_then(|reader| reader.entry(key)).map(|entry| entry.key_span);
     let (https, http) = (written("https"), written("http"));
+    let clean = !context.any_error();
     for (list, site, key) in [(&https, tls, "https"), (&http, plain, "http")] {
         if let (Some(true), Some(site), Some(span)) = (list.as_ref().map(Vec::is_empty), site, empty(key))
-            && !context.any_error()
+            && clean
         {
             let found =
                 Diagnostic::error(Code::Conflict, context.place(span), format!("no {key} listener is left for site `{}`", site.name));

@@ -38,8 +38,8 @@ pub struct Context<'a> {
     pub around: &'a dyn Surroundings,
     pub names: Names,
     found: RefCell<Vec<Diagnostic>>,
-    /// Files with a syntax error: what seems undeclared may stand there.
-    broken: RefCell<BTreeSet<usize>>,
+    /// Files with a syntax error, and the spans up to the next header that it may have garbled.
+    broken: RefCell<BTreeSet<Span>>,
     /// Names of links that could not be read, so that `without` is not blamed for them; `*` for a whole chain.
     lost_links: RefCell<BTreeSet<String>>,
 }
@@ -99,21 +99,18 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Notes that a file has a syntax error.
-    pub fn broken(&self, file: usize) {
-        self.broken.borrow_mut().insert(file);
+    /// Notes that a part of a file was not understood.
+    pub fn broken(&self, part: Span) {
+        self.broken.borrow_mut().insert(part);
     }
 
     /// Whether a declaration of `name` may stand in a part of a file that could not be read.
     pub fn may_be_lost(&self, name: &str) -> bool {
-        self.broken.borrow().iter().filter_map(|file| self.sources.file(*file)).any(|source| {
-            let mut lines = source.text.lines().map(str::trim_start);
-            lines.any(|line| line.contains(name) && !line.starts_with('#'))
-        })
+        self.broken.borrow().iter().any(|part| self.sources.text(*part).contains(name))
     }
 
     pub fn is_broken(&self, file: usize) -> bool {
-        self.broken.borrow().contains(&file)
+        self.broken.borrow().iter().any(|part| part.file == file)
     }
 
     /// Notes that a link of this name would be in a chain if it had been right.
@@ -126,11 +123,23 @@ impl<'a> Context<'a> {
         lost.contains(name) || lost.contains("*")
     }
 
+    pub fn lost_links(&self) -> bool {
+        !self.lost_links.borrow().is_empty()
+    }
+
     pub fn any_error(&self) -> bool {
         self.found.borrow().iter().any(|found| found.severity == super::Severity::Error)
     }
 
+    /// What was found, but for guesses about parts that were not understood.
     pub fn into_found(self) -> Vec<Diagnostic> {
-        self.found.into_inner()
+        let broken = self.broken.into_inner();
+        let parts: Vec<_> = broken.iter().map(|part| (self.sources.location(*part), self.sources.end(*part))).collect();
+        let garbled = |found: &Diagnostic| {
+            let at = found.place.as_ref().map(|place| &place.at);
+            !matches!(found.code, Code::Syntax | Code::Duplicate)
+                && at.is_some_and(|at| parts.iter().any(|(from, to)| from.file == at.file && from.line <= at.line && at.line < to.0))
+        };
+        self.found.into_inner().into_iter().filter(|found| !garbled(found)).collect()
     }
 }

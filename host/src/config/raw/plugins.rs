@@ -40,7 +40,8 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<PluginName
 }
 
 fn table(context: &Context<'_>, node: &Node, path: String, name: &str) -> Option<PluginSpec> {
-    let reader = Reader::open(context, node, &keys::PLUGIN, path, keys::ROOT.find("plugin"))?;
+    let reader =
+        Reader::open_as(context, node, &keys::PLUGIN, path, "a path or a table", Some(format!("{name} = \"plugins/{name}.wasm\"")))?;
     let at = context.location(reader.span);
     let sha256 = reader.form("sha256", forms::sha256);
     // Opening reports every capability as not in this version.

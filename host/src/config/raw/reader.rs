@@ -20,13 +20,24 @@ pub struct Reader<'n, 'c> {
 }
 
 impl<'n, 'c> Reader<'n, 'c> {
-    /// Opens a value that must be a table; `key` describes the value for the message if it is none.
-    pub fn open(context: &'c Context<'c>, node: &'n Node, keys: &'static Keys, path: String, key: Option<&'static Key>) -> Option<Self> {
+    /// Opens a value that must be a table.
+    pub fn open(context: &'c Context<'c>, node: &'n Node, keys: &'static Keys, path: String) -> Option<Self> {
+        Self::open_as(context, node, keys, path, "a table", None)
+    }
+
+    /// Opens a value that must be a table; `wanted` and a whole assignment as example are for the message if it is none.
+    pub fn open_as(
+        context: &'c Context<'c>,
+        node: &'n Node,
+        keys: &'static Keys,
+        path: String,
+        wanted: &str,
+        example: Option<String>,
+    ) -> Option<Self> {
         match &node.value {
             Value::Table(table) => Some(Self::table(context, table, context.header(node), keys, path)),
             _ => {
-                let wanted = key.map_or_else(|| "a table".into(), |key| key.kind.describe());
-                wrong_type(context, node, &wanted, key.map(|key| format!("{} = {}", key.name, key.example)));
+                wrong_type(context, node, wanted, example);
                 None
             }
         }
@@ -48,7 +59,14 @@ impl<'n, 'c> Reader<'n, 'c> {
                 self.context.report(self.unknown(entry));
             }
         }
+        let later = self.table.entries.iter().any(|entry| self.keys.later.contains(&&*entry.key));
+        let misspelt =
+            |key: &Key| self.others().any(|entry| nearest(&entry.key, self.keys.keys.iter().map(|key| key.name)) == Some(key.name));
         for key in self.keys.keys.iter().filter(|key| key.required && self.table.get(key.name).is_none()) {
+            // Said already, in another way.
+            if later || misspelt(key) {
+                continue;
+            }
             // After a syntax error, what seems missing may only not have been understood.
             if self.context.is_broken(self.span.file) {
                 continue;
@@ -68,7 +86,7 @@ impl<'n, 'c> Reader<'n, 'c> {
             None => found,
         };
         if !self.keys.keys.is_empty() {
-            found.help.push(format!("keys here: {}", self.keys.list()));
+            found.help.push(format!("keys here: {}", self.keys.list(|name| likeness(&entry.key, name))));
         }
         found
     }
@@ -101,7 +119,9 @@ impl<'n, 'c> Reader<'n, 'c> {
 
     /// Opens the table under a key.
     pub fn open_key(&self, name: &str, keys: &'static Keys) -> Option<Reader<'n, 'c>> {
-        Reader::open(self.context, self.get(name)?, keys, self.below(name), self.keys.find(name))
+        let key = self.keys.find(name)?;
+        let example = format!("{name} = {}", key.example);
+        Reader::open_as(self.context, self.get(name)?, keys, self.below(name), &key.kind.describe(), Some(example))
     }
 
     /// Says that the value of a key has the wrong type, from the key's description.
@@ -206,9 +226,15 @@ pub fn wrong_type(context: &Context<'_>, node: &Node, wanted: &str, example: Opt
 pub fn nearest<'n>(wrong: &str, names: impl Iterator<Item = &'n str>) -> Option<&'n str> {
     // Below this, what Jaro-Winkler finds looks like another word: chosen by trying misspelt keys.
     const LIKE: f64 = 0.75;
-    let wrong = wrong.to_lowercase();
-    let scored = names.map(|name| (strsim::jaro_winkler(&wrong, &name.to_lowercase()), name));
+    let scored = names.map(|name| (likeness(wrong, name), name));
     scored.filter(|(score, _)| *score > LIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}
+
+/// 0 to 1. Jaro-Winkler sees nothing in `jtw` for `jwt`: in short names, one slip counts as alike too.
+pub fn likeness(wrong: &str, name: &str) -> f64 {
+    let (wrong, name) = (wrong.to_lowercase(), name.to_lowercase());
+    let slip = name.chars().count() >= 3 && strsim::osa_distance(&wrong, &name) == 1;
+    strsim::jaro_winkler(&wrong, &name).max(if slip { 0.9 } else { 0.0 })
 }
 
 /// Joins a key to a path as a header would have it: bare if it can be.

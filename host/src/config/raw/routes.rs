@@ -57,8 +57,14 @@ fn one(
         super::reader::wrong_type(context, node, "the name of an upstream or a table", Some(example));
         return None;
     }
-    let reader = Reader::open(context, node, &keys::ROUTE, path, None)?;
-    let matches = matches(context, &reader, matched().unwrap_or(PathMatch::Exact(String::new())), span);
+    let reader = Reader::open(context, node, &keys::ROUTE, path)?;
+    let matched = matched();
+    let readable = matched.is_some();
+    if let Some(path) = &matched {
+        check_priority(context, &reader, path, span);
+    }
+    let priority = reader.whole("priority").and_then(|n| i32::try_from(n).ok()).unwrap_or_default();
+    let matches = matches(context, &reader, matched.unwrap_or_else(any_path), priority);
     check_ends(context, &reader);
     let to = reader.string("to").map(|(name, span)| {
         context.refer(Sort::Upstream, name, span);
@@ -71,14 +77,15 @@ fn one(
     chain.extend(shorthand::split(context, &reader));
     chain.extend(shorthand::redirect(context, &reader, &matches.path));
     chain.extend(shorthand::respond(context, &reader));
-    let ends = ["to", "split", "redirect", "respond", "chain"].iter().any(|key| reader.entry(key).is_some());
-    if !ends && !chain.iter().any(may_answer) && !context.is_broken(span.file) {
-        no_destination(context, &reader, span);
-    } else if to.is_none() && !chain.iter().any(may_answer) && reader.entry("chain").is_some() && !context.any_error() {
+    let ends = ["to", "split", "redirect", "respond"].iter().any(|key| reader.entry(key).is_some());
+    // A link or key that could not be read might have been the one.
+    let unread = context.lost_links() || context.is_broken(span.file) || reader.others().next().is_some();
+    if !ends && !unread && !chain.iter().any(may_answer) {
         no_destination(context, &reader, span);
     }
     let timeouts = timeouts(&reader);
-    Some(Route { pattern: entry.key.clone(), matches, to, chain, timeouts, at: context.location(span) })
+    let route = Route { pattern: entry.key.clone(), matches, to, chain, timeouts, at: context.location(span) };
+    readable.then_some(route)
 }
 
 fn no_destination(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) {
@@ -87,18 +94,25 @@ fn no_destination(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) {
     context.report(found.help("for example: to = \"app\"").help("or one of split, redirect, respond, or a plugin of yours in `chain`"));
 }
 
-fn matches(context: &Context<'_>, reader: &Reader<'_, '_>, mut path: PathMatch, span: Span) -> RouteMatch {
-    let written = reader.entry("priority");
-    match (&mut path, written) {
-        (PathMatch::Regex { priority, .. }, Some(_)) => {
-            *priority = reader.whole("priority").and_then(|n| i32::try_from(n).ok()).unwrap_or_default();
-        }
+/// Stands for a pattern that could not be read, so that the rest of its route is still looked at.
+fn any_path() -> PathMatch {
+    PathMatch::Regex { regex: regex::Regex::new("").expect("the empty expression is valid"), priority: 0 }
+}
+
+fn check_priority(context: &Context<'_>, reader: &Reader<'_, '_>, path: &PathMatch, span: Span) {
+    match (path, reader.entry("priority")) {
         (PathMatch::Regex { .. }, None) => priority_missing(context, span, Some("priority = 10".into())),
-        (_, Some(entry)) => {
+        (PathMatch::Exact(_) | PathMatch::Prefix(_), Some(entry)) => {
             let found = Diagnostic::error(Code::Conflict, context.place(entry.key_span), "only regular expressions have a priority");
             context.report(found.help("exact paths come first, then regular expressions, then the longest prefix"));
         }
-        (_, None) => {}
+        _ => {}
+    }
+}
+
+fn matches(context: &Context<'_>, reader: &Reader<'_, '_>, mut path: PathMatch, order: i32) -> RouteMatch {
+    if let PathMatch::Regex { priority, .. } = &mut path {
+        *priority = order;
     }
     let Some(table) = reader.open_key("match", &keys::MATCH) else {
         return RouteMatch { path, methods: Vec::new(), headers: Vec::new(), query: Vec::new() };

@@ -51,7 +51,7 @@ fn check_edits(context: &Context<'_>, edits: &Reader<'_, '_>) {
             for value in values {
                 match &value.value {
                     Value::String(text) => drop(context.form(text, value.span, forms::header_value)),
-                    Value::Table(_) => drop(Reader::open(context, value, &keys::SECRET, table.below(&entry.key), None)),
+                    Value::Table(_) => drop(Reader::open(context, value, &keys::SECRET, table.below(&entry.key))),
                     _ => wrong_type(context, value, "a string", Some(format!("{} = \"1\"", entry.key))),
                 }
             }
@@ -131,13 +131,13 @@ pub fn redirect(context: &Context<'_>, reader: &Reader<'_, '_>, path: &PathMatch
             Err(Wrong::whole(text, "a redirect goes to a path or a URL").help("for example: /new/{rest} or https://example.com{path}"))
         }
     });
-    let status = reader.entry("status");
+    let status = reader.entry("status").map(|entry| (entry.value.span, redirect_status(context, reader)));
     let mut places = vec![("/to", entry.value.span)];
     let mut settings = Map::new();
     settings.insert("to".into(), to?.into());
-    if let Some(status) = status {
-        places.push(("/status", status.value.span));
-        settings.insert("status".into(), redirect_status(context, reader)?.into());
+    if let Some((span, status)) = status {
+        places.push(("/status", span));
+        settings.insert("status".into(), status?.into());
     }
     if let PathMatch::Prefix(prefix) = path
         && !prefix.is_empty()

@@ -38,7 +38,7 @@ fn one(
     chains: &Chains,
     outer: &[LinkSpec],
 ) -> Option<Site> {
-    let reader = Reader::open(context, node, &keys::SITE, path, keys::ROOT.find("site"))?;
+    let reader = Reader::open(context, node, &keys::SITE, path)?;
     let tls = tls(context, &reader, name, key_span);
     let mut inherited = outer.to_vec();
     inherited.extend(shorthand::headers(context, &reader, LinkOrigin::Site));

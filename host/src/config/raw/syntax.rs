@@ -29,14 +29,25 @@ pub fn report(context: &Context<'_>, file: usize, parsed: &Parsed) {
     let first = parsed.errors.iter().filter(|error| !duplicate(error)).min_by_key(|error| at(error).start);
     // One missing bracket makes a dozen errors; those after the first say little.
     let end = first.map_or(usize::MAX, |error| at(error).start);
+    let mut repeated = None;
     for (index, error) in parsed.errors.iter().filter(duplicate).filter(|error| at(error).start < end).enumerate() {
         let span = at(error);
+        // What stands under a header that is written twice is repeated with it.
+        if repeated.is_some_and(|end| span.start < end) {
+            continue;
+        }
+        if header_line(&source.text, span.start).is_some() {
+            repeated = Some(next_header(&source.text, span.end));
+        }
         let earlier = if index < TRACED { earlier(&source.text, span.clone()) } else { None };
         context.report(duplicated(context, Span { file, start: span.start, end: span.end }, earlier));
     }
     if let Some(error) = first {
         let span = at(error);
-        context.broken(file);
+        for error in parsed.errors.iter().filter(|error| !duplicate(error)) {
+            let start = at(error).start;
+            context.broken(Span { file, start, end: next_header(&source.text, start) });
+        }
         let place = context.place(Span { file, start: span.start, end: span.end });
         let message = if error.message().is_empty() { "not TOML" } else { error.message() };
         context.report(Diagnostic::error(Code::Syntax, place, message));
@@ -50,12 +61,18 @@ struct Earlier {
 }
 
 fn duplicated(context: &Context<'_>, span: Span, earlier: Option<Earlier>) -> Diagnostic {
-    let key = context.sources.text(span).to_owned();
+    let key = context.sources.text(span).trim_matches(['"', '\'']).to_owned();
+    let whole = context.sources.file(span.file).and_then(|source| header_line(&source.text, span.start));
+    let key = if let (Some(header), true) = (whole, earlier.as_ref().is_none_or(|earlier| earlier.path != ["site"])) {
+        header.to_owned()
+    } else {
+        key
+    };
     let site = earlier.as_ref().is_some_and(|earlier| earlier.path == ["site"]);
     let (code, message) = if site {
-        (Code::SiteTwice, format!("two sites claim the name {key}"))
+        (Code::SiteTwice, format!("two sites claim the name `{key}`"))
     } else {
-        (Code::Duplicate, format!("`{}` is written twice", key.trim_matches(['"', '\''])))
+        (Code::Duplicate, format!("`{key}` is written twice"))
     };
     let found = Diagnostic::error(code, context.place(span), message);
     match earlier {
@@ -63,6 +80,20 @@ fn duplicated(context: &Context<'_>, span: Span, earlier: Option<Earlier>) -> Di
         Some(Earlier { span: first, .. }) => found
             .note(context.place(Span { start: first.start, end: first.end, ..span }), if site { "the other one" } else { "first here" }),
     }
+}
+
+/// The header that byte `at` is part of.
+fn header_line(text: &str, at: usize) -> Option<&str> {
+    let start = text.get(..at)?.rfind('\n').map_or(0, |newline| newline + 1);
+    let line = text.get(start..)?.lines().next()?.trim();
+    let end = line.rfind(']')?;
+    line.get(..=end).filter(|line| line.starts_with('['))
+}
+
+/// Where the next line that begins with a bracket begins, or the text ends. Continued arrays are indented by most people.
+fn next_header(text: &str, from: usize) -> usize {
+    let rest = text.get(from..).unwrap_or_default();
+    rest.find("\n[").map_or(text.len() + 1, |at| from + at + 1)
 }
 
 /// The parser does not say where the first of two keys stands. With the second one renamed, the tree does.

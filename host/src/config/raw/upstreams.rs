@@ -41,10 +41,13 @@ fn short(context: &Context<'_>, node: &Node, key_span: Span) -> Option<UpstreamS
 }
 
 fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpec> {
-    let reader = Reader::open(context, node, &keys::UPSTREAM, path, None)?;
+    let reader = Reader::open(context, node, &keys::UPSTREAM, path)?;
     let pool_idle = match reader.get("pool") {
         Some(Node { value: Value::Table(_), .. }) => reader.open_key("pool", &keys::POOL).and_then(|pool| pool.whole("idle")),
         Some(Node { value: Value::Integer(n), .. }) if (0..=100_000).contains(n) => Some(*n),
+        Some(Node { value: Value::Integer(_) | Value::Vast, span }) => {
+            context.error(Code::BadValue, *span, "`pool` is a whole number from 0 to 100000")
+        }
         Some(other) => reader.wrong("pool", other),
         None => None,
     };
