@@ -26,6 +26,7 @@ mod upstream;
 
 pub use chain::{LinkOrigin, LinkSpec, PluginRef, When};
 pub use code::Code;
+pub use units::show_duration;
 pub use diagnostic::{Diagnostic, Extent, Place, Report, Severity};
 pub use limits::{Limits, RouteTimeouts};
 pub use listen::ListenSpec;

@@ -8,6 +8,7 @@
 //! (across the wall and back), `engine`, `ticker`, `clock` and `state` (limits), `wasi`, `cache`.
 
 mod abi;
+pub mod bundled;
 mod backoff;
 mod cache;
 mod clock;
@@ -40,6 +41,6 @@ pub use guest::Guest;
 pub use guests::Guests;
 pub use inspect::{Inspected, Inspection, Producer};
 pub use lift::{BadOutput, Phase, decision as lift_decision};
-pub use load::{LoadError, Sandbox, SandboxError, SandboxOptions, digest};
+pub use load::{read_component, LoadError, Sandbox, SandboxError, SandboxOptions, digest};
 pub use plan::{Interest, Plan, RequestInterest, ResponseInterest};
 pub use plugin::{ConfigureError, Plugin, Problem};
