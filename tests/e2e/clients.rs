@@ -55,7 +55,8 @@ fn curl_over_both_protocols() {
 
 #[test]
 fn nghttp_gets_the_trailers() {
-    let proxy = site(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = site(&origin);
     let said = output(
         "nghttp",
         "nghttp2-client",
@@ -66,7 +67,8 @@ fn nghttp_gets_the_trailers() {
 
 #[test]
 fn h2load_and_wrk_see_no_error() {
-    let proxy = site(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = site(&origin);
     let tls = format!("https://localhost:{}/bytes/1024", proxy.https().port());
     let plain = format!("http://127.0.0.1:{}/bytes/1024", proxy.http().port());
     for (what, arguments) in [

@@ -41,7 +41,8 @@ fn trailers_pass_both_ways() {
 
 #[test]
 fn head_has_the_length_and_no_body() {
-    let proxy = plain_site(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     let response = client.send("HEAD /bytes/1234 HTTP/1.1\r\nHost: a.test\r\n\r\n").response_to("HEAD");
     assert_eq!((response.status, response.header("content-length")), (200, Some("1234")));
@@ -51,7 +52,8 @@ fn head_has_the_length_and_no_body() {
 
 #[test]
 fn answers_without_a_body_have_none() {
-    let proxy = plain_site(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     for status in [204, 304] {
         let response = client.send(format!("GET /status/{status} HTTP/1.1\r\nHost: a.test\r\n\r\n")).response();
@@ -62,7 +64,8 @@ fn answers_without_a_body_have_none() {
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
-    let proxy = plain_site(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     let requests: String = (0..10).map(|n| format!("GET /bytes/{n} HTTP/1.1\r\nHost: a.test\r\n\r\n")).collect();
     client.send(requests);
@@ -73,7 +76,8 @@ fn pipelined_requests_are_answered_in_order() {
 
 #[test]
 fn http_1_0_is_served_and_closed() {
-    let proxy = plain_site(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     let response = client.send("GET /chunked/20 HTTP/1.0\r\nHost: a.test\r\n\r\n").response();
     assert_eq!(response.header("transfer-encoding"), None);
@@ -83,7 +87,8 @@ fn http_1_0_is_served_and_closed() {
 
 #[test]
 fn expect_100_continue_is_answered_before_the_body_comes() {
-    let proxy = plain_site(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(client.response().status, 100);

@@ -71,14 +71,16 @@ fn sni_chooses_the_certificate() {
 
 #[test]
 fn an_unknown_name_is_refused_in_the_handshake() {
-    let proxy = two_sites(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = two_sites(&origin);
     let said = handshake(proxy.https(), &["-servername", "other.test"]);
     assert!(said.contains("unrecognized name"), "{said}");
 }
 
 #[test]
 fn tls_1_2_and_1_3_with_alpn() {
-    let proxy = two_sites(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = two_sites(&origin);
     for (version, name) in [("-tls1_2", "TLSv1.2"), ("-tls1_3", "TLSv1.3")] {
         let said = handshake(proxy.https(), &["-servername", "a.test", version, "-alpn", "h2,http/1.1"]);
         assert!(said.contains(name) && said.contains("ALPN protocol: h2"), "{said}");
@@ -91,7 +93,8 @@ fn tls_1_2_and_1_3_with_alpn() {
 
 #[test]
 fn http_is_redirected_to_https() {
-    let proxy = two_sites(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = two_sites(&origin);
     let response: Response = get(proxy.http(), "a.test", "/x?y=z");
     assert_eq!(response.status, 308);
     assert_eq!(response.header("location"), Some(format!("https://a.test:{}/x?y=z", proxy.https().port()).as_str()));

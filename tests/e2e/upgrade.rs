@@ -37,7 +37,8 @@ fn an_upgraded_connection_is_a_pipe() {
 
 #[test]
 fn an_upgrade_that_is_declined_is_an_ordinary_answer() {
-    let proxy = plain_site(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     let response = client.send("GET /name HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n").response();
     assert_eq!(response.status, 200);

@@ -1,6 +1,8 @@
 //! `portcullis explain METHOD URL`: what would happen to a request, and where each part of it is written.
 
-use crate::config::{self, AccessLog, Balance, Config, LinkOrigin, LinkSpec, PathMatch, Report, Route, Site, TlsSpec, UpstreamSpec, show_duration};
+use crate::config::{
+    self, AccessLog, Balance, Config, LinkOrigin, LinkSpec, PathMatch, Report, Route, Site, TlsSpec, UpstreamSpec, show_duration,
+};
 use crate::message::{RequestHead, Scheme, authority, target};
 use crate::proxy::{self, Finding};
 use bytestring::ByteString;
@@ -82,9 +84,9 @@ fn head(question: Question) -> Result<RequestHead, ExplainError> {
     let (path, query) = target::normalise(&ByteString::from(asked)).map_err(|bad| ExplainError::Target(bad.to_string()))?;
     let mut fields = HeaderMap::new();
     for line in headers {
-        let field = line.split_once(':').and_then(|(name, value)| {
-            Some((HeaderName::try_from(name.trim()).ok()?, HeaderValue::try_from(value.trim()).ok()?))
-        });
+        let field = line
+            .split_once(':')
+            .and_then(|(name, value)| Some((HeaderName::try_from(name.trim()).ok()?, HeaderValue::try_from(value.trim()).ok()?)));
         let (name, value) = field.ok_or(ExplainError::Header(line))?;
         fields.append(name, value);
     }
@@ -107,7 +109,12 @@ impl Explained {
     pub fn text(&self) -> String {
         let query = self.head.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
         let mut out = String::new();
-        row(&mut out, "request", &format!("{} {}://{}{}{query}", self.head.method, self.head.scheme.as_str(), self.head.authority, self.head.path), "");
+        row(
+            &mut out,
+            "request",
+            &format!("{} {}://{}{}{query}", self.head.method, self.head.scheme.as_str(), self.head.authority, self.head.path),
+            "",
+        );
         match &self.place {
             Ok((site, route)) => {
                 let site = &self.config.sites[*site];
@@ -207,7 +214,8 @@ impl Explained {
                     }
                     None => Value::Null,
                 };
-                answer["timeouts"] = self.times(route).into_iter().map(|(name, time)| (name.to_owned(), json!(time.map(show_duration)))).collect();
+                answer["timeouts"] =
+                    self.times(route).into_iter().map(|(name, time)| (name.to_owned(), json!(time.map(show_duration)))).collect();
             }
             Err(Refused::NoSite) => answer["answer"] = json!({ "status": 404, "reason": "no_site" }),
             Err(Refused::NoRoute(index)) => {

@@ -173,5 +173,9 @@ impl Terms {
 }
 
 // TEMPORARY until the rooms bring them.
-fn check_settings<T>(_: Option<&serde_json::Value>, _: &LinkSpec, _: T) -> Vec<Diagnostic> { Vec::new() }
-fn refused_settings(link: &LinkSpec, path: &str, message: &str) -> Diagnostic { Diagnostic::error(Code::SettingsRefused, Place::from(link.at.clone()), format!("{path} {message}")) }
+fn check_settings<T>(_: Option<&serde_json::Value>, _: &LinkSpec, _: T) -> Vec<Diagnostic> {
+    Vec::new()
+}
+fn refused_settings(link: &LinkSpec, path: &str, message: &str) -> Diagnostic {
+    Diagnostic::error(Code::SettingsRefused, Place::from(link.at.clone()), format!("{path} {message}"))
+}

@@ -86,11 +86,15 @@ impl Inspected {
 
     pub fn json(&self) -> Value {
         let found = &self.inspection;
-        let imports: Vec<_> =
-            found.imports.iter().map(|import| json!({ "name": import.name, "items": import.items, "standing": standing(&import.standing) })).collect();
+        let imports: Vec<_> = found
+            .imports
+            .iter()
+            .map(|import| json!({ "name": import.name, "items": import.items, "standing": standing(&import.standing) }))
+            .collect();
         let producers: Vec<_> =
             found.producers.iter().map(|tool| json!({ "field": tool.field, "name": tool.name, "version": tool.version })).collect();
-        let mut json = json!({ "file": self.file, "size": found.size, "sha256": hex(&found.digest), "imports": imports, "producers": producers });
+        let mut json =
+            json!({ "file": self.file, "size": found.size, "sha256": hex(&found.digest), "imports": imports, "producers": producers });
         match &found.plugin {
             Ok(plugin) => {
                 let about = &plugin.description;
@@ -132,7 +136,9 @@ fn standing(standing: &Standing) -> String {
 
 fn problems(error: &ConfigureError) -> Vec<String> {
     match error {
-        ConfigureError::Problems(problems) => problems.iter().map(|problem| format!("{} {}", problem.path, problem.message).trim().to_owned()).collect(),
+        ConfigureError::Problems(problems) => {
+            problems.iter().map(|problem| format!("{} {}", problem.path, problem.message).trim().to_owned()).collect()
+        }
         ConfigureError::Fault(fault) => vec![fault.detail.clone()],
     }
 }

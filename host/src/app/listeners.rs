@@ -42,7 +42,9 @@ fn bind_for_all(address: SocketAddr, workers: usize) -> io::Result<(SocketAddr, 
 
 fn refused(address: SocketAddr, at: Option<&Location>, error: &io::Error) -> Diagnostic {
     let (reason, help) = match error.kind() {
-        io::ErrorKind::AddrInUse => ("another process listens there", Some(format!("find it with: ss -ltnp 'sport = :{}'", address.port()))),
+        io::ErrorKind::AddrInUse => {
+            ("another process listens there", Some(format!("find it with: ss -ltnp 'sport = :{}'", address.port())))
+        }
         io::ErrorKind::PermissionDenied => (
             "ports below 1024 need a privilege",
             Some("give the binary CAP_NET_BIND_SERVICE, or listen on a higher port in [listen]".to_owned()),

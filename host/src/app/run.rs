@@ -1,7 +1,7 @@
 //! `portcullis run`: prepare, bind, start the workers, wait for the word to stop.
 
 use super::listeners::{self, Listener};
-use super::prepare::{Prepared, PrepareError, prepare};
+use super::prepare::{PrepareError, Prepared, prepare};
 use super::worker::{self, Work};
 use crate::certs::TlsSettings;
 use crate::config::Report;

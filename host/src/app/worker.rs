@@ -1,11 +1,11 @@
 //! One core: a thread with a runtime, listeners, upstreams and guests of its own. Workers share nothing on a request's path.
 
+use crate::config::{UpstreamName, UpstreamSpec};
 use crate::listen::{self, Gate, Handler, Kind, Shutdown};
 use crate::observe::access::AccessWriter;
 use crate::proxy::{Proxy, Snapshot};
 use crate::sandbox::Guests;
 use crate::upstream::Upstreams;
-use crate::config::{UpstreamName, UpstreamSpec};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;

@@ -26,7 +26,6 @@ mod upstream;
 
 pub use chain::{LinkOrigin, LinkSpec, PluginRef, When};
 pub use code::Code;
-pub use units::show_duration;
 pub use diagnostic::{Diagnostic, Extent, Place, Report, Severity};
 pub use limits::{Limits, RouteTimeouts};
 pub use listen::ListenSpec;
@@ -35,6 +34,7 @@ pub use plugin::{FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, 
 pub use route::{FieldMatch, PathMatch, Route, RouteMatch};
 pub use server::{AccessLog, ServerSpec};
 pub use site::{CertifiedFiles, Site, SiteName, TlsSpec};
+pub use units::show_duration;
 pub use upstream::{Balance, ServerAddress, UpstreamName, UpstreamSpec};
 
 pub use surroundings::{Disk, Memory, Surroundings};
