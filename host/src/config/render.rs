@@ -9,7 +9,7 @@ impl Report {
     /// Every finding with its snippet, then the counts. Ends with a line break; empty if nothing was found.
     pub fn text(&self) -> String {
         let mut out = String::new();
-        for found in &self.found {
+        for found in self.found.iter().filter(|found| !self.is_said_in_summary(found)) {
             self.one(&mut out, found);
             out.push('\n');
         }
@@ -31,10 +31,7 @@ impl Report {
         }
         let mut line = parts.join(", ");
         // A lone warning is easily overlooked among errors, so it is said again.
-        if errors > 0
-            && warnings == 1
-            && let Some(warning) = self.found.iter().find(|found| found.severity == Severity::Warning)
-        {
+        if let Some(warning) = self.lone_warning() {
             let _ = write!(line, " ({})", printable(&warning.message));
         }
         line.push('.');
@@ -42,6 +39,17 @@ impl Report {
             line.push_str(" Nothing was applied.");
         }
         line
+    }
+
+    /// The only warning among errors.
+    fn lone_warning(&self) -> Option<&Diagnostic> {
+        let lone = self.errors() > 0 && self.warnings() == 1;
+        self.found.iter().find(|found| lone && found.severity == Severity::Warning)
+    }
+
+    /// Without a place there is nothing more to show of it.
+    fn is_said_in_summary(&self, found: &Diagnostic) -> bool {
+        found.place.is_none() && self.lone_warning() == Some(found)
     }
 
     /// `[{code, severity, message, file, line, column, end, help, label, notes}]`, in the order of [`Report::diagnostics`].
