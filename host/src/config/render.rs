@@ -81,7 +81,7 @@ impl Report {
             }
             return;
         };
-        let (line, column) = (place.at.line, place.at.column as usize - 1);
+        let (line, column) = (place.at.line, (place.at.column as usize).saturating_sub(1));
         let text = source.line(line);
         let marks = end_column(source, place).saturating_sub(column + 1).max(1);
         let _ = writeln!(out, "{:width$} |", "");
@@ -140,9 +140,9 @@ fn end_column(source: &Source, place: &Place) -> usize {
         Extent::To(..) => text.trim_end().chars().count() + 1,
         Extent::Token | Extent::None => {
             // In a header, a token is one of its keys, unless it is the first: that stands for the whole.
-            let before: String = text.chars().take(start - 1).collect();
+            let before: String = text.chars().take(start.saturating_sub(1)).collect();
             let within_header = before.starts_with('[') && before.contains('.');
-            start + token(text.chars().skip(start - 1), length, within_header)
+            start + token(text.chars().skip(start.saturating_sub(1)), length, within_header)
         }
     }
 }

@@ -225,6 +225,40 @@ fn files_on_disk_are_found_relative_to_the_file_that_names_them() {
     assert_eq!(files.cert, folder.path().join("sites/a.pem"));
 }
 
+/// A key that is described but never asked for would be accepted and ignored.
+#[test]
+fn every_described_key_is_read() {
+    let raw = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/raw");
+    let source: String = std::fs::read_dir(raw)
+        .expect("readable")
+        .map(|entry| std::fs::read_to_string(entry.expect("readable").path()).expect("UTF-8"))
+        .collect();
+    let described = [
+        &keys::ROOT,
+        &keys::SERVER_TABLE,
+        &keys::LISTEN_TABLE,
+        &keys::PLUGIN,
+        &keys::GUEST_LIMITS,
+        &keys::FAIL_TABLE,
+        &keys::LINK,
+        &keys::WHEN,
+        &keys::MATCH,
+        &keys::SITE,
+        &keys::TLS,
+        &keys::ROUTE,
+        &keys::RESPOND,
+        &keys::TIMEOUT,
+        &keys::HEADERS,
+        &keys::HEADER_EDITS,
+        &keys::SECRET,
+        &keys::UPSTREAM,
+        &keys::POOL,
+    ];
+    for key in described.iter().flat_map(|keys| keys.keys) {
+        assert!(source.contains(&format!("\"{}\"", key.name)), "nothing reads `{}`", key.name);
+    }
+}
+
 mod anything {
     use super::*;
     use proptest::prelude::*;

@@ -78,8 +78,9 @@ pub fn show_duration(time: Duration) -> String {
 
 /// As [`size`] reads it, in the largest binary unit that divides it.
 pub fn show_size(bytes: u64) -> String {
-    let fits =
-        [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)].into_iter().find(|(_, worth)| bytes >= *worth && bytes % worth == 0);
+    let fits = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
+        .into_iter()
+        .find(|(_, worth)| bytes >= *worth && bytes.is_multiple_of(*worth));
     fits.map_or_else(|| format!("{bytes}B"), |(unit, worth)| format!("{}{unit}", bytes / worth))
 }
 
