@@ -86,7 +86,7 @@ const fn named(name: &'static str, doc: &'static str, of: &'static Kind) -> Keys
 }
 
 pub static ROOT: Keys = Keys {
-    later: &["tcp", "admin", "acme", "trace", "metrics", "log", "store", "registry"],
+    later: &["tcp", "admin", "acme"],
     ..table(
         "root",
         "A Portcullis configuration.",
@@ -119,7 +119,7 @@ pub static ROOT: Keys = Keys {
 };
 
 pub static SERVER_TABLE: Keys = Keys {
-    later: &["user", "pid-file", "generations"],
+    later: &[],
     ..table(
         "server",
         "What concerns the process as a whole.",
@@ -139,7 +139,7 @@ pub static SERVER_TABLE: Keys = Keys {
 };
 
 pub static LISTEN_TABLE: Keys = Keys {
-    later: &["accept", "proxy-protocol", "quic", "h3", "tcp", "unix"],
+    later: &["accept", "proxy-protocol"],
     ..table(
         "listen",
         "Which addresses are bound.",
@@ -161,7 +161,7 @@ pub static LISTEN_TABLE: Keys = Keys {
 };
 
 pub static LIMITS_TABLE: Keys = Keys {
-    later: &["body-buffer", "body-buffers", "min-rate", "tcp", "h3", "generations", "connect-tls", "health", "ejection"],
+    later: &["min-rate"],
     ..table("limits", "Limits and timeouts; see `portcullis defaults` for each with its reason.", limits_table::KEYS)
 };
 
@@ -186,7 +186,7 @@ pub static PLUGIN: Keys = table(
 );
 
 pub static ALLOW: Keys = Keys {
-    later: &["http", "kv", "secret", "metrics", "log", "clock", "random", "tracing", "store"],
+    later: &["http", "kv", "secret", "log", "metrics", "tracing", "clock", "random"],
     ..table("allow", "Capabilities that a plugin may import; this version has none to grant.", &[])
 };
 
@@ -269,7 +269,7 @@ static SITES: Keys = named(
 );
 
 pub static SITE: Keys = Keys {
-    later: &["limit", "retry", "mirror", "cache", "compress", "aliases", "error-pages", "timeout", "auth"],
+    later: &["limit", "retry", "mirror"],
     ..table(
         "site",
         "A host name with its routes.",
@@ -293,7 +293,7 @@ pub static SITE: Keys = Keys {
 };
 
 pub static TLS: Keys = Keys {
-    later: &["acme", "client", "min-version", "ciphers"],
+    later: &["acme", "client"],
     ..table(
         "tls",
         "A certificate of the operator's.",
@@ -309,7 +309,7 @@ pub static ROUTES: Keys = named("routes", "Routes by path pattern: /prefix/*, =/
 static ROUTE_KIND: Kind = Kind::Either(&[Kind::Text(&UPSTREAM_NAME), Kind::Table(&ROUTE), Kind::List(&Kind::Table(&ROUTE))]);
 
 pub static ROUTE: Keys = Keys {
-    later: &["retry", "mirror", "limit", "sticky", "cache", "compress", "buffer"],
+    later: &["retry", "mirror", "limit", "sticky"],
     ..table(
         "route",
         "Where requests go. A string is `to`; a list has several routes of one path with different `match`.",
@@ -418,7 +418,7 @@ static UPSTREAMS: Keys = named(
 );
 
 pub static UPSTREAM: Keys = Keys {
-    later: &["health", "sticky", "retry", "timeout", "tls", "eject", "resolve", "protocol"],
+    later: &["health", "sticky", "retry", "timeout", "tls"],
     ..table(
         "upstream",
         "A named set of servers. A string or list is `servers`.",
@@ -445,10 +445,8 @@ pub static UPSTREAM: Keys = Keys {
     )
 };
 
-pub static POOL: Keys = Keys {
-    later: &["time", "age", "max"],
-    ..table("pool", "Connections kept open.", &[key("idle", Kind::Whole(0, 100_000), "32", "Per server and worker.")])
-};
+pub static POOL: Keys =
+    Keys { later: &[], ..table("pool", "Connections kept open.", &[key("idle", Kind::Whole(0, 100_000), "32", "Per server and worker.")]) };
 
 impl Keys {
     pub fn find(&self, name: &str) -> Option<&'static Key> {
