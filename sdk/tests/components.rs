@@ -13,6 +13,9 @@ fn print() {
         for (size, name) in component.functions.iter().take(40) {
             println!("{size:7} {name}");
         }
-        println!("{file}: {} bytes\n  exports {:?}\n  imports {:#?}\n  {:?}", component.size, component.exports, component.imports, component.sections);
+        println!(
+            "{file}: {} bytes\n  exports {:?}\n  imports {:#?}\n  {:?}",
+            component.size, component.exports, component.imports, component.sections
+        );
     }
 }

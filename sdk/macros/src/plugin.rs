@@ -94,7 +94,9 @@ fn find(block: &mut ItemImpl) -> Result<Found> {
                 let names = PHASES.map(|phase| phase.method).join("`, `");
                 return Err(Error::new(
                     method.sig.ident.span(),
-                    format!("no phase is called `{other}`; there are `{names}`. Other methods that begin with `on_` go into another impl block"),
+                    format!(
+                        "no phase is called `{other}`; there are `{names}`. Other methods that begin with `on_` go into another impl block"
+                    ),
                 ));
             }
             _ => {}
@@ -167,10 +169,7 @@ fn configure(plugin: &Type, found: &Found) -> Result<(TokenStream, TokenStream)>
     let settings = match method.sig.inputs.first() {
         Some(FnArg::Typed(argument)) if method.sig.inputs.len() == 1 => &argument.ty,
         _ => {
-            return Err(Error::new(
-                method.sig.span(),
-                "write `fn configure(settings: YourSettings) -> Result<Self, Vec<Problem>>`",
-            ));
+            return Err(Error::new(method.sig.span(), "write `fn configure(settings: YourSettings) -> Result<Self, Vec<Problem>>`"));
         }
     };
     let call = quote_spanned!(method.sig.ident.span()=> <#plugin>::configure(settings));

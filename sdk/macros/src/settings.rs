@@ -89,7 +89,9 @@ fn json(value: &Expr) -> Result<String> {
         Expr::Lit(ExprLit { lit: Lit::Float(number), .. }) => Ok(number.base10_digits().to_owned()),
         Expr::Lit(ExprLit { lit: Lit::Bool(yes), .. }) => Ok(yes.value.to_string()),
         Expr::Unary(syn::ExprUnary { op: syn::UnOp::Neg(_), expr, .. }) => Ok(format!("-{}", json(expr)?)),
-        other => Err(Error::new_spanned(other, "a literal: operators are shown it. For others write `default` alone and implement `Default`")),
+        other => {
+            Err(Error::new_spanned(other, "a literal: operators are shown it. For others write `default` alone and implement `Default`"))
+        }
     }
 }
 

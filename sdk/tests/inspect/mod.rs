@@ -53,7 +53,10 @@ fn functions(bytes: &[u8]) -> Vec<(usize, String)> {
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.expect("valid") {
             Payload::ImportSection(section) if names.is_empty() => {
-                imported = section.into_imports().filter(|import| matches!(import.as_ref().expect("valid").ty, wasmparser::TypeRef::Func(_))).count();
+                imported = section
+                    .into_imports()
+                    .filter(|import| matches!(import.as_ref().expect("valid").ty, wasmparser::TypeRef::Func(_)))
+                    .count();
             }
             Payload::CodeSectionEntry(body) if names.is_empty() => sizes.push(body.range().len()),
             Payload::CustomSection(custom) if names.is_empty() => {
@@ -66,7 +69,8 @@ fn functions(bytes: &[u8]) -> Vec<(usize, String)> {
             _ => {}
         }
     }
-    let mut sized: Vec<_> = names.into_iter().filter_map(|(index, name)| Some((*sizes.get(index.checked_sub(imported)?)?, name.to_owned()))).collect();
+    let mut sized: Vec<_> =
+        names.into_iter().filter_map(|(index, name)| Some((*sizes.get(index.checked_sub(imported)?)?, name.to_owned()))).collect();
     sized.sort_by(|a, b| b.cmp(a));
     sized
 }
