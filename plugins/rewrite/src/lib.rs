@@ -4,6 +4,7 @@
 #![cfg_attr(target_family = "wasm", no_std)]
 
 mod path;
+mod pattern;
 mod query;
 
 use path::PathSteps;

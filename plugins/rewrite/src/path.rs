@@ -1,7 +1,7 @@
 //! How a path changes: strip, add, replace.
 
+use crate::pattern::{Pattern, Wrong};
 use portcullis_sdk::prelude::*;
-use regex::bytes::{Regex, RegexBuilder};
 
 /// A replacement in the path.
 #[settings]
@@ -18,7 +18,7 @@ pub(crate) struct PathSteps {
     strip: Option<String>,
     /// Without a slash at its end.
     add: Option<String>,
-    replace: Vec<(Regex, String)>,
+    replace: Vec<Pattern>,
 }
 
 impl PathSteps {
@@ -43,10 +43,9 @@ impl PathSteps {
         let mut new = String::with_capacity(path.len() + self.add.as_ref().map_or(0, String::len));
         new.push_str(self.add.as_deref().unwrap_or_default());
         new.push_str(stripped);
-        for (pattern, by) in &self.replace {
-            if pattern.is_match(new.as_bytes()) {
-                // Paths in normal form are ASCII, and a replacement is text: what is made of both is text.
-                new = String::from_utf8(pattern.replace_all(new.as_bytes(), by.as_bytes()).into_owned()).unwrap_or(new);
+        for pattern in &self.replace {
+            if let Some(replaced) = pattern.replaced(&new) {
+                new = replaced;
             }
         }
         if !new.starts_with('/') {
@@ -76,50 +75,14 @@ fn can_stand_in_path(text: &str) -> bool {
     !text.contains(|c: char| c <= ' ' || c == '\x7f' || "?#".contains(c))
 }
 
-fn compile(one: &Replacement, at: &Pointer, problems: &mut Vec<Problem>) -> Option<(Regex, String)> {
-    let pattern = match RegexBuilder::new(&one.pattern).unicode(false).build() {
-        Ok(pattern) => pattern,
-        Err(error) => {
-            problems.push(Problem::at(at.key("match"), format!("not a regular expression: {error}")));
-            return None;
-        }
-    };
+fn compile(one: &Replacement, at: &Pointer, problems: &mut Vec<Problem>) -> Option<Pattern> {
     if !can_stand_in_path(&one.replace) {
         problems.push(Problem::at(at.key("replace"), "has no space, `?`, `#` or control characters; query parameters go under `query`"));
     }
-    if let Some(group) = unknown_group(&pattern, &one.replace) {
-        problems.push(Problem::at(at.key("replace"), format!("the expression has no group `{group}`; write ${{1}}x where `x` follows")));
+    match Pattern::new(&one.pattern, &one.replace) {
+        Ok(pattern) => return Some(pattern),
+        Err(Wrong::Expression(why)) => problems.push(Problem::at(at.key("match"), format!("not a regular expression: {why}"))),
+        Err(Wrong::Replacement(why)) => problems.push(Problem::at(at.key("replace"), why)),
     }
-    Some((pattern, one.replace.clone()))
-}
-
-/// The first group that `replace` names and `pattern` does not have: it would be replaced by nothing.
-fn unknown_group<'r>(pattern: &Regex, replace: &'r str) -> Option<&'r str> {
-    let known = |name: &str| match name.parse::<usize>() {
-        Ok(number) => number < pattern.captures_len(),
-        Err(_) => pattern.capture_names().flatten().any(|known| known == name),
-    };
-    groups(replace).find(|name| !known(name))
-}
-
-/// The groups that a replacement names: `$name` takes as many letters, digits and `_` as there are, `${name}` all up to the brace, `$$` is a dollar.
-fn groups(replace: &str) -> impl Iterator<Item = &str> {
-    let mut rest = replace;
-    core::iter::from_fn(move || {
-        loop {
-            let after = rest.split_once('$')?.1;
-            if let Some(after) = after.strip_prefix('$') {
-                rest = after;
-                continue;
-            }
-            let name = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
-                Some((name, _)) => name,
-                None => after.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default(),
-            };
-            rest = after;
-            if !name.is_empty() {
-                return Some(name);
-            }
-        }
-    })
+    None
 }
