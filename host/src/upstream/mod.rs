@@ -2,24 +2,45 @@
 //!
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
+//!
+//! In reading order: `send` (one request, its attempts), `server` (choosing one), `pool`, `connect`, `channel` (a connection),
+//! `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
 
 mod body;
+mod channel;
+mod connect;
 mod error;
+mod pool;
+mod pump;
+mod send;
+mod server;
+mod switched;
+mod transfer;
 
 pub use body::Body;
 pub use error::{Failed, SendError};
 
 use crate::config::{Limits, UpstreamName, UpstreamSpec};
 use crate::message::{BodyError, RequestHead, ResponseHead, Switched};
+use crate::wire::{Deadline, HeadLimits};
 use bytes::Bytes;
 use http::HeaderValue;
+use server::Upstream;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::{Instant, sleep};
 
 /// All upstreams of a snapshot, as one worker knows them.
-pub struct Upstreams {}
+pub struct Upstreams {
+    /// In the order of their names.
+    upstreams: Vec<Rc<Upstream>>,
+    settings: Settings,
+    /// Runs from the first request on, and ends with this.
+    sweeper: OnceCell<AbortHandle>,
+}
 
 /// A request on its way out.
 pub struct Outgoing<'a, B> {
@@ -72,19 +93,32 @@ pub struct Attempt {
     pub first_byte: Duration,
 }
 
+/// What holds for all upstreams of a snapshot.
+struct Settings {
+    heads: HeadLimits,
+    connect: Duration,
+    retries: u32,
+    /// Per cent.
+    retry_budget: u32,
+}
+
 impl Upstreams {
-    /// For one worker; `spec`s and `limits` of the snapshot.
-    pub fn new(_specs: &BTreeMap<UpstreamName, UpstreamSpec>, _limits: &Limits) -> Rc<Self> {
-        unimplemented!("step 0")
+    /// For one worker; specs and limits of one snapshot.
+    pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, limits: &Limits) -> Rc<Self> {
+        let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
+        let settings = Settings { heads, connect: limits.connect, retries: limits.retries, retry_budget: limits.retry_budget };
+        // A map in the order of names, so an index is a place in it.
+        let upstreams = specs.iter().map(|(name, spec)| Rc::new(Upstream::new(&name.0, spec, limits))).collect();
+        Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })
     }
 
     /// For [`Self::send`]; look it up once per snapshot, not per request.
-    pub fn index(&self, _name: &str) -> Option<usize> {
-        unimplemented!("step 0")
+    pub fn index(&self, name: &str) -> Option<usize> {
+        self.upstreams.binary_search_by(|upstream| (*upstream.name).cmp(name)).ok()
     }
 
-    pub fn name(&self, _upstream: usize) -> Option<&Rc<str>> {
-        unimplemented!("step 0")
+    pub fn name(&self, upstream: usize) -> Option<&Rc<str>> {
+        self.upstreams.get(upstream).map(|upstream| &upstream.name)
     }
 
     /// Sends a request to a server of the upstream. Dropping the future, or the body it led to, closes the connection: the origin
@@ -92,10 +126,56 @@ impl Upstreams {
     ///
     /// # Errors
     /// If there is no response head; a body that fails later says so itself.
-    pub async fn send<B>(self: &Rc<Self>, _upstream: usize, _outgoing: Outgoing<'_, B>) -> Result<Answered<B>, Failed>
+    ///
+    /// # Panics
+    /// If `upstream` is not from [`Self::index`] of this set, or outside of a runtime that takes local tasks.
+    pub async fn send<B>(self: &Rc<Self>, upstream: usize, outgoing: Outgoing<'_, B>) -> Result<Answered<B>, Failed>
     where
         B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
     {
-        unimplemented!("step 0")
+        let upstream = self.upstreams.get(upstream).expect("an index of this set");
+        self.sweeper.get_or_init(|| spawn_local(sweep(Rc::downgrade(self))).abort_handle());
+        let mut attempt = Attempt::default();
+        match send::send(upstream, &self.settings, outgoing, &mut attempt).await {
+            Ok(answered) => Ok(answered),
+            Err(error) => Err(Failed { error, attempt }),
+        }
     }
 }
+
+impl Drop for Upstreams {
+    fn drop(&mut self) {
+        if let Some(sweeper) = self.sweeper.get() {
+            sweeper.abort();
+        }
+    }
+}
+
+/// Closes idle connections past their time, also of servers that get no requests.
+async fn sweep(upstreams: Weak<Upstreams>) {
+    loop {
+        sleep(pool::SWEEP).await;
+        let Some(upstreams) = upstreams.upgrade() else { return };
+        let now = Instant::now();
+        upstreams.upstreams.iter().flat_map(|upstream| &upstream.servers).for_each(|server| server.pool.sweep(now));
+    }
+}
+
+impl Times {
+    /// Sets `deadline` to `limit` from `now` on, or to the end of the exchange if that comes first.
+    fn arm(&self, deadline: &mut Deadline, limit: Option<Duration>, now: Option<Instant>) {
+        let limit = limit.map(|limit| now.unwrap_or_else(Instant::now) + limit);
+        match limit.into_iter().chain(self.total).min() {
+            Some(at) => deadline.set(at),
+            None => deadline.clear(),
+        }
+    }
+
+    /// Whether a deadline that expired was that of the whole exchange.
+    fn is_over(&self, expired: &Deadline) -> bool {
+        self.total.is_some() && self.total == expired.at()
+    }
+}
+
+#[cfg(test)]
+mod tests;

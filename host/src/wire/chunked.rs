@@ -36,6 +36,16 @@ impl Chunked {
         Self { state: State::Size, extensions: EXTENSIONS, limits }
     }
 
+    /// Takes what follows the last chunk of a body without trailers, if that is what follows.
+    pub fn take_end(&self, buf: &mut BytesMut) -> bool {
+        const END: &[u8] = b"\r\n0\r\n\r\n";
+        let there = matches!(self.state, State::DataEnd) && buf.starts_with(END);
+        if there {
+            buf.advance(END.len());
+        }
+        there
+    }
+
     pub fn decode(&mut self, buf: &mut BytesMut) -> Result<Decoded, BadBody> {
         loop {
             match &mut self.state {

@@ -95,6 +95,17 @@ impl Decoder {
         Ok(decoded)
     }
 
+    /// Takes the end of a chunked body off `buf` if it directly follows and is all there; `true`: the body is over. So that the last
+    /// piece of data is known to be the last, which saves a frame, and for small bodies the chunked coding.
+    pub fn ends_here(&mut self, buf: &mut BytesMut) -> bool {
+        if let State::Chunked(chunked) = &self.state
+            && chunked.take_end(buf)
+        {
+            self.state = State::Done;
+        }
+        self.is_end()
+    }
+
     /// The peer will send no more.
     ///
     /// # Errors
@@ -124,3 +135,6 @@ impl Decoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -143,3 +143,6 @@ fn put_digits(out: &mut Vec<u8>, mut next: impl FnMut(&mut u8) -> bool) {
     }
     out.extend_from_slice(digits.split_at(20 - used).1);
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,3 +100,6 @@ impl From<Broken> for Malformed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

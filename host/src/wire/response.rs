@@ -43,6 +43,8 @@ pub enum MalformedResponse {
     ContentLength,
     #[error("a transfer coding other than chunked, or on HTTP/1.0")]
     TransferEncoding,
+    #[error("a body that breaks its framing: {0}")]
+    Body(&'static str),
     #[error("too many interim responses")]
     TooManyInterim,
     #[error("101 without having been asked to switch protocols")]
@@ -106,3 +108,6 @@ impl From<Broken> for MalformedResponse {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,3 +115,6 @@ const CLASSES: [u8; 256] = {
     }
     table
 };
+
+#[cfg(test)]
+mod tests;
