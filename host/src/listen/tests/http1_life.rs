@@ -46,6 +46,7 @@ fn a_client_that_takes_nothing_is_left_and_the_body_is_not_pulled_ahead() {
         let server = Server::plain(Limits { body_idle: SHORT, ..Limits::default() });
         let mut client = server.connect().await;
         client.send("GET /flood HTTP/1.1\r\nhost: a\r\n\r\n").await;
+        server.log.wait_for("piece").await;
         while server.gate.open() > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }

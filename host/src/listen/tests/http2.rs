@@ -30,7 +30,10 @@ async fn stream(server: &TlsServer) -> TlsStream<TcpStream> {
 }
 
 async fn connect(server: &TlsServer) -> Client {
-    let (send, mut connection) = h2::client::handshake(stream(server).await).await.expect("a connection");
+    // Larger than a stream's window, so that one stream that takes nothing does not hold up the others.
+    let mut builder = h2::client::Builder::new();
+    builder.initial_connection_window_size(1 << 20);
+    let (send, mut connection) = builder.handshake(stream(server).await).await.expect("a connection");
     let ping = connection.ping_pong().expect("ours to take");
     Client { send: send.ready().await.expect("ready"), ping, connection: spawn_local(connection) }
 }
