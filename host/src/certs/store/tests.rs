@@ -1,3 +1,5 @@
+//! Which certificate is chosen, and what is said when there is none.
+
 use super::*;
 use crate::certs::Severity;
 use crate::config::{CertifiedFiles, Location};
