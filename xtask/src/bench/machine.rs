@@ -6,7 +6,8 @@ use std::process::Command;
 /// One line: processor, cores, kernel, distribution.
 pub fn describe() -> String {
     let model = value("/proc/cpuinfo", "model name", ':').unwrap_or_else(|| std::env::consts::ARCH.to_owned());
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    // Not what this process may use: it is pinned.
+    let cores = fs::read_to_string("/proc/cpuinfo").unwrap_or_default().lines().filter(|line| line.starts_with("processor")).count();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let system = value("/etc/os-release", "PRETTY_NAME", '=').unwrap_or_default();
     format!("{model}, {cores} cores, Linux {}, {}", kernel.trim(), system.trim_matches('"'))

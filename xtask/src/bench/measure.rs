@@ -1,5 +1,6 @@
 //! One figure at a time: CPU per request under load, memory of idle connections, time to the first answer.
 
+use super::check;
 use super::contender::{Contender, Surroundings};
 use super::load::{self, Count};
 use super::origin_process::Origin;
@@ -27,7 +28,7 @@ pub enum Sample {
 pub fn once(around: &Surroundings, origin: &Origin, proxy: &mut Contender, seconds: u32, connections: usize) -> Result<Sample, Trouble> {
     match proxy.scenario.load {
         Load::Http1 | Load::Http2 => loaded(around.stand, origin, proxy, seconds),
-        Load::Idle => idle(around.stand, proxy, seconds, connections),
+        Load::Idle => idle(around, proxy, seconds, connections),
         Load::Startup => startup(around, proxy),
     }
 }
@@ -85,10 +86,14 @@ fn loaded_once(stand: &Stand, origin: &Origin, proxy: &mut Contender, seconds: u
 }
 
 /// Memory of connections that have asked once and are silent since.
-fn idle(stand: &Stand, proxy: &mut Contender, seconds: u32, connections: usize) -> Result<Sample, Trouble> {
+fn idle(around: &Surroundings, proxy: &mut Contender, seconds: u32, connections: usize) -> Result<Sample, Trouble> {
     const MOST: Duration = Duration::from_secs(60);
+    // What an allocator has kept from the last round would hide what this one takes.
+    proxy.stop();
+    proxy.start(around)?;
+    check::check(proxy)?;
     let base = usage::pss(proxy.pid());
-    let mut generator = load::idle(stand, proxy, connections, 600)?;
+    let mut generator = load::idle(around.stand, proxy, connections, 600)?;
     let began = Instant::now();
     while usage::accepted(proxy.https) < connections {
         if began.elapsed() > MOST || !generator.alive() {

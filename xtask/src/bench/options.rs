@@ -13,7 +13,7 @@ cargo xtask bench: Portcullis beside Debian's nginx and haproxy, on this machine
   --seconds N         of each run, default 3
   --rounds N          default 5
   --peer-bin NAME=PATH   the binary of a proxy. NAME is portcullis, nginx or haproxy, or one of these with -LABEL: another column
-  --connections N     of the scenario `idle`, default 5000
+  --connections N     of the scenario `idle`, default 5000, at most 8000
   --cores LOAD,PROXY  default 0,1
   --lock FILE         held while measuring; default target/bench/lock
   --json FILE         every run
@@ -69,7 +69,7 @@ impl Options {
                 "--proxies" => wanted.clone_from(value),
                 "--seconds" => options.seconds = number(flag, value, 600)?,
                 "--rounds" => options.rounds = number(flag, value, 1000)?,
-                "--connections" => options.connections = number(flag, value, 20_000)?,
+                "--connections" => options.connections = number(flag, value, 8000)?,
                 "--peer-bin" => binaries.push(binary(value)?),
                 "--cores" => (options.load_core, options.proxy_core) = cores(value)?,
                 "--lock" => options.lock = Some(value.into()),

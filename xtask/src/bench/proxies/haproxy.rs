@@ -21,7 +21,7 @@ pub fn configuration(setup: &Setup) -> String {
     format!(
         "global
   nbthread 1
-  maxconn 20000
+  maxconn 9000
   ssl-default-bind-options ssl-min-ver TLSv1.3
   ssl-default-bind-curves X25519
   tune.ssl.cachesize 50000

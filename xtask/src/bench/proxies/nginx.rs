@@ -21,9 +21,9 @@ pub fn configuration(setup: &Setup) -> String {
         );
     }
     format!(
-        "daemon off; master_process off; worker_processes 1; worker_rlimit_nofile 65536;
+        "daemon off; master_process off; worker_processes 1; 
 pid {dir}/nginx.pid; error_log {dir}/error.log warn;
-events {{ worker_connections 32768; use epoll; multi_accept on; }}
+events {{ worker_connections 16384; use epoll; multi_accept on; }}
 http {{
   access_log off; sendfile on; tcp_nodelay on; server_tokens off; default_type text/plain;
   keepalive_timeout 600s; keepalive_requests 1000000000; client_max_body_size 0;
