@@ -11,8 +11,14 @@ fn bodies_pass_both_ways() {
     let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     let response = client.send("POST /x HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello").response();
-    assert!(response.text().to_ascii_lowercase().contains("content-length: 5") && response.text().ends_with("hello"), "{}", response.text());
-    let response = client.send("POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n").response();
+    assert!(
+        response.text().to_ascii_lowercase().contains("content-length: 5") && response.text().ends_with("hello"),
+        "{}",
+        response.text()
+    );
+    let response = client
+        .send("POST /x HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2;x=y\r\nde\r\n0\r\n\r\n")
+        .response();
     assert!(response.text().to_ascii_lowercase().contains("transfer-encoding: chunked") && response.text().ends_with("abcde"));
     let response = client.send("GET /bytes/3000000 HTTP/1.1\r\nHost: a.test\r\n\r\n").response();
     assert_eq!((response.header("content-length"), response.body.len()), (Some("3000000"), 3_000_000));
@@ -28,13 +34,15 @@ fn trailers_pass_both_ways() {
     let mut client = Raw::connect(proxy.http());
     let response = client.send("GET /chunked/10 HTTP/1.1\r\nHost: a.test\r\nTE: trailers\r\n\r\n").response();
     assert_eq!(response.trailers, [("x-checksum".to_owned(), "done".to_owned())]);
-    let response = client.send("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 9\r\n\r\n").response();
+    let response =
+        client.send("POST / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 9\r\n\r\n").response();
     assert!(response.text().to_ascii_lowercase().ends_with("abcx-sum: 9"), "{}", response.text());
 }
 
 #[test]
 fn head_has_the_length_and_no_body() {
-    let proxy = plain_site(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     let response = client.send("HEAD /bytes/1234 HTTP/1.1\r\nHost: a.test\r\n\r\n").response_to("HEAD");
     assert_eq!((response.status, response.header("content-length")), (200, Some("1234")));
@@ -44,7 +52,8 @@ fn head_has_the_length_and_no_body() {
 
 #[test]
 fn answers_without_a_body_have_none() {
-    let proxy = plain_site(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     for status in [204, 304] {
         let response = client.send(format!("GET /status/{status} HTTP/1.1\r\nHost: a.test\r\n\r\n")).response();
@@ -55,7 +64,8 @@ fn answers_without_a_body_have_none() {
 
 #[test]
 fn pipelined_requests_are_answered_in_order() {
-    let proxy = plain_site(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     let requests: String = (0..10).map(|n| format!("GET /bytes/{n} HTTP/1.1\r\nHost: a.test\r\n\r\n")).collect();
     client.send(requests);
@@ -66,7 +76,8 @@ fn pipelined_requests_are_answered_in_order() {
 
 #[test]
 fn http_1_0_is_served_and_closed() {
-    let proxy = plain_site(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     let response = client.send("GET /chunked/20 HTTP/1.0\r\nHost: a.test\r\n\r\n").response();
     assert_eq!(response.header("transfer-encoding"), None);
@@ -76,7 +87,8 @@ fn http_1_0_is_served_and_closed() {
 
 #[test]
 fn expect_100_continue_is_answered_before_the_body_comes() {
-    let proxy = plain_site(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     client.send("POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     assert_eq!(client.response().status, 100);

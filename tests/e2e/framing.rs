@@ -107,7 +107,13 @@ fn a_malformed_target_is_refused() {
 
 #[test]
 fn a_bad_chunk_ends_the_exchange_and_never_reaches_the_origin_as_whole() {
-    for body in ["zz\r\nabc\r\n0\r\n\r\n", "3\nabc\r\n0\r\n\r\n", "3\r\nabcd\r\n0\r\n\r\n", "-3\r\nabc\r\n0\r\n\r\n", "ffffffffffffffffff\r\nabc\r\n"] {
+    for body in [
+        "zz\r\nabc\r\n0\r\n\r\n",
+        "3\nabc\r\n0\r\n\r\n",
+        "3\r\nabcd\r\n0\r\n\r\n",
+        "-3\r\nabc\r\n0\r\n\r\n",
+        "ffffffffffffffffff\r\nabc\r\n",
+    ] {
         let origin = Origin::echo();
         let proxy = plain_site(&origin);
         let mut client = Raw::connect(proxy.http());

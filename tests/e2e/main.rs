@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
 
+mod chain;
+mod clients;
 mod commands;
 mod exchange;
 mod forwarding;
@@ -9,6 +11,7 @@ mod framing;
 mod origin_faults;
 mod routing;
 mod stop;
+mod tls;
 mod upgrade;
 
 use portcullis_tests::{Origin, Proxy};

@@ -77,10 +77,12 @@ fn a_silent_origin_is_504() {
 
 #[test]
 fn a_body_cut_short_is_not_passed_as_whole() {
-    let proxy = plain_site(&Origin::says("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"));
+    let origin = Origin::says("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc");
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     assert!(client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").try_response_to("GET").is_none(), "truncation must be visible");
-    let proxy = plain_site(&Origin::says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"));
+    let origin = Origin::says("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n");
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     let bytes = client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").rest();
     assert!(!bytes.ends_with(b"0\r\n\r\n"), "no last chunk that the origin did not send");
@@ -89,7 +91,8 @@ fn a_body_cut_short_is_not_passed_as_whole() {
 #[test]
 fn more_than_was_announced_never_poisons_the_next_exchange() {
     let evil = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nokHTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
-    let proxy = plain_site(&Origin::says_and_stays(evil));
+    let origin = Origin::says_and_stays(evil);
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     for _ in 0..3 {
         let response = client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").response();

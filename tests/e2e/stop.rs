@@ -27,7 +27,8 @@ fn a_running_request_is_finished() {
 
 #[test]
 fn without_connections_it_leaves_at_once() {
-    let mut proxy = plain_site(&Origin::echo());
+    let origin = Origin::echo();
+    let mut proxy = plain_site(&origin);
     proxy.terminate();
     assert_eq!(proxy.wait(Duration::from_secs(2)), Some(0));
 }

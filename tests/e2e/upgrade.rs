@@ -37,7 +37,8 @@ fn an_upgraded_connection_is_a_pipe() {
 
 #[test]
 fn an_upgrade_that_is_declined_is_an_ordinary_answer() {
-    let proxy = plain_site(&Origin::echo());
+    let origin = Origin::echo();
+    let proxy = plain_site(&origin);
     let mut client = Raw::connect(proxy.http());
     let response = client.send("GET /name HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n").response();
     assert_eq!(response.status, 200);
@@ -85,7 +86,8 @@ asyncio.run(main())
 fn python_with_websockets() -> std::path::PathBuf {
     let environment = tools::repository().join("target/python");
     let python = environment.join("bin/python");
-    let works = |python: &std::path::Path| Command::new(python).args(["-c", "import websockets"]).output().is_ok_and(|out| out.status.success());
+    let works =
+        |python: &std::path::Path| Command::new(python).args(["-c", "import websockets"]).output().is_ok_and(|out| out.status.success());
     if !works(&python) {
         tools::need("python3", "python3-venv");
         assert!(Command::new("python3").args(["-m", "venv"]).arg(&environment).status().expect("venv").success(), "python3 -m venv");

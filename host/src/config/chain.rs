@@ -57,3 +57,13 @@ pub struct When {
     pub headers: Vec<super::FieldMatch>,
     pub query: Vec<super::FieldMatch>,
 }
+
+impl When {
+    /// Whether all parts hold for a request; `path` in normal form.
+    pub fn holds(&self, method: &http::Method, path: &str, query: Option<&str>, headers: &http::HeaderMap) -> bool {
+        self.path.as_ref().is_none_or(|wanted| wanted.matches(path))
+            && (self.methods.is_empty() || self.methods.contains(method))
+            && super::FieldMatch::all_in_headers(&self.headers, headers)
+            && super::FieldMatch::all_in_query(&self.query, query)
+    }
+}

@@ -1,0 +1,4 @@
+//! (pending)
+pub fn bundled(_name: &str) -> Option<&'static [u8]> {
+    None
+}
