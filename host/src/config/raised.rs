@@ -40,9 +40,14 @@ impl Diagnostic {
         }
     }
 
+    /// E031 where the import is of a version or type that this proxy does not offer.
+    pub fn import_refused(name: &str, at: Location, why: &dyn Display) -> Self {
+        Self::error(Code::NotGranted, at.into(), format!("plugin `{name}` {why}"))
+    }
+
     /// E033.
-    pub fn phase_missing(link: &LinkSpec, why: &str) -> Self {
-        Self::error(Code::PhaseMissing, link.at.clone().into(), format!("plugin `{}` {why}", link.plugin))
+    pub fn phase_missing(name: &str, at: Location, why: &dyn Display) -> Self {
+        Self::error(Code::PhaseMissing, at.into(), format!("plugin `{name}` {why}"))
     }
 
     /// E020; `at`: [`super::CertifiedFiles::at`], as for the next ones.
