@@ -7,7 +7,7 @@ use std::fmt::Write;
 
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Default {
+pub struct DefaultRow {
     /// `limits` or `plugin.*.limits`.
     pub table: &'static str,
     pub key: &'static str,
@@ -20,7 +20,7 @@ pub struct Default {
 
 /// The whole table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Defaults(pub Vec<Default>);
+pub struct Defaults(pub Vec<DefaultRow>);
 
 impl Defaults {
     /// From [`Limits::default`] and [`GuestLimits::default`].
@@ -30,14 +30,14 @@ impl Defaults {
 
     /// The same table with other values, for what a configuration makes of it.
     pub fn of(limits: &Limits, guest: &GuestLimits) -> Self {
-        let row = |limit: &super::limits_table::Limit| Default {
+        let row = |limit: &super::limits_table::Limit| DefaultRow {
             table: "limits",
             key: limit.key,
             value: toml(&(limit.read)(limits), limit.unit),
             doc: limit.doc,
             why: limit.why,
         };
-        let mut rows: Vec<Default> = LIMITS.iter().map(row).collect();
+        let mut rows: Vec<DefaultRow> = LIMITS.iter().map(row).collect();
         let guest = [
             (
                 "memory",
@@ -47,14 +47,20 @@ impl Defaults {
             ),
             ("cpu", units::show_duration(guest.cpu), "CPU per call", "a thousand times what a light filter needs, five ticks of the epoch"),
         ];
-        rows.extend(guest.map(|(key, value, doc, why)| Default { table: "plugin.*.limits", key, value: format!("\"{value}\""), doc, why }));
+        rows.extend(guest.map(|(key, value, doc, why)| DefaultRow {
+            table: "plugin.*.limits",
+            key,
+            value: format!("\"{value}\""),
+            doc,
+            why,
+        }));
         Self(rows)
     }
 
     /// Columns: key, value, meaning, reason.
     pub fn text(&self) -> String {
-        let width = |part: fn(&Default) -> &str| self.0.iter().map(|row| part(row).chars().count()).max().unwrap_or(0);
-        let (keys, values, docs) = (width(|row| row.key), width(Default::shown), width(|row| row.doc));
+        let width = |part: fn(&DefaultRow) -> &str| self.0.iter().map(|row| part(row).chars().count()).max().unwrap_or(0);
+        let (keys, values, docs) = (width(|row| row.key), width(DefaultRow::shown), width(|row| row.doc));
         let mut out = String::new();
         let mut table = "";
         for row in &self.0 {
@@ -82,18 +88,19 @@ impl Defaults {
     /// `[{table, key, value, doc, why}]`; numbers as numbers, everything with a unit as a string.
     pub fn json(&self) -> Value {
         let value = |text: &str| serde_json::from_str(text).unwrap_or_else(|_| Value::from(text));
-        let row = |row: &Default| json!({ "table": row.table, "key": row.key, "value": value(&row.value), "doc": row.doc, "why": row.why });
+        let row =
+            |row: &DefaultRow| json!({ "table": row.table, "key": row.key, "value": value(&row.value), "doc": row.doc, "why": row.why });
         self.0.iter().map(row).collect()
     }
 }
 
-impl std::default::Default for Defaults {
+impl Default for Defaults {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Default {
+impl DefaultRow {
     /// Without quotes.
     fn shown(&self) -> &str {
         self.value.trim_matches('"')

@@ -30,7 +30,7 @@ mod upstream;
 
 pub use chain::{LinkOrigin, LinkSpec, PluginRef, When};
 pub use code::Code;
-pub use defaults::{Default as DefaultValue, Defaults};
+pub use defaults::{DefaultRow, Defaults};
 pub use diagnostic::{Diagnostic, Extent, Place, Report, Severity};
 pub use limits::{Limits, RouteTimeouts};
 pub use listen::ListenSpec;
