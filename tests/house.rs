@@ -22,7 +22,7 @@ const ARROWS: &[Room] = &[
     Room { name: "message", may: &[], outside: &["tokio"] }, // tokio's I/O traits only, see `only_io_traits`
     Room { name: "config", may: &[], outside: &["toml", "jsonschema"] },
     Room { name: "observe", may: &["message", "config"], outside: &["tokio"] },
-    Room { name: "wire", may: &["message"], outside: &["httparse", "tokio"] },
+    Room { name: "wire", may: &["message"], outside: &["tokio"] },
     Room { name: "certs", may: &["config", "observe"], outside: &["rustls", "rcgen"] },
     Room { name: "chain", may: &["message", "config"], outside: &[] },
     Room { name: "sandbox", may: &["chain", "message", "config", "observe"], outside: &["wasmtime", "tokio"] },

@@ -41,3 +41,35 @@ fn sort(error: io::Error) -> SendError {
         _ => SendError::Connect(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::net::TcpSocket;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn a_server_that_does_not_accept_is_given_up_in_time() {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        let listener = socket.listen(1).expect("listening");
+        let address = listener.local_addr().expect("bound");
+        // Fill its queue, until it drops what comes.
+        let mut waiting = Vec::new();
+        while let Ok(stream) = timeout(Duration::from_millis(50), TcpStream::connect(address)).await {
+            waiting.push(stream);
+        }
+        let server = ServerAddress { host: "127.0.0.1".into(), port: address.port() };
+
+        let outcome = connect(&server, Instant::now() + Duration::from_millis(20)).await;
+
+        assert!(matches!(outcome, Err(SendError::ConnectTimeout)), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_lack_of_descriptors_is_our_fault() {
+        assert!(matches!(sort(io::Error::from_raw_os_error(libc::EMFILE)), SendError::Overloaded(_)));
+        assert!(matches!(sort(io::Error::from_raw_os_error(libc::ECONNREFUSED)), SendError::Connect(_)));
+    }
+}

@@ -67,3 +67,73 @@ impl Pool {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::HeadLimits;
+    use tokio::net::{TcpListener, TcpStream};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Open connections, with the sockets that keep them so.
+    async fn channels(count: usize, opened: Instant) -> Vec<(Box<Channel>, TcpStream)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let mut channels = Vec::new();
+        for _ in 0..count {
+            let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
+            let peer = listener.accept().await.expect("a connection").0;
+            channels.push((Box::new(Channel::new(stream, HeadLimits { start_line: 99, fields: 99, count: 9 }, opened)), peer));
+        }
+        channels
+    }
+
+    fn fill(pool: &Pool, channels: Vec<(Box<Channel>, TcpStream)>, now: Instant) -> Vec<TcpStream> {
+        let put = |(channel, peer)| {
+            pool.put(channel, now);
+            peer
+        };
+        channels.into_iter().map(put).collect()
+    }
+
+    #[tokio::test]
+    async fn a_burst_is_kept_until_it_was_not_needed_for_a_while() {
+        let now = Instant::now();
+        let pool = Pool::new(2, MINUTE, MINUTE * 60);
+        let _peers = fill(&pool, channels(5, now).await, now);
+        assert_eq!(pool.idle.borrow().len(), 5);
+
+        pool.sweep(now + SWEEP / 2);
+        assert_eq!(pool.idle.borrow().len(), 5);
+        pool.sweep(now + SWEEP);
+        assert_eq!(pool.idle.borrow().len(), 2);
+        pool.sweep(now + MINUTE);
+        assert_eq!(pool.idle.borrow().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn even_a_burst_has_its_bounds() {
+        let now = Instant::now();
+        let pool = Pool::new(1, MINUTE, MINUTE * 60);
+        let _peers = fill(&pool, channels(BURST + 1, now).await, now);
+        assert_eq!(pool.idle.borrow().len(), BURST);
+    }
+
+    #[tokio::test]
+    async fn a_connection_leaves_when_it_is_too_old_or_closed() {
+        let now = Instant::now();
+        let pool = Pool::new(9, MINUTE, MINUTE * 60);
+        let _old = fill(&pool, channels(1, now).await, now + MINUTE * 60);
+        assert!(pool.take(now + MINUTE * 60).is_none());
+
+        let mut channels = channels(2, now).await;
+        let (closed, peer) = channels.pop().expect("made");
+        drop(peer);
+        closed.io.readable().await.expect("the end to be read");
+        let _open = fill(&pool, channels, now);
+        pool.put(closed, now);
+        pool.sweep(now);
+        assert_eq!(pool.idle.borrow().len(), 1);
+        assert!(pool.take(now).is_some());
+    }
+}

@@ -95,7 +95,8 @@ impl Line<'_> {
                 attempt.reused = true;
                 return Ok((channel, ticket, self.started));
             }
-            match self.connect(server, attempt).await {
+            // Boxed: it is rare, and would make the future of every request twice as large.
+            match Box::pin(self.connect(server, attempt)).await {
                 Ok((channel, now)) => return Ok((channel, ticket, now)),
                 Err(error) => self.after(error, index)?,
             }

@@ -705,6 +705,19 @@ async fn idle_connections_are_not_kept_past_their_time_or_beyond_their_number() 
 }
 
 #[tokio::test(flavor = "local")]
+async fn the_sweeper_ends_with_its_upstreams() {
+    let upstreams = upstreams_with(&[refusing().await], |_, _| {});
+    get(&upstreams).await.expect_err("nobody listens");
+    let sweeper = upstreams.sweeper.get().expect("started").clone();
+    assert!(!sweeper.is_finished());
+
+    drop(upstreams);
+    tokio::task::yield_now().await;
+
+    assert!(sweeper.is_finished());
+}
+
+#[tokio::test(flavor = "local")]
 async fn names_are_resolved_and_unknown_ones_are_errors() {
     let origin = Origin::new().await;
     let port = origin.address().port();

@@ -46,3 +46,48 @@ impl Deadline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    const SOON: Duration = Duration::from_millis(20);
+    const NEVER: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn moved_later_it_expires_no_sooner() {
+        let (mut deadline, start) = (Deadline::default(), Instant::now());
+        deadline.set(start + SOON);
+        assert!(poll_fn(|cx| Poll::Ready(deadline.poll_expired(cx))).await.is_pending());
+        deadline.set(start + SOON * 3);
+
+        poll_fn(|cx| deadline.poll_expired(cx)).await;
+
+        assert!(start.elapsed() >= SOON * 3);
+    }
+
+    #[tokio::test]
+    async fn moved_earlier_it_expires_then() {
+        let (mut deadline, start) = (Deadline::default(), Instant::now());
+        deadline.set(start + NEVER);
+        assert!(poll_fn(|cx| Poll::Ready(deadline.poll_expired(cx))).await.is_pending());
+        deadline.set(start + SOON);
+
+        poll_fn(|cx| deadline.poll_expired(cx)).await;
+
+        assert!((SOON..NEVER).contains(&start.elapsed()));
+    }
+
+    #[tokio::test]
+    async fn cleared_it_does_not_expire() {
+        let mut deadline = Deadline::default();
+        deadline.set(Instant::now());
+        deadline.clear();
+        assert!(poll_fn(|cx| Poll::Ready(deadline.poll_expired(cx))).await.is_pending());
+
+        deadline.set(Instant::now());
+        poll_fn(|cx| deadline.poll_expired(cx)).await;
+    }
+}

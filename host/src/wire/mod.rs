@@ -24,6 +24,7 @@ pub use lines::HeadLimits;
 pub use outbox::{Coding, Encoder, Outbox, WrongLength};
 pub use request::ReceivedHead;
 pub use response::{MalformedResponse, ReceivedResponse};
+pub use target::{is_authority, parse as parse_target};
 
 use crate::message::Malformed;
 use bytes::BytesMut;

@@ -7,7 +7,7 @@ use http::Method;
 use memchr::memchr;
 
 /// Sorts the target into one of the four forms.
-pub(super) fn parse(method: &Method, text: Bytes) -> Result<Target, Malformed> {
+pub fn parse(method: &Method, text: Bytes) -> Result<Target, Malformed> {
     match text.first() {
         _ if method == Method::CONNECT => authority_form(text),
         Some(b'/') => Ok(Target { authority: None, path_and_query: path_and_query(text)? }),
@@ -66,7 +66,7 @@ fn percent_is_whole(path: &[u8]) -> bool {
 
 /// `host [":" port]`. Narrower than RFC 3986: a name has letters, digits, `-`, `.` and `_` only, because it is compared with
 /// configured names and written into `Forwarded`; and a colon has a port behind it.
-pub(super) fn is_authority(text: &[u8]) -> bool {
+pub fn is_authority(text: &[u8]) -> bool {
     let (host_is_sound, port) = match text {
         [b'[', rest @ ..] => {
             let Some(end) = memchr(b']', rest) else { return false };

@@ -26,7 +26,8 @@ fn decode(framing: Framing, bytes: &[u8], size: usize) -> Result<(Vec<u8>, Heade
 
 #[test]
 fn each_framing_ends_where_it_should() {
-    let table: [(Framing, &[u8], &[u8], &[u8]); 6] = [
+    type Row = (Framing, &'static [u8], &'static [u8], &'static [u8]);
+    let table: [Row; 6] = [
         (Framing::None, b"next", b"", b"next"),
         (Framing::Length(0), b"next", b"", b"next"),
         (Framing::Length(4), b"bodynext", b"body", b"next"),
