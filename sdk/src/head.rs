@@ -7,6 +7,7 @@
 use crate::abi::Field;
 #[cfg(not(target_family = "wasm"))]
 use crate::plan::Asked;
+use alloc::borrow::Cow;
 use core::ops::Deref;
 
 /// Header fields and attributes, in either phase.
@@ -116,11 +117,7 @@ impl<'c> Request<'c> {
 
     /// The authority without its port; an IPv6 address keeps its brackets. Interest: `authority`.
     pub fn host(&self) -> &'c str {
-        let authority = self.authority();
-        match authority.rfind(':') {
-            Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
-            _ => authority,
-        }
+        host(self.authority())
     }
 
     /// Absolute path in its normal form (RFC 3986, section 6.2.2): what routes are matched on. Interest: `path`.
@@ -135,6 +132,11 @@ impl<'c> Request<'c> {
     pub fn query(&self) -> Option<&'c str> {
         asked!(self, QUERY, "query");
         self.query
+    }
+
+    /// The decoded value of the first query parameter of this name. Interest: `query`.
+    pub fn query_value(&self, name: &str) -> Option<Cow<'c, str>> {
+        crate::query::pairs(self.query()?).find(|(found, _)| found == name).map(|(_, value)| value)
     }
 
     /// The number that ties the phases of one exchange together. Interest: `exchange`.
@@ -153,6 +155,14 @@ impl<'c> Deref for Request<'c> {
     #[inline]
     fn deref(&self) -> &Fields<'c> {
         &self.fields
+    }
+}
+
+/// An authority without its port; an IPv6 address keeps its brackets.
+pub fn host(authority: &str) -> &str {
+    match authority.rfind(':') {
+        Some(colon) if !authority[colon..].contains(']') => &authority[..colon],
+        _ => authority,
     }
 }
 

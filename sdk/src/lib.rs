@@ -72,20 +72,24 @@ extern crate self as portcullis_sdk;
 #[doc(hidden)]
 pub mod abi;
 mod edits;
+pub mod field;
 mod head;
 mod plan;
 pub mod plugin;
 mod problem;
+pub mod query;
 pub mod random;
 pub mod settings;
+mod template;
 #[cfg(not(target_family = "wasm"))]
 pub mod test;
 mod verdict;
 
 pub use edits::{Edits, RequestEdits};
-pub use head::{Fields, Request, Response};
+pub use head::{Fields, Request, Response, host};
 pub use plan::{Plan, RequestInterest, ResponseInterest};
 pub use problem::{Pointer, Problem};
+pub use template::{Piece, Template};
 pub use verdict::{Bytes, Reply, ResponseVerdict, Verdict};
 
 /// Makes a plugin of an `impl` block: its methods `on_request` and `on_response` become the exports of the component, each if it is there.

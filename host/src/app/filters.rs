@@ -1,10 +1,8 @@
 //! Links → configured plugins: each component is loaded once, each pair of plugin and settings configured once, whatever the number of
 //! routes that use it.
 
-use crate::config::{
-    Code, Config, Diagnostic, FailurePolicy, GuestLimits, Isolation, LinkSpec, Location, Place, PluginRef, PluginSource, PluginSpec,
-};
-use crate::sandbox::{ConfigureError, Configured, Guests, LoadError, Plugin, Sandbox, bundled};
+use crate::config::{Config, Diagnostic, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
+use crate::sandbox::{ConfigureError, Configured, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -15,11 +13,10 @@ pub struct Filters {
     by_link: HashMap<(PluginRef, String), usize>,
 }
 
-/// How a plugin runs.
-struct Terms {
-    limits: GuestLimits,
-    isolation: Isolation,
-    fail: FailurePolicy,
+/// A loaded component with its compiled schema.
+struct Loaded {
+    plugin: Arc<Plugin>,
+    schema: Option<SettingsSchema>,
 }
 
 impl Filters {
@@ -66,116 +63,118 @@ fn links(config: &Config) -> impl Iterator<Item = &LinkSpec> {
 }
 
 /// All components that the configuration declares or uses.
-fn load(config: &Config, sandbox: &Sandbox, found: &mut Vec<Diagnostic>) -> BTreeMap<PluginRef, Arc<Plugin>> {
-    let declared = config.plugins.keys().cloned().map(PluginRef::Declared);
-    let mut wanted: BTreeMap<PluginRef, Option<&PluginSpec>> = declared.map(|name| (name, None)).collect();
-    wanted.extend(links(config).map(|link| (link.plugin.clone(), None)));
-    for (name, spec) in &mut wanted {
-        if let PluginRef::Declared(name) = name {
-            *spec = config.plugins.get(name);
-        }
+fn load(config: &Config, sandbox: &Sandbox, found: &mut Vec<Diagnostic>) -> BTreeMap<PluginRef, Loaded> {
+    // Where a plugin is declared, else where it is used first.
+    let mut wanted: BTreeMap<PluginRef, Origin<'_>> = BTreeMap::new();
+    for (name, spec) in &config.plugins {
+        wanted.insert(PluginRef::Declared(name.clone()), Origin::Declared(spec));
+    }
+    for link in links(config) {
+        wanted.entry(link.plugin.clone()).or_insert(Origin::Used(link));
     }
     let mut files = Vec::new();
-    for (name, spec) in wanted {
-        match read(&name, spec) {
-            Ok(bytes) => files.push((name, spec, bytes)),
+    for (name, origin) in wanted {
+        match origin.read(&name) {
+            Ok(bytes) => files.push((name, origin, bytes)),
             Err(problem) => found.push(problem),
         }
     }
-    let inputs: Vec<(&[u8], Option<[u8; 32]>)> =
-        files.iter().map(|(_, spec, bytes)| (&**bytes, spec.and_then(|spec| spec.sha256))).collect();
+    let inputs: Vec<(&[u8], Option<[u8; 32]>)> = files.iter().map(|(_, origin, bytes)| (&**bytes, origin.pin())).collect();
     let loaded = sandbox.load_all(&inputs);
     let mut plugins = BTreeMap::new();
-    for ((name, spec, _), loaded) in files.into_iter().zip(loaded) {
-        match loaded {
-            Ok(plugin) => drop(plugins.insert(name, plugin)),
-            Err(error) => found.push(unloadable(&name, spec.map(|spec| &spec.source_at), &error)),
+    for ((name, origin, _), loaded) in files.iter().zip(loaded) {
+        let made = loaded.map_err(|error| origin.unloadable(name, &error)).and_then(|plugin| {
+            let schema = plugin.description().settings.as_ref().map(SettingsSchema::new).transpose();
+            let schema = schema.map_err(|error| Diagnostic::plugin_unreadable(&name.to_string(), origin.at(), &error))?;
+            Ok(Loaded { plugin, schema })
+        });
+        match made {
+            Ok(loaded) => drop(plugins.insert(name.clone(), loaded)),
+            Err(problem) => found.push(problem),
         }
     }
     plugins
 }
 
-fn read(name: &PluginRef, spec: Option<&PluginSpec>) -> Result<Cow<'static, [u8]>, Diagnostic> {
-    let own = |bundled_name: &str| bundled::bundled(bundled_name).map(Cow::Borrowed);
-    match (name, spec.map(|spec| &spec.source)) {
-        (PluginRef::Bundled(bundled_name), _) => own(bundled_name),
-        (_, Some(PluginSource::Bundled(bundled_name))) => own(bundled_name),
-        (_, Some(PluginSource::Path(path))) => {
-            let bytes = crate::sandbox::read_component(path);
-            return bytes.map(Cow::Owned).map_err(|error| unloadable(name, spec.map(|spec| &spec.source_at), &error));
+/// Why a component is wanted.
+enum Origin<'c> {
+    Declared(&'c PluginSpec),
+    /// A bundled plugin; its first link.
+    Used(&'c LinkSpec),
+}
+
+impl Origin<'_> {
+    fn at(&self) -> Location {
+        match self {
+            Self::Declared(spec) => spec.source_at.clone(),
+            Self::Used(link) => link.at.clone(),
         }
-        (PluginRef::Declared(_), None) => None,
     }
-    .ok_or_else(|| {
-        let message = format!("plugin `{name}` is not in this binary");
-        Diagnostic { place: None, ..Diagnostic::error(Code::PluginUnreadable, Place::from(nowhere()), message) }
-    })
-}
 
-fn nowhere() -> Location {
-    Location { file: "".into(), line: 1, column: 1 }
-}
-
-fn unloadable(name: &PluginRef, at: Option<&Location>, error: &LoadError) -> Diagnostic {
-    let code = match error.code() {
-        "E031" => Code::NotGranted,
-        "E033" => Code::PhaseMissing,
-        _ => Code::PluginUnreadable,
-    };
-    let message = format!("plugin `{name}` {error}");
-    let diagnostic = Diagnostic::error(code, Place::from(at.cloned().unwrap_or_else(nowhere)), message);
-    let diagnostic = match error {
-        LoadError::Digest { found, .. } => {
-            let hex: String = found.iter().map(|byte| format!("{byte:02x}")).collect();
-            diagnostic.help(format!("if the new file is meant: sha256 = \"{hex}\""))
+    fn pin(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Declared(spec) => spec.sha256,
+            Self::Used(_) => None,
         }
-        LoadError::Import(_) => diagnostic.help("see what it imports with: portcullis plugin inspect FILE"),
-        _ => diagnostic,
-    };
-    if at.is_some() { diagnostic } else { Diagnostic { place: None, ..diagnostic } }
+    }
+
+    fn read(&self, name: &PluginRef) -> Result<Cow<'static, [u8]>, Diagnostic> {
+        let own = match (self, name) {
+            (Self::Declared(PluginSpec { source: PluginSource::Path(path), .. }), _) => {
+                return read_component(path).map(Cow::Owned).map_err(|error| self.unloadable(name, &error));
+            }
+            (Self::Declared(PluginSpec { source: PluginSource::Bundled(own), .. }), _) | (_, PluginRef::Bundled(own)) => *own,
+            (Self::Used(_), PluginRef::Declared(declared)) => &declared.0,
+        };
+        let missing = || Diagnostic::plugin_unreadable(&name.to_string(), self.at(), &"it is not in this binary");
+        bundled::bundled(own).map(Cow::Borrowed).ok_or_else(missing)
+    }
+
+    fn unloadable(&self, name: &PluginRef, error: &LoadError) -> Diagnostic {
+        let name = name.to_string();
+        match (self, error) {
+            (Self::Declared(spec), LoadError::Digest { found, pinned }) => Diagnostic::digest_differs(&name, spec, &hex(pinned), &hex(found)),
+            (Self::Declared(spec), LoadError::Import(Refusal::NotGranted { import } | Refusal::Item { import, .. })) => {
+                Diagnostic::not_granted(&name, spec, import, None)
+            }
+            (_, error) => match error.code() {
+                "E031" => Diagnostic::import_refused(&name, self.at(), error),
+                "E033" => Diagnostic::phase_missing(&name, self.at(), error),
+                _ => Diagnostic::plugin_unreadable(&name, self.at(), error),
+            },
+        }
+    }
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Checks a link's settings against the schema, then asks the plugin itself.
-fn configure(config: &Config, link: &LinkSpec, plugin: &Arc<Plugin>) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let broken = check_settings(plugin.description().settings.as_ref(), link, &config.upstreams);
-    if !broken.is_empty() {
-        return Err(broken);
+fn configure(config: &Config, link: &LinkSpec, loaded: &Loaded) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
+    if let Some(schema) = &loaded.schema {
+        let mut broken = schema.check(link);
+        let named = schema.upstreams(link).into_iter();
+        let undefined = named.filter(|(name, _)| !config.upstreams.keys().any(|known| known.0 == *name));
+        broken.extend(undefined.map(|(name, at)| Diagnostic::upstream_undefined(config, &name, at)));
+        if !broken.is_empty() {
+            return Err(broken);
+        }
     }
     let spec = match &link.plugin {
         PluginRef::Declared(name) => config.plugins.get(name),
         PluginRef::Bundled(_) => None,
     };
-    let terms = spec.map_or_else(Terms::usual, Terms::of);
-    match plugin.configure(&link.settings, terms.limits, terms.isolation, terms.fail, &link.name) {
+    let (limits, isolation, fail) = spec.map(|spec| (spec.limits, spec.isolation, spec.fail)).unwrap_or_default();
+    match loaded.plugin.configure(&link.settings, limits, isolation, fail, &link.name) {
         Ok(configured) => {
             let warnings = configured.plan().warnings.iter();
-            let warnings = warnings.map(|problem| refused_settings(link, &problem.path, &problem.message)).collect();
+            let warnings = warnings.map(|problem| Diagnostic::settings_doubted(link, &problem.path, &problem.message)).collect();
             Ok((configured, warnings))
         }
         Err(ConfigureError::Problems(problems)) => {
-            Err(problems.iter().map(|problem| refused_settings(link, &problem.path, &problem.message)).collect())
+            Err(problems.iter().map(|problem| Diagnostic::settings_refused(link, &problem.path, &problem.message)).collect())
         }
-        Err(ConfigureError::Fault(fault)) => {
-            let message = format!("plugin `{}` failed while reading its settings: {}", link.plugin, fault.detail);
-            Err(vec![Diagnostic::error(Code::SettingsRefused, Place::from(link.at.clone()), message)])
-        }
+        Err(ConfigureError::Fault(fault)) => Err(vec![Diagnostic::settings_refused(link, "", &fault.detail)]),
     }
-}
-
-impl Terms {
-    fn usual() -> Self {
-        Self { limits: GuestLimits::default(), isolation: Isolation::default(), fail: FailurePolicy::default() }
-    }
-
-    fn of(spec: &PluginSpec) -> Self {
-        Self { limits: spec.limits, isolation: spec.isolation, fail: spec.fail }
-    }
-}
-
-// TEMPORARY until the rooms bring them.
-fn check_settings<T>(_: Option<&serde_json::Value>, _: &LinkSpec, _: T) -> Vec<Diagnostic> {
-    Vec::new()
-}
-fn refused_settings(link: &LinkSpec, path: &str, message: &str) -> Diagnostic {
-    Diagnostic::error(Code::SettingsRefused, Place::from(link.at.clone()), format!("{path} {message}"))
 }

@@ -84,7 +84,7 @@ fn diagnostic(problem: CertProblem) -> Diagnostic {
         CertProblem::KEY_DIFFERS => Code::KeyMismatch,
         CertProblem::NOT_COVERED => Code::NotCovered,
         CertProblem::VALIDITY => Code::Expired,
-        CertProblem::LOCAL_CA => Code::CertificateUnreadable,
+        CertProblem::LOCAL_CA => Code::LocalCa,
         _ => Code::CertificateUnreadable,
     };
     let make = if problem.is_error() { Diagnostic::error } else { Diagnostic::warning };

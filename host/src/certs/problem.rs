@@ -34,7 +34,7 @@ impl CertProblem {
     /// A file that is missing, forbidden, not PEM, or without the part that is wanted.
     pub const UNREADABLE: &'static str = "E025";
     /// The state directory, the local CA in it, or a leaf cannot be used.
-    pub const LOCAL_CA: &'static str = "E026";
+    pub const LOCAL_CA: &'static str = "E027";
 
     pub(super) fn error(code: &'static str, at: &Location, message: impl Into<String>) -> Self {
         Self { code, severity: Severity::Error, at: at.clone(), message: message.into(), help: None }

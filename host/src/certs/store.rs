@@ -60,7 +60,10 @@ impl Store {
                         alternatives.push((Subject::of(&site.name), coverage, source.clone()));
                         Ok(source)
                     }
-                    Err(found) => Err(problems.extend(found)),
+                    Err(found) => {
+                        problems.extend(found);
+                        Err(())
+                    }
                 },
             };
             if let Ok(source) = source {

@@ -15,7 +15,7 @@ pub struct Defaults {
 
 impl Defaults {
     pub fn execute(self) -> ExitCode {
-        let defaults = config::defaults();
+        let defaults = config::Defaults::new();
         if self.json {
             println!("{:#}", defaults.json());
         } else if self.toml {

@@ -2,11 +2,11 @@
 //! 0 nothing is wrong, 1 something in the configuration or the answer is, 2 the arguments are.
 
 mod check;
-// mod defaults;
+mod defaults;
 mod explain;
 mod plugin;
 mod run;
-// mod schema;
+mod schema;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -29,9 +29,9 @@ enum Command {
     /// Show what would happen to a request: site, route, links, upstream, timeouts
     Explain(explain::Explain),
     /// Print every limit and timeout that holds when nothing is written, with its reason
-    // Defaults(defaults::Defaults),
+    Defaults(defaults::Defaults),
     /// Print the JSON Schema of the configuration, for editors
-    // Schema(schema::Schema),
+    Schema(schema::Schema),
     /// Look into plugins
     #[command(subcommand)]
     Plugin(plugin::Plugin),
@@ -51,8 +51,8 @@ pub fn main() -> ExitCode {
         Command::Run(command) => command.execute(),
         Command::Check(command) => command.execute(),
         Command::Explain(command) => command.execute(),
-        // Command::Defaults(command) => command.execute(),
-        // Command::Schema(command) => command.execute(),
+        Command::Defaults(command) => command.execute(),
+        Command::Schema(command) => command.execute(),
         Command::Plugin(command) => command.execute(),
     }
 }

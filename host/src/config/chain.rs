@@ -12,7 +12,8 @@ pub struct LinkSpec {
     pub plugin: PluginRef,
     /// A JSON object; keys in file order.
     pub settings: serde_json::Value,
-    /// Where the value a JSON pointer names was written (`""`, `/rate`, `/set/x-a` …), for E032 and schema errors.
+    /// Where the value a JSON pointer names was written (`""`, `/rate`, `/set/x-a` …), for E032 and schema errors; by `#` and pointer,
+    /// where its key was. Ask through [`LinkSpec::place`].
     pub settings_at: BTreeMap<String, Location>,
     /// Without it, the link is always entered.
     pub when: Option<When>,

@@ -5,6 +5,7 @@
 
 mod chain;
 mod code;
+mod defaults;
 mod diagnostic;
 mod forms;
 mod keys;
@@ -14,10 +15,13 @@ mod listen;
 mod location;
 mod pattern;
 mod plugin;
+mod raised;
 mod raw;
 mod render;
 mod route;
+mod schema;
 mod server;
+mod settings;
 mod site;
 mod source;
 mod surroundings;
@@ -26,13 +30,16 @@ mod upstream;
 
 pub use chain::{LinkOrigin, LinkSpec, PluginRef, When};
 pub use code::Code;
+pub use defaults::{DefaultRow, Defaults};
 pub use diagnostic::{Diagnostic, Extent, Place, Report, Severity};
 pub use limits::{Limits, RouteTimeouts};
 pub use listen::ListenSpec;
 pub use location::Location;
 pub use plugin::{FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, PluginSource, PluginSpec};
 pub use route::{FieldMatch, PathMatch, Route, RouteMatch};
+pub use schema::schema;
 pub use server::{AccessLog, ServerSpec};
+pub use settings::{SettingsSchema, check_settings, upstreams_named};
 pub use site::{CertifiedFiles, Site, SiteName, TlsSpec};
 pub use units::show_duration;
 pub use upstream::{Balance, ServerAddress, UpstreamName, UpstreamSpec};

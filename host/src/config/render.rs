@@ -9,7 +9,7 @@ impl Report {
     /// Every finding with its snippet, then the counts. Ends with a line break; empty if nothing was found.
     pub fn text(&self) -> String {
         let mut out = String::new();
-        for found in &self.found {
+        for found in self.found.iter().filter(|found| !self.is_said_in_summary(found)) {
             self.one(&mut out, found);
             out.push('\n');
         }
@@ -31,10 +31,7 @@ impl Report {
         }
         let mut line = parts.join(", ");
         // A lone warning is easily overlooked among errors, so it is said again.
-        if errors > 0
-            && warnings == 1
-            && let Some(warning) = self.found.iter().find(|found| found.severity == Severity::Warning)
-        {
+        if let Some(warning) = self.lone_warning() {
             let _ = write!(line, " ({})", printable(&warning.message));
         }
         line.push('.');
@@ -42,6 +39,17 @@ impl Report {
             line.push_str(" Nothing was applied.");
         }
         line
+    }
+
+    /// The only warning among errors.
+    fn lone_warning(&self) -> Option<&Diagnostic> {
+        let lone = self.errors() > 0 && self.warnings() == 1;
+        self.found.iter().find(|found| lone && found.severity == Severity::Warning)
+    }
+
+    /// Without a place there is nothing more to show of it.
+    fn is_said_in_summary(&self, found: &Diagnostic) -> bool {
+        found.place.is_none() && self.lone_warning() == Some(found)
     }
 
     /// `[{code, severity, message, file, line, column, end, help, label, notes}]`, in the order of [`Report::diagnostics`].
@@ -73,7 +81,7 @@ impl Report {
             }
             return;
         };
-        let (line, column) = (place.at.line, place.at.column as usize - 1);
+        let (line, column) = (place.at.line, (place.at.column as usize).saturating_sub(1));
         let text = source.line(line);
         let marks = end_column(source, place).saturating_sub(column + 1).max(1);
         let _ = writeln!(out, "{:width$} |", "");
@@ -132,9 +140,9 @@ fn end_column(source: &Source, place: &Place) -> usize {
         Extent::To(..) => text.trim_end().chars().count() + 1,
         Extent::Token | Extent::None => {
             // In a header, a token is one of its keys, unless it is the first: that stands for the whole.
-            let before: String = text.chars().take(start - 1).collect();
+            let before: String = text.chars().take(start.saturating_sub(1)).collect();
             let within_header = before.starts_with('[') && before.contains('.');
-            start + token(text.chars().skip(start - 1), length, within_header)
+            start + token(text.chars().skip(start.saturating_sub(1)), length, within_header)
         }
     }
 }

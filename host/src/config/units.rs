@@ -62,8 +62,9 @@ pub fn percent(text: &str) -> Result<u32, Wrong> {
 /// As [`duration`] reads it, with the fewest units.
 pub fn show_duration(time: Duration) -> String {
     let mut rest = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    if rest == 0 {
-        return "0s".into();
+    // Up to two minutes people think in seconds: 75s, not 1m15s.
+    if rest.is_multiple_of(1_000) && rest < 120_000 {
+        return format!("{}s", rest / 1_000);
     }
     let mut out = String::new();
     for (unit, worth) in [TIMES[4], TIMES[3], TIMES[2], TIMES[1], TIMES[0]] {
@@ -77,8 +78,9 @@ pub fn show_duration(time: Duration) -> String {
 
 /// As [`size`] reads it, in the largest binary unit that divides it.
 pub fn show_size(bytes: u64) -> String {
-    let fits =
-        [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)].into_iter().find(|(_, worth)| bytes >= *worth && bytes % worth == 0);
+    let fits = [("GiB", 1u64 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)]
+        .into_iter()
+        .find(|(_, worth)| bytes >= *worth && bytes.is_multiple_of(*worth));
     fits.map_or_else(|| format!("{bytes}B"), |(unit, worth)| format!("{}{unit}", bytes / worth))
 }
 
@@ -99,7 +101,9 @@ fn unknown_unit(text: &str, at: usize, length: usize, units: &str) -> Wrong {
     if length == 0 {
         return Wrong::at(at..text.len(), "the unit is missing").help(format!("units: {units}"));
     }
-    if text.as_bytes().get(at) == Some(&b' ') {
+    let unit = text.get(at..at + length).unwrap_or_default();
+    let known = TIMES.iter().chain(&SIZES).any(|(name, _)| *name == unit.trim());
+    if unit.starts_with(' ') && known {
         return Wrong::at(at..at + 1, "no blank before the unit").help(format!("write {}", text.replace(' ', "")));
     }
     if text.as_bytes().get(at) == Some(&b'.') {

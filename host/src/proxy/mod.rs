@@ -131,3 +131,6 @@ fn arrive<'c, F, B>(
     guard.placed(&place);
     Ok((inbound, place, body))
 }
+
+#[cfg(test)]
+mod tests;

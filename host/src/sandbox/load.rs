@@ -23,8 +23,11 @@ pub struct Sandbox {
     ticker: Arc<Ticker>,
     cache: Option<Cache>,
     /// By digest. Weak: a plugin that no configuration uses any more is freed.
-    loaded: Mutex<HashMap<[u8; 32], Arc<Mutex<Weak<Plugin>>>>>,
+    loaded: Mutex<HashMap<[u8; 32], Arc<Slot>>>,
 }
+
+/// A plugin while somebody uses it; locked while it is made.
+type Slot = Mutex<Weak<Plugin>>;
 
 /// What a sandbox is made with.
 #[derive(Debug, Clone)]
@@ -186,7 +189,7 @@ impl Sandbox {
         Plugin::describe(pre, &self.ticker, seed(), digest)
     }
 
-    fn slot(&self, digest: [u8; 32]) -> Arc<Mutex<Weak<Plugin>>> {
+    fn slot(&self, digest: [u8; 32]) -> Arc<Slot> {
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         // Those that nobody uses and nobody is loading right now.
         loaded.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|plugin| plugin.strong_count() > 0));

@@ -56,7 +56,6 @@ pub(super) fn headers<T>(cx: &mut LowerContext<'_, T>, map: &HeaderMap, interest
 pub(super) type Attribute<'a> = (&'a str, Cow<'a, str>);
 
 /// The attributes of interest that are set, looked up before the call.
-
 #[inline(always)]
 pub(super) fn look_up<'a>(exchange: &'a Exchange, request: &'a RequestHead, interest: &'a Interest) -> SmallVec<[Attribute<'a>; 8]> {
     interest.attributes.iter().filter_map(|name| Some((name.as_str(), exchange.attribute(name, Some(request))?))).collect()

@@ -334,6 +334,11 @@ impl<'de> SeqAccess<'de> for One<'_, 'de> {
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Error> {
         self.0.take().map(|reader| seed.deserialize(reader)).transpose()
     }
+
+    /// Tells a value alone from a list, which gives no hint.
+    fn size_hint(&self) -> Option<usize> {
+        Some(1)
+    }
 }
 
 /// A variant by name. Those of settings have no fields.

@@ -1,6 +1,7 @@
 //! Which types can stand in settings, and what each accepts.
 
 use super::{Schema, Setting};
+use crate::problem::Pointer;
 use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -111,11 +112,22 @@ impl<'de, T: Deserialize<'de>, K: Deserialize<'de>> Deserialize<'de> for Map<T, 
 
 /// One value, or a list of them: `add = { via = "a" }` or `add = { via = ["a", "b"] }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OneOrMany<T>(Vec<T>);
+pub struct OneOrMany<T> {
+    items: Vec<T>,
+    /// Written as a list.
+    many: bool,
+}
+
+impl<T> OneOrMany<T> {
+    /// Where the item of this number was written, for a [`Problem`](crate::Problem); `at` is where the whole was.
+    pub fn pointer(&self, at: &Pointer, index: usize) -> Pointer {
+        if self.many { at.index(index) } else { at.clone() }
+    }
+}
 
 impl<T> Default for OneOrMany<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { items: Vec::new(), many: true }
     }
 }
 
@@ -123,7 +135,7 @@ impl<T> Deref for OneOrMany<T> {
     type Target = [T];
 
     fn deref(&self) -> &[T] {
-        &self.0
+        &self.items
     }
 }
 
@@ -132,7 +144,7 @@ impl<T> IntoIterator for OneOrMany<T> {
     type IntoIter = alloc::vec::IntoIter<T>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.items.into_iter()
     }
 }
 
@@ -155,11 +167,13 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                // The reader says which form it was by its hint.
+                let many = list.size_hint() != Some(1);
                 let mut items = Vec::new();
                 while let Some(item) = list.next_element()? {
                     items.push(item);
                 }
-                Ok(OneOrMany(items))
+                Ok(OneOrMany { items, many })
             }
         }
 

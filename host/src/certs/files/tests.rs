@@ -1,3 +1,5 @@
+//! PEM files on disk, good and bad, through `check_files`.
+
 use super::*;
 use crate::certs::Severity;
 use crate::config::Location;

@@ -1,3 +1,5 @@
+//! The local CA in a state directory of its own, also with many openers at once.
+
 use super::*;
 use std::thread;
 

@@ -1,3 +1,5 @@
+//! Which certificate is chosen, and what is said when there is none.
+
 use super::*;
 use crate::certs::Severity;
 use crate::config::{CertifiedFiles, Location};
@@ -93,7 +95,7 @@ fn the_errors_of_all_sites_come_at_once() {
     ];
     let problems = Store::open(&sites, dir.path()).err().expect("refused");
     let codes: Vec<&str> = problems.iter().map(|problem| problem.code).collect();
-    assert_eq!(codes, ["E021", "E026", "E025", "E025"]);
+    assert_eq!(codes, ["E021", "E027", "E025", "E025"]);
     assert!(problems.iter().all(|problem| problem.severity == Severity::Error));
 }
 

@@ -83,13 +83,15 @@ pub fn report(context: &Context<'_>, parsed: &[Parsed], unreadable: &[Unreadable
 /// One tree of all files' trees. Reports names that two files declare.
 pub fn merge(context: &Context<'_>, tables: Vec<Table>) -> Table {
     let mut merged = Table::default();
+    // Within one file the parser has already refused repeated keys.
+    let several = tables.len() > 1;
     for entry in tables.into_iter().flat_map(|table| table.entries) {
         match merged.entries.iter_mut().find(|existing| existing.key == entry.key) {
             None => merged.entries.push(entry),
             Some(existing) => combine(context, existing, entry),
         }
     }
-    for section in &mut merged.entries {
+    for section in merged.entries.iter_mut().filter(|_| several) {
         let is_site = section.key == "site";
         if let Value::Table(table) = &mut section.value.value {
             drop_repeated(context, table, is_site);
@@ -114,7 +116,7 @@ fn combine(context: &Context<'_>, existing: &mut Entry, entry: Entry) {
     }
 }
 
-/// Within one file the parser has already refused repeated keys, so these are in different files.
+/// Drops and reports names that an earlier file has too.
 fn drop_repeated(context: &Context<'_>, table: &mut Table, is_site: bool) {
     let mut first: BTreeMap<String, Span> = BTreeMap::new();
     table.entries.retain(|entry| match first.entry(entry.key.clone()) {

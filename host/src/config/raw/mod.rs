@@ -22,6 +22,7 @@ mod upstreams;
 
 pub use build::config;
 pub use files::{Files, gather};
+pub use reader::nearest;
 
 use super::forms::Wrong;
 use super::source::{Sources, Span};

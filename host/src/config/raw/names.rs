@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub const BUNDLED: &[&str] = &["headers", "rewrite", "redirect", "respond", "route", "request-id"];
 
 /// Bundled in a later version.
-const LATER: &[&str] = &["rate-limit", "geo", "ip-filter", "basic-auth", "jwt", "cors", "compress", "cache", "oidc", "forward-auth"];
+const LATER: &[&str] = &["rate-limit", "geo", "ip-filter"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sort {
@@ -20,6 +20,9 @@ pub enum Sort {
     Plugin,
     Chain,
 }
+
+/// In the order of their numbers, which index the lists below.
+const SORTS: [Sort; 3] = [Sort::Upstream, Sort::Plugin, Sort::Chain];
 
 impl Sort {
     pub const fn word(self) -> &'static str {
@@ -34,27 +37,25 @@ impl Sort {
 /// Declared names with their places.
 #[derive(Debug, Default)]
 pub struct Names {
-    declared: BTreeMap<(Sort, String), Span>,
+    declared: [BTreeMap<String, Span>; SORTS.len()],
     /// Plugins with a file of their own.
     with_source: BTreeSet<String>,
-    used: RefCell<BTreeSet<(Sort, String)>>,
+    used: [RefCell<BTreeSet<String>>; SORTS.len()],
 }
 
 impl Names {
     pub fn read(root: &Table) -> Self {
-        let mut declared = BTreeMap::new();
-        for sort in [Sort::Upstream, Sort::Plugin, Sort::Chain] {
-            if let Some(Value::Table(table)) = root.get(sort.word()).map(|entry| &entry.value.value) {
-                declared.extend(table.entries.iter().map(|entry| ((sort, entry.key.clone()), entry.key_span)));
-            }
-        }
+        let declared = SORTS.map(|sort| match root.get(sort.word()).map(|entry| &entry.value.value) {
+            Some(Value::Table(table)) => table.entries.iter().map(|entry| (entry.key.clone(), entry.key_span)).collect(),
+            _ => BTreeMap::new(),
+        });
         let with_source = match root.get("plugin").map(|entry| &entry.value.value) {
             Some(Value::Table(table)) => {
                 table.entries.iter().filter(|entry| has_source(&entry.value)).map(|entry| entry.key.clone()).collect()
             }
             _ => BTreeSet::new(),
         };
-        Self { declared, with_source, used: RefCell::default() }
+        Self { declared, with_source, used: Default::default() }
     }
 
     /// The bundled plugin that `name` stands for: declared only to limit it, or not at all.
@@ -63,15 +64,18 @@ impl Names {
     }
 
     pub fn has(&self, sort: Sort, name: &str) -> bool {
-        self.declared.contains_key(&(sort, name.to_owned()))
+        self.declared[sort as usize].contains_key(name)
     }
 
     pub fn mark(&self, sort: Sort, name: &str) {
-        self.used.borrow_mut().insert((sort, name.to_owned()));
+        let mut used = self.used[sort as usize].borrow_mut();
+        if !used.contains(name) {
+            used.insert(name.to_owned());
+        }
     }
 
     fn of(&self, sort: Sort) -> impl Iterator<Item = &str> {
-        self.declared.keys().filter(move |(of, _)| *of == sort).map(|(_, name)| &**name)
+        self.declared[sort as usize].keys().map(|name| &**name)
     }
 }
 
@@ -131,9 +135,9 @@ impl Context<'_> {
 
     /// Warns of what nothing refers to.
     pub fn report_unused(&self) {
-        let used = self.names.used.borrow();
-        for ((sort, name), span) in &self.names.declared {
-            if !used.contains(&(*sort, name.clone())) {
+        for sort in SORTS {
+            let used = self.names.used[sort as usize].borrow();
+            for (name, span) in self.names.declared[sort as usize].iter().filter(|(name, _)| !used.contains(*name)) {
                 let message = format!("{} `{name}` is declared but not used", sort.word());
                 self.report(Diagnostic::warning(Code::Unused, self.place(*span), message));
             }

@@ -63,7 +63,7 @@ fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpe
 
 fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {
     if let Some(Node { value: Value::String(text), span }) = reader.get("balance")
-        && ["least", "hash", "random", "maglev"].iter().any(|later| text.starts_with(later))
+        && ["least", "hash"].iter().any(|later| text.starts_with(later))
     {
         return context
             .error(Code::NotYet, *span, format!("balance \"{text}\" is not in this version; there is p2c and round-robin"))

@@ -213,7 +213,9 @@ impl<H: Handler> Server<'_, H> {
     }
 
     async fn after(&self, keep: bool) -> After {
-        if !self.line.borrow().is_settled() && !(keep && closing::drain(&self.line).await) {
+        let settled = self.line.borrow().is_settled();
+        let settled = settled || (keep && closing::drain(&self.line).await);
+        if !settled {
             return After::Linger;
         }
         match keep {

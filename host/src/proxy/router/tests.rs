@@ -7,7 +7,7 @@ use crate::proxy::explain::explain;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
-fn nowhere() -> Location {
+pub(in crate::proxy) fn nowhere() -> Location {
     Location { file: "test.toml".into(), line: 1, column: 1 }
 }
 

@@ -81,7 +81,7 @@ fn exports_must_be_there_in_our_version_and_with_our_types() {
     let none = raw(&[("plugin/on-request@", "plugin/on-x@"), ("plugin/on-response@", "plugin/on-y@")]);
     assert_eq!(refused(&none), ("E033", "exports neither `on-request` nor `on-response`".to_owned()));
     let (code, text) = refused(&raw(&[(r#"(case "abort")"#, r#"(case "abort") (case "tarpit")"#)]));
-    assert!(code == "E033" && text.contains("on-request#on-request") && text.contains("found 5 cases"), "{text}");
+    assert!(code == "E033" && text.contains("on-request@0.1.0#on-request") && text.contains("found 5 cases"), "{text}");
 }
 
 #[test]

@@ -33,6 +33,18 @@ impl lifecycle::Guest for Guest {
         let bad_interest = what == "bad-interest";
         let headers = if bad_interest { vec!["user agent".into()] } else { vec!["user-agent".into()] };
         let warnings = if what == "warn" { vec![Problem { path: "".into(), message: "careful".into() }] } else { vec![] };
+        if what == "light" {
+            DO.set(what);
+            let only = |name: &str| vec![name.to_owned()];
+            let request = RequestInterest {
+                fields: RequestFields::empty(),
+                headers: only("user-agent"),
+                all_headers: false,
+                attributes: vec![],
+            };
+            let response = ResponseInterest { exchange: false, headers: only("server"), all_headers: false, attributes: vec![] };
+            return Ok(Plan { request: Some(request), response: Some(response), warnings: vec![] });
+        }
         let request = RequestInterest {
             fields: RequestFields::all(),
             headers: headers.clone(),
@@ -55,7 +67,10 @@ impl on_request::Guest for Guest {
     fn on_request(exchange: u64, head: RequestHead) -> Decision {
         CALLS.with_borrow_mut(|calls| *calls += 1);
         let what = DO.with_borrow(Clone::clone);
-        // `x-on-demand`-style: misbehave only for exchanges that ask for it, so that a test can see the next one served.
+        if what == "light" {
+            return append_if_seen(&head.headers, "user-agent");
+        }
+        // Misbehave only for exchanges that ask for it, so that a test can see the next one served.
         if what.starts_with("if-asked:") && head.query.as_deref() != Some("now") {
             return next(vec![]);
         }
@@ -136,6 +151,7 @@ impl on_response::Guest for Guest {
     fn on_response(exchange: u64, head: ResponseHead) -> Decision {
         CALLS.with_borrow_mut(|calls| *calls += 1);
         match &*DO.with_borrow(Clone::clone) {
+            "light" => append_if_seen(&head.headers, "server"),
             "loop-response" => spin(),
             "trap-response" => panic!("secret: hunter2"),
             "forward-response" => decide(Verdict::Forward("canary".into())),
@@ -153,6 +169,12 @@ impl on_response::Guest for Guest {
 }
 
 export!(Guest);
+
+/// What the guest `light` does, in std: for benchmarks.
+fn append_if_seen(headers: &[Header], name: &str) -> Decision {
+    let seen = headers.iter().any(|header| header.name == name);
+    next(if seen { vec![Edit::AppendHeader(header("x-filter-tag", b"seen-by-filter-1"))] } else { vec![] })
+}
 
 fn header(name: &str, value: &[u8]) -> Header {
     Header { name: name.into(), value: value.into() }

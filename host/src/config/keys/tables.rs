@@ -1,72 +1,7 @@
-//! Every key a configuration may have: type, meaning, example. The one description that the decoder (`raw`), the JSON Schema
-//! (`schema`) and the lists in error messages share, so that they cannot differ.
+//! The tables themselves: the root, and what stands in it, in reading order.
 
-use super::limits_table;
-
-/// A table of the configuration.
-#[derive(Debug)]
-pub struct Keys {
-    /// Unique; the name of the definition in the JSON Schema.
-    pub name: &'static str,
-    pub doc: &'static str,
-    pub keys: &'static [Key],
-    /// Keys of later versions: refused as such rather than as unknown.
-    pub later: &'static [&'static str],
-    /// What other keys may hold; `None`: there are no others.
-    pub open: Option<&'static Kind>,
-}
-
-/// One key of a table.
-#[derive(Debug)]
-pub struct Key {
-    pub name: &'static str,
-    pub kind: Kind,
-    pub doc: &'static str,
-    /// A value as one would write it.
-    pub example: &'static str,
-    pub required: bool,
-}
-
-/// What a value may be.
-#[derive(Debug)]
-pub enum Kind {
-    Text(&'static Form),
-    Choice(&'static [&'static str]),
-    /// A whole number within bounds.
-    Whole(i64, i64),
-    Truth,
-    List(&'static Kind),
-    Table(&'static Keys),
-    Either(&'static [Kind]),
-    /// Settings of a plugin: whatever its own schema says.
-    Anything,
-}
-
-/// A grammar inside a string.
-#[derive(Debug)]
-pub struct Form {
-    /// With article: `a duration`.
-    pub name: &'static str,
-    /// A regular expression that every right text matches; wrong ones may match too.
-    pub pattern: &'static str,
-}
-
-pub static TEXT: Form = Form { name: "a string", pattern: "" };
-pub static DURATION: Form = Form { name: "a duration", pattern: "^([0-9]+(ms|s|m|h|d))+$" };
-pub static SIZE: Form = Form { name: "a size", pattern: "^[0-9]+([KMGT]iB|[kKMG]?B)$" };
-pub static PERCENT: Form = Form { name: "a percentage", pattern: "^[0-9]+%$" };
-pub static LISTEN: Form = Form { name: "an address with a port", pattern: "^.*:[0-9]+$" };
-pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^.+:[0-9]+$" };
-pub static NETWORK: Form = Form { name: "a network", pattern: "^[0-9a-fA-F.:]+(/[0-9]+)?$" };
-pub static FILE: Form = Form { name: "a path", pattern: "." };
-pub static DIGEST: Form = Form { name: "a SHA-256", pattern: "^[0-9a-fA-F]{64}$" };
-pub static METHOD: Form = Form { name: "a method", pattern: "^[^ ]+$" };
-pub static HEADER: Form = Form { name: "a header name", pattern: "^[-!#$%&'*+.^_`|~0-9A-Za-z]+$" };
-pub static HEADER_TEXT: Kind = Kind::Text(&HEADER);
-pub static PATH: Form = Form { name: "a path", pattern: "^/" };
-pub static PATTERN: Form = Form { name: "a path pattern", pattern: "^(/|=/|~)" };
-pub static UPSTREAM_NAME: Form = Form { name: "the name of an upstream", pattern: "^[-_.0-9A-Za-z]+$" };
-pub static LINK_NAME: Form = Form { name: "the name of a plugin, or of a chain as \"@name\"", pattern: "^@?[-_.0-9A-Za-z]+$" };
+use super::*;
+use crate::config::limits_table;
 
 const fn key(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
     Key { name, kind, doc, example, required: false }
@@ -86,7 +21,7 @@ const fn named(name: &'static str, doc: &'static str, of: &'static Kind) -> Keys
 }
 
 pub static ROOT: Keys = Keys {
-    later: &["tcp", "admin", "acme", "trace", "metrics", "log", "store", "registry"],
+    later: &["tcp", "admin", "acme"],
     ..table(
         "root",
         "A Portcullis configuration.",
@@ -119,7 +54,7 @@ pub static ROOT: Keys = Keys {
 };
 
 pub static SERVER_TABLE: Keys = Keys {
-    later: &["user", "pid-file", "generations"],
+    later: &[],
     ..table(
         "server",
         "What concerns the process as a whole.",
@@ -139,7 +74,7 @@ pub static SERVER_TABLE: Keys = Keys {
 };
 
 pub static LISTEN_TABLE: Keys = Keys {
-    later: &["accept", "proxy-protocol", "quic", "h3", "tcp", "unix"],
+    later: &["accept", "proxy-protocol"],
     ..table(
         "listen",
         "Which addresses are bound.",
@@ -161,7 +96,7 @@ pub static LISTEN_TABLE: Keys = Keys {
 };
 
 pub static LIMITS_TABLE: Keys = Keys {
-    later: &["body-buffer", "body-buffers", "min-rate", "tcp", "h3", "generations", "connect-tls", "health", "ejection"],
+    later: &["min-rate"],
     ..table("limits", "Limits and timeouts; see `portcullis defaults` for each with its reason.", limits_table::KEYS)
 };
 
@@ -186,7 +121,7 @@ pub static PLUGIN: Keys = table(
 );
 
 pub static ALLOW: Keys = Keys {
-    later: &["http", "kv", "secret", "metrics", "log", "clock", "random", "tracing", "store"],
+    later: &["http", "kv", "secret", "log", "metrics", "tracing", "clock", "random"],
     ..table("allow", "Capabilities that a plugin may import; this version has none to grant.", &[])
 };
 
@@ -269,7 +204,7 @@ static SITES: Keys = named(
 );
 
 pub static SITE: Keys = Keys {
-    later: &["limit", "retry", "mirror", "cache", "compress", "aliases", "error-pages", "timeout", "auth"],
+    later: &["limit", "retry", "mirror"],
     ..table(
         "site",
         "A host name with its routes.",
@@ -293,7 +228,7 @@ pub static SITE: Keys = Keys {
 };
 
 pub static TLS: Keys = Keys {
-    later: &["acme", "client", "min-version", "ciphers"],
+    later: &["acme", "client"],
     ..table(
         "tls",
         "A certificate of the operator's.",
@@ -309,7 +244,7 @@ pub static ROUTES: Keys = named("routes", "Routes by path pattern: /prefix/*, =/
 static ROUTE_KIND: Kind = Kind::Either(&[Kind::Text(&UPSTREAM_NAME), Kind::Table(&ROUTE), Kind::List(&Kind::Table(&ROUTE))]);
 
 pub static ROUTE: Keys = Keys {
-    later: &["retry", "mirror", "limit", "sticky", "cache", "compress", "buffer"],
+    later: &["retry", "mirror", "limit", "sticky"],
     ..table(
         "route",
         "Where requests go. A string is `to`; a list has several routes of one path with different `match`.",
@@ -418,7 +353,7 @@ static UPSTREAMS: Keys = named(
 );
 
 pub static UPSTREAM: Keys = Keys {
-    later: &["health", "sticky", "retry", "timeout", "tls", "eject", "resolve", "protocol"],
+    later: &["health", "sticky", "retry", "timeout", "tls"],
     ..table(
         "upstream",
         "A named set of servers. A string or list is `servers`.",
@@ -445,45 +380,5 @@ pub static UPSTREAM: Keys = Keys {
     )
 };
 
-pub static POOL: Keys = Keys {
-    later: &["time", "age", "max"],
-    ..table("pool", "Connections kept open.", &[key("idle", Kind::Whole(0, 100_000), "32", "Per server and worker.")])
-};
-
-impl Keys {
-    pub fn find(&self, name: &str) -> Option<&'static Key> {
-        self.keys.iter().find(|key| key.name == name)
-    }
-
-    /// `servers, balance, pool`; of a long list, the ones most like `wrong`.
-    pub fn list(&self, likeness: impl Fn(&str) -> f64) -> String {
-        const ALL: usize = 16;
-        const SOME: usize = 6;
-        let mut names: Vec<&str> = self.keys.iter().map(|key| key.name).collect();
-        if names.len() <= ALL {
-            return names.join(", ");
-        }
-        names.sort_by(|a, b| likeness(b).total_cmp(&likeness(a)));
-        format!("{} and {} more", names.iter().take(SOME).copied().collect::<Vec<_>>().join(", "), names.len() - SOME)
-    }
-}
-
-impl Kind {
-    /// With article, for `… where a duration is wanted`.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Text(form) => form.name.into(),
-            Self::Choice(choices) => choices.iter().map(|choice| format!("\"{choice}\"")).collect::<Vec<_>>().join(" or "),
-            Self::Whole(least, most) => format!("a whole number from {least} to {most}"),
-            Self::Truth => "true or false".into(),
-            Self::List(_) => "a list".into(),
-            Self::Either([Self::Text(form), Self::List(Self::Text(_)), rest @ ..]) => {
-                let rest: String = rest.iter().map(|kind| format!(" or {}", kind.describe())).collect();
-                format!("{} or a list of these{rest}", form.name)
-            }
-            Self::Table(_) => "a table".into(),
-            Self::Either(kinds) => kinds.iter().map(Self::describe).collect::<Vec<_>>().join(" or "),
-            Self::Anything => "a value".into(),
-        }
-    }
-}
+pub static POOL: Keys =
+    Keys { later: &[], ..table("pool", "Connections kept open.", &[key("idle", Kind::Whole(0, 100_000), "32", "Per server and worker.")]) };
