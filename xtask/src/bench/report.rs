@@ -58,8 +58,7 @@ fn load(sample: &Sample) -> Option<(&super::load::Count, f64)> {
 
 /// What a filter adds, if filters were measured.
 pub fn added(results: &Results) -> String {
-    let mut names: Vec<&str> =
-        results.0.iter().filter(|series| results.added(series).is_some() && series.scenario.filters > 0).map(|s| s.name.as_str()).collect();
+    let mut names: Vec<&str> = results.0.iter().filter(|series| results.added(series).is_some()).map(|s| s.name.as_str()).collect();
     names.sort_unstable();
     names.dedup();
     if names.is_empty() {

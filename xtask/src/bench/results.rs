@@ -75,6 +75,9 @@ impl Results {
 
     /// What one filter adds to a request, µs: (with N filters − without) ÷ N, the differences taken within each round.
     pub fn added(&self, filters: &Series) -> Option<Spread> {
+        if filters.scenario.family != "filter" || filters.scenario.filters == 0 {
+            return None;
+        }
         let without = self.find("filter-0", &filters.proxy)?;
         let pairs = filters.samples.iter().zip(&without.samples);
         let count = filters.scenario.filters as f64;
