@@ -17,19 +17,20 @@ fn profile_dir() -> PathBuf {
 
 /// The proxy under test, built once for this test run.
 pub fn portcullis() -> &'static PathBuf {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
+    // A failure is kept too: it must not be built again for each test.
+    static BUILT: OnceLock<Result<PathBuf, &str>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
         if let Some(given) = std::env::var_os("PORTCULLIS_BIN") {
-            return PathBuf::from(given);
+            return Ok(PathBuf::from(given));
         }
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["build", "--quiet", "--package", "portcullis"]).current_dir(repository());
         if profile_dir().ends_with("release") {
             cargo.arg("--release");
         }
-        assert!(cargo.status().expect("cargo runs").success(), "the proxy does not build");
-        profile_dir().join("portcullis")
-    })
+        if cargo.status().expect("cargo runs").success() { Ok(profile_dir().join("portcullis")) } else { Err("the proxy does not build") }
+    });
+    built.as_ref().unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Makes sure that `program` can be run; `package` is Debian's name for it.

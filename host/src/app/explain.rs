@@ -79,9 +79,9 @@ fn head(question: Question) -> Result<RequestHead, ExplainError> {
         _ => return Err(ExplainError::Url(url)),
     };
     let Some(named) = url.authority() else { return Err(ExplainError::Url(url)) };
-    let authority = authority::normalise(&ByteString::from(named.as_str()), scheme).map_err(|_| ExplainError::Url(url.clone()))?;
+    let authority = authority::normalise(ByteString::from(named.as_str()), scheme).map_err(|_| ExplainError::Url(url.clone()))?;
     let asked = url.path_and_query().map_or("/", |asked| asked.as_str());
-    let (path, query) = target::normalise(&ByteString::from(asked)).map_err(|bad| ExplainError::Target(bad.to_string()))?;
+    let (path, query) = target::normalise(ByteString::from(asked)).map_err(|bad| ExplainError::Target(bad.to_string()))?;
     let mut fields = HeaderMap::new();
     for line in headers {
         let field = line
