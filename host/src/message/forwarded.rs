@@ -54,15 +54,16 @@ pub fn take(headers: &mut HeaderMap, survey: Survey, peer: SocketAddr, trusted: 
     let (hops, before) = match (lines(FOR), lines(header::FORWARDED)) {
         (Some(text), _) => {
             let hops: Vec<_> = text.split(|byte| *byte == b',').map(node).collect();
-            let forwarded = hops.iter().copied().fold(Text::new(), |list, hop| element(list, hop));
+            let forwarded = hops.iter().copied().fold(Text::new(), element);
             (hops, Before { x_forwarded_for: text, forwarded })
         }
-        (None, Some(text)) => {
+        // Behind a quote that never ends, our own element would be part of another.
+        (None, Some(text)) if is_balanced(&text) => {
             let hops = forwarded_hops(&text);
             let x_forwarded_for = hops.iter().copied().fold(Text::new(), append_address);
             (hops, Before { x_forwarded_for, forwarded: text })
         }
-        (None, None) => return direct,
+        (None, _) => return direct,
     };
     match rightmost_untrusted(&hops, trusted) {
         Some(client) => Provenance { client, port: 0, before: Some(Box::new(before)), ..direct },
@@ -153,13 +154,34 @@ fn forwarded_hops(text: &[u8]) -> Vec<Option<IpAddr>> {
 }
 
 fn split_unquoted(text: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    text.split(move |byte| {
-        let was_escaped = escaped;
-        escaped = quoted && !was_escaped && *byte == b'\\';
-        quoted ^= *byte == b'"' && !was_escaped;
-        *byte == separator && !quoted
-    })
+    let mut quotes = Quotes::default();
+    text.split(move |byte| !quotes.pass(*byte) && *byte == separator)
+}
+
+/// Whether every quoted string ends.
+fn is_balanced(text: &[u8]) -> bool {
+    let mut quotes = Quotes::default();
+    for byte in text {
+        quotes.pass(*byte);
+    }
+    !quotes.open
+}
+
+/// Keeps track of quoted strings (RFC 9110, section 5.6.4).
+#[derive(Default)]
+struct Quotes {
+    open: bool,
+    escaped: bool,
+}
+
+impl Quotes {
+    /// Whether the next byte is within quotes.
+    fn pass(&mut self, byte: u8) -> bool {
+        let escaped = self.escaped;
+        self.escaped = self.open && !escaped && byte == b'\\';
+        self.open ^= byte == b'"' && !escaped;
+        self.open
+    }
 }
 
 fn append_address(mut list: Text, address: Option<IpAddr>) -> Text {
@@ -348,6 +370,13 @@ mod tests {
         assert_eq!(text(&headers, "forwarded"), "for=1.2.3.4, for=10.0.0.1;host=app.test;proto=https");
         let (_, headers) = pass(&[("forwarded", "for=\"[2001:db8::1]\";proto=https")], true);
         assert_eq!(text(&headers, "x-forwarded-for"), "2001:db8::1, 10.0.0.1");
+    }
+
+    #[test]
+    fn forwarded_with_an_open_quote_is_dropped() {
+        for broken in ["for=\"1.2.3.4", "for=1.2.3.4, for=\"a\\\""] {
+            assert_eq!(pass(&[("forwarded", broken)], true), pass(&[], true), "{broken}");
+        }
     }
 
     #[test]

@@ -47,8 +47,6 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for RequestBody<B> {
 pub struct ResponseBody<B> {
     content: Content<B>,
     guard: Guard,
-    /// To HEAD, and the origin did not say how long the body would be: "none" would be a wrong answer.
-    length_unknown: bool,
 }
 
 /// Where a response's body comes from.
@@ -59,8 +57,8 @@ pub(super) enum Content<B> {
 }
 
 impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> ResponseBody<B> {
-    pub(super) fn new(content: Content<B>, guard: Guard, length_unknown: bool) -> Self {
-        Self { content, guard, length_unknown }
+    pub(super) fn new(content: Content<B>, guard: Guard) -> Self {
+        Self { content, guard }
     }
 }
 
@@ -73,8 +71,12 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for ResponseBody<B> 
             Content::Streamed(body) => Pin::new(body).poll_frame(cx),
             Content::Whole(bytes) => Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes)))),
         };
-        if let Poll::Ready(frame) = &polled {
+        if let (true, Poll::Ready(frame)) = (self.guard.is_recording(), &polled) {
             self.guard.sent(frame.as_ref());
+            // The wall need not ask again to know that this was the last.
+            if self.content.is_end_stream() && !matches!(frame, Some(Err(_))) {
+                self.guard.sent(None);
+            }
         }
         polled
     }
@@ -84,7 +86,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for ResponseBody<B> 
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.length_unknown { SizeHint::default() } else { self.content.size_hint() }
+        self.content.size_hint()
     }
 }
 

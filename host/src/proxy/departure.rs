@@ -61,7 +61,7 @@ impl<F> Departure<'_, F> {
         B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
     {
         let Self { ledger, current, place, exchange, inbound } = self;
-        let unreadable = |name: &str, value: &str| ledger.warn(|| format!("attribute {name} is no duration: {value:?}"), guard.id);
+        let unreadable = |name: &str, value: &str| ledger.unreadable(guard.id, name, value);
         let times = times::of(exchange, place.entry.timeouts, &current.snapshot.limits, unreadable);
         inbound.restore();
         let outgoing =

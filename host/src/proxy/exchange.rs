@@ -8,7 +8,7 @@ use crate::config::{AccessLog, LinkSpec};
 use crate::message::{Answer, BodyError, Connection, Exchange, ExchangeId, Reply, RequestHead};
 use crate::observe::access::AccessWriter;
 use crate::observe::{Entry, RateCap};
-use crate::upstream::Attempt;
+use crate::upstream::{Attempt, SendError};
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{StatusCode, Version};
@@ -49,39 +49,44 @@ pub(super) struct Ledger {
     /// Exchanges whose guard lives.
     pub active: Cell<usize>,
     access: AccessWriter,
-    /// For what peers and guests can cause at will.
-    cap: RefCell<RateCap>,
+    /// For what guests can cause at will, and for what origins can: neither must drown the other.
+    faults: RefCell<RateCap>,
+    failures: RefCell<RateCap>,
 }
 
 impl Ledger {
     pub fn new(access: AccessWriter) -> Rc<Self> {
         // Arbitrary: enough to see what is going on, too little to fill a disk within a day.
-        let cap = RefCell::new(RateCap::new(20, Duration::from_millis(500)));
-        Rc::new(Self { active: Cell::new(0), access, cap })
+        let cap = || RefCell::new(RateCap::new(20, Duration::from_millis(500)));
+        Rc::new(Self { active: Cell::new(0), access, faults: cap(), failures: cap() })
     }
 
     pub fn fault(&self, id: ExchangeId, link: &Link, fault: &Fault) {
-        let policy = if fault.open { "goes on" } else { "ends" };
-        self.warn(
-            || format!("link {} broke its contract ({}): {}; the exchange {policy}", link.spec.name, fault.cause.reason(), fault.detail),
-            id,
-        );
+        let goes = if fault.open { "goes on" } else { "ends" };
+        let (name, reason) = (&link.spec.name, fault.cause.reason());
+        warn(&self.faults, id, || format!("link {name} broke its contract ({reason}): {}; the exchange {goes}", fault.detail));
+    }
+
+    /// A link set an attribute that the proxy does not understand.
+    pub fn unreadable(&self, id: ExchangeId, name: &str, value: &str) {
+        warn(&self.faults, id, || format!("attribute {name} is no duration: {value:?}"));
     }
 
     /// Of the origin's or our doing: a warning. Of the client's: for who looks for it.
     pub fn failure(&self, id: ExchangeId, failure: &Failure) {
         match failure {
-            Failure::Send(error) => self.warn(|| format!("{}: {}", failure.token(), with_sources(error)), id),
-            Failure::NoDestination => self.warn(|| failure.to_string(), id),
+            Failure::Send(SendError::Client(_)) => tracing::debug!(id = %Hex(id), "{}: {failure}", failure.token()),
+            Failure::Send(error) => warn(&self.failures, id, || format!("{}: {}", failure.token(), with_sources(error))),
+            Failure::NoDestination => warn(&self.failures, id, || failure.to_string()),
             other => tracing::debug!(id = %Hex(id), "{}: {other}", other.token()),
         }
     }
+}
 
-    pub fn warn(&self, text: impl FnOnce() -> String, id: ExchangeId) {
-        if let Some(silent) = self.cap.borrow_mut().admit(Instant::now()) {
-            let more = if silent > 0 { format!(" ({silent} like this before were not logged)") } else { String::new() };
-            tracing::warn!(id = %Hex(id), "{}{more}", text());
-        }
+fn warn(cap: &RefCell<RateCap>, id: ExchangeId, text: impl FnOnce() -> String) {
+    if let Some(silent) = cap.borrow_mut().admit(Instant::now()) {
+        let more = if silent > 0 { format!(" ({silent} more were not logged)") } else { String::new() };
+        tracing::warn!(id = %Hex(id), "{}{more}", text());
     }
 }
 
@@ -187,6 +192,11 @@ impl Guard {
             let spec = |acted: &Acted| place.entry.chain.links.get(acted.link).map(|link| (Arc::clone(&link.spec), acted.how));
             record.links = acted.iter().filter_map(spec).collect();
         }
+    }
+
+    /// Whether what goes through must be told to [`Self::sent`].
+    pub fn is_recording(&self) -> bool {
+        self.record.is_some()
     }
 
     /// The counter for the request's body, if anybody wants to know.
@@ -315,7 +325,7 @@ impl Record {
                 upstream: self.upstream.as_deref(),
                 server: self.attempt.as_ref().and_then(|attempt| attempt.server.as_deref()),
                 total: self.started.elapsed(),
-                first: self.attempt.as_ref().map(|attempt| attempt.first_byte),
+                first: self.attempt.as_ref().map(|attempt| attempt.first_byte).filter(|first| !first.is_zero()),
                 received: self.received.get(),
                 sent: self.sent,
                 links: &links,

@@ -97,7 +97,7 @@ impl<F: Filter> Proxy<F> {
             Ok(arrived) => arrived,
             Err(failure) => return outbound::refuse(guard, &failure),
         };
-        let (id, asked) = (guard.id, inbound.head.method.clone());
+        let id = guard.id;
         let mut exchange = exchange::open(id, connection, &inbound, &place);
         let note = |link: &Link, fault: &Fault| self.ledger.fault(id, link, fault);
         let mut walk = Walk::new(&place.entry.chain, &current.filters);
@@ -114,7 +114,7 @@ impl<F: Filter> Proxy<F> {
             Ok(Some(body)) => outbound.replace(body),
             Err(Aborted) => return guard.abort(),
         }
-        outbound.answer(guard, &asked, current.snapshot.limits.upgraded_idle)
+        outbound.answer(guard, current.snapshot.limits.upgraded_idle)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::message::{Answer, BodyError, Reply, ResponseHead, Switched};
 use crate::upstream::{self, Answered};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use http_body::Body;
 use std::time::Duration;
 
@@ -53,8 +53,8 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Outbound<B> {
         self.past = Removed::default();
     }
 
-    /// The answer for the wall. `asked`: the request's method; `idle`: for connections that are upgraded by this.
-    pub fn answer(self, mut guard: Guard, asked: &Method, idle: Duration) -> Answer<ResponseBody<B>> {
+    /// The answer for the wall. `idle`: for connections that are upgraded by this.
+    pub fn answer(self, mut guard: Guard, idle: Duration) -> Answer<ResponseBody<B>> {
         let Self { head: ResponseHead { status, mut headers }, content, past } = self;
         match content {
             After::Switched(origin, protocol) => {
@@ -63,11 +63,10 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Outbound<B> {
                 Answer::Switch(response(status, headers, ()), upgrade::takeover(origin, idle, guard))
             }
             After::Body(content) => {
-                let length_unknown = *asked == Method::HEAD && matches!(content, Content::Streamed(_)) && past.content_length.is_none();
                 guard.answered(status, content.size_hint().exact());
                 put_back(&mut headers, past.content_length, header::CONTENT_LENGTH);
                 put_back(&mut headers, past.trailer, header::TRAILER);
-                Answer::Respond(response(status, headers, ResponseBody::new(content, guard, length_unknown)))
+                Answer::Respond(response(status, headers, ResponseBody::new(content, guard)))
             }
         }
     }
@@ -80,8 +79,8 @@ where
 {
     guard.failed(failure);
     match failure.reply(guard.id) {
-        // There is no request's method to speak of, and nothing to be upgraded.
-        Some(reply) => Outbound::from_reply(reply).answer(guard, &Method::GET, Duration::ZERO),
+        // Nothing is upgraded by a refusal.
+        Some(reply) => Outbound::from_reply(reply).answer(guard, Duration::ZERO),
         None => Answer::Abort,
     }
 }
