@@ -161,8 +161,9 @@ fn build(library: &Path, work: &Path) -> Result<(), String> {
     cargo.current_dir(library);
     cargo.args(["build", "--quiet", "--release", "--target", TARGET, "--features", "panic-unwind", "--manifest-path"]);
     cargo.arg(library.join("sysroot/Cargo.toml")).env("CARGO_TARGET_DIR", work.join("target"));
-    // A stable compiler builds its own std, and what comes out is marked as std: unstable features in it are nobody else's.
-    cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zforce-unstable-if-unmarked -Cdebuginfo=0");
+    // A stable compiler builds its own std, and what comes out is marked as std: unstable features in it are nobody else's. Without
+    // its bitcode no plugin could be built with `lto`.
+    cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zforce-unstable-if-unmarked -Cembed-bitcode=yes -Cdebuginfo=0");
     cargo.env("__CARGO_DEFAULT_LIB_METADATA", "stdwasm").env_remove("RUSTC_WORKSPACE_WRAPPER");
     run(&mut cargo)
 }
