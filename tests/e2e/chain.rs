@@ -183,12 +183,11 @@ fn both_isolations_decide_alike() {
     for isolate in ["worker", "request"] {
         let proxy = Proxy::start(&format!(
             r#"
-[plugin.tags]
-source = "bundled:headers"
+[plugin.headers]
 isolate = "{isolate}"
 [site."a.test"]
 tls = "off"
-chain = [{{ use = "tags", config = {{ request = {{ set = {{ X-Tag = "{{client.ip}}" }} }}, response = {{ set = {{ X-Tag = "yes" }} }} }} }}]
+chain = [{{ use = "headers", config = {{ request = {{ set = {{ X-Tag = "{{client.ip}}" }} }}, response = {{ set = {{ X-Tag = "yes" }} }} }} }}]
 routes = {{ "/*" = "app" }}
 [upstream.app]
 servers = ["{}"]

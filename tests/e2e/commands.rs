@@ -52,7 +52,7 @@ helth = "GET /"
         ("portcullis.toml:2:7", "local"),
         ("portcullis.toml:3:1", "did you mean `routes`"),
         ("portcullis.toml:5:", "did you mean `app`"),
-        ("portcullis.toml:5:", "10s"),
+        ("portcullis.toml:5:44", "units: ms, s"),
         ("portcullis.toml:6:", "did you mean `request-id`"),
         ("portcullis.toml:9:1", "helth"),
     ] {
@@ -101,7 +101,7 @@ fn defaults_and_schema_are_printed() {
     assert!(text.contains("32 KiB") || text.contains("32KiB"), "{text}");
     let (code, text) = run("", &["schema"]);
     assert_eq!(code, Some(0));
-    assert!(serde_json::from_str::<serde_json::Value>(text.trim()).unwrap()["properties"]["site"].is_object());
+    assert!(serde_json::from_str::<serde_json::Value>(text.trim()).unwrap()["$defs"]["root"]["properties"]["site"].is_object());
 }
 
 #[test]
@@ -133,4 +133,18 @@ fn a_missing_file_is_said() {
     let (code, text) = said(&proxy::run(dir.path(), &["run", "nowhere.toml"]));
     assert!(code == Some(1) && text.contains("nowhere.toml"), "{text}");
     assert!(tools::portcullis().is_file());
+}
+
+#[test]
+fn explain_does_not_show_secrets() {
+    let config = GOOD.replace("[\"request-id\"]", "[{ use = \"headers\", request = { set = { X-Key = { file = \"key\" } } } }]");
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(
+        dir.path().join("portcullis.toml"),
+        config.replace("set = { X-Key = { file = \"key\" } }", "remove = [{ file = \"key\" }]"),
+    )
+    .unwrap();
+    std::fs::write(dir.path().join("key"), "x-hidden\n").unwrap();
+    let (code, text) = said(&proxy::run(dir.path(), &["explain", "GET", "https://localhost:8443/api/x"]));
+    assert!(code == Some(0) && text.contains("(secret)") && !text.contains("x-hidden"), "{text}");
 }

@@ -6,6 +6,7 @@ mod chain;
 mod clients;
 mod commands;
 mod exchange;
+mod faults;
 mod forwarding;
 mod framing;
 mod origin_faults;

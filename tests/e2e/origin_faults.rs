@@ -24,7 +24,7 @@ fn a_malformed_response_head_is_502() {
         "HTTP/2.0 200 OK\r\n\r\n",
         "garbage\r\n\r\n",
     ] {
-        assert_eq!(answered(&Origin::says(bytes), 502), "origin_malformed", "{bytes:?}");
+        assert_eq!(answered(&Origin::says(bytes), 502), "bad_response", "{bytes:?}");
     }
 }
 

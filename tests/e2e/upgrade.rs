@@ -58,7 +58,7 @@ async def main():
         port = server.sockets[0].getsockname()[1]
         print(port, flush=True)
         proxy = sys.stdin.readline().strip()
-        async with websockets.connect(f"ws://{proxy}/chat", additional_headers={"Host": "a.test"}) as ws:
+        async with websockets.connect(f"ws://{proxy}/chat") as ws:
             await ws.send("hello")
             assert await ws.recv() == "hello"
             await ws.send(b"x" * 300000)
@@ -75,7 +75,7 @@ asyncio.run(main())
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
     let port = lines.next().unwrap().unwrap();
     let proxy = portcullis_tests::Proxy::start(&format!(
-        "[site.\"a.test\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n[site.\"127.0.0.1\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [\"127.0.0.1:{port}\"]\n"
+        "[site.\"127.0.0.1\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [\"127.0.0.1:{port}\"]\n"
     ));
     writeln!(child.stdin.take().unwrap(), "{}", proxy.http()).unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), "done");

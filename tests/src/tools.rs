@@ -53,3 +53,23 @@ fn find(program: &str) -> Option<PathBuf> {
     let extra = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
     std::env::split_paths(&path).chain(extra).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
+
+/// A guest of `tests/guests`, built when it is not fresh: `behave`, `light`, `sockets`.
+pub fn guest(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT
+        .get_or_init(|| build_wasm(&repository().join("tests/guests"), &repository().join("target/guests")))
+        .join(format!("guest_{name}.wasm"))
+}
+
+/// Builds the components of a folder as its author would; the folder with the `.wasm` files.
+pub fn build_wasm(folder: &std::path::Path, target: &std::path::Path) -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    // Flags meant for the machine we run on are not meant for guests.
+    for flags in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS", "CARGO_TARGET_DIR"] {
+        cargo.env_remove(flags);
+    }
+    let done = cargo.args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--target-dir"]).arg(target).current_dir(folder);
+    assert!(done.status().expect("cargo runs").success(), "{} does not build", folder.display());
+    target.join("wasm32-wasip2/release")
+}

@@ -148,7 +148,7 @@ impl Explained {
         for (index, link) in route.chain.iter().enumerate() {
             let title = if index == 0 { "chain" } else { "" };
             let entered = if enters(link, &self.head) { "" } else { "  (not entered: `when` does not hold)" };
-            let text = format!("{}. {}{}  {}{entered}", index + 1, link.name, of(link), link.settings);
+            let text = format!("{}. {}{}  {}{entered}", index + 1, link.name, of(link), link.shown_settings());
             row(out, title, &text, &format!("{} ({})", link.at, origin(&link.origin)));
         }
         match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
@@ -236,7 +236,7 @@ impl Explained {
 
     fn link_json(&self, link: &LinkSpec) -> Value {
         json!({
-            "name": link.name, "plugin": link.plugin.to_string(), "settings": link.settings, "at": link.at.to_string(),
+            "name": link.name, "plugin": link.plugin.to_string(), "settings": link.shown_settings(), "at": link.at.to_string(),
             "from": origin(&link.origin), "entered": enters(link, &self.head),
         })
     }

@@ -133,7 +133,9 @@ impl Origin<'_> {
     fn unloadable(&self, name: &PluginRef, error: &LoadError) -> Diagnostic {
         let name = name.to_string();
         match (self, error) {
-            (Self::Declared(spec), LoadError::Digest { found, pinned }) => Diagnostic::digest_differs(&name, spec, &hex(pinned), &hex(found)),
+            (Self::Declared(spec), LoadError::Digest { found, pinned }) => {
+                Diagnostic::digest_differs(&name, spec, &hex(pinned), &hex(found))
+            }
             (Self::Declared(spec), LoadError::Import(Refusal::NotGranted { import } | Refusal::Item { import, .. })) => {
                 Diagnostic::not_granted(&name, spec, import, None)
             }

@@ -17,11 +17,11 @@ impl Check {
     pub fn execute(self) -> ExitCode {
         let checked = app::check(&self.file.config);
         if self.json {
-            println!("{:#}", checked.json());
+            super::say(&format!("{:#}", checked.json()), "\n");
         } else if checked.is_clean() {
-            println!("{}: nothing is wrong ({})", self.file.config.display(), checked.summary());
+            super::say(&format!("{}: nothing is wrong ({})", self.file.config.display(), checked.summary()), "\n");
         } else {
-            print!("{}", checked.text());
+            super::say(&checked.text(), "");
         }
         exit(!checked.has_errors())
     }

@@ -17,11 +17,11 @@ impl Defaults {
     pub fn execute(self) -> ExitCode {
         let defaults = config::Defaults::new();
         if self.json {
-            println!("{:#}", defaults.json());
+            super::say(&format!("{:#}", defaults.json()), "\n");
         } else if self.toml {
-            print!("{}", defaults.toml());
+            super::say(&defaults.toml(), "");
         } else {
-            print!("{}", defaults.text());
+            super::say(&defaults.text(), "");
         }
         ExitCode::SUCCESS
     }

@@ -28,9 +28,9 @@ impl Explain {
         match app::explain(&self.config, question) {
             Ok(explained) => {
                 if self.json {
-                    println!("{:#}", explained.json());
+                    super::say(&format!("{:#}", explained.json()), "\n");
                 } else {
-                    print!("{}", explained.text());
+                    super::say(&explained.text(), "");
                 }
                 exit(explained.found())
             }

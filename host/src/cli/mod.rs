@@ -9,6 +9,7 @@ mod run;
 mod schema;
 
 use clap::{Parser, Subcommand};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -60,4 +61,10 @@ pub fn main() -> ExitCode {
 /// The exit code for "all is well" or "something is wrong".
 fn exit(well: bool) -> ExitCode {
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints to standard output. Whoever closes the pipe (`| head`) has seen enough.
+fn say(text: &str, end: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush());
 }

@@ -22,9 +22,9 @@ impl Plugin {
         match app::inspect(&file) {
             Ok(inspected) => {
                 if json {
-                    println!("{:#}", inspected.json());
+                    super::say(&format!("{:#}", inspected.json()), "\n");
                 } else {
-                    print!("{}", inspected.text());
+                    super::say(&inspected.text(), "");
                 }
                 super::exit(inspected.loadable())
             }

@@ -8,7 +8,7 @@ pub struct Schema {}
 
 impl Schema {
     pub fn execute(self) -> ExitCode {
-        println!("{:#}", config::schema());
+        super::say(&format!("{:#}", config::schema()), "\n");
         ExitCode::SUCCESS
     }
 }

@@ -68,3 +68,16 @@ impl When {
             && super::FieldMatch::all_in_query(&self.query, query)
     }
 }
+
+impl LinkSpec {
+    /// The settings for people to see: values that came from the environment or a file are masked.
+    pub fn shown_settings(&self) -> serde_json::Value {
+        let mut shown = self.settings.clone();
+        for pointer in self.settings_at.keys().filter_map(|key| key.strip_prefix('!')) {
+            if let Some(secret) = shown.pointer_mut(pointer) {
+                *secret = "(secret)".into();
+            }
+        }
+        shown
+    }
+}

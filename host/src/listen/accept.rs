@@ -59,7 +59,7 @@ pub async fn serve<H: Handler>(
         () = accept_all(&listener, &gate, &service) => {}
         () = shutdown.draining() => {}
     }
-    drop(listener);
+    close(listener, &gate, &service);
     drain(&service.connections, &service.limits).await;
     Ok(())
 }
@@ -80,6 +80,18 @@ async fn accept_all<H: Handler>(listener: &TcpListener, gate: &Arc<Gate>, servic
                 }
                 sleep(PAUSE).await;
             }
+        }
+    }
+}
+
+/// Closes the listening socket, but first takes the connections that the kernel has already made: closing would reset them.
+fn close<H: Handler>(listener: TcpListener, gate: &Arc<Gate>, service: &Rc<Service<H>>) {
+    // Not through the runtime: it may not have been told yet that there are any.
+    let Ok(listener) = listener.into_std() else { return };
+    while let Ok((socket, peer)) = listener.accept() {
+        let socket = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket));
+        if let (Ok(socket), Ok(permit)) = (socket, gate.admit(peer.ip())) {
+            start(socket, peer, permit, service);
         }
     }
 }

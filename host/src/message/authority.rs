@@ -31,8 +31,8 @@ impl std::error::Error for BadHost {}
 const LONGEST: usize = 253 + ":65535".len();
 
 /// The authority in normal form. Costs no allocation if it is normal already.
-pub fn normalise(authority: &ByteString, scheme: Scheme) -> Result<ByteString, BadHost> {
-    let text: &str = authority;
+pub fn normalise(authority: ByteString, scheme: Scheme) -> Result<ByteString, BadHost> {
+    let text: &str = &authority;
     if text.len() > LONGEST {
         return Err(BadHost);
     }
@@ -44,10 +44,10 @@ pub fn normalise(authority: &ByteString, scheme: Scheme) -> Result<ByteString, B
     };
     let port_kept = normal_port(port, scheme)?;
     match (host_normal, port_kept) {
-        (None, None) if port.is_none() => Ok(authority.clone()),
+        (None, None) if port.is_none() => Ok(authority),
         (None, None) => Ok(authority.slice_ref(host)),
         // The number written as it was, without leading zeros.
-        (None, Some(_)) if port.is_some_and(|port| port == "0" || !port.starts_with('0')) => Ok(authority.clone()),
+        (None, Some(_)) if port.is_some_and(|port| port == "0" || !port.starts_with('0')) => Ok(authority),
         (host_normal, Some(number)) => Ok(format!("{}:{number}", host_normal.as_deref().unwrap_or(host)).into()),
         (Some(host_normal), None) => Ok(host_normal.into()),
     }
@@ -146,10 +146,10 @@ mod tests {
             ("[2001:DB8::A]:8443", "[2001:db8::a]:8443"),
         ];
         for (given, expected) in cases {
-            assert_eq!(normalise(&given.into(), Scheme::Https).as_deref(), Ok(expected), "{given}");
+            assert_eq!(normalise(given.into(), Scheme::Https).as_deref(), Ok(expected), "{given}");
         }
-        assert_eq!(normalise(&"a:80".into(), Scheme::Http).as_deref(), Ok("a"));
-        assert_eq!(normalise(&"a:443".into(), Scheme::Http).as_deref(), Ok("a:443"));
+        assert_eq!(normalise("a:80".into(), Scheme::Http).as_deref(), Ok("a"));
+        assert_eq!(normalise("a:443".into(), Scheme::Http).as_deref(), Ok("a:443"));
     }
 
     #[test]
@@ -186,7 +186,7 @@ mod tests {
             &long,
         ];
         for given in cases {
-            assert_eq!(normalise(&given.into(), Scheme::Https), Err(BadHost), "{given:?}");
+            assert_eq!(normalise(given.into(), Scheme::Https), Err(BadHost), "{given:?}");
         }
     }
 
@@ -194,7 +194,7 @@ mod tests {
     fn normal_authority_is_not_copied() {
         for given in ["example.com", "localhost:8443", "[::1]:8443", "example.com:443"] {
             let given = ByteString::from(given);
-            assert_eq!(normalise(&given, Scheme::Https).expect("a host").as_ptr(), given.as_ptr());
+            assert_eq!(normalise(given.clone(), Scheme::Https).expect("a host").as_ptr(), given.as_ptr());
         }
     }
 
@@ -208,8 +208,8 @@ mod tests {
     proptest! {
         #[test]
         fn normal_form_is_a_fixed_point(given in "(\\[[0-9a-fA-F:]{0,12}\\]|[a-bA-B.0_-]{0,12})(:[0-9]{0,5})?") {
-            if let Ok(normal) = normalise(&given.as_str().into(), Scheme::Https) {
-                prop_assert_eq!(normalise(&normal, Scheme::Https), Ok(normal.clone()));
+            if let Ok(normal) = normalise(given.as_str().into(), Scheme::Https) {
+                prop_assert_eq!(normalise(normal.clone(), Scheme::Https), Ok(normal.clone()));
             }
         }
     }

@@ -9,15 +9,14 @@ use super::Scheme;
 use super::survey::Survey;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
-use smallvec::SmallVec;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
-/// A list while it is made; the usual ones stay on the stack until they become a field value.
-type Text = SmallVec<[u8; 96]>;
+/// A list while it is made.
+type Text = Vec<u8>;
 
 /// What the fields of a request say about its client.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,7 +54,7 @@ pub fn take(headers: &mut HeaderMap, survey: Survey, peer: SocketAddr, trusted: 
     let (hops, before) = match (lines(FOR), lines(header::FORWARDED)) {
         (Some(text), _) => {
             let hops: Vec<_> = text.split(|byte| *byte == b',').map(node).collect();
-            let forwarded = hops.iter().copied().fold(Text::new(), |list, hop| element(list, hop, None));
+            let forwarded = hops.iter().copied().fold(Text::new(), |list, hop| element(list, hop));
             (hops, Before { x_forwarded_for: text, forwarded })
         }
         (None, Some(text)) => {
@@ -74,14 +73,14 @@ pub fn take(headers: &mut HeaderMap, survey: Survey, peer: SocketAddr, trusted: 
 /// Adds the peer to both lists, and says how it reached us unless a trusted peer said so for the client. `host` is the authority as a
 /// field value.
 pub fn write(headers: &mut HeaderMap, from: &Provenance, scheme: Scheme, host: HeaderValue) {
-    let (x_forwarded_for, forwarded) = match &from.before {
-        None => (Text::new(), Text::new()),
-        Some(before) => (before.x_forwarded_for.clone(), before.forwarded.clone()),
+    let peer = AddressText::new(from.peer);
+    let (x_forwarded_for, before) = match &from.before {
+        None => (HeaderValue::from_bytes(peer.as_bytes()), Text::new()),
+        Some(before) => (HeaderValue::try_from(append_address(before.x_forwarded_for.clone(), Some(from.peer))), before.forwarded.clone()),
     };
-    let x_forwarded_for = append_address(x_forwarded_for, Some(from.peer));
-    let forwarded = element(forwarded, Some(from.peer), Some((host.as_bytes(), scheme)));
+    let forwarded = HeaderValue::from_bytes(&last_element(before, from.peer, &peer, host.as_bytes(), scheme));
     // Both are made of what was a field value before and of addresses, so they are valid.
-    if let (Ok(list), Ok(elements)) = (HeaderValue::from_bytes(&x_forwarded_for), HeaderValue::from_bytes(&forwarded)) {
+    if let (Ok(list), Ok(elements)) = (x_forwarded_for, forwarded) {
         headers.insert(FOR, list);
         headers.insert(header::FORWARDED, elements);
     }
@@ -167,55 +166,87 @@ fn append_address(mut list: Text, address: Option<IpAddr>) -> Text {
     if !list.is_empty() {
         list.extend_from_slice(b", ");
     }
-    push_address(&mut list, address);
-    list
-}
-
-/// One element of `Forwarded`; host and scheme are known of the last hop only.
-fn element(mut list: Text, hop: Option<IpAddr>, reached: Option<(&[u8], Scheme)>) -> Text {
-    if !list.is_empty() {
-        list.extend_from_slice(b", ");
-    }
-    list.extend_from_slice(b"for=");
-    match hop {
-        Some(IpAddr::V6(address)) => list.extend_from_slice(format!("\"[{address}]\"").as_bytes()),
-        other => push_address(&mut list, other),
-    }
-    if let Some((host, scheme)) = reached {
-        list.extend_from_slice(b";host=");
-        // A token needs no quotes; in an authority, only colons and brackets are not token characters.
-        let quote: &[u8] = if memchr::memchr2(b':', b'[', host).is_some() { b"\"" } else { b"" };
-        for part in [quote, host, quote, b";proto=", scheme.as_str().as_bytes()] {
-            list.extend_from_slice(part);
-        }
-    }
-    list
-}
-
-fn push_address(list: &mut Text, address: Option<IpAddr>) {
     match address {
         None => list.extend_from_slice(b"unknown"),
-        Some(IpAddr::V4(address)) => {
-            // By hand, because the formatter costs as much as the rest of this file on the usual path.
-            for (index, octet) in address.octets().into_iter().enumerate() {
-                if index > 0 {
-                    list.push(b'.');
-                }
-                push_octet(list, octet);
-            }
-        }
-        Some(IpAddr::V6(address)) => list.extend_from_slice(address.to_string().as_bytes()),
+        Some(address) => list.extend_from_slice(AddressText::new(address).as_bytes()),
+    }
+    list
+}
+
+/// One element of `Forwarded` for a hop before the last, of which only the address is known.
+fn element(mut list: Text, hop: Option<IpAddr>) -> Text {
+    match hop {
+        None if list.is_empty() => list.extend_from_slice(b"for=unknown"),
+        None => list.extend_from_slice(b", for=unknown"),
+        Some(hop) => push_node(&mut list, hop, &AddressText::new(hop)),
+    }
+    list
+}
+
+/// The element of the peer.
+fn last_element(mut list: Text, peer: IpAddr, address: &AddressText, host: &[u8], scheme: Scheme) -> Text {
+    list.reserve(48 + host.len());
+    push_node(&mut list, peer, address);
+    // A token needs no quotes; in an authority, only colons and brackets are not token characters.
+    let quote: &[u8] = if memchr::memchr2(b':', b'[', host).is_some() { b"\"" } else { b"" };
+    for part in [b";host=", quote, host, quote, b";proto=", scheme.as_str().as_bytes()] {
+        list.extend_from_slice(part);
+    }
+    list
+}
+
+fn push_node(list: &mut Text, hop: IpAddr, address: &AddressText) {
+    let separator: &[u8] = if list.is_empty() { b"" } else { b", " };
+    let (open, close): (&[u8], &[u8]) = if hop.is_ipv6() { (b"for=\"[", b"]\"") } else { (b"for=", b"") };
+    for part in [separator, open, address.as_bytes(), close] {
+        list.extend_from_slice(part);
     }
 }
 
-fn push_octet(list: &mut Text, octet: u8) {
-    if octet >= 100 {
-        list.push(b'0' + octet / 100);
+/// An address as text, on the stack.
+struct AddressText {
+    bytes: [u8; Self::LONGEST],
+    used: usize,
+}
+
+impl AddressText {
+    const LONGEST: usize = "ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255".len();
+
+    fn new(address: IpAddr) -> Self {
+        let mut text = Self { bytes: [0; Self::LONGEST], used: 0 };
+        match address {
+            IpAddr::V4(address) => text.push_v4(address),
+            IpAddr::V6(address) => address.to_string().bytes().for_each(|byte| text.push(byte)),
+        }
+        text
     }
-    if octet >= 10 {
-        list.push(b'0' + octet / 10 % 10);
+
+    /// By hand, because the formatter costs as much as the rest of this file on the usual path.
+    fn push_v4(&mut self, address: Ipv4Addr) {
+        for (index, octet) in address.octets().into_iter().enumerate() {
+            if index > 0 {
+                self.push(b'.');
+            }
+            if octet >= 100 {
+                self.push(b'0' + octet / 100);
+            }
+            if octet >= 10 {
+                self.push(b'0' + octet / 10 % 10);
+            }
+            self.push(b'0' + octet % 10);
+        }
     }
-    list.push(b'0' + octet % 10);
+
+    fn push(&mut self, byte: u8) {
+        if let Some(place) = self.bytes.get_mut(self.used) {
+            *place = byte;
+            self.used += 1;
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.used).unwrap_or_default()
+    }
 }
 
 #[cfg(test)]
@@ -329,11 +360,10 @@ mod tests {
     }
 
     #[test]
-    fn octets_are_written_as_the_formatter_would() {
+    fn addresses_are_written_as_the_formatter_would() {
         for octet in 0..=255 {
-            let mut list = Text::new();
-            push_octet(&mut list, octet);
-            assert_eq!(&list[..], octet.to_string().as_bytes());
+            let address = Ipv4Addr::new(octet, 255 - octet, 7, octet / 2);
+            assert_eq!(AddressText::new(address.into()).as_bytes(), address.to_string().as_bytes());
         }
     }
 }

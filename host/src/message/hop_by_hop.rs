@@ -20,51 +20,89 @@ pub struct Removed {
     pub content_length: Option<HeaderValue>,
 }
 
-/// Fixed by their names; `Connection` itself last, since it lists others.
-const BY_NAME: [HeaderName; 6] = [
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    header::TRANSFER_ENCODING,
+/// Fields that are for one connection only, or framing, whatever `Connection` lists. `Expect` is: the listening wall has answered it with
+/// 100 when the body is asked for (RFC 9110, section 10.1.1).
+const NAMES: [HeaderName; 9] = [
     header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    HeaderName::from_static("keep-alive"),
+    header::TE,
+    header::TRAILER,
     header::UPGRADE,
+    HeaderName::from_static("proxy-connection"),
     header::EXPECT,
 ];
 
-/// Whether a field of this name (lower case) is for this connection only, or framing, whatever `Connection` lists. `Expect` is: the
-/// listening wall has answered it with 100 when the body is asked for (RFC 9110, section 10.1.1).
-pub(super) fn is_named(name: &str) -> bool {
-    matches!(
-        name,
-        "connection" | "content-length" | "transfer-encoding" | "keep-alive" | "te" | "trailer" | "upgrade" | "proxy-connection" | "expect"
-    )
+/// Which of [`NAMES`] are in a head, so that removing costs as much as there is to remove.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Found(u16);
+
+impl Found {
+    /// Looks at every name.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let mut found = Self::default();
+        for name in headers.keys() {
+            found.note(name.as_str());
+        }
+        found
+    }
+
+    /// Whether the name (lower case) is one of them.
+    pub(super) fn note(&mut self, name: &str) -> bool {
+        let place = match name {
+            "connection" => 0,
+            "content-length" => 1,
+            "transfer-encoding" => 2,
+            "keep-alive" => 3,
+            "te" => 4,
+            "trailer" => 5,
+            "upgrade" => 6,
+            "proxy-connection" => 7,
+            "expect" => 8,
+            _ => return false,
+        };
+        self.0 |= 1 << place;
+        true
+    }
+
+    pub fn any(self) -> bool {
+        self.0 != 0
+    }
+
+    fn has(self, place: usize) -> bool {
+        self.0 >> place & 1 == 1
+    }
 }
 
-/// Whether [`remove`] would find anything.
-pub fn is_in(headers: &HeaderMap) -> bool {
-    headers.keys().any(|name| is_named(name.as_str()))
-}
-
-/// Takes every field out that is only for this connection, and framing.
-pub fn remove(headers: &mut HeaderMap) -> Removed {
-    let listed = listed_by_connection(headers);
-    let upgrade = headers.get(header::UPGRADE).filter(|_| listed.contains(&header::UPGRADE)).cloned();
-    let te_trailers = headers.get_all(header::TE).iter().any(welcomes_trailers);
-    let trailer = headers.remove(header::TRAILER);
-    let content_length = headers.remove(header::CONTENT_LENGTH);
-    headers.remove(header::TE);
-    for name in &BY_NAME {
-        headers.remove(name);
+/// Takes every field out that is only for this connection, and framing. `found` is of these headers.
+pub fn remove(headers: &mut HeaderMap, found: Found) -> Removed {
+    let mut removed = Removed::default();
+    let listed = if found.has(0) { listed_by_connection(headers) } else { SmallVec::new() };
+    for (place, name) in NAMES.iter().enumerate().filter(|(place, _)| found.has(*place)) {
+        // Before the value goes, since `TE` may come in several lines.
+        removed.te_trailers |= place == 4 && headers.get_all(name).iter().any(welcomes_trailers);
+        let value = headers.remove(name);
+        match place {
+            1 => removed.content_length = value,
+            5 => removed.trailer = value,
+            6 => removed.upgrade = value.filter(|_| listed.contains(name)),
+            _ => {}
+        }
     }
     for name in listed.iter().filter(|name| **name != header::HOST) {
         headers.remove(name);
     }
-    Removed { upgrade, te_trailers, trailer, content_length }
+    removed
 }
 
-/// The connection options that can be field names. `close` is left out: no field is called so, and it is frequent.
+/// The connection options that can be field names, without the two frequent ones: `Keep-Alive` goes anyway, and no field is called
+/// `Close`.
 fn listed_by_connection(headers: &HeaderMap) -> SmallVec<[HeaderName; 4]> {
     let options = headers.get_all(header::CONNECTION).iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b','));
-    options.map(<[u8]>::trim_ascii).filter(|option| !option.is_empty()).filter_map(|option| HeaderName::from_bytes(option).ok()).collect()
+    let options = options.map(<[u8]>::trim_ascii);
+    let frequent = |option: &&[u8]| option.eq_ignore_ascii_case(b"keep-alive") || option.eq_ignore_ascii_case(b"close");
+    options.filter(|option| !option.is_empty() && !frequent(option)).filter_map(|option| HeaderName::from_bytes(option).ok()).collect()
 }
 
 /// Whether a line of `TE` has the member `trailers` (without a weight; it takes none).
@@ -82,6 +120,13 @@ mod tests {
 
     fn value(text: &'static str) -> Option<HeaderValue> {
         Some(HeaderValue::from_static(text))
+    }
+
+    #[test]
+    fn names_stand_where_they_are_looked_for() {
+        for (place, name) in NAMES.iter().enumerate() {
+            assert_eq!(Found::of(&fields(&[(name.as_str(), "x")])), Found(1 << place), "{name}");
+        }
     }
 
     #[test]
@@ -111,8 +156,9 @@ mod tests {
         ];
         for (given, stays, handed_back) in cases {
             let mut headers = fields(given);
-            assert_eq!(is_in(&headers), handed_back != none() || given != stays, "{given:?}");
-            assert_eq!((remove(&mut headers), headers), (handed_back, fields(stays)), "{given:?}");
+            let found = Found::of(&headers);
+            assert_eq!(found.any(), handed_back != none() || given != stays, "{given:?}");
+            assert_eq!((remove(&mut headers, found), headers), (handed_back, fields(stays)), "{given:?}");
         }
     }
 }

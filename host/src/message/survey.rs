@@ -7,8 +7,8 @@ use http::HeaderMap;
 /// Which cleaning a head needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Survey {
-    /// There is a field that concerns this connection only, or framing (see [`super::hop_by_hop`]).
-    pub hop_by_hop: bool,
+    /// Fields that concern this connection only, or framing.
+    pub hop_by_hop: hop_by_hop::Found,
     /// There is a field that says who the client is (see [`super::forwarded`]).
     pub forwarded: bool,
     /// There is a name with `_` or `.` in it.
@@ -29,7 +29,7 @@ impl Survey {
         match name {
             // The usual ones first, and not looked at for odd characters.
             "host" | "accept" | "cookie" | "user-agent" | "accept-encoding" | "accept-language" | "content-type" | "referer" => {}
-            _ if hop_by_hop::is_named(name) => self.hop_by_hop = true,
+            _ if self.hop_by_hop.note(name) => {}
             "forwarded" | "x-real-ip" => self.forwarded = true,
             _ if name.starts_with("x-forwarded-") => {
                 self.forwarded = true;
@@ -68,7 +68,8 @@ mod tests {
     #[test]
     fn each_kind_is_found() {
         for name in ["connection", "content-length", "transfer-encoding", "keep-alive", "te", "trailer", "upgrade", "proxy-connection"] {
-            assert_eq!(Survey::of(&fields(&[(name, "x")])), Survey { hop_by_hop: true, ..Survey::default() }, "{name}");
+            let survey = Survey::of(&fields(&[(name, "x")]));
+            assert_eq!((survey.hop_by_hop.any(), survey.forwarded, survey.odd), (true, false, false), "{name}");
         }
         for name in ["forwarded", "x-real-ip", "x-forwarded-for", "x-forwarded-anything"] {
             assert_eq!(Survey::of(&fields(&[(name, "x")])), Survey { forwarded: true, ..Survey::default() }, "{name}");

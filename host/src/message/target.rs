@@ -47,14 +47,16 @@ impl std::error::Error for BadTarget {}
 
 /// Splits a target at its first `?` and brings the path into normal form. An empty path (of an absolute-form target, RFC 9112,
 /// section 3.2.2) becomes `/`. Costs no allocation if the path is normal already.
-pub fn normalise(path_and_query: &ByteString) -> Result<(ByteString, Option<ByteString>), BadTarget> {
-    let Some((path, query)) = path_and_query.split_once('?') else {
+pub fn normalise(path_and_query: ByteString) -> Result<(ByteString, Option<ByteString>), BadTarget> {
+    let Some(mark) = memchr::memchr(b'?', path_and_query.as_bytes()) else {
         return Ok((normal_path(path_and_query)?, None));
     };
+    let (path, query) = path_and_query.split_at(mark);
+    let query = query.slice_ref(query.strip_prefix('?').unwrap_or_default());
     if query.bytes().any(|byte| !byte.is_ascii_graphic() || byte == b'#') {
         return Err(BadTarget::Byte);
     }
-    Ok((normal_path(&path_and_query.slice_ref(path))?, Some(path_and_query.slice_ref(query))))
+    Ok((normal_path(path)?, Some(query)))
 }
 
 /// What a byte of a path asks for.
@@ -93,7 +95,7 @@ fn class(byte: u8) -> Class {
     CLASSES[usize::from(byte)]
 }
 
-fn normal_path(path: &ByteString) -> Result<ByteString, BadTarget> {
+fn normal_path(path: ByteString) -> Result<ByteString, BadTarget> {
     match path.as_bytes().first() {
         Some(b'/') => {}
         None => return Ok(ByteString::from_static("/")),
@@ -110,13 +112,13 @@ fn normal_path(path: &ByteString) -> Result<ByteString, BadTarget> {
         }
         before = byte;
     }
-    if normal { Ok(path.clone()) } else { rewrite(path) }
+    if normal { Ok(path) } else { rewrite(path) }
 }
 
-fn rewrite(path: &ByteString) -> Result<ByteString, BadTarget> {
-    let decoded = decode_unreserved(path)?;
+fn rewrite(path: ByteString) -> Result<ByteString, BadTarget> {
+    let decoded = decode_unreserved(&path)?;
     let rewritten = remove_dot_segments(&decoded)?;
-    Ok(if rewritten == **path { path.clone() } else { rewritten.into() })
+    Ok(if rewritten == *path { path } else { rewritten.into() })
 }
 
 /// Only bytes of a path get here, so the result is ASCII.
@@ -185,7 +187,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn path(text: &str) -> Result<String, BadTarget> {
-        normalise(&text.into()).map(|(path, query)| {
+        normalise(text.into()).map(|(path, query)| {
             assert_eq!(query, None);
             path.to_string()
         })
@@ -250,7 +252,7 @@ mod tests {
             ("/static/..;x=1/admin", BadTarget::HiddenDots),
         ];
         for (given, expected) in cases {
-            assert_eq!(normalise(&given.into()).err(), Some(expected), "{given}");
+            assert_eq!(normalise(given.into()).err(), Some(expected), "{given}");
         }
     }
 
@@ -264,22 +266,22 @@ mod tests {
             ("/?a=[1]|{2}\\", "/", "a=[1]|{2}\\"),
         ];
         for (given, path, query) in cases {
-            assert_eq!(normalise(&given.into()), Ok((path.into(), Some(query.into()))), "{given}");
+            assert_eq!(normalise(given.into()), Ok((path.into(), Some(query.into()))), "{given}");
         }
     }
 
     #[test]
     fn normal_path_is_not_copied() {
         let given = ByteString::from("/a/b.html?x");
-        let (path, _) = normalise(&given).expect("normal");
+        let (path, _) = normalise(given.clone()).expect("normal");
         assert_eq!(path.as_ptr(), given.as_ptr());
     }
 
     proptest! {
         #[test]
         fn normal_form_is_a_fixed_point(given in "/[a-c./%;2eEfF5cC|~]{0,24}") {
-            if let Ok((normal, _)) = normalise(&given.as_str().into()) {
-                prop_assert_eq!(normalise(&normal), Ok((normal.clone(), None)));
+            if let Ok((normal, _)) = normalise(given.as_str().into()) {
+                prop_assert_eq!(normalise(normal.clone()), Ok((normal.clone(), None)));
                 prop_assert!(normal.starts_with('/'));
                 prop_assert!(!normal.split('/').any(|segment| segment == "." || segment == ".."));
             }
@@ -287,7 +289,7 @@ mod tests {
 
         #[test]
         fn no_target_panics(given in any::<String>()) {
-            let _ = normalise(&given.as_str().into());
+            let _ = normalise(given.as_str().into());
         }
     }
 }

@@ -8,7 +8,7 @@ use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::times;
 use crate::chain::Course;
-use crate::message::{BodyError, Exchange};
+use crate::message::{BodyError, Exchange, Reply};
 use crate::upstream::{Failed, Outgoing};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -34,7 +34,7 @@ impl<F> Departure<'_, F> {
                 Ok(outbound) => return Some(outbound),
                 Err(failure) => failure,
             },
-            Ok(Towards::Client(outbound)) => return Some(outbound),
+            Ok(Towards::Client(reply)) => return Some(Outbound::from_reply(*reply)),
             Ok(Towards::Nobody) => {
                 guard.because("plugin_abort");
                 return None;
@@ -45,14 +45,11 @@ impl<F> Departure<'_, F> {
         failure.reply(guard.id).map(Outbound::from_reply)
     }
 
-    fn destination<B>(&self, course: Course) -> Result<Towards<B>, Failure>
-    where
-        B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
-    {
+    fn destination(&self, course: Course) -> Result<Towards, Failure> {
         match course {
             Course::Onward => self.place.destination.clone().map(Towards::Origin).ok_or(Failure::NoDestination),
             Course::Forward(name) => self.current.destination(name).map(Towards::Origin).ok_or(Failure::NoDestination),
-            Course::Reply(reply) => Ok(Towards::Client(Outbound::from_reply(*reply))),
+            Course::Reply(reply) => Ok(Towards::Client(reply)),
             Course::Abort => Ok(Towards::Nobody),
             Course::Failed(fault) => Err(Failure::Plugin(fault.cause)),
         }
@@ -85,9 +82,9 @@ impl<F> Departure<'_, F> {
 }
 
 /// Who is next.
-enum Towards<B> {
+enum Towards {
     Origin(Destination),
-    Client(Outbound<B>),
+    Client(Box<Reply>),
     Nobody,
 }
 

@@ -7,7 +7,7 @@ use crate::message::authority::{self, BadHost};
 use crate::message::forwarded::{self, Provenance};
 use crate::message::hop_by_hop;
 use crate::message::survey::{Survey, remove_odd_names};
-use crate::message::{Connection, Malformed, Received, RequestHead, Scheme, Target, target};
+use crate::message::{Connection, Malformed, Received, RequestHead, Scheme, target};
 use bytestring::ByteString;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Version};
@@ -40,14 +40,14 @@ pub(super) fn clean<B>(received: Received<B>, connection: &Connection, snapshot:
     let scheme = if connection.tls.is_some() { Scheme::Https } else { Scheme::Http };
     refuse_method(&method, &mut headers)?;
     let survey = Survey::of(&headers);
-    let (authority, host) = authority(&target, &mut headers, version, connection, scheme)?;
-    let (path, query) = path(&method, &target)?;
+    let (authority, host) = authority(target.authority, &mut headers, version, connection, scheme)?;
+    let (path, query) = path(&method, target.path_and_query)?;
     if survey.odd {
         remove_odd_names(&mut headers, &snapshot.limits.odd_header_names);
     }
     // Before the fields that `Connection` lists are removed: it must not be able to list a trusted proxy's word away.
     let from = forwarded::take(&mut headers, survey, connection.peer, &snapshot.trusted_proxies);
-    let removed = if survey.hop_by_hop { hop_by_hop::remove(&mut headers) } else { hop_by_hop::Removed::default() };
+    let removed = hop_by_hop::remove(&mut headers, survey.hop_by_hop);
     forwarded::write(&mut headers, &from, scheme, host);
     let Provenance { client, port: client_port, .. } = from;
     let head = RequestHead { method, scheme, authority, path, query, headers };
@@ -80,20 +80,20 @@ fn max_forwards(headers: &HeaderMap) -> Option<u64> {
 /// The authority in normal form and as a field value. An absolute-form target wins over `Host` (RFC 9112, section 3.2.2); HTTP/1.0
 /// without either gets the address it came to (section 3.3).
 fn authority(
-    target: &Target,
+    named: Option<ByteString>,
     headers: &mut HeaderMap,
     version: Version,
     connection: &Connection,
     scheme: Scheme,
 ) -> Result<(ByteString, HeaderValue), Failure> {
     let host = headers.remove(header::HOST);
-    let given = match (&target.authority, &host) {
-        (Some(authority), _) => authority.clone(),
+    let given = match (named, &host) {
+        (Some(authority), _) => authority,
         (None, Some(host)) => host.to_str().map_err(|_| BadHost)?.into(),
         (None, None) if version == Version::HTTP_10 => connection.local.to_string().into(),
         (None, None) => return Err(Malformed::Host.into()),
     };
-    let normal = authority::normalise(&given, scheme)?;
+    let normal = authority::normalise(given, scheme)?;
     let value = match host {
         Some(host) if host == *normal => host,
         // Cannot fail: an authority has no byte that a field value must not have.
@@ -102,18 +102,18 @@ fn authority(
     Ok((normal, value))
 }
 
-fn path(method: &Method, target: &Target) -> Result<(ByteString, Option<ByteString>), Failure> {
-    if target.path_and_query == "*" && *method == Method::OPTIONS {
-        return Ok((target.path_and_query.clone(), None));
+fn path(method: &Method, sent: ByteString) -> Result<(ByteString, Option<ByteString>), Failure> {
+    if sent == "*" && *method == Method::OPTIONS {
+        return Ok((sent, None));
     }
-    Ok(target::normalise(&target.path_and_query)?)
+    Ok(target::normalise(sent)?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::message::{TlsFacts, TlsVersion, fields};
+    use crate::message::{Target, TlsFacts, TlsVersion, fields};
 
     fn connection(tls: bool) -> Connection {
         let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, h2: false });

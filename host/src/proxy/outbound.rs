@@ -5,7 +5,7 @@ use super::body::{Content, RequestBody, ResponseBody};
 use super::exchange::Guard;
 use super::failure::Failure;
 use super::upgrade;
-use crate::message::hop_by_hop::{self, Removed};
+use crate::message::hop_by_hop::{self, Found, Removed};
 use crate::message::{Answer, BodyError, Reply, ResponseHead, Switched};
 use crate::upstream::{self, Answered};
 use bytes::Bytes;
@@ -17,13 +17,13 @@ use std::time::Duration;
 /// A response between its origin and the client, while links look at its head.
 pub(super) struct Outbound<B> {
     pub head: ResponseHead,
-    content: Found<B>,
+    content: After<B>,
     /// Goes on to the client past the links, which must not see it.
     past: Removed,
 }
 
 /// What follows the head.
-enum Found<B> {
+enum After<B> {
     Body(Content<B>),
     /// 101, with the protocol switched to.
     Switched(Switched, Option<HeaderValue>),
@@ -34,21 +34,22 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Outbound<B> {
     pub fn from_origin(answered: Answered<RequestBody<B>>) -> Self {
         let Answered { mut head, content, attempt: _ } = answered;
         let content = match content {
-            upstream::Content::Body(body) => Found::Body(Content::Streamed(body)),
-            upstream::Content::Switched(switched) => Found::Switched(switched, head.headers.get(header::UPGRADE).cloned()),
+            upstream::Content::Body(body) => After::Body(Content::Streamed(body)),
+            upstream::Content::Switched(switched) => After::Switched(switched, head.headers.get(header::UPGRADE).cloned()),
         };
-        let past = if hop_by_hop::is_in(&head.headers) { hop_by_hop::remove(&mut head.headers) } else { Removed::default() };
+        let found = Found::of(&head.headers);
+        let past = hop_by_hop::remove(&mut head.headers, found);
         Self { head, content, past }
     }
 
     /// What a link or the proxy answered.
     pub fn from_reply(Reply { status, headers, body }: Reply) -> Self {
-        Self { head: ResponseHead { status, headers }, content: Found::Body(Content::Whole(Some(body))), past: Removed::default() }
+        Self { head: ResponseHead { status, headers }, content: After::Body(Content::Whole(Some(body))), past: Removed::default() }
     }
 
     /// A link answered with another response: `head` is already that one's. The origin's body, if there was one, is not read any more.
     pub fn replace(&mut self, body: Bytes) {
-        self.content = Found::Body(Content::Whole(Some(body)));
+        self.content = After::Body(Content::Whole(Some(body)));
         self.past = Removed::default();
     }
 
@@ -56,12 +57,12 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Outbound<B> {
     pub fn answer(self, mut guard: Guard, asked: &Method, idle: Duration) -> Answer<ResponseBody<B>> {
         let Self { head: ResponseHead { status, mut headers }, content, past } = self;
         match content {
-            Found::Switched(origin, protocol) => {
+            After::Switched(origin, protocol) => {
                 guard.answered(status, None);
                 put_back(&mut headers, protocol, header::UPGRADE);
                 Answer::Switch(response(status, headers, ()), upgrade::takeover(origin, idle, guard))
             }
-            Found::Body(content) => {
+            After::Body(content) => {
                 let length_unknown = *asked == Method::HEAD && matches!(content, Content::Streamed(_)) && past.content_length.is_none();
                 guard.answered(status, content.size_hint().exact());
                 put_back(&mut headers, past.content_length, header::CONTENT_LENGTH);

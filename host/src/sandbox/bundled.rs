@@ -11,3 +11,6 @@ pub fn bundled(name: &str) -> Option<&'static [u8]> {
 pub fn names() -> impl Iterator<Item = &'static str> {
     BUNDLED.iter().map(|(name, _)| *name)
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,8 @@ use crate::config::{Code, Diagnostic, Location};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 
-/// Settings and, by JSON pointer, where each value was written; by `#` and pointer, where its key was.
+/// Settings and, by JSON pointer, where each value was written; by `#` and pointer, where its key was;
+/// by `!` and pointer, what was fetched and must not be shown.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub value: Json,
@@ -60,7 +61,10 @@ impl Reading<'_, '_> {
                 items.iter().enumerate().map(|(index, item)| self.value(item, &format!("{pointer}/{index}"))).collect::<Vec<_>>().into()
             }
             Value::Table(table) => match self.reference(table, pointer) {
-                Some(secret) => secret,
+                Some(secret) => {
+                    self.at.insert(format!("!{pointer}"), self.context.location(node.span));
+                    secret
+                }
                 None => self.object(table.entries.iter(), pointer),
             },
         }

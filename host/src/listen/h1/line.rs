@@ -178,6 +178,8 @@ impl Line {
     /// The answer begins: what is left of `100 Continue` goes first, and none is sent from now on. `true`: the client still waits for
     /// one, so whether it will send its body is not known.
     pub fn begin_answer(&mut self, out: &mut Outbox) -> bool {
+        // Time that passed while nobody wanted the body is not the client's.
+        self.patience.progress();
         match std::mem::replace(&mut self.interim, Interim::Settled) {
             Interim::Settled => false,
             Interim::Wanted => true,

@@ -26,7 +26,11 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// While stopping, a client that has just connected gets this long to send the request for which it did so; chosen arbitrarily.
+const FIRST_REQUEST: Duration = Duration::from_millis(500);
 
 /// Serves one connection to its end.
 pub(super) async fn serve<H: Handler>(io: Box<dyn ClientIo>, connection: Rc<Connection>, service: &Service<H>, entry: &Entry) {
@@ -104,14 +108,11 @@ impl<H: Handler> Server<'_, H> {
                 self.head_timed = false;
                 return Poll::Ready(Ok(Some(head)));
             }
-            if idle && self.entry.is_draining() {
-                return Poll::Ready(Ok(None));
-            }
             match line.poll_fill(cx) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(None)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending if idle => {
-                    line.patience.set(self.idle_since + self.limits.keep_alive);
+                    line.patience.set(self.idle_since + self.idle_time());
                     ready!(line.patience.poll_expired(cx));
                     return Poll::Ready(Ok(None));
                 }
@@ -124,6 +125,15 @@ impl<H: Handler> Server<'_, H> {
                     return Poll::Ready(Err(Malformed::Timeout));
                 }
             }
+        }
+    }
+
+    /// How long the connection may be idle.
+    fn idle_time(&self) -> Duration {
+        match (self.entry.is_draining(), self.served) {
+            (false, _) => self.limits.keep_alive,
+            (true, 0) => FIRST_REQUEST.min(self.limits.keep_alive),
+            (true, _) => Duration::ZERO,
         }
     }
 

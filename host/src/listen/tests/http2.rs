@@ -237,6 +237,21 @@ fn draining_lets_streams_finish() {
     });
 }
 
+#[test]
+fn streams_end_with_their_connection() {
+    run(async {
+        let stop = Duration::from_millis(50);
+        let server = server(Limits { stop, stop_upgraded: stop, ..Limits::default() });
+        let mut client = connect(&server).await;
+        let hanging = client.start(get("/hang")).await;
+        server.server.log.wait_for("hanging").await;
+        server.server.stopper.drain();
+        server.server.log.wait_for("dropped").await;
+        assert!(hanging.await.is_err());
+        server.server.serving.await.expect("no panic").expect("served");
+    });
+}
+
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {

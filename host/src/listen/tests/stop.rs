@@ -29,6 +29,21 @@ fn idle_connections_end_at_once_and_busy_ones_after_their_exchange() {
 }
 
 #[test]
+fn a_request_that_is_already_there_is_answered() {
+    run(async {
+        let server = Server::plain(Limits::default());
+        // Written before the accept loop runs for the first time.
+        let mut client = std::net::TcpStream::connect(server.addr).expect("connected");
+        std::io::Write::write_all(&mut client, HELLO.as_bytes()).expect("written");
+        server.stopper.drain();
+        server.serving.await.expect("no panic").expect("served");
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut client, &mut answer).expect("closed, not reset");
+        assert!(answer.contains("connection: close") && answer.ends_with("hello"), "{answer}");
+    });
+}
+
+#[test]
 fn what_does_not_end_is_cut_off_and_upgraded_connections_get_longer() {
     run(async {
         let stop = Duration::from_millis(50);
