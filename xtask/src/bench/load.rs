@@ -8,7 +8,8 @@ use super::stand::Stand;
 use super::trouble::Trouble;
 use std::fs;
 use std::process::Command;
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 const DONE: &str = include_str!("../../bench/lua/done.lua");
 const ROUTES: &str = include_str!("../../bench/lua/routes.lua");
@@ -92,14 +93,29 @@ fn percentiles(log: &str) -> (u64, u64) {
     (at(50), at(99))
 }
 
-/// Opens TLS connections, has each ask once, and leaves them open for `seconds` or until it is dropped.
-pub fn idle(stand: &Stand, proxy: &Contender, connections: usize, seconds: u32) -> Result<Process, Trouble> {
-    let script = stand.dir.join("idle.lua");
-    fs::write(&script, IDLE)?;
-    let mut command = generator(stand, proxy, "wrk", "idle.log")?;
-    command.env("BENCH_CONNECTIONS", connections.to_string()).args(["-t1", "--timeout", "600s", "-H", KEY, "-s"]).arg(script);
-    command.args([format!("-c{connections}"), format!("-d{seconds}s"), url(proxy)]);
-    Process::start(command)
+/// TLS connections that have each asked once and say nothing more; dropping it ends them, and ten minutes do.
+pub struct Silent(Process);
+
+impl Silent {
+    /// Returns when the last of them has its answer. `number` tells several of these apart.
+    pub fn open(stand: &Stand, proxy: &Contender, number: usize, connections: usize) -> Result<Self, Trouble> {
+        const MOST: Duration = Duration::from_secs(60);
+        let script = stand.dir.join("idle.lua");
+        fs::write(&script, IDLE)?;
+        let log = format!("idle-{number}.log");
+        let mut command = generator(stand, proxy, "wrk", &log)?;
+        command.env("BENCH_CONNECTIONS", connections.to_string()).args(["-t1", "--timeout", "600s", "-H", KEY, "-s"]).arg(script);
+        command.args([format!("-c{connections}"), "-d600s".into(), url(proxy)]);
+        let mut silent = Self(Process::start(command)?);
+        let began = Instant::now();
+        while !fs::read_to_string(stand.dir.join(&log))?.contains("ANSWERED") {
+            if began.elapsed() > MOST || !silent.0.alive() {
+                return Err(Trouble::Proxy(format!("{}: not all of {connections} connections are answered", proxy.name)));
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(silent)
+    }
 }
 
 fn generator(stand: &Stand, proxy: &Contender, program: &str, log: &str) -> Result<Command, Trouble> {

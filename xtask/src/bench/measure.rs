@@ -2,7 +2,7 @@
 
 use super::check;
 use super::contender::{Contender, Surroundings};
-use super::load::{self, Count};
+use super::load::{self, Count, Silent};
 use super::origin_process::Origin;
 use super::scenario::Load;
 use super::stand::Stand;
@@ -87,22 +87,12 @@ fn loaded_once(stand: &Stand, origin: &Origin, proxy: &mut Contender, seconds: u
 
 /// Memory of connections that have asked once and are silent since.
 fn idle(around: &Surroundings, proxy: &mut Contender, seconds: u32, connections: usize) -> Result<Sample, Trouble> {
-    const MOST: Duration = Duration::from_secs(60);
     // What an allocator has kept from the last round would hide what this one takes.
     proxy.stop();
     proxy.start(around)?;
     check::check(proxy)?;
     let base = usage::pss(proxy.pid());
-    let mut generator = load::idle(around.stand, proxy, connections, 600)?;
-    let began = Instant::now();
-    while usage::accepted(proxy.https) < connections {
-        if began.elapsed() > MOST || !generator.alive() {
-            let open = usage::accepted(proxy.https);
-            return Err(Trouble::Proxy(format!("{}: {open} of {connections} connections are open", proxy.name)));
-        }
-        sleep(Duration::from_millis(50));
-    }
-    settle(proxy, MOST);
+    let _generators = open(around.stand, proxy, connections)?;
     let (at, cpu) = (Instant::now(), usage::cpu(proxy.pid()));
     sleep(Duration::from_secs(u64::from(seconds)));
     let cpu_share = usage::cpu(proxy.pid()).saturating_sub(cpu).as_secs_f64() / at.elapsed().as_secs_f64();
@@ -114,19 +104,11 @@ fn idle(around: &Surroundings, proxy: &mut Contender, seconds: u32, connections:
     Ok(Sample::Idle { connections, kib: grown as f64 / 1024.0 / open as f64, cpu_share })
 }
 
-/// Waits until the proxy has nothing to do: the last handshakes and answers are done.
-fn settle(proxy: &Contender, most: Duration) {
-    const PAUSE: Duration = Duration::from_millis(500);
-    let began = Instant::now();
-    let mut before = usage::cpu(proxy.pid());
-    while began.elapsed() < most {
-        sleep(PAUSE);
-        let now = usage::cpu(proxy.pid());
-        if now.saturating_sub(before) < PAUSE / 20 {
-            return;
-        }
-        before = now;
-    }
+/// Opens connections a few at a time: clients do not come all at once, and what an allocator keeps of a thousand handshakes at a time
+/// is not what a connection costs.
+fn open(stand: &Stand, proxy: &Contender, connections: usize) -> Result<Vec<Silent>, Trouble> {
+    const BATCH: usize = 250;
+    (0..connections).step_by(BATCH).map(|first| Silent::open(stand, proxy, first, BATCH.min(connections - first))).collect()
 }
 
 fn startup(around: &Surroundings, proxy: &mut Contender) -> Result<Sample, Trouble> {
