@@ -115,7 +115,7 @@ impl Sandbox {
 
     /// A plugin from a `.wasm` file.
     pub fn load_file(&self, path: &Path, pin: Option<&[u8; 32]>) -> Result<Arc<Plugin>, LoadError> {
-        self.load(&read(path)?, pin)
+        self.load(&read_component(path)?, pin)
     }
 
     /// A plugin from the bytes of its file. Equal bytes give the same plugin for as long as it is used. Blocks for as long as
@@ -197,7 +197,7 @@ impl Sandbox {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+pub fn read_component(path: &Path) -> Result<Vec<u8>, LoadError> {
     let mut bytes = Vec::new();
     let failed = |source| LoadError::Read { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(failed)?;

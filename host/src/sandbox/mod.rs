@@ -9,6 +9,7 @@
 
 mod abi;
 mod backoff;
+pub mod bundled;
 mod cache;
 mod clock;
 mod configured;
@@ -40,6 +41,6 @@ pub use guest::Guest;
 pub use guests::Guests;
 pub use inspect::{Inspected, Inspection, Producer};
 pub use lift::{BadOutput, Phase, decision as lift_decision};
-pub use load::{LoadError, Sandbox, SandboxError, SandboxOptions, digest};
+pub use load::{LoadError, Sandbox, SandboxError, SandboxOptions, digest, read_component};
 pub use plan::{Interest, Plan, RequestInterest, ResponseInterest};
 pub use plugin::{ConfigureError, Plugin, Problem};

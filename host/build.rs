@@ -1,0 +1,121 @@
+//! Builds the bundled plugins for `wasm32-wasip2` and embeds them: a nested cargo with a target directory of its own, so that it
+//! neither waits for the outer one's lock nor shares its flags.
+//!
+//! `PORTCULLIS_BUNDLED=DIR` embeds `DIR/<name>.wasm` instead of building.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const TARGET: &str = "wasm32-wasip2";
+
+/// Directories under `plugins/`, each with a package `plugin-<name>`.
+const PLUGINS: [&str; 6] = ["headers", "redirect", "request-id", "respond", "rewrite", "route"];
+
+/// With the default of 1 MiB at the start of memory, a fresh guest touches pages far from each other. Enough for a regular expression
+/// nested as deeply as `rewrite` allows.
+const STACK: &str = "-Clink-arg=-zstack-size=65536";
+
+fn main() {
+    if let Err(message) = run() {
+        for line in message.lines() {
+            println!("cargo::error={line}");
+        }
+        std::process::exit(1);
+    }
+}
+
+fn run() -> Result<(), String> {
+    println!("cargo::rerun-if-env-changed=PORTCULLIS_BUNDLED");
+    println!("cargo::rerun-if-changed=build.rs");
+    let out = PathBuf::from(variable("OUT_DIR")?);
+    let (built, name): (PathBuf, fn(&str) -> String) = match env::var_os("PORTCULLIS_BUNDLED") {
+        Some(folder) => (folder.into(), |plugin| format!("{plugin}.wasm")),
+        None => (build(&out)?, |plugin| format!("plugin_{}.wasm", plugin.replace('-', "_"))),
+    };
+    embed(&built, name, &out)
+}
+
+/// Runs cargo and says where the components are.
+fn build(out: &Path) -> Result<PathBuf, String> {
+    let host = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let root = host.parent().ok_or("host/ is not in a workspace")?;
+    for part in ["plugins", "sdk/src", "sdk/abi", "sdk/Cargo.toml", "sdk/macros", "wit", "Cargo.toml", "Cargo.lock"] {
+        println!("cargo::rerun-if-changed={}", root.join(part).display());
+    }
+    target_is_there()?;
+    let target_dir = own_target_dir(out)?;
+    let mut cargo = Command::new(variable("CARGO")?);
+    // `--locked`: the outer cargo has just settled the lock file, and everything in it that plugins need the proxy needs too.
+    cargo.args(["build", "--locked", "--lib", "--profile", "plugin", "--target", TARGET]);
+    cargo.args(PLUGINS.iter().flat_map(|plugin| ["--package".to_owned(), format!("plugin-{plugin}")]));
+    cargo.arg("--target-dir").arg(&target_dir).arg("--manifest-path").arg(root.join("Cargo.toml"));
+    clear_environment(&mut cargo);
+    cargo.env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", STACK);
+    let output = cargo.output().map_err(|error| format!("cargo does not start: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("the bundled plugins do not build\n{}", String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(target_dir.join(TARGET).join("plugin"))
+}
+
+/// `<target>/plugins`: whatever is built with the outer cargo, in whichever profile, shares it.
+fn own_target_dir(out: &Path) -> Result<PathBuf, String> {
+    let target = out.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
+    target.map(|folder| folder.join("plugins")).ok_or_else(|| format!("no target directory above {}", out.display()))
+}
+
+/// Takes away what the outer cargo (or clippy, or a coverage tool) set for the proxy and what would change the plugins.
+fn clear_environment(cargo: &mut Command) {
+    let kept = |name: &str| {
+        let ours = ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_TERM_COLOR"];
+        let network = ["CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTRY_", "CARGO_REGISTRIES_", "CARGO_SOURCE_"];
+        ours.contains(&name) || network.iter().any(|prefix| name.starts_with(prefix))
+    };
+    for (name, _) in env::vars_os() {
+        let Some(name) = name.to_str() else { continue };
+        let cargo_s = name.starts_with("CARGO") && !kept(name);
+        if cargo_s
+            || ["RUSTFLAGS", "RUSTDOCFLAGS", "RUSTC", "RUSTDOC", "RUSTC_WORKSPACE_WRAPPER", "TARGET", "HOST", "PROFILE"].contains(&name)
+        {
+            cargo.env_remove(name);
+        }
+    }
+}
+
+/// The one thing that a fresh machine lacks, told before cargo tells it less well.
+fn target_is_there() -> Result<(), String> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).args(["--print", "target-libdir", "--target", TARGET]).output();
+    let folder = output.map_err(|error| format!("rustc does not start: {error}"))?.stdout;
+    let folder = PathBuf::from(String::from_utf8_lossy(&folder).trim());
+    let entries = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let std = entries.map(|entry| entry.file_name()).any(|name| is_std(&name));
+    if std {
+        return Ok(());
+    }
+    Err(format!("the bundled plugins need the target {TARGET}, which this toolchain does not have\nrun: cargo xtask setup"))
+}
+
+fn is_std(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with("libstd-") && name.ends_with(".rlib"))
+}
+
+/// Copies the components into `out` and writes `bundled.rs` beside them.
+fn embed(built: &Path, file: fn(&str) -> String, out: &Path) -> Result<(), String> {
+    let mut source = String::from("pub(super) static BUNDLED: &[(&str, &[u8])] = &[\n");
+    for plugin in PLUGINS {
+        let from = built.join(file(plugin));
+        fs::copy(&from, out.join(format!("{plugin}.wasm"))).map_err(|error| format!("{}: {error}", from.display()))?;
+        writeln!(source, "    (\"{plugin}\", include_bytes!(\"{plugin}.wasm\")),").map_err(|error| error.to_string())?;
+    }
+    source.push_str("];\n");
+    fs::write(out.join("bundled.rs"), source).map_err(|error| format!("{}: {error}", out.display()))
+}
+
+fn variable(name: &str) -> Result<String, String> {
+    env::var(name).map_err(|_| format!("cargo did not set {name}"))
+}

@@ -1,0 +1,8 @@
+//! The contract as `wit-component` wants to find it in a module: one custom section per interface that is exported or imported.
+//!
+//! Files made from `wit/` by `cargo xtask wit`; `tests/contract.rs` fails when they no longer match it.
+
+pub static LIFECYCLE: &[u8; include_bytes!("../../abi/lifecycle.meta").len()] = include_bytes!("../../abi/lifecycle.meta");
+pub static ON_REQUEST: &[u8; include_bytes!("../../abi/on-request.meta").len()] = include_bytes!("../../abi/on-request.meta");
+pub static ON_RESPONSE: &[u8; include_bytes!("../../abi/on-response.meta").len()] = include_bytes!("../../abi/on-response.meta");
+pub static RANDOM: &[u8; include_bytes!("../../abi/random.meta").len()] = include_bytes!("../../abi/random.meta");

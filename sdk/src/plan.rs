@@ -1,0 +1,153 @@
+//! What a plugin wants to see under its settings.
+//!
+//! The proxy sends only that: every field left out is work saved on every request.
+
+use crate::problem::Problem;
+use alloc::borrow::Cow;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// What a plugin does under the settings it was given.
+///
+/// The `plan` method gets one that is filled in from the `#[interest]` attributes, and narrows or widens it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Plan {
+    pub(crate) request: Option<RequestInterest>,
+    pub(crate) response: Option<ResponseInterest>,
+    pub(crate) warnings: Vec<Problem>,
+}
+
+impl Plan {
+    /// What `on_request` wants to see. Asking makes sure that the phase is entered.
+    pub fn request(&mut self) -> &mut RequestInterest {
+        self.request.get_or_insert_default()
+    }
+
+    /// What `on_response` wants to see. Asking makes sure that the phase is entered.
+    pub fn response(&mut self) -> &mut ResponseInterest {
+        self.response.get_or_insert_default()
+    }
+
+    /// `on_request` has nothing to do under these settings and is not to be called.
+    pub fn skip_request(&mut self) {
+        self.request = None;
+    }
+
+    /// `on_response` has nothing to do under these settings and is not to be called.
+    pub fn skip_response(&mut self) {
+        self.response = None;
+    }
+
+    /// Tells the operator about something doubtful; stops nothing. `path` is a JSON pointer into the settings.
+    pub fn warn(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.warnings.push(Problem::at(path, message));
+    }
+}
+
+/// What both phases can ask for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub exchange: bool,
+    pub headers: Vec<Cow<'static, str>>,
+    pub all_headers: bool,
+    pub attributes: Vec<Cow<'static, str>>,
+}
+
+impl Asked {
+    fn header(&mut self, name: Cow<'static, str>) {
+        if !self.headers.contains(&name) {
+            self.headers.push(name);
+        }
+    }
+
+    fn attribute(&mut self, name: Cow<'static, str>) {
+        if !self.attributes.contains(&name) {
+            self.attributes.push(name);
+        }
+    }
+}
+
+/// What `on_request` wants to see.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RequestInterest {
+    /// Bits in the order of the contract's `request-fields`, without `exchange`.
+    pub(crate) fields: u8,
+    pub(crate) asked: Asked,
+}
+
+/// What `on_response` wants to see.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResponseInterest {
+    pub(crate) asked: Asked,
+}
+
+macro_rules! asks {
+    ($interest:ident) => {
+        impl $interest {
+            /// The lines of one header field; its name in lower case.
+            pub fn header(&mut self, name: impl Into<Cow<'static, str>>) -> &mut Self {
+                self.asked.header(name.into());
+                self
+            }
+
+            /// All header fields. Costs a copy of each on every call.
+            pub fn all_headers(&mut self) -> &mut Self {
+                self.asked.all_headers = true;
+                self
+            }
+
+            /// An attribute such as `client.ip`, or one that another link sets.
+            pub fn attribute(&mut self, name: impl Into<Cow<'static, str>>) -> &mut Self {
+                self.asked.attribute(name.into());
+                self
+            }
+
+            /// The number that ties the phases of one exchange together.
+            pub fn exchange(&mut self) -> &mut Self {
+                self.asked.exchange = true;
+                self
+            }
+        }
+    };
+}
+asks!(RequestInterest);
+asks!(ResponseInterest);
+
+impl RequestInterest {
+    pub(crate) const METHOD: u8 = 1;
+    pub(crate) const SCHEME: u8 = 2;
+    pub(crate) const AUTHORITY: u8 = 4;
+    pub(crate) const PATH: u8 = 8;
+    pub(crate) const QUERY: u8 = 16;
+    const EXCHANGE: u8 = 32;
+
+    pub fn method(&mut self) -> &mut Self {
+        self.field(Self::METHOD)
+    }
+
+    pub fn scheme(&mut self) -> &mut Self {
+        self.field(Self::SCHEME)
+    }
+
+    pub fn authority(&mut self) -> &mut Self {
+        self.field(Self::AUTHORITY)
+    }
+
+    pub fn path(&mut self) -> &mut Self {
+        self.field(Self::PATH)
+    }
+
+    pub fn query(&mut self) -> &mut Self {
+        self.field(Self::QUERY)
+    }
+
+    fn field(&mut self, bit: u8) -> &mut Self {
+        self.fields |= bit;
+        self
+    }
+
+    /// As the contract's `request-fields`.
+    pub(crate) fn flags(&self) -> u8 {
+        self.fields | if self.asked.exchange { Self::EXCHANGE } else { 0 }
+    }
+}
