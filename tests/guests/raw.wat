@@ -38,6 +38,7 @@
   (alias export $types "decision" (type $decision))
 
   (core module $module
+    (;CORE-IMPORT;)
     (memory (export "memory") (;MEMORY;) 4)
     (table $table 1 funcref)
     (global $top (mut i32) (i32.const 16384))
@@ -75,7 +76,7 @@
     (func (export "on-response") (param i64 i32 i32 i32 i32 i32) (result i32) (;RESPONSE;) (i32.const 2048))
     (;DATA;))
 
-  (core instance $guest (instantiate $module))
+  (core instance $guest (instantiate $module (;WITH;)))
   (alias core export $guest "memory" (core memory $memory))
   (alias core export $guest "cabi_realloc" (core func $realloc))
   (func $describe (result string)

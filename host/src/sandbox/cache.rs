@@ -6,7 +6,7 @@
 //! read and write our files; it defends against damage and against files that were put there.
 
 use super::load::hex;
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::{constant_time, hmac, rand};
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::hash::{Hash, Hasher};
 use std::io::{self, Read, Write};
@@ -102,18 +102,17 @@ impl Cache {
 
     fn verified<'b>(&self, name: &str, bytes: &'b [u8]) -> Option<&'b [u8]> {
         let (mac, code) = bytes.split_at_checked(MAC)?;
-        hmac::verify(&self.key, &covered(name, code), mac).ok()?;
+        constant_time::verify_slices_are_equal(self.mac(name, code).as_ref(), mac).ok()?;
         Some(code)
     }
 
+    /// The name is covered too, so that one file cannot stand in for another. It has a fixed length, which makes this unambiguous.
     fn mac(&self, name: &str, code: &[u8]) -> hmac::Tag {
-        hmac::sign(&self.key, &covered(name, code))
+        let mut context = hmac::Context::with_key(&self.key);
+        context.update(name.as_bytes());
+        context.update(code);
+        context.sign()
     }
-}
-
-/// The name is covered too, so that one file cannot stand in for another. It has a fixed length, which makes this unambiguous.
-fn covered(name: &str, code: &[u8]) -> Vec<u8> {
-    [name.as_bytes(), code].concat()
 }
 
 #[allow(unsafe_code, reason = "deserialising machine code is the point of the cache")]

@@ -60,6 +60,7 @@ mod tests {
             (r#"{"version":"1"}"#, "no `name`"),
             (r#"{"name":"x"}"#, "no `version`"),
             (r#"{"name":1,"version":"1"}"#, "`name` is not a string"),
+            (&format!("{}{{}}", " ".repeat(300_000)), "300002 bytes"),
             (r#"{"name":"x","version":"1","settings":[]}"#, "`settings` is not a JSON Schema"),
         ] {
             let said = Description::parse(text).unwrap_err();

@@ -64,8 +64,9 @@ fn pool(guests: u32) -> PoolingAllocationConfig {
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
         .table_elements(TABLE_ELEMENTS)
-        // Slots that remember their last component: the next guest of it starts without a single mmap.
-        .max_unused_warm_slots(256)
+        // Slots that remember their last component: the next guest of it starts without a single mmap. Each may keep what
+        // KEEP_… allows, so this many times that at worst.
+        .max_unused_warm_slots(128)
         .linear_memory_keep_resident(if scan { KEEP_WITH_SCAN } else { KEEP_WITHOUT_SCAN })
         .table_keep_resident(KEEP_TABLE)
         .pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });

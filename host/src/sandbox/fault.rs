@@ -16,8 +16,10 @@ pub(super) enum Stop {
     /// `thread::sleep`, or a poll that nothing could end.
     #[error("the guest wanted to wait, which would hold up every other exchange of its worker")]
     Wait,
-    #[error("{0} in one host call")]
+    #[error("too much {0} in one host call")]
     TooMuch(&'static str),
+    #[error("too many {0} at once")]
+    TooMany(&'static str),
     #[error("there are no files here")]
     NoFiles,
 }

@@ -60,8 +60,10 @@ impl Guests {
             Some(guest) => call(guest),
             none => self.replace(none, &reused.backoff)?.and_then(call),
         };
-        match decided {
+        match &decided {
             Ok(_) => reused.backoff.succeeded(),
+            // The pool was empty when the guest was to be made: not the plugin's doing, and it may have room the next moment.
+            Err(broken) if broken.cause == Cause::Overload => {}
             Err(_) => {
                 reused.guest = None;
                 reused.backoff.failed(Instant::now());

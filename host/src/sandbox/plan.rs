@@ -55,7 +55,7 @@ impl Plan {
         Ok(Self {
             request: raw.request.map(request).transpose()?,
             response: raw.response.map(response).transpose()?,
-            warnings: raw.warnings,
+            warnings: raw.warnings.into_iter().map(Problem::tidied).collect(),
         })
     }
 }

@@ -38,6 +38,15 @@ pub struct Problem {
     pub message: String,
 }
 
+impl Problem {
+    /// One short line, without what could drive a terminal: it is shown to the operator as the plugin said it.
+    pub(super) fn tidied(self) -> Self {
+        const LONGEST: usize = 1000;
+        let tidy = |text: String| -> String { text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST).collect() };
+        Self { path: tidy(self.path), message: tidy(self.message) }
+    }
+}
+
 /// Why a plugin did not take its settings.
 #[derive(Debug)]
 pub enum ConfigureError {
@@ -99,8 +108,8 @@ impl Plugin {
         let settings = settings.to_string();
         let fault = |broken: Broken| ConfigureError::Fault(broken.into_fault(&fail));
         let said = Bare::start(&self.pre, &backing).and_then(|guest| guest.plan(&self.exports, &settings)).map_err(fault)?;
-        let plan = Plan::check(said.map_err(ConfigureError::Problems)?, self.phases())
-            .map_err(|wrong| fault(Broken::bad_output(wrong.to_string())))?;
+        let refused = |problems: Vec<Problem>| ConfigureError::Problems(problems.into_iter().map(Problem::tidied).collect());
+        let plan = Plan::check(said.map_err(refused)?, self.phases()).map_err(|wrong| fault(Broken::bad_output(wrong.to_string())))?;
         Ok(Arc::new(Configured::new(Arc::clone(self), plan, settings, backing, isolation, fail)))
     }
 }

@@ -3,7 +3,7 @@
 use super::clock::CpuClock;
 use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
-use super::wasi::{Console, Log, Timers};
+use super::wasi::{Console, Handles, Log, Timers};
 use crate::config::GuestLimits;
 use std::sync::Arc;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
@@ -23,6 +23,7 @@ pub(super) struct State {
     pub(super) clock: CpuClock,
     pub(super) console: Console,
     pub(super) timers: Timers,
+    pub(super) handles: Handles,
     pub(super) backing: Arc<Backing>,
 }
 
@@ -34,6 +35,7 @@ impl State {
             clock: CpuClock::new(limits.cpu),
             console: Console::default(),
             timers: Timers::default(),
+            handles: Handles::default(),
             backing,
         }
     }

@@ -104,6 +104,29 @@ fn trap_in_each_phase() {
     assert!(on_request(&guests).is_ok());
 }
 
+/// Handles stand in the host's memory, not in the guest's.
+#[test]
+fn hoarding_handles() {
+    let import = r#"
+        (import "wasi:io/streams@0.2.0" (instance $streams (export "output-stream" (type (sub resource)))))
+        (alias export $streams "output-stream" (type $stream))
+        (import "wasi:cli/stdout@0.2.0" (instance $stdout
+            (alias outer 1 $stream (type $outer))
+            (export "output-stream" (type $stream' (eq $outer)))
+            (export "get-stdout" (func (result (own $stream'))))))
+        (alias export $stdout "get-stdout" (func $get-stdout))
+        (core func $get-stdout' (canon lower (func $get-stdout)))
+        (core instance $host (export "get-stdout" (func $get-stdout')))"#;
+    let guests = lie(&[
+        ("(;IMPORT;)", import),
+        ("(;CORE-IMPORT;)", r#"(import "host" "get-stdout" (func $get-stdout (result i32)))"#),
+        ("(;WITH;)", r#"(with "host" (instance $host))"#),
+        ("(;REQUEST;)", "(loop $again (drop (call $get-stdout)) (br $again))"),
+    ]);
+    assert_cause(&on_request(&guests).unwrap_err(), Cause::Trap, "too many handles");
+    assert!(is_next(&on_response(&guests).unwrap()));
+}
+
 #[test]
 fn exit_and_sleep_end_the_guest() {
     assert_cause(&misbehaves("exit"), Cause::Trap, "exited");

@@ -106,8 +106,19 @@ fn more_guests_than_the_pool_has_is_an_overload_of_the_exchange() {
     let results: Vec<_> =
         held.iter_mut().map(|held| guests.on_request(&exchange(), &request(None), held).map_err(|fault| fault.cause)).collect();
     assert!(matches!(&results[..], [Ok(_), Ok(_), Err(Cause::Overload)]), "{results:?}");
+    let reused = plugin.configure(&settings, GuestLimits::default(), Isolation::Worker, FailurePolicy::default(), "x");
+    assert!(matches!(reused, Err(ConfigureError::Fault(Fault { cause: Cause::Overload, .. }))));
     drop(held);
-    assert!(on_request(&guests).is_ok());
+    let reused = plugin.configure(&settings, GuestLimits::default(), Isolation::Worker, FailurePolicy::default(), "x").unwrap();
+    let (reused, mut held) = (reused.for_worker(), [None, None]);
+    for held in &mut held {
+        guests.on_request(&exchange(), &request(None), held).unwrap();
+    }
+    for _ in 0..5 {
+        assert_eq!(on_request(&reused).unwrap_err().cause, Cause::Overload);
+    }
+    drop(held);
+    assert!(on_request(&reused).is_ok(), "no back-off: the plugin did nothing wrong");
 }
 
 #[test]

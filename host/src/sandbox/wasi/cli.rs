@@ -19,9 +19,9 @@ pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
     exit.func("exit", |_, (status,): (Result<(), ()>,)| Err::<(), _>(Stop::Exit(status.is_err().into()).into()))?;
     exit.func("exit-with-code", |_, (code,): (u8,)| Err::<(), _>(Stop::Exit(code).into()))?;
 
-    offer.interface("wasi:cli/stdin")?.func("get-stdin", |_, ()| Ok((Resource::<InputStream>::new_own(0),)))?;
-    offer.interface("wasi:cli/stdout")?.func("get-stdout", |_, ()| Ok((Resource::<OutputStream>::new_own(STDOUT),)))?;
-    offer.interface("wasi:cli/stderr")?.func("get-stderr", |_, ()| Ok((Resource::<OutputStream>::new_own(STDERR),)))?;
+    offer.interface("wasi:cli/stdin")?.func("get-stdin", |cx, ()| stream::<InputStream>(cx, 0))?;
+    offer.interface("wasi:cli/stdout")?.func("get-stdout", |cx, ()| stream::<OutputStream>(cx, STDOUT))?;
+    offer.interface("wasi:cli/stderr")?.func("get-stderr", |cx, ()| stream::<OutputStream>(cx, STDERR))?;
 
     offer.interface("wasi:cli/terminal-input")?.resource::<Terminal<true>>("terminal-input")?;
     offer.interface("wasi:cli/terminal-output")?.resource::<Terminal<false>>("terminal-output")?;
@@ -29,4 +29,8 @@ pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
     offer.interface("wasi:cli/terminal-stdout")?.func("get-terminal-stdout", none)?;
     offer.interface("wasi:cli/terminal-stderr")?.func("get-terminal-stderr", none)?;
     offer.interface("wasi:cli/terminal-stdin")?.func("get-terminal-stdin", |_, ()| Ok((None::<Resource<Terminal<true>>>,)))
+}
+
+fn stream<T>(mut cx: super::Cx<'_>, rep: u32) -> wasmtime::Result<(Resource<T>,)> {
+    Ok((cx.data_mut().handles.give(rep)?,))
 }

@@ -1,19 +1,16 @@
 //! `wasi:clocks`: real time, and timers that can be looked at but not waited for.
 
+use super::Cx;
 use super::offer::Offer;
 use crate::sandbox::fault::Stop;
 use std::sync::LazyLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use wasmtime::component::{ComponentType, Lower, Resource};
 
-/// `wasi:io/poll.pollable`. Handle 0 is always ready, others are numbers of timers.
+/// `wasi:io/poll.pollable`. Handle [`READY`] always is, others are numbers of timers.
 pub(super) struct Pollable;
 
-impl Pollable {
-    pub(super) fn now() -> Resource<Self> {
-        Resource::new_own(0)
-    }
-}
+pub(super) const READY: u32 = 0;
 
 /// Timers that a guest may hold at once. A guest that cannot wait needs hardly any; chosen arbitrarily.
 const MOST_TIMERS: usize = 64;
@@ -23,19 +20,19 @@ const MOST_TIMERS: usize = 64;
 pub(in crate::sandbox) struct Timers(Vec<Option<u64>>);
 
 impl Timers {
-    fn subscribe(&mut self, due: u64) -> wasmtime::Result<Resource<Pollable>> {
+    fn subscribe(&mut self, due: u64) -> wasmtime::Result<u32> {
         if due <= now() {
-            return Ok(Pollable::now());
+            return Ok(READY);
         }
         let place = self.0.iter().position(Option::is_none).unwrap_or(self.0.len());
         if place >= MOST_TIMERS {
-            return Err(Stop::TooMuch("too many timers").into());
+            return Err(Stop::TooMany("timers").into());
         }
         if place == self.0.len() {
             self.0.push(None);
         }
         self.0[place] = Some(due);
-        Ok(Resource::new_own(place as u32 + 1))
+        Ok(place as u32 + 1)
     }
 
     pub(super) fn ready(&self, rep: u32) -> bool {
@@ -68,8 +65,14 @@ pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
     let mut monotonic = offer.interface("wasi:clocks/monotonic-clock")?;
     monotonic.func("now", |_, ()| Ok((now(),)))?;
     monotonic.func("resolution", |_, ()| Ok((1u64,)))?;
-    monotonic.func("subscribe-instant", |mut cx, (due,): (u64,)| Ok((cx.data_mut().timers.subscribe(due)?,)))?;
-    monotonic.func("subscribe-duration", |mut cx, (after,): (u64,)| Ok((cx.data_mut().timers.subscribe(now().saturating_add(after))?,)))
+    monotonic.func("subscribe-instant", |cx, (due,): (u64,)| subscribe(cx, due))?;
+    monotonic.func("subscribe-duration", |cx, (after,): (u64,)| subscribe(cx, now().saturating_add(after)))
+}
+
+fn subscribe(mut cx: Cx<'_>, due: u64) -> wasmtime::Result<(Resource<Pollable>,)> {
+    let state = cx.data_mut();
+    let timer = state.timers.subscribe(due)?;
+    Ok((state.handles.give(timer)?,))
 }
 
 /// ns since the first question in this process.

@@ -1,6 +1,6 @@
 //! `wasi:io`: streams that lead to the log or nowhere, and polls that never wait.
 
-use super::clocks::Pollable;
+use super::clocks::{Pollable, READY};
 use super::offer::Offer;
 use super::{Cx, console};
 use crate::sandbox::fault::Stop;
@@ -37,7 +37,10 @@ pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
     error.func("[method]error.to-debug-string", |_, (_,): (Resource<IoError>,)| Ok((String::new(),)))?;
 
     let mut poll = offer.interface("wasi:io/poll")?;
-    poll.resource_freed::<Pollable>("pollable", |mut cx, rep| cx.data_mut().timers.free(rep))?;
+    poll.resource_freed::<Pollable>("pollable", |mut cx, rep| {
+        cx.data_mut().timers.free(rep);
+        cx.data_mut().handles.take_back();
+    })?;
     poll.func("[method]pollable.ready", |cx, (one,): (Resource<Pollable>,)| Ok((cx.data().timers.ready(one.rep()),)))?;
     poll.func(
         "[method]pollable.block",
@@ -48,15 +51,15 @@ pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
     poll.func("poll", |cx, (all,): (Vec<Resource<Pollable>>,)| poll_all(&cx, &all).map(|ready| (ready,)))?;
 
     let mut streams = offer.interface("wasi:io/streams")?;
-    streams.resource::<InputStream>("input-stream")?;
-    streams.resource::<OutputStream>("output-stream")?;
+    streams.resource_freed::<InputStream>("input-stream", |mut cx, _| cx.data_mut().handles.take_back())?;
+    streams.resource_freed::<OutputStream>("output-stream", |mut cx, _| cx.data_mut().handles.take_back())?;
     for read in ["[method]input-stream.read", "[method]input-stream.blocking-read"] {
         streams.func(read, |_, _: Input| Ok((Err::<Vec<u8>, _>(StreamError::Closed),)))?;
     }
     for skip in ["[method]input-stream.skip", "[method]input-stream.blocking-skip"] {
         streams.func(skip, |_, _: Input| Ok((Err::<u64, _>(StreamError::Closed),)))?;
     }
-    streams.func("[method]input-stream.subscribe", |_, _: (Resource<InputStream>,)| Ok((Pollable::now(),)))?;
+    streams.func("[method]input-stream.subscribe", |cx, _: (Resource<InputStream>,)| ready(cx))?;
     streams.func("[method]output-stream.check-write", |_, _: Output| Ok((Ok::<_, StreamError>(PERMIT as u64),)))?;
     for write in ["[method]output-stream.write", "[method]output-stream.blocking-write-and-flush"] {
         streams.func(write, |cx, (to, bytes): (Resource<OutputStream>, WasmList<u8>)| print(cx, &to, &bytes))?;
@@ -70,7 +73,7 @@ pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
     for splice in ["[method]output-stream.splice", "[method]output-stream.blocking-splice"] {
         streams.func(splice, |_, _: (Resource<OutputStream>, Resource<InputStream>, u64)| Ok((Err::<u64, _>(StreamError::Closed),)))?;
     }
-    streams.func("[method]output-stream.subscribe", |_, _: Output| Ok((Pollable::now(),)))
+    streams.func("[method]output-stream.subscribe", |cx, _: Output| ready(cx))
 }
 
 fn print(mut cx: Cx<'_>, to: &Resource<OutputStream>, bytes: &WasmList<u8>) -> wasmtime::Result<(Result<(), StreamError>,)> {
@@ -83,6 +86,11 @@ fn print(mut cx: Cx<'_>, to: &Resource<OutputStream>, bytes: &WasmList<u8>) -> w
     let state = cx.data_mut();
     state.console.print(&state.backing.log, console::Stream::of(to.rep()), &bytes);
     Ok((Ok(()),))
+}
+
+/// All there is to read or write can be read or written now.
+fn ready(mut cx: Cx<'_>) -> wasmtime::Result<(Resource<Pollable>,)> {
+    Ok((cx.data_mut().handles.give(READY)?,))
 }
 
 fn poll_all(cx: &Cx<'_>, all: &[Resource<Pollable>]) -> wasmtime::Result<Vec<u32>> {

@@ -7,12 +7,14 @@ mod cli;
 mod clocks;
 mod console;
 mod files;
+mod handles;
 mod io;
 mod offer;
 mod random;
 
 pub(super) use clocks::Timers;
 pub(super) use console::{Console, Log};
+pub(super) use handles::Handles;
 pub(super) use offer::{Offer, Offered};
 
 use super::state::State;

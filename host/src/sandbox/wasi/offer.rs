@@ -68,7 +68,7 @@ impl Interface<'_> {
         self.instance.func_new(name, |_, _, _, _| Err(Stop::NoFiles.into()))
     }
 
-    /// A resource whose handles say all there is to know: nothing to free.
+    /// A resource that is never made.
     pub(super) fn resource<T: 'static>(&mut self, name: &'static str) -> wasmtime::Result<()> {
         self.resource_freed::<T>(name, |_, _| {})
     }
