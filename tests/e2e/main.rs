@@ -1,1 +1,26 @@
+//! End to end: the binary as a user runs it, real sockets, real clients. One file per behaviour.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
+
+mod chain;
+mod clients;
+mod commands;
+mod exchange;
+mod faults;
+mod forwarding;
+mod framing;
+mod origin_faults;
+mod routing;
+mod stop;
+mod tls;
+mod upgrade;
+
+use portcullis_tests::{Origin, Proxy};
+
+/// A plain site `a.test` whose every path goes to `origin`, with more TOML for the route.
+fn plain_site(origin: &Origin) -> Proxy {
+    Proxy::start(&format!(
+        "[site.\"a.test\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [\"{}\"]\n",
+        origin.name()
+    ))
+}

@@ -1,1 +1,11 @@
+//! The kit of the end-to-end tests: a proxy, origins and clients, all real, all on 127.0.0.1 with ports of the kernel's choice.
+//! What a test starts ends with the test.
 
+pub mod client;
+pub mod origin;
+pub mod proxy;
+pub mod tools;
+
+pub use client::{Raw, Response, curl, get, get_with};
+pub use origin::Origin;
+pub use proxy::Proxy;

@@ -12,7 +12,6 @@ static UPDATED: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// If some are missing and this is no Debian or we are not root (the message says what to run), or if apt fails.
-#[allow(dead_code, reason = "for commands that need programs of the distribution: bench, demo, test")]
 pub fn install(packages: &[&str]) -> Result<(), String> {
     let missing: Vec<&str> = packages.iter().copied().filter(|package| !is_installed(package)).collect();
     if missing.is_empty() {

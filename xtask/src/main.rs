@@ -1,9 +1,14 @@
 //! `cargo xtask COMMAND`: everything that takes more than one cargo call. One file per command; this one only finds it.
 
 mod apt;
+mod bench;
 mod bundle;
+mod demo;
+mod deny;
+mod fuzz;
 mod run;
 mod setup;
+mod test;
 mod wasm_target;
 mod wit;
 
@@ -21,6 +26,21 @@ struct Command {
 
 /// In the order of the help.
 const COMMANDS: &[Command] = &[
+    Command {
+        name: "demo",
+        usage: "[--once]",
+        about: "builds everything and serves https on localhost through a chain of plugins",
+        run: demo::run,
+    },
+    Command {
+        name: "test",
+        usage: "",
+        about: "passes all tests: format, lints, house rules, unit, end to end, documentation",
+        run: test::run,
+    },
+    Command { name: "bench", usage: "[--help]", about: "measures side by side with nginx and HAProxy", run: bench },
+    Command { name: "fuzz", usage: "[SECONDS]", about: "runs each fuzz target for a while (20 s unless said)", run: fuzz::run },
+    Command { name: "deny", usage: "", about: "checks licences, advisories and duplicates of all dependencies", run: deny::run },
     Command { name: "setup", usage: "", about: "installs what a build needs: the target wasm32-wasip2", run: setup::run },
     Command { name: "wit", usage: "", about: "makes sdk/abi/*.meta anew from wit/", run: wit::run },
     Command { name: "bundle", usage: "DIR", about: "builds the bundled plugins into DIR, for PORTCULLIS_BUNDLED=DIR", run: bundle::run },
@@ -48,6 +68,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// It prints its own errors and has three ways to end.
+fn bench(arguments: &[String]) -> Result<(), String> {
+    let ended = bench::main(arguments);
+    if ended == ExitCode::SUCCESS { Ok(()) } else { Err("did not pass".to_owned()) }
 }
 
 fn help() {

@@ -1,1 +1,19 @@
-//! (being built)
+//! Wiring: the only room that sees all others. From a configuration file to a process that serves, or to what there is to say about it.
+//!
+//! In reading order: `state` (the directory), `filters` (links → configured plugins), `prepare` (everything that can still be wrong with a
+//! checked text), `listeners`, `worker` (one core), `run`; then the answers to questions: `check`, `explain`, `inspect`.
+
+mod check;
+mod explain;
+mod filters;
+mod inspect;
+mod listeners;
+mod prepare;
+mod run;
+mod state;
+mod worker;
+
+pub use check::{Checked, check};
+pub use explain::{Explained, Question, explain};
+pub use inspect::{Inspected, inspect};
+pub use run::{StartError, run};

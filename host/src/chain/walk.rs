@@ -1,7 +1,7 @@
 //! The walk of one exchange along its chain: requests outer to inner, responses back over the same links.
 
 use super::{Chain, Edit, Fault, Filter, Link, Verdict};
-use crate::config::{FieldMatch, When};
+use crate::config::When;
 use crate::message::{Exchange, Reply, RequestHead, ResponseHead};
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -206,10 +206,7 @@ fn edit_response(edit: Edit, exchange: &mut Exchange, headers: &mut HeaderMap) {
     }
 }
 
-/// Whether all parts of a link's `when` hold for this head, as the links before have left it.
+/// Whether a link's `when` holds for this head, as the links before have left it.
 fn holds(when: &When, head: &RequestHead) -> bool {
-    when.path.as_ref().is_none_or(|path| path.matches(&head.path))
-        && (when.methods.is_empty() || when.methods.contains(&head.method))
-        && FieldMatch::all_in_headers(&when.headers, &head.headers)
-        && FieldMatch::all_in_query(&when.query, head.query.as_deref())
+    when.holds(&head.method, &head.path, head.query.as_deref(), &head.headers)
 }

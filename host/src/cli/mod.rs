@@ -1,1 +1,70 @@
-//! (being built)
+//! Arguments → command. One file per command; each prints to standard output and says by its exit code whether all is well:
+//! 0 nothing is wrong, 1 something in the configuration or the answer is, 2 the arguments are.
+
+mod check;
+mod defaults;
+mod explain;
+mod plugin;
+mod run;
+mod schema;
+
+use clap::{Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// A reverse proxy that terminates TLS, routes HTTP, and lets chains of sandboxed Wasm components decide.
+#[derive(Parser)]
+#[command(name = "portcullis", version, about, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve a configuration until SIGTERM or SIGINT
+    Run(run::Run),
+    /// Check a configuration, its certificates and its plugins, without serving; prints every mistake
+    Check(check::Check),
+    /// Show what would happen to a request: site, route, links, upstream, timeouts
+    Explain(explain::Explain),
+    /// Print every limit and timeout that holds when nothing is written, with its reason
+    Defaults(defaults::Defaults),
+    /// Print the JSON Schema of the configuration, for editors
+    Schema(schema::Schema),
+    /// Look into plugins
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
+}
+
+/// Which file, for the commands that read one.
+#[derive(clap::Args)]
+struct ConfigFile {
+    /// The configuration file
+    #[arg(value_name = "FILE", default_value = "portcullis.toml")]
+    config: PathBuf,
+}
+
+/// Runs the command that the process was started with.
+pub fn main() -> ExitCode {
+    match Arguments::parse().command {
+        Command::Run(command) => command.execute(),
+        Command::Check(command) => command.execute(),
+        Command::Explain(command) => command.execute(),
+        Command::Defaults(command) => command.execute(),
+        Command::Schema(command) => command.execute(),
+        Command::Plugin(command) => command.execute(),
+    }
+}
+
+/// The exit code for "all is well" or "something is wrong".
+fn exit(well: bool) -> ExitCode {
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Prints to standard output. Whoever closes the pipe (`| head`) has seen enough.
+fn say(text: &str, end: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.write_all(end.as_bytes())).and_then(|()| out.flush());
+}

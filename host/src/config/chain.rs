@@ -12,7 +12,8 @@ pub struct LinkSpec {
     pub plugin: PluginRef,
     /// A JSON object; keys in file order.
     pub settings: serde_json::Value,
-    /// Where the value a JSON pointer names was written (`""`, `/rate`, `/set/x-a` …), for E032 and schema errors.
+    /// Where the value a JSON pointer names was written (`""`, `/rate`, `/set/x-a` …), for E032 and schema errors; by `#` and pointer,
+    /// where its key was. Ask through [`LinkSpec::place`].
     pub settings_at: BTreeMap<String, Location>,
     /// Without it, the link is always entered.
     pub when: Option<When>,
@@ -56,4 +57,27 @@ pub struct When {
     pub methods: Vec<http::Method>,
     pub headers: Vec<super::FieldMatch>,
     pub query: Vec<super::FieldMatch>,
+}
+
+impl When {
+    /// Whether all parts hold for a request; `path` in normal form.
+    pub fn holds(&self, method: &http::Method, path: &str, query: Option<&str>, headers: &http::HeaderMap) -> bool {
+        self.path.as_ref().is_none_or(|wanted| wanted.matches(path))
+            && (self.methods.is_empty() || self.methods.contains(method))
+            && super::FieldMatch::all_in_headers(&self.headers, headers)
+            && super::FieldMatch::all_in_query(&self.query, query)
+    }
+}
+
+impl LinkSpec {
+    /// The settings for people to see: values that came from the environment or a file are masked.
+    pub fn shown_settings(&self) -> serde_json::Value {
+        let mut shown = self.settings.clone();
+        for pointer in self.settings_at.keys().filter_map(|key| key.strip_prefix('!')) {
+            if let Some(secret) = shown.pointer_mut(pointer) {
+                *secret = "(secret)".into();
+            }
+        }
+        shown
+    }
 }

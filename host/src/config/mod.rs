@@ -1,29 +1,53 @@
 //! Text → checked values. Knows no socket, no clock and no Wasm; what it hands out is as meant, not as written.
 //!
-//! In reading order: `source` (files and places in them), `diagnostic` (what is wrong and where), `raw` (TOML with spans),
-//! then one file per thing a user declares.
+//! In reading order: `source` (files and places in them), `diagnostic` (what is wrong and where), `keys` (what can be written),
+//! `raw` (TOML with spans → meant), then one file per thing a user declares, then what is made for other rooms.
 
 mod chain;
+mod code;
+mod defaults;
+mod diagnostic;
+mod forms;
+mod keys;
 mod limits;
+mod limits_table;
 mod listen;
 mod location;
+mod pattern;
 mod plugin;
+mod raised;
+mod raw;
+mod render;
 mod route;
+mod schema;
 mod server;
+mod settings;
 mod site;
+mod source;
+mod surroundings;
+mod units;
 mod upstream;
 
 pub use chain::{LinkOrigin, LinkSpec, PluginRef, When};
+pub use code::Code;
+pub use defaults::{DefaultRow, Defaults};
+pub use diagnostic::{Diagnostic, Extent, Place, Report, Severity};
 pub use limits::{Limits, RouteTimeouts};
 pub use listen::ListenSpec;
 pub use location::Location;
 pub use plugin::{FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, PluginSource, PluginSpec};
 pub use route::{FieldMatch, PathMatch, Route, RouteMatch};
+pub use schema::schema;
 pub use server::{AccessLog, ServerSpec};
+pub use settings::{SettingsSchema, check_settings, upstreams_named};
 pub use site::{CertifiedFiles, Site, SiteName, TlsSpec};
+pub use units::show_duration;
 pub use upstream::{Balance, ServerAddress, UpstreamName, UpstreamSpec};
 
+pub use surroundings::{Disk, Memory, Surroundings};
+
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// One loaded configuration, checked as far as text alone allows. Components and certificates are read later, by `app`.
 #[derive(Debug, Clone, Default)]
@@ -37,3 +61,26 @@ pub struct Config {
     /// Declared in `[plugin.x]`. Bundled plugins need no declaration and are not in here unless re-declared with limits.
     pub plugins: BTreeMap<PluginName, PluginSpec>,
 }
+
+/// Reads a configuration and everything it includes. `Ok` has at most warnings in its report; `Err` has every error at once.
+pub fn load(path: &Path) -> Result<(Config, Report), Report> {
+    load_from(path, &Disk)
+}
+
+/// The same from elsewhere than the file system.
+pub fn load_from(path: &Path, around: &dyn Surroundings) -> Result<(Config, Report), Report> {
+    let (config, report) = raw::config(raw::gather(path, around), around);
+    if report.errors() == 0 { Ok((config, report)) } else { Err(report) }
+}
+
+impl Config {
+    /// Reads texts by name; the first is the main one, and the others are there to be included. No environment variables.
+    pub fn parse(files: &[(&str, &str)]) -> Result<(Self, Report), Report> {
+        let files_by_name = files.iter().map(|(name, text)| (name.into(), (*text).to_owned())).collect();
+        let memory = Memory { files: files_by_name, ..Memory::default() };
+        load_from(Path::new(files.first().map_or("portcullis.toml", |(name, _)| name)), &memory)
+    }
+}
+
+#[cfg(test)]
+mod tests;

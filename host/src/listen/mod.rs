@@ -1,1 +1,36 @@
-//! (being built)
+//! Coming in: accepts connections, makes TLS handshakes, speaks HTTP/1.1 and HTTP/2 with clients, and hands each request to a
+//! handler. What a request means, and which status an error gets, is the handler's business.
+//!
+//! In reading order: `bind`, `gate` (how many may come in), `shutdown` (how they are asked to leave), `accept` (the loop of one
+//! worker), `tls`, then `h1` (our own server, on `wire`) and `h2` (hyper's). `handler` and `body` are what both share; `io` is a
+//! client's socket, encrypted or not. Everything but `Gate` and `Shutdown` stays on one worker.
+
+mod accept;
+mod bind;
+mod body;
+mod gate;
+mod h1;
+mod h2;
+mod handler;
+mod io;
+mod shutdown;
+mod tls;
+
+pub use accept::{Kind, serve};
+pub use bind::bind;
+pub use body::Body;
+pub use gate::{Gate, Permit, Refused};
+pub use handler::Handler;
+pub use shutdown::{Shutdown, Stopper, stopping};
+
+use std::hash::{BuildHasher, RandomState};
+use std::time::Duration;
+
+/// ± 10 %, so that connections made in one wave do not end in one.
+fn jittered(age: Duration) -> Duration {
+    let random = RandomState::new().hash_one(0u8) % 2001;
+    age.mul_f64(0.9 + random as f64 / 10_000.0)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,17 @@
 //! The vocabulary: HTTP messages as the rooms hand them to each other. Types and pure functions, no sockets, no runtime.
 
 mod answer;
+pub mod authority;
 mod body;
 mod connection;
 mod exchange;
+pub mod forwarded;
 mod head;
+pub mod hop_by_hop;
 mod malformed;
 mod received;
+pub mod survey;
+pub mod target;
 
 pub use answer::{Answer, Duplex, Reply, Switched, Takeover};
 pub use body::{BodyError, BoxError};
@@ -15,3 +20,13 @@ pub use exchange::{Exchange, ExchangeId};
 pub use head::{RequestHead, ResponseHead, Scheme};
 pub use malformed::Malformed;
 pub use received::{Received, Target};
+
+/// A header map for tests.
+#[cfg(test)]
+pub(crate) fn fields(lines: &[(&str, &str)]) -> http::HeaderMap {
+    let mut map = http::HeaderMap::new();
+    for (name, value) in lines {
+        map.append(http::HeaderName::from_bytes(name.as_bytes()).expect("a name"), http::HeaderValue::from_str(value).expect("a value"));
+    }
+    map
+}

@@ -1,1 +1,11 @@
-//! (being built)
+//! What an operator sees: one access line per exchange, and the log. Measures and decides nothing.
+
+pub mod access;
+mod escape;
+mod line;
+mod log;
+mod rate_cap;
+
+pub use line::Entry;
+pub use log::start_log;
+pub use rate_cap::RateCap;

@@ -1,1 +1,136 @@
-//! (being built)
+//! The HTTP corridor: one request in, one answer out. Knows what to do in which order; how each step is done stands in its file.
+//!
+//! In reading order: `inbound` (what may be believed), `current` and `router` (where it goes), `departure` and `times` (on
+//! which way), `outbound` (what goes back), `body`
+//! and `upgrade` (what follows the head), `failure` (what is said when something is wrong), `exchange` (identity, and the end of it all).
+
+mod body;
+mod current;
+mod departure;
+mod exchange;
+mod explain;
+mod failure;
+mod inbound;
+mod outbound;
+mod paths;
+mod router;
+mod snapshot;
+mod times;
+mod upgrade;
+
+pub use body::{RequestBody, ResponseBody};
+pub use explain::{Explanation, Finding, explain};
+pub use failure::{Failure, REASONS, Reason};
+pub use router::{Found, Missed, Router};
+pub use snapshot::{RouteEntry, SiteEntry, Snapshot};
+
+use crate::chain::{Aborted, Fault, Filter, Link, Walk};
+use crate::message::{Answer, BodyError, Connection, Malformed, Received};
+use crate::observe::access::AccessWriter;
+use crate::upstream::Upstreams;
+use bytes::Bytes;
+use current::{Current, Place};
+use departure::Departure;
+use exchange::{Guard, Hex, Ids, Ledger};
+use http_body::Body;
+use inbound::Inbound;
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use tracing::Instrument;
+
+/// One worker's corridor. `F` is what the links of its chains run.
+pub struct Proxy<F> {
+    current: RefCell<Rc<Current<F>>>,
+    ids: Ids,
+    ledger: Rc<Ledger>,
+}
+
+impl<F: Filter> Proxy<F> {
+    /// `worker` is its number in the process; `filters` are those that the snapshot's links index.
+    pub fn new(worker: u16, access: AccessWriter, snapshot: Arc<Snapshot>, filters: Vec<F>, upstreams: Rc<Upstreams>) -> Rc<Self> {
+        let current = RefCell::new(Rc::new(Current::new(snapshot, filters, upstreams)));
+        Rc::new(Self { current, ids: Ids::new(worker), ledger: Ledger::new(access) })
+    }
+
+    /// Exchanges that begin from now on see this snapshot; others end with the one they began with.
+    pub fn install(&self, snapshot: Arc<Snapshot>, filters: Vec<F>, upstreams: Rc<Upstreams>) {
+        let _earlier = self.current.replace(Rc::new(Current::new(snapshot, filters, upstreams)));
+    }
+
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.current.borrow().snapshot)
+    }
+
+    /// Exchanges that are not over, upgraded connections included.
+    pub fn active(&self) -> usize {
+        self.ledger.active.get()
+    }
+
+    /// Answers one request. Dropping the future ends the exchange: the client is gone.
+    pub fn handle<B>(
+        self: Rc<Self>,
+        connection: Rc<Connection>,
+        received: Result<Received<B>, Malformed>,
+    ) -> impl Future<Output = Answer<ResponseBody<B>>>
+    where
+        B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
+    {
+        let current = Rc::clone(&self.current.borrow());
+        let guard = Guard::open(&self.ledger, self.ids.next(), current.snapshot.access_log, &connection);
+        let span = tracing::debug_span!("exchange", id = %Hex(guard.id));
+        self.pass(current, guard, connection, received).instrument(span)
+    }
+
+    /// The corridor from end to end.
+    async fn pass<B>(
+        self: Rc<Self>,
+        current: Rc<Current<F>>,
+        mut guard: Guard,
+        connection: Rc<Connection>,
+        received: Result<Received<B>, Malformed>,
+    ) -> Answer<ResponseBody<B>>
+    where
+        B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
+    {
+        let (mut inbound, place, body) = match arrive(&current, &mut guard, &connection, received) {
+            Ok(arrived) => arrived,
+            Err(failure) => return outbound::refuse(guard, &failure),
+        };
+        let id = guard.id;
+        let mut exchange = exchange::open(id, connection, &inbound, &place);
+        let note = |link: &Link, fault: &Fault| self.ledger.fault(id, link, fault);
+        let mut walk = Walk::new(&place.entry.chain, &current.filters);
+        let course = walk.on_request(&mut exchange, &mut inbound.head, |name| current.knows(name), note);
+        guard.walked(&exchange, walk.acted(), &place);
+        let departure =
+            Departure { ledger: &self.ledger, current: &*current, place: &place, exchange: &mut exchange, inbound: &mut inbound };
+        let Some(mut outbound) = departure.follow(course, body, &mut guard).await else { return Answer::Abort };
+        let fail = |fault: &Fault| guard.failed_by(fault);
+        let walked = walk.on_response(&mut exchange, &inbound.head, &mut outbound.head, note, fail);
+        guard.walked(&exchange, walk.acted(), &place);
+        match walked {
+            Ok(None) => {}
+            Ok(Some(body)) => outbound.replace(body),
+            Err(Aborted) => return guard.abort(),
+        }
+        outbound.answer(guard, current.snapshot.limits.upgraded_idle)
+    }
+}
+
+/// Steps 5 and 6: what the client asked for, cleaned, and the route that takes it.
+fn arrive<'c, F, B>(
+    current: &'c Current<F>,
+    guard: &mut Guard,
+    connection: &Connection,
+    received: Result<Received<B>, Malformed>,
+) -> Result<(Inbound, Place<'c>, B), Failure> {
+    let (inbound, body) = inbound::clean(received?, connection, &current.snapshot)?;
+    guard.asked(&inbound);
+    let place = current.place(&inbound.head)?;
+    guard.placed(&place);
+    Ok((inbound, place, body))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,181 @@
-//! (being built)
+//! Going out: picks a server, takes a pooled connection or makes one, sends the request and hands back the response as it comes.
+//!
+//! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
+//! polls it: no task, no channel. Knows nothing of routes, links or statuses.
+//!
+//! In reading order: `send` (one request, its attempts), `server` (choosing one), `pool`, `connect`, `channel` (a connection),
+//! `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
+
+mod body;
+mod channel;
+mod connect;
+mod error;
+mod pool;
+mod pump;
+mod send;
+mod server;
+mod switched;
+mod transfer;
+
+pub use body::Body;
+pub use error::{Failed, SendError};
+
+use crate::config::{Limits, UpstreamName, UpstreamSpec};
+use crate::message::{BodyError, RequestHead, ResponseHead, Switched};
+use crate::wire::{Deadline, HeadLimits};
+use bytes::Bytes;
+use http::HeaderValue;
+use server::Upstream;
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
+use std::rc::{Rc, Weak};
+use std::time::Duration;
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::{Instant, sleep};
+
+/// All upstreams of a snapshot, as one worker knows them.
+pub struct Upstreams {
+    /// In the order of their names.
+    upstreams: Vec<Rc<Upstream>>,
+    settings: Settings,
+    /// Runs from the first request on, and ends with this.
+    sweeper: OnceCell<AbortHandle>,
+}
+
+/// A request on its way out.
+pub struct Outgoing<'a, B> {
+    /// As the chain left it; hop-by-hop fields are gone.
+    pub head: &'a RequestHead,
+    pub body: B,
+    /// The `Upgrade` field to send along with `Connection: upgrade`.
+    pub upgrade: Option<HeaderValue>,
+    pub times: Times,
+}
+
+/// How long an origin may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// From the request's end to the response head.
+    pub response: Duration,
+    /// Between two pieces of the response body, and for taking a piece of the request body.
+    pub idle: Duration,
+    /// When the whole exchange must be over.
+    pub total: Option<Instant>,
+}
+
+/// The response to a request.
+pub struct Answered<B> {
+    /// Framing fields are gone (`Content-Length` stays where it only describes: HEAD, 304); hop-by-hop fields are still there.
+    pub head: ResponseHead,
+    pub content: Content<B>,
+    pub attempt: Attempt,
+}
+
+/// What follows a response head.
+pub enum Content<B> {
+    Body(Body<B>),
+    /// After 101: the connection speaks another protocol now.
+    Switched(Switched),
+}
+
+/// What was tried, for the log.
+#[derive(Debug, Clone, Default)]
+pub struct Attempt {
+    /// `host:port` of the last server tried.
+    pub server: Option<Rc<str>>,
+    /// How many times a server was tried; 1 is the usual.
+    pub attempts: u32,
+    /// The connection came from the pool.
+    pub reused: bool,
+    /// For making the connection; zero if it came from the pool.
+    pub connect: Duration,
+    /// From the call to the response head.
+    pub first_byte: Duration,
+}
+
+/// What holds for all upstreams of a snapshot.
+struct Settings {
+    heads: HeadLimits,
+    connect: Duration,
+    retries: u32,
+    /// Per cent.
+    retry_budget: u32,
+}
+
+impl Upstreams {
+    /// For one worker; specs and limits of one snapshot.
+    pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, limits: &Limits) -> Rc<Self> {
+        let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
+        let settings = Settings { heads, connect: limits.connect, retries: limits.retries, retry_budget: limits.retry_budget };
+        // A map in the order of names, so an index is a place in it.
+        let upstreams = specs.iter().map(|(name, spec)| Rc::new(Upstream::new(&name.0, spec, limits))).collect();
+        Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })
+    }
+
+    /// For [`Self::send`]; look it up once per snapshot, not per request.
+    pub fn index(&self, name: &str) -> Option<usize> {
+        self.upstreams.binary_search_by(|upstream| (*upstream.name).cmp(name)).ok()
+    }
+
+    pub fn name(&self, upstream: usize) -> Option<&Rc<str>> {
+        self.upstreams.get(upstream).map(|upstream| &upstream.name)
+    }
+
+    /// Sends a request to a server of the upstream. Dropping the future, or the body it led to, closes the connection: the origin
+    /// learns that nobody waits any more.
+    ///
+    /// # Errors
+    /// If there is no response head; a body that fails later says so itself.
+    ///
+    /// # Panics
+    /// If `upstream` is not from [`Self::index`] of this set, or outside of a runtime that takes local tasks.
+    pub async fn send<B>(self: &Rc<Self>, upstream: usize, outgoing: Outgoing<'_, B>) -> Result<Answered<B>, Failed>
+    where
+        B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
+    {
+        let upstream = self.upstreams.get(upstream).expect("an index of this set");
+        self.sweeper.get_or_init(|| spawn_local(sweep(Rc::downgrade(self))).abort_handle());
+        let mut attempt = Attempt::default();
+        match send::send(upstream, &self.settings, outgoing, &mut attempt).await {
+            Ok(answered) => Ok(answered),
+            Err(error) => Err(Failed { error, attempt }),
+        }
+    }
+}
+
+impl Drop for Upstreams {
+    fn drop(&mut self) {
+        if let Some(sweeper) = self.sweeper.get() {
+            sweeper.abort();
+        }
+    }
+}
+
+/// Closes idle connections past their time, also of servers that get no requests.
+async fn sweep(upstreams: Weak<Upstreams>) {
+    loop {
+        sleep(pool::SWEEP).await;
+        let Some(upstreams) = upstreams.upgrade() else { return };
+        let now = Instant::now();
+        upstreams.upstreams.iter().flat_map(|upstream| &upstream.servers).for_each(|server| server.pool.sweep(now));
+    }
+}
+
+impl Times {
+    /// Sets `deadline` to `limit` from `now` on, or to the end of the exchange if that comes first.
+    fn arm(&self, deadline: &mut Deadline, limit: Option<Duration>, now: Option<Instant>) {
+        let limit = limit.map(|limit| now.unwrap_or_else(Instant::now) + limit);
+        match limit.into_iter().chain(self.total).min() {
+            Some(at) => deadline.set(at),
+            None => deadline.clear(),
+        }
+    }
+
+    /// Whether a deadline that expired was that of the whole exchange.
+    fn is_over(&self, expired: &Deadline) -> bool {
+        self.total.is_some() && self.total == expired.at()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! What a light filter costs: `cargo bench -p portcullis --bench chain`. Prints ns per link and phase, the walk included.
+//!
+//! The filter (`tests/guests/light`) reads one header and appends one, in each phase. The goals are 450 ns with `isolate = "worker"` and 4,500 ns
+//! with `"request"`. Each figure is the median of 15 batches.
+
+use portcullis::chain::{Chain, Course, Link, Walk};
+use portcullis::config::{FailurePolicy, GuestLimits, Isolation, LinkOrigin, LinkSpec, Location, PluginName, PluginRef};
+use portcullis::message::{Connection, Exchange, ExchangeId, Reply, RequestHead, ResponseHead, Scheme};
+use portcullis::sandbox::{Guests, Plugin, Sandbox, SandboxOptions};
+use std::hint::black_box;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const NAMES: [&str; 20] = [
+    "host-alias",
+    "user-agent",
+    "accept",
+    "accept-encoding",
+    "accept-language",
+    "cookie",
+    "referer",
+    "x-request-id",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "authorization",
+    "cache-control",
+    "content-type",
+    "if-none-match",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-fetch-dest",
+    "traceparent",
+    "origin",
+    "x-custom",
+];
+
+fn main() {
+    let sandbox = Sandbox::new(&SandboxOptions::default()).expect("a sandbox");
+    println!("{:<12} {:<8} {:>5} {:>12} {:>12} {:>12}", "guest", "isolate", "links", "request", "response", "ns per phase");
+    for guest in ["light", "behave"] {
+        let plugin = sandbox.load_file(&built(guest), None).expect("a plugin");
+        for isolation in [Isolation::Worker, Isolation::Request] {
+            for links in [1, 5, 10] {
+                measure(guest, &plugin, isolation, links);
+            }
+        }
+    }
+}
+
+fn measure(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize) {
+    // `behave` (std) told to look at nothing but one header, as far as it can be.
+    let settings = serde_json::json!({ "do": "light" });
+    let filters: Vec<Guests> = (0..links)
+        .map(|_| {
+            let made = plugin.configure(&settings, GuestLimits::default(), isolation, FailurePolicy::default(), guest);
+            made.unwrap_or_else(|error| panic!("{error:?}")).for_worker()
+        })
+        .collect();
+    let chain = Chain { links: (0..links).map(link).collect() };
+    let (mut exchange, mut head, mut answer) = (exchange(), request(), response());
+    let tag = http::HeaderName::from_static("x-filter-tag");
+
+    let reset = median(|| {
+        black_box(&mut head).headers.remove(&tag);
+    });
+    let request = median(|| {
+        let mut walk = Walk::new(&chain, &filters);
+        let course = walk.on_request(&mut exchange, &mut head, |_| true, |_, fault| panic!("{fault:?}"));
+        assert!(matches!(course, Course::Onward));
+        drop(black_box(walk));
+        head.headers.remove(&tag);
+    }) - reset;
+    let both = median(|| {
+        let mut walk = Walk::new(&chain, &filters);
+        let course = walk.on_request(&mut exchange, &mut head, |_| true, |_, fault| panic!("{fault:?}"));
+        assert!(matches!(course, Course::Onward));
+        let replaced = walk.on_response(&mut exchange, &head, &mut answer, |_, fault| panic!("{fault:?}"), |_| -> Reply { unreachable!() });
+        assert!(matches!(replaced, Ok(None)));
+        head.headers.remove(&tag);
+        answer.headers.remove(&tag);
+    }) - 2.0 * reset;
+    let each = links as f64;
+    let isolate = if isolation == Isolation::Worker { "worker" } else { "request" };
+    println!("{guest:<12} {isolate:<8} {links:>5} {:>12.0} {:>12.0} {:>12.0}", request / each, (both - request) / each, both / each / 2.0);
+}
+
+/// ns per operation.
+fn median(mut operation: impl FnMut()) -> f64 {
+    let warm = Instant::now();
+    let mut count = 0u32;
+    while warm.elapsed() < Duration::from_millis(40) {
+        operation();
+        count += 1;
+    }
+    let batch = (count / 4).max(1);
+    let mut batches: Vec<f64> = (0..15)
+        .map(|_| {
+            let begun = Instant::now();
+            for _ in 0..batch {
+                operation();
+            }
+            begun.elapsed().as_nanos() as f64 / f64::from(batch)
+        })
+        .collect();
+    batches.sort_by(f64::total_cmp);
+    batches[batches.len() / 2]
+}
+
+fn link(filter: usize) -> Link {
+    let at = Location { file: "bench".into(), line: 1, column: 1 };
+    let spec = LinkSpec {
+        name: format!("light-{filter}"),
+        plugin: PluginRef::Declared(PluginName("light".into())),
+        settings: serde_json::json!({}),
+        settings_at: Default::default(),
+        when: None,
+        origin: LinkOrigin::Route,
+        at,
+    };
+    Link { filter, when: None, spec: Arc::new(spec) }
+}
+
+fn exchange() -> Exchange {
+    let connection = Connection { peer: ([10, 0, 0, 1], 4000).into(), local: ([10, 0, 0, 2], 443).into(), tls: None };
+    Exchange {
+        id: ExchangeId(1),
+        connection: Rc::new(connection),
+        client: [192, 0, 2, 17].into(),
+        client_port: 4000,
+        version: http::Version::HTTP_11,
+        site: "shop.example.com".into(),
+        route: "/*".into(),
+        upstream: None,
+        attributes: Default::default(),
+    }
+}
+
+fn headers(names: &[&'static str]) -> http::HeaderMap {
+    let mut headers = http::HeaderMap::with_capacity(32);
+    for (index, name) in names.iter().enumerate() {
+        let value = format!("{:.<width$}", format!("value-of-{name}"), width = 16 + (index * 7) % 64);
+        headers.append(*name, http::HeaderValue::from_str(&value).expect("a value"));
+    }
+    headers
+}
+
+fn request() -> RequestHead {
+    RequestHead {
+        method: http::Method::GET,
+        scheme: Scheme::Https,
+        authority: "shop.example.com".into(),
+        path: "/api/v1/users/12345/orders".into(),
+        query: Some("page=2&sort=asc".into()),
+        headers: headers(&NAMES),
+    }
+}
+
+fn response() -> ResponseHead {
+    ResponseHead { status: http::StatusCode::OK, headers: headers(&["server", "date", "content-type", "etag", "cache-control", "vary"]) }
+}
+
+/// A guest of `tests/guests`, built when it is not fresh.
+fn built(name: &str) -> std::path::PathBuf {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let target = repository.join("target/guests");
+    let done = std::process::Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--target-dir"])
+        .arg(&target)
+        .current_dir(repository.join("tests/guests"))
+        .status()
+        .expect("cargo runs");
+    assert!(done.success(), "tests/guests did not build");
+    target.join(format!("wasm32-wasip2/release/guest_{name}.wasm"))
+}

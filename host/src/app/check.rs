@@ -1,0 +1,55 @@
+//! `portcullis check`: everything that `run` would refuse.
+
+use super::prepare::review;
+use crate::config::{Config, Report};
+use std::path::Path;
+
+/// What was found.
+pub struct Checked {
+    report: Report,
+    /// `None`: the text is not right, so it means nothing yet.
+    config: Option<Config>,
+    /// Not of the configuration's making: the machine would not let us look.
+    obstacle: Option<String>,
+}
+
+/// Checks a file with all that it names: certificates, components, their settings. Opens no socket.
+pub fn check(path: &Path) -> Checked {
+    match review(path) {
+        Ok((config, report)) => Checked { report, config, obstacle: None },
+        Err(error) => Checked { report: Report::default(), config: None, obstacle: Some(error.to_string()) },
+    }
+}
+
+impl Checked {
+    pub fn has_errors(&self) -> bool {
+        self.report.errors() > 0 || self.obstacle.is_some()
+    }
+
+    /// Not even a warning.
+    pub fn is_clean(&self) -> bool {
+        !self.has_errors() && self.report.warnings() == 0
+    }
+
+    /// How much was checked.
+    pub fn summary(&self) -> String {
+        let Some(config) = &self.config else { return String::new() };
+        let routes: usize = config.sites.iter().map(|site| site.routes.len()).sum();
+        let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
+        [count(config.sites.len(), "site"), count(routes, "route"), count(config.upstreams.len(), "upstream")].join(", ")
+    }
+
+    pub fn text(&self) -> String {
+        match &self.obstacle {
+            Some(obstacle) => format!("error: {obstacle}\n"),
+            None => self.report.text(),
+        }
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        match &self.obstacle {
+            Some(obstacle) => serde_json::json!({ "obstacle": obstacle }),
+            None => self.report.json(),
+        }
+    }
+}

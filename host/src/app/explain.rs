@@ -1,0 +1,306 @@
+//! `portcullis explain METHOD URL`: what would happen to a request, and where each part of it is written.
+
+use crate::config::{
+    self, AccessLog, Balance, Config, LinkOrigin, LinkSpec, PathMatch, Report, Route, Site, TlsSpec, UpstreamSpec, show_duration,
+};
+use crate::message::{RequestHead, Scheme, authority, target};
+use crate::proxy::{self, Finding};
+use bytestring::ByteString;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+/// The request in question.
+pub struct Question {
+    pub method: Method,
+    /// Absolute.
+    pub url: Uri,
+    /// `name: value`
+    pub headers: Vec<String>,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ExplainError {
+    #[error("{}", .0.text())]
+    Config(Report),
+    #[error("`{0}` is not an absolute http or https URL, such as https://app.example.com/path")]
+    Url(Uri),
+    #[error("the URL's {0}")]
+    Target(String),
+    #[error("`{0}` is not a header field; write `Name: value`")]
+    Header(String),
+}
+
+/// What would happen.
+pub struct Explained {
+    config: Config,
+    head: RequestHead,
+    /// Index of the site, and of the route in it.
+    place: Result<(usize, usize), Refused>,
+    /// Routes of the site in the order of precedence.
+    considered: Vec<(usize, Finding)>,
+}
+
+/// Why no route takes the request. The tokens are those of the log.
+enum Refused {
+    NoSite,
+    NoRoute(usize),
+    /// Asked in the clear; it is sent to this URL.
+    Redirect(usize, String),
+    /// A site in the clear, asked over TLS.
+    Misdirected(usize),
+}
+
+/// Answers from the text of the configuration alone; no component is loaded and no socket opened.
+pub fn explain(path: &Path, question: Question) -> Result<Explained, ExplainError> {
+    let (config, _warnings) = config::load(path).map_err(ExplainError::Config)?;
+    let head = head(question)?;
+    let host = authority::host(&head.authority);
+    let found = proxy::explain(&config.sites, host, &head);
+    let place = match (found.site, found.chosen()) {
+        (None, _) => Err(Refused::NoSite),
+        (Some(site), chosen) => match (&config.sites[site].tls, head.scheme) {
+            (TlsSpec::Off, Scheme::Https) => Err(Refused::Misdirected(site)),
+            (TlsSpec::Off, Scheme::Http) | (_, Scheme::Https) => chosen.map(|route| (site, route)).ok_or(Refused::NoRoute(site)),
+            (_, Scheme::Http) => Err(Refused::Redirect(site, secure(&config, host, &head))),
+        },
+    };
+    Ok(Explained { config, head, place, considered: found.routes })
+}
+
+fn head(question: Question) -> Result<RequestHead, ExplainError> {
+    let Question { method, url, headers } = question;
+    let scheme = match url.scheme_str() {
+        Some("http") => Scheme::Http,
+        Some("https") => Scheme::Https,
+        _ => return Err(ExplainError::Url(url)),
+    };
+    let Some(named) = url.authority() else { return Err(ExplainError::Url(url)) };
+    let authority = authority::normalise(ByteString::from(named.as_str()), scheme).map_err(|_| ExplainError::Url(url.clone()))?;
+    let asked = url.path_and_query().map_or("/", |asked| asked.as_str());
+    let (path, query) = target::normalise(ByteString::from(asked)).map_err(|bad| ExplainError::Target(bad.to_string()))?;
+    let mut fields = HeaderMap::new();
+    for line in headers {
+        let field = line
+            .split_once(':')
+            .and_then(|(name, value)| Some((HeaderName::try_from(name.trim()).ok()?, HeaderValue::try_from(value.trim()).ok()?)));
+        let (name, value) = field.ok_or(ExplainError::Header(line))?;
+        fields.append(name, value);
+    }
+    Ok(RequestHead { method, scheme, authority, path, query, headers: fields })
+}
+
+fn secure(config: &Config, host: &str, head: &RequestHead) -> String {
+    let port = config.listen.https.first().map_or(443, |(address, _)| address.port());
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let query = head.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("https://{host}{port}{}{query}", head.path)
+}
+
+impl Explained {
+    /// Whether a route, or the redirect to https, takes the request.
+    pub fn found(&self) -> bool {
+        matches!(self.place, Ok(_) | Err(Refused::Redirect(..)))
+    }
+
+    pub fn text(&self) -> String {
+        let query = self.head.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+        let mut out = String::new();
+        row(
+            &mut out,
+            "request",
+            &format!("{} {}://{}{}{query}", self.head.method, self.head.scheme.as_str(), self.head.authority, self.head.path),
+            "",
+        );
+        match &self.place {
+            Ok((site, route)) => {
+                let site = &self.config.sites[*site];
+                self.site_row(&mut out, site);
+                self.route_rows(&mut out, &site.routes[*route]);
+            }
+            Err(Refused::NoSite) => row(&mut out, "answer", "404 no_site: no site has this name", ""),
+            Err(Refused::NoRoute(site)) => {
+                self.site_row(&mut out, &self.config.sites[*site]);
+                row(&mut out, "answer", "404 no_route: no route of the site takes this request", "");
+            }
+            Err(Refused::Redirect(site, location)) => {
+                self.site_row(&mut out, &self.config.sites[*site]);
+                row(&mut out, "answer", &format!("308 to {location}: the site is served over TLS"), "");
+            }
+            Err(Refused::Misdirected(site)) => {
+                self.site_row(&mut out, &self.config.sites[*site]);
+                row(&mut out, "answer", "421 misdirected: the site has tls = \"off\"", "");
+            }
+        }
+        self.considered_rows(&mut out);
+        out
+    }
+
+    fn site_row(&self, out: &mut String, site: &Site) {
+        row(out, "site", &format!("{}  (tls: {})", site.name, tls(&site.tls)), &site.at.to_string());
+    }
+
+    fn route_rows(&self, out: &mut String, route: &Route) {
+        row(out, "route", &route.pattern, &route.at.to_string());
+        for (index, link) in route.chain.iter().enumerate() {
+            let title = if index == 0 { "chain" } else { "" };
+            let entered = if enters(link, &self.head) { "" } else { "  (not entered: `when` does not hold)" };
+            let text = format!("{}. {}{}  {}{entered}", index + 1, link.name, of(link), link.shown_settings());
+            row(out, title, &text, &format!("{} ({})", link.at, origin(&link.origin)));
+        }
+        match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
+            Some((name, upstream)) => {
+                row(out, "upstream", &format!("{name}  {}  {}", balance(upstream), servers(upstream)), &upstream.at.to_string());
+            }
+            None => row(out, "upstream", "none: a link answers or chooses", ""),
+        }
+        let times = self.times(route).map(|(name, time)| format!("{name} {}", time.map_or("none".to_owned(), show_duration)));
+        row(out, "timeouts", &times.join(", "), "");
+        let log = match self.config.server.access_log {
+            AccessLog::Off => "off",
+            AccessLog::Text => "text",
+            AccessLog::Json => "json",
+        };
+        row(out, "access log", log, "");
+    }
+
+    /// Effective timeouts.
+    fn times(&self, route: &Route) -> [(&'static str, Option<Duration>); 4] {
+        let limits = &self.config.limits;
+        [
+            ("total", route.timeouts.total),
+            ("response", Some(route.timeouts.response.unwrap_or(limits.response))),
+            ("idle", Some(route.timeouts.idle.unwrap_or(limits.response_idle))),
+            ("connect", Some(limits.connect)),
+        ]
+    }
+
+    fn considered_rows(&self, out: &mut String) {
+        let site = match &self.place {
+            Ok((site, _)) | Err(Refused::NoRoute(site)) => &self.config.sites[*site],
+            Err(_) => return,
+        };
+        let others = self.considered.iter().filter(|(_, finding)| *finding != Finding::Chosen);
+        // What has another path is of interest only where nothing was found; a large site would fill the screen.
+        let others = others.filter(|(_, finding)| self.place.is_err() || *finding != Finding::OtherPath);
+        for (number, (index, finding)) in others.take(20).enumerate() {
+            let route = &site.routes[*index];
+            row(out, if number == 0 { "not taken" } else { "" }, &format!("{}: {}", route.pattern, reason(finding)), &route.at.to_string());
+        }
+    }
+
+    pub fn json(&self) -> Value {
+        let mut answer = json!({
+            "method": self.head.method.as_str(), "scheme": self.head.scheme.as_str(), "authority": &*self.head.authority,
+            "path": &*self.head.path, "query": self.head.query.as_deref(),
+        });
+        let site = |index: usize| {
+            let site = &self.config.sites[index];
+            json!({ "name": site.name.to_string(), "tls": tls(&site.tls), "at": site.at.to_string() })
+        };
+        match &self.place {
+            Ok((index, route)) => {
+                let route = &self.config.sites[*index].routes[*route];
+                answer["site"] = site(*index);
+                answer["route"] = json!({ "pattern": route.pattern, "path": path(&route.matches.path), "at": route.at.to_string() });
+                answer["chain"] = route.chain.iter().map(|link| self.link_json(link)).collect();
+                answer["upstream"] = match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
+                    Some((name, spec)) => {
+                        let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
+                        json!({ "name": name.to_string(), "balance": balance(spec), "servers": servers, "at": spec.at.to_string() })
+                    }
+                    None => Value::Null,
+                };
+                answer["timeouts"] =
+                    self.times(route).into_iter().map(|(name, time)| (name.to_owned(), json!(time.map(show_duration)))).collect();
+            }
+            Err(Refused::NoSite) => answer["answer"] = json!({ "status": 404, "reason": "no_site" }),
+            Err(Refused::NoRoute(index)) => {
+                answer["site"] = site(*index);
+                answer["answer"] = json!({ "status": 404, "reason": "no_route" });
+            }
+            Err(Refused::Redirect(index, location)) => {
+                answer["site"] = site(*index);
+                answer["answer"] = json!({ "status": 308, "location": location });
+            }
+            Err(Refused::Misdirected(index)) => {
+                answer["site"] = site(*index);
+                answer["answer"] = json!({ "status": 421, "reason": "misdirected" });
+            }
+        }
+        answer
+    }
+
+    fn link_json(&self, link: &LinkSpec) -> Value {
+        json!({
+            "name": link.name, "plugin": link.plugin.to_string(), "settings": link.shown_settings(), "at": link.at.to_string(),
+            "from": origin(&link.origin), "entered": enters(link, &self.head),
+        })
+    }
+}
+
+/// A line of three columns; the place stands behind the text.
+fn row(out: &mut String, title: &str, text: &str, place: &str) {
+    let gap = if place.is_empty() { "" } else { "   " };
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{title:<11}{text}{gap}{place}");
+}
+
+fn tls(spec: &TlsSpec) -> String {
+    match spec {
+        TlsSpec::Off => "off".to_owned(),
+        TlsSpec::Local => "local".to_owned(),
+        TlsSpec::Files(files) => files.cert.display().to_string(),
+    }
+}
+
+fn of(link: &LinkSpec) -> String {
+    let plugin = link.plugin.to_string();
+    if plugin == link.name { String::new() } else { format!(" = {plugin}") }
+}
+
+fn origin(origin: &LinkOrigin) -> &'static str {
+    match origin {
+        LinkOrigin::Server => "server",
+        LinkOrigin::Site => "site",
+        LinkOrigin::Route => "route",
+    }
+}
+
+fn balance(spec: &UpstreamSpec) -> &'static str {
+    match spec.balance {
+        Balance::P2c => "p2c",
+        Balance::RoundRobin => "round-robin",
+    }
+}
+
+fn servers(spec: &UpstreamSpec) -> String {
+    let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
+    servers.join(" ")
+}
+
+fn path(path: &PathMatch) -> Value {
+    match path {
+        PathMatch::Exact(path) => json!({ "exact": path }),
+        PathMatch::Prefix(prefix) => json!({ "prefix": if prefix.is_empty() { "/" } else { prefix } }),
+        PathMatch::Regex { regex, priority } => json!({ "regex": regex.as_str(), "priority": priority }),
+    }
+}
+
+fn reason(finding: &Finding) -> String {
+    match finding {
+        Finding::Chosen => "chosen".to_owned(),
+        Finding::LessSpecific => "matches too, but is less specific".to_owned(),
+        Finding::OtherPath => "another path".to_owned(),
+        Finding::OtherMethod => "another method".to_owned(),
+        Finding::OtherHeader(name) => format!("header `{name}` is missing or differs"),
+        Finding::OtherQuery(name) => format!("query parameter `{name}` is missing or differs"),
+    }
+}
+
+fn enters(link: &LinkSpec, head: &RequestHead) -> bool {
+    link.when.as_ref().is_none_or(|when| when.holds(&head.method, &head.path, head.query.as_deref(), &head.headers))
+}

@@ -1,0 +1,182 @@
+//! Links → configured plugins: each component is loaded once, each pair of plugin and settings configured once, whatever the number of
+//! routes that use it.
+
+use crate::config::{Config, Diagnostic, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
+use crate::sandbox::{ConfigureError, Configured, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// What the links of a configuration run. Shared by all workers; each makes guests of its own from it.
+pub struct Filters {
+    configured: Vec<Arc<Configured>>,
+    by_link: HashMap<(PluginRef, String), usize>,
+}
+
+/// A loaded component with its compiled schema.
+struct Loaded {
+    plugin: Arc<Plugin>,
+    schema: Option<SettingsSchema>,
+}
+
+impl Filters {
+    /// Loads and configures. What is wrong is added to `found`; a link that could not be configured has no filter then.
+    pub fn build(config: &Config, sandbox: &Sandbox, found: &mut Vec<Diagnostic>) -> Self {
+        let plugins = load(config, sandbox, found);
+        let mut filters = Self { configured: Vec::new(), by_link: HashMap::new() };
+        for link in links(config) {
+            let Some(plugin) = plugins.get(&link.plugin) else { continue };
+            let key = (link.plugin.clone(), link.settings.to_string());
+            if filters.by_link.contains_key(&key) {
+                continue;
+            }
+            match configure(config, link, plugin) {
+                Ok((configured, warnings)) => {
+                    found.extend(warnings);
+                    filters.by_link.insert(key, filters.configured.len());
+                    filters.configured.push(configured);
+                }
+                Err(problems) => found.extend(problems),
+            }
+        }
+        filters
+    }
+
+    /// The index of a link's filter. Every link of the configuration it was built from has one, if nothing was wrong.
+    pub fn index(&self, link: &LinkSpec) -> Option<usize> {
+        self.by_link.get(&(link.plugin.clone(), link.settings.to_string())).copied()
+    }
+
+    /// One worker's filters, in the order of their indices.
+    pub fn for_worker(&self) -> Vec<Guests> {
+        self.configured.iter().map(Configured::for_worker).collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.configured.len()
+    }
+}
+
+/// Every link of every route, in file order.
+fn links(config: &Config) -> impl Iterator<Item = &LinkSpec> {
+    config.sites.iter().flat_map(|site| &site.routes).flat_map(|route| &route.chain)
+}
+
+/// All components that the configuration declares or uses.
+fn load(config: &Config, sandbox: &Sandbox, found: &mut Vec<Diagnostic>) -> BTreeMap<PluginRef, Loaded> {
+    // Where a plugin is declared, else where it is used first.
+    let mut wanted: BTreeMap<PluginRef, Origin<'_>> = BTreeMap::new();
+    for (name, spec) in &config.plugins {
+        wanted.insert(PluginRef::Declared(name.clone()), Origin::Declared(spec));
+    }
+    for link in links(config) {
+        wanted.entry(link.plugin.clone()).or_insert(Origin::Used(link));
+    }
+    let mut files = Vec::new();
+    for (name, origin) in wanted {
+        match origin.read(&name) {
+            Ok(bytes) => files.push((name, origin, bytes)),
+            Err(problem) => found.push(problem),
+        }
+    }
+    let inputs: Vec<(&[u8], Option<[u8; 32]>)> = files.iter().map(|(_, origin, bytes)| (&**bytes, origin.pin())).collect();
+    let loaded = sandbox.load_all(&inputs);
+    let mut plugins = BTreeMap::new();
+    for ((name, origin, _), loaded) in files.iter().zip(loaded) {
+        let made = loaded.map_err(|error| origin.unloadable(name, &error)).and_then(|plugin| {
+            let schema = plugin.description().settings.as_ref().map(SettingsSchema::new).transpose();
+            let schema = schema.map_err(|error| Diagnostic::plugin_unreadable(&name.to_string(), origin.at(), &error))?;
+            Ok(Loaded { plugin, schema })
+        });
+        match made {
+            Ok(loaded) => drop(plugins.insert(name.clone(), loaded)),
+            Err(problem) => found.push(problem),
+        }
+    }
+    plugins
+}
+
+/// Why a component is wanted.
+enum Origin<'c> {
+    Declared(&'c PluginSpec),
+    /// A bundled plugin; its first link.
+    Used(&'c LinkSpec),
+}
+
+impl Origin<'_> {
+    fn at(&self) -> Location {
+        match self {
+            Self::Declared(spec) => spec.source_at.clone(),
+            Self::Used(link) => link.at.clone(),
+        }
+    }
+
+    fn pin(&self) -> Option<[u8; 32]> {
+        match self {
+            Self::Declared(spec) => spec.sha256,
+            Self::Used(_) => None,
+        }
+    }
+
+    fn read(&self, name: &PluginRef) -> Result<Cow<'static, [u8]>, Diagnostic> {
+        let own = match (self, name) {
+            (Self::Declared(PluginSpec { source: PluginSource::Path(path), .. }), _) => {
+                return read_component(path).map(Cow::Owned).map_err(|error| self.unloadable(name, &error));
+            }
+            (Self::Declared(PluginSpec { source: PluginSource::Bundled(own), .. }), _) | (_, PluginRef::Bundled(own)) => *own,
+            (Self::Used(_), PluginRef::Declared(declared)) => &declared.0,
+        };
+        let missing = || Diagnostic::plugin_unreadable(&name.to_string(), self.at(), &"it is not in this binary");
+        bundled::bundled(own).map(Cow::Borrowed).ok_or_else(missing)
+    }
+
+    fn unloadable(&self, name: &PluginRef, error: &LoadError) -> Diagnostic {
+        let name = name.to_string();
+        match (self, error) {
+            (Self::Declared(spec), LoadError::Digest { found, pinned }) => {
+                Diagnostic::digest_differs(&name, spec, &hex(pinned), &hex(found))
+            }
+            (Self::Declared(spec), LoadError::Import(Refusal::NotGranted { import } | Refusal::Item { import, .. })) => {
+                Diagnostic::not_granted(&name, spec, import, None)
+            }
+            (_, error) => match error.code() {
+                "E031" => Diagnostic::import_refused(&name, self.at(), error),
+                "E033" => Diagnostic::phase_missing(&name, self.at(), error),
+                _ => Diagnostic::plugin_unreadable(&name, self.at(), error),
+            },
+        }
+    }
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Checks a link's settings against the schema, then asks the plugin itself.
+fn configure(config: &Config, link: &LinkSpec, loaded: &Loaded) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
+    if let Some(schema) = &loaded.schema {
+        let mut broken = schema.check(link);
+        let named = schema.upstreams(link).into_iter();
+        let undefined = named.filter(|(name, _)| !config.upstreams.keys().any(|known| known.0 == *name));
+        broken.extend(undefined.map(|(name, at)| Diagnostic::upstream_undefined(config, &name, at)));
+        if !broken.is_empty() {
+            return Err(broken);
+        }
+    }
+    let spec = match &link.plugin {
+        PluginRef::Declared(name) => config.plugins.get(name),
+        PluginRef::Bundled(_) => None,
+    };
+    let (limits, isolation, fail) = spec.map(|spec| (spec.limits, spec.isolation, spec.fail)).unwrap_or_default();
+    match loaded.plugin.configure(&link.settings, limits, isolation, fail, &link.name) {
+        Ok(configured) => {
+            let warnings = configured.plan().warnings.iter();
+            let warnings = warnings.map(|problem| Diagnostic::settings_doubted(link, &problem.path, &problem.message)).collect();
+            Ok((configured, warnings))
+        }
+        Err(ConfigureError::Problems(problems)) => {
+            Err(problems.iter().map(|problem| Diagnostic::settings_refused(link, &problem.path, &problem.message)).collect())
+        }
+        Err(ConfigureError::Fault(fault)) => Err(vec![Diagnostic::settings_refused(link, "", &fault.detail)]),
+    }
+}

@@ -1,0 +1,176 @@
+//! `portcullis plugin inspect FILE`: what a component is, wants to see and may do.
+
+use super::prepare::sandbox;
+use crate::sandbox::{ConfigureError, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled, read_component};
+use serde_json::{Value, json};
+use std::fmt::Write;
+use std::path::Path;
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    #[error("{file}: {source}")]
+    Load {
+        file: String,
+        #[source]
+        source: LoadError,
+    },
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+}
+
+/// All there is to say.
+pub struct Inspected {
+    file: String,
+    inspection: Inspection,
+}
+
+/// Looks into a component file, or into the bundled plugin of this name if there is no such file.
+pub fn inspect(file: &Path) -> Result<Inspected, InspectError> {
+    let named = file.display().to_string();
+    let failed = |source| InspectError::Load { file: named.clone(), source };
+    let inspection = match bundled::bundled(&named).filter(|_| !file.exists()) {
+        Some(bytes) => sandbox(None)?.inspect(bytes).map_err(failed)?,
+        None => sandbox(None)?.inspect(&read_component(file).map_err(failed)?).map_err(failed)?,
+    };
+    Ok(Inspected { file: named, inspection })
+}
+
+impl Inspected {
+    /// Whether this proxy would take it.
+    pub fn loadable(&self) -> bool {
+        self.inspection.plugin.is_ok()
+    }
+
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        let mut line = |title: &str, text: &str| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(out, "{title:<12}{text}");
+        };
+        let found = &self.inspection;
+        line("file", &format!("{} ({} bytes)", self.file, found.size));
+        line("sha256", &hex(&found.digest));
+        match &found.plugin {
+            Ok(plugin) => {
+                let about = &plugin.description;
+                line("plugin", &format!("{} {}", about.name, about.version));
+                if let Some(description) = &about.description {
+                    line("", description);
+                }
+                line("phases", &phases(plugin.phases).join(", "));
+                match &plugin.plan {
+                    Ok(plan) => interest(plan, |text| line("interest", text)),
+                    Err(error) => line("interest", &format!("depends on its settings: {}", problems(error).join("; "))),
+                }
+            }
+            Err(error) => line("refused", &error.to_string()),
+        }
+        if found.imports.is_empty() {
+            line("imports", "none: it can do nothing but decide");
+        }
+        for (index, import) in found.imports.iter().enumerate() {
+            line(if index == 0 { "imports" } else { "" }, &format!("{}  ({})", import.name, standing(&import.standing)));
+        }
+        for producer in &found.producers {
+            line(&producer.field, &format!("{} {}", producer.name, producer.version));
+        }
+        if let Ok(plugin) = &found.plugin {
+            match &plugin.description.settings {
+                Some(schema) => line("settings", &format!("{schema:#}")),
+                None => line("settings", "none"),
+            }
+        }
+        out
+    }
+
+    pub fn json(&self) -> Value {
+        let found = &self.inspection;
+        let imports: Vec<_> = found
+            .imports
+            .iter()
+            .map(|import| json!({ "name": import.name, "items": import.items, "standing": standing(&import.standing) }))
+            .collect();
+        let producers: Vec<_> =
+            found.producers.iter().map(|tool| json!({ "field": tool.field, "name": tool.name, "version": tool.version })).collect();
+        let mut json =
+            json!({ "file": self.file, "size": found.size, "sha256": hex(&found.digest), "imports": imports, "producers": producers });
+        match &found.plugin {
+            Ok(plugin) => {
+                let about = &plugin.description;
+                json["name"] = json!(about.name);
+                json["version"] = json!(about.version);
+                json["description"] = json!(about.description);
+                json["phases"] = json!(phases(plugin.phases));
+                json["settings"] = json!(about.settings);
+                match &plugin.plan {
+                    Ok(plan) => {
+                        let mut wants = Vec::new();
+                        interest(plan, |text| wants.push(text.to_owned()));
+                        json["interest"] = json!(wants);
+                    }
+                    Err(error) => json["needs"] = json!(problems(error)),
+                }
+            }
+            Err(error) => json["refused"] = json!(error.to_string()),
+        }
+        json
+    }
+}
+
+fn hex(digest: &[u8]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn phases((request, response): (bool, bool)) -> Vec<&'static str> {
+    [(request, "on-request"), (response, "on-response")].into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect()
+}
+
+fn standing(standing: &Standing) -> String {
+    match standing {
+        Standing::Types => "types only".to_owned(),
+        Standing::Stub => "harmless: leads nowhere outside the sandbox".to_owned(),
+        Standing::Refused(refusal) => format!("REFUSED: {refusal}"),
+    }
+}
+
+fn problems(error: &ConfigureError) -> Vec<String> {
+    match error {
+        ConfigureError::Problems(problems) => {
+            problems.iter().map(|problem| format!("{} {}", problem.path, problem.message).trim().to_owned()).collect()
+        }
+        ConfigureError::Fault(fault) => vec![fault.detail.clone()],
+    }
+}
+
+/// A line for each phase that is entered under the settings `{}`.
+fn interest(plan: &Plan, mut line: impl FnMut(&str)) {
+    if let Some(wants) = &plan.request {
+        let fields = [
+            (wants.method, "method"),
+            (wants.scheme, "scheme"),
+            (wants.authority, "authority"),
+            (wants.path, "path"),
+            (wants.query, "query"),
+            (wants.exchange, "exchange"),
+        ];
+        let fields = fields.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name.to_owned()).collect();
+        line(&format!("requests: {}", wanted(fields, &wants.shown)));
+    }
+    if let Some(wants) = &plan.response {
+        let fields = if wants.exchange { vec!["status".to_owned(), "exchange".to_owned()] } else { vec!["status".to_owned()] };
+        line(&format!("responses: {}", wanted(fields, &wants.shown)));
+    }
+    if plan.request.is_none() && plan.response.is_none() {
+        line("nothing with empty settings");
+    }
+}
+
+fn wanted(mut names: Vec<String>, shown: &Interest) -> String {
+    if shown.all_headers {
+        names.push("all headers".to_owned());
+    }
+    names.extend(shown.headers.iter().filter(|_| !shown.all_headers).map(|name| format!("header {name}")));
+    names.extend(shown.attributes.iter().map(|name| format!("attribute {name}")));
+    if names.is_empty() { "entered, sees nothing".to_owned() } else { names.join(", ") }
+}

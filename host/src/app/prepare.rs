@@ -1,0 +1,96 @@
+//! Everything that can still be wrong with a configuration whose text is right: certificates, components, their settings.
+
+use super::filters::Filters;
+use super::state::{self, StateError};
+use crate::certs::{self, CertProblem, Store};
+use crate::config::{self, Code, Config, Diagnostic, Place, Report, TlsSpec};
+use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A configuration that can be served.
+pub struct Prepared {
+    pub config: Config,
+    /// Has warnings only.
+    pub report: Report,
+    pub filters: Filters,
+    pub store: Arc<Store>,
+    /// Kept for as long as guests live.
+    pub sandbox: Sandbox,
+}
+
+/// Why a configuration cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The operator's mistakes, all of them.
+    #[error("{}", .0.text())]
+    Config(Report),
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+}
+
+/// Reads and checks a file, its certificates and its plugins; makes what the local CA has to make.
+pub fn prepare(path: &Path) -> Result<Prepared, PrepareError> {
+    let (config, mut report) = config::load(path).map_err(PrepareError::Config)?;
+    let state = state::open(config.server.state.as_deref())?;
+    let sandbox = sandbox(Some(&state))?;
+    let mut found = Vec::new();
+    let filters = Filters::build(&config, &sandbox, &mut found);
+    let store = match Store::open(&config.sites, &state) {
+        Ok((store, warnings)) => {
+            found.extend(warnings.into_iter().map(diagnostic));
+            Some(store)
+        }
+        Err(problems) => {
+            found.extend(problems.into_iter().map(diagnostic));
+            None
+        }
+    };
+    report.add(found);
+    match store {
+        Some(store) if report.errors() == 0 => Ok(Prepared { config, report, filters, store: Arc::new(store), sandbox }),
+        _ => Err(PrepareError::Config(report)),
+    }
+}
+
+/// As `prepare`, for a look only: makes no certificate, and no state directory if there is none yet.
+pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
+    let (config, mut report) = match config::load(path) {
+        Ok(loaded) => loaded,
+        Err(report) => return Ok((None, report)),
+    };
+    let state = config.server.state.as_deref().filter(|dir| dir.is_dir()).map(Path::to_path_buf);
+    let mut found = Vec::new();
+    Filters::build(&config, &sandbox(state.as_deref())?, &mut found);
+    for site in &config.sites {
+        if let TlsSpec::Files(files) = &site.tls {
+            found.extend(certs::check_files(files, &site.name).into_iter().map(diagnostic));
+        }
+    }
+    report.add(found);
+    Ok((Some(config), report))
+}
+
+/// With its cache of compiled components in the state directory.
+pub fn sandbox(state: Option<&Path>) -> Result<Sandbox, SandboxError> {
+    let cache: Option<PathBuf> = state.map(|dir| dir.join("compiled"));
+    Sandbox::new(&SandboxOptions { cache, ..SandboxOptions::default() })
+}
+
+fn diagnostic(problem: CertProblem) -> Diagnostic {
+    let code = match problem.code {
+        CertProblem::KEY_DIFFERS => Code::KeyMismatch,
+        CertProblem::NOT_COVERED => Code::NotCovered,
+        CertProblem::VALIDITY => Code::Expired,
+        CertProblem::LOCAL_CA => Code::LocalCa,
+        _ => Code::CertificateUnreadable,
+    };
+    let make = if problem.is_error() { Diagnostic::error } else { Diagnostic::warning };
+    let diagnostic = make(code, Place::from(problem.at), problem.message);
+    match problem.help {
+        Some(help) => diagnostic.help(help),
+        None => diagnostic,
+    }
+}

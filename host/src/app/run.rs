@@ -1,0 +1,161 @@
+//! `portcullis run`: prepare, bind, start the workers, wait for the word to stop.
+
+use super::listeners::{self, Listener};
+use super::prepare::{PrepareError, Prepared, prepare};
+use super::worker::{self, Work};
+use crate::certs::TlsSettings;
+use crate::config::Report;
+use crate::listen::{Gate, Kind, Shutdown, stopping};
+use crate::observe::{access::AccessOutput, start_log};
+use crate::proxy::Snapshot;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Why the proxy does not serve (any more).
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+    #[error("{}", .0.text())]
+    Bind(Report),
+    #[error("TLS cannot be set up: {0}")]
+    Tls(#[from] rustls::Error),
+    #[error("the system refuses what a proxy needs: {0}")]
+    System(#[from] io::Error),
+    #[error("worker {0} ended by a defect of ours; please report it with the log above")]
+    Worker(usize),
+}
+
+/// The first generation's number.
+const FIRST: u64 = 1;
+
+/// Serves the configuration in `path` until SIGTERM or SIGINT, then finishes what runs.
+pub fn run(path: &Path) -> Result<(), StartError> {
+    let begun = Instant::now();
+    start_log();
+    raise_file_limit();
+    let prepared = prepare(path)?;
+    let workers = prepared.config.server.workers.or(std::thread::available_parallelism().ok()).map_or(1, usize::from);
+    let (listeners, prepared) = bind(prepared, workers)?;
+    // Registered before anyone is told that we are ready: from then on SIGTERM must not kill.
+    let waiting = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut terminate, mut interrupt) = {
+        let _context = waiting.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    announce(path, &prepared, &listeners);
+    let (stopper, shutdown) = stopping();
+    let access = AccessOutput::start(io::stdout())?;
+    let running = start(prepared, listeners, workers, &access, &shutdown)?;
+    tracing::info!("ready in {} ms", begun.elapsed().as_millis());
+    waiting.block_on(async {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+    });
+    tracing::info!("stopping: running requests are finished, a second signal ends them");
+    stopper.drain();
+    std::thread::spawn(move || {
+        waiting.block_on(async {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        });
+        std::process::exit(1);
+    });
+    join(running)?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Binds, and puts the ports that the kernel chose into the configuration, where redirects take them from.
+fn bind(mut prepared: Prepared, workers: usize) -> Result<(Vec<Listener>, Prepared), StartError> {
+    let listeners = listeners::bind(&prepared.config.listen, workers).map_err(|problems| {
+        let mut report = prepared.report.clone();
+        report.add(problems);
+        StartError::Bind(report)
+    })?;
+    let of = |tls| listeners.iter().filter(move |listener| listener.tls == tls).map(|listener| (listener.address, None)).collect();
+    prepared.config.listen.https = of(true);
+    prepared.config.listen.http = of(false);
+    Ok((listeners, prepared))
+}
+
+/// Says what listens where, and what is doubtful.
+fn announce(path: &Path, prepared: &Prepared, listeners: &[Listener]) {
+    if prepared.report.warnings() > 0 {
+        eprint!("{}", prepared.report.text());
+    }
+    let routes: usize = prepared.config.sites.iter().map(|site| site.routes.len()).sum();
+    tracing::info!(
+        "portcullis {} generation {FIRST} of {}: {} sites, {routes} routes, {} upstreams, {} filters",
+        env!("CARGO_PKG_VERSION"),
+        path.display(),
+        prepared.config.sites.len(),
+        prepared.config.upstreams.len(),
+        prepared.filters.len(),
+    );
+    for listener in listeners {
+        tracing::info!("listening {} {}", if listener.tls { "https" } else { "http" }, listener.address);
+    }
+}
+
+fn start(
+    prepared: Prepared,
+    listeners: Vec<Listener>,
+    workers: usize,
+    access: &AccessOutput,
+    shutdown: &Shutdown,
+) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
+    let Prepared { config, filters, store, sandbox, .. } = prepared;
+    // For as long as the process lives: guests of every generation run in it.
+    Box::leak(Box::new(sandbox));
+    // `prepare` gives every link a filter, or fails.
+    let snapshot = Arc::new(Snapshot::new(FIRST, &config, |link| filters.index(link).unwrap_or(usize::MAX)));
+    let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams));
+    let gate = Gate::new(&config.limits);
+    let tls = TlsSettings::new(store)?;
+    let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
+    for listener in listeners {
+        let kind = if listener.tls { Kind::Tls(tls.clone()) } else { Kind::Plain };
+        for (own, socket) in sockets.iter_mut().zip(listener.sockets) {
+            own.push((socket, kind.clone()));
+        }
+    }
+    let mut running = Vec::new();
+    for (number, listeners) in (0..).zip(sockets) {
+        running.push(worker::spawn(Work {
+            number,
+            snapshot: snapshot.clone(),
+            upstreams: upstreams.clone(),
+            filters: filters.clone(),
+            listeners,
+            gate: gate.clone(),
+            access: access.writer(),
+            shutdown: shutdown.clone(),
+        })?);
+    }
+    Ok(running)
+}
+
+fn join(running: Vec<JoinHandle<io::Result<()>>>) -> Result<(), StartError> {
+    for (number, worker) in running.into_iter().enumerate() {
+        worker.join().map_err(|_panic| StartError::Worker(number))??;
+    }
+    Ok(())
+}
+
+/// Each connection is a file, and so is each connection to an upstream: the usual soft limit of 1,024 is far below our own of 20,000.
+#[allow(unsafe_code, reason = "getrlimit(2) and setrlimit(2) have no wrapper in std; the struct is ours and valid for both calls")]
+fn raise_file_limit() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    let raised = unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 && {
+            limit.rlim_cur = limit.rlim_max;
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) == 0
+        }
+    };
+    if !raised {
+        tracing::warn!("the limit on open files cannot be raised: {}", io::Error::last_os_error());
+    }
+}

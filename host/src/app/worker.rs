@@ -1,0 +1,64 @@
+//! One core: a thread with a runtime, listeners, upstreams and guests of its own. Workers share nothing on a request's path.
+
+use crate::config::{UpstreamName, UpstreamSpec};
+use crate::listen::{self, Gate, Handler, Kind, Shutdown};
+use crate::observe::access::AccessWriter;
+use crate::proxy::{Proxy, Snapshot};
+use crate::sandbox::Guests;
+use crate::upstream::Upstreams;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::TcpListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::task::spawn_local;
+
+/// What a worker gets. All of it can cross threads; what cannot is made on the worker.
+pub struct Work {
+    pub number: u16,
+    pub snapshot: Arc<Snapshot>,
+    pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
+    pub filters: Arc<super::filters::Filters>,
+    pub listeners: Vec<(TcpListener, Kind)>,
+    pub gate: Arc<Gate>,
+    pub access: AccessWriter,
+    pub shutdown: Shutdown,
+}
+
+/// Starts a worker. It ends when it is told to stop and its connections have ended.
+pub fn spawn(work: Work) -> io::Result<JoinHandle<io::Result<()>>> {
+    std::thread::Builder::new().name(format!("worker-{}", work.number)).spawn(move || work.run())
+}
+
+impl Work {
+    fn run(self) -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(self.serve())
+    }
+
+    async fn serve(self) -> io::Result<()> {
+        let limits = Arc::new(self.snapshot.limits.clone());
+        let upstreams = Upstreams::new(&self.upstreams, &limits);
+        let filters: Vec<Guests> = self.filters.for_worker();
+        let proxy = Proxy::new(self.number, self.access, self.snapshot, filters, upstreams);
+        let handler = handler(proxy);
+        let serving: Vec<_> = self
+            .listeners
+            .into_iter()
+            .map(|(socket, kind)| {
+                let served = listen::serve(socket, kind, limits.clone(), self.gate.clone(), handler.clone(), self.shutdown.clone());
+                spawn_local(served)
+            })
+            .collect();
+        for listener in serving {
+            listener.await.map_err(io::Error::other)??;
+        }
+        Ok(())
+    }
+}
+
+fn handler(proxy: Rc<Proxy<Guests>>) -> impl Handler {
+    move |connection, request| Rc::clone(&proxy).handle(connection, request)
+}

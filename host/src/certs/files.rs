@@ -1,0 +1,137 @@
+//! A certificate chain and its key from PEM files, with everything that is wrong with them.
+
+use super::coverage::{Coverage, Subject};
+use super::problem::CertProblem;
+use crate::config::{CertifiedFiles, SiteName};
+use rustls::Error as TlsError;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use std::path::Path;
+use std::sync::Arc;
+use time::{Duration, OffsetDateTime};
+
+/// Renewal usually happens 30 days before the end; when 14 are left, something has stopped working.
+const SOON: Duration = Duration::days(14);
+
+/// A certificate that can be presented.
+#[derive(Debug, Clone)]
+pub struct Certified {
+    pub key: Arc<CertifiedKey>,
+    pub coverage: Coverage,
+}
+
+/// Everything that is wrong with a site's files: nothing, warnings only, or errors. For `portcullis check`.
+pub fn check_files(files: &CertifiedFiles, site: &SiteName) -> Vec<CertProblem> {
+    match load(files, site, OffsetDateTime::now_utc()) {
+        Ok((_, warnings)) => warnings,
+        Err(problems) => problems,
+    }
+}
+
+/// Reads and checks a site's files. `Err` has at least one error; `Ok` may come with warnings.
+pub fn load(files: &CertifiedFiles, site: &SiteName, now: OffsetDateTime) -> Result<(Certified, Vec<CertProblem>), Vec<CertProblem>> {
+    let (certified, problems) = read(files, site, now).map_err(|unreadable| unreadable.0)?;
+    match certified {
+        Some(certified) if !problems.iter().any(CertProblem::is_error) => Ok((certified, problems)),
+        _ => Err(problems),
+    }
+}
+
+/// Files that could not be read as what they should be.
+struct Unreadable(Vec<CertProblem>);
+
+/// The pair, unless its halves differ, and what is wrong with it.
+fn read(files: &CertifiedFiles, site: &SiteName, now: OffsetDateTime) -> Result<(Option<Certified>, Vec<CertProblem>), Unreadable> {
+    // Both are read before either is given up, so that one run of `check` tells all.
+    let (chain, key) = match (chain(&files.cert), key(&files.key)) {
+        (Ok(chain), Ok(key)) => (chain, key),
+        (chain, key) => {
+            let messages = [chain.err(), key.err()].into_iter().flatten();
+            return Err(Unreadable(messages.map(|message| CertProblem::error(CertProblem::UNREADABLE, &files.at, message)).collect()));
+        }
+    };
+    let leaf = chain.first().and_then(|leaf| Coverage::read(leaf));
+    let Some(coverage) = leaf else {
+        let message = format!("the first certificate in {} cannot be parsed", files.cert.display());
+        return Err(Unreadable(vec![CertProblem::error(CertProblem::UNREADABLE, &files.at, message)]));
+    };
+    let mut problems = Vec::new();
+    problems.extend(name_problem(files, site, &coverage));
+    problems.extend(validity_problem(files, &coverage, now));
+    let certified = match CertifiedKey::from_der(chain, key, &default_provider()) {
+        Ok(key) => Some(Certified { key: Arc::new(key), coverage }),
+        Err(error) => {
+            problems.push(pair_problem(files, &error));
+            None
+        }
+    };
+    Ok((certified, problems))
+}
+
+/// At least one certificate, leaf first; or why not.
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    match found {
+        Ok(chain) if chain.is_empty() => Err(format!("no certificate in {}", path.display())),
+        Ok(chain) => Ok(chain),
+        Err(error) => Err(unreadable(path, &error)),
+    }
+}
+
+fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
+        pem::Error::NoItemsFound => format!("no private key in {}", path.display()),
+        error => unreadable(path, &error),
+    })
+}
+
+fn unreadable(path: &Path, error: &pem::Error) -> String {
+    match error {
+        pem::Error::Io(error) => format!("cannot read {}: {error}", path.display()),
+        error => format!("{} is not PEM: {error}", path.display()),
+    }
+}
+
+fn name_problem(files: &CertifiedFiles, site: &SiteName, coverage: &Coverage) -> Option<CertProblem> {
+    let covered = coverage.covers(&Subject::of(site));
+    (!covered).then(|| {
+        let message = format!("the certificate does not cover `{site}`: {} is for {}", files.cert.display(), coverage.listed());
+        CertProblem::error(CertProblem::NOT_COVERED, &files.at, message)
+    })
+}
+
+fn validity_problem(files: &CertifiedFiles, coverage: &Coverage, now: OffsetDateTime) -> Option<CertProblem> {
+    let Coverage { not_before, not_after, .. } = coverage;
+    let file = files.cert.display();
+    if now > *not_after {
+        Some(CertProblem::error(CertProblem::VALIDITY, &files.at, format!("the certificate in {file} ended on {}", not_after.date())))
+    } else if now < *not_before {
+        Some(CertProblem::error(CertProblem::VALIDITY, &files.at, format!("the certificate in {file} begins on {}", not_before.date())))
+    } else if *not_after - now < SOON {
+        let days = (*not_after - now).whole_days();
+        let message = format!("the certificate in {file} ends in {days} {}", if days == 1 { "day" } else { "days" });
+        Some(CertProblem::warning(CertProblem::VALIDITY, &files.at, message))
+    } else {
+        None
+    }
+}
+
+fn pair_problem(files: &CertifiedFiles, error: &TlsError) -> CertProblem {
+    match error {
+        TlsError::InconsistentKeys(_) => {
+            let message = format!("the key in {} does not belong to the certificate in {}", files.key.display(), files.cert.display());
+            CertProblem::error(CertProblem::KEY_DIFFERS, &files.at, message)
+                .with_help("`cert` holds the site's own certificate first, then the intermediate ones")
+        }
+        error => {
+            let message =
+                format!("the certificate in {} cannot be used with the key in {}: {error}", files.cert.display(), files.key.display());
+            CertProblem::error(CertProblem::UNREADABLE, &files.at, message)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,282 @@
+//! Small grammars inside strings: addresses, networks, names, header fields, methods, digests. Each error says where in the text.
+
+use super::{ServerAddress, SiteName};
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::ops::Range;
+
+/// What is wrong with a text, and which bytes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    pub at: Range<usize>,
+    pub message: String,
+    pub help: Option<String>,
+    /// Right, but in a later version.
+    pub later: bool,
+}
+
+impl Wrong {
+    pub fn at(at: Range<usize>, message: impl Into<String>) -> Self {
+        Self { at, message: message.into(), help: None, later: false }
+    }
+
+    pub fn whole(text: &str, message: impl Into<String>) -> Self {
+        Self::at(0..text.len(), message)
+    }
+
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    #[must_use]
+    fn later(mut self) -> Self {
+        self.later = true;
+        self
+    }
+}
+
+/// `"0.0.0.0:443"`, `"[::]:443"`; `":443"` is both of these.
+pub fn listen_address(text: &str) -> Result<Vec<SocketAddr>, Wrong> {
+    let Some(colon) = text.rfind(':') else {
+        return Err(Wrong::at(text.len()..text.len(), "the port is missing").help("for example: 0.0.0.0:443, or :443 for every address"));
+    };
+    let port = port(text, colon + 1)?;
+    let host = text.get(..colon).unwrap_or_default();
+    if host.is_empty() {
+        return Ok(vec![(Ipv4Addr::UNSPECIFIED, port).into(), (Ipv6Addr::UNSPECIFIED, port).into()]);
+    }
+    let ip: Option<IpAddr> = match host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        Some(v6) => v6.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
+        None => host.parse::<Ipv4Addr>().ok().map(IpAddr::V4),
+    };
+    let wrong = || Wrong::at(0..colon, "not an IP address").help("IPv4 as 127.0.0.1:443, IPv6 in brackets as [::1]:443");
+    Ok(vec![(ip.ok_or_else(wrong)?, port).into()])
+}
+
+/// `"10.0.0.1:8080"`, `"[2001:db8::1]:8080"`, `"backend.internal:8080"`.
+pub fn server_address(text: &str) -> Result<ServerAddress, Wrong> {
+    for (scheme, what) in
+        [("unix:", "a Unix socket"), ("srv+", "an SRV record"), ("https://", "TLS to an upstream"), ("h2c://", "HTTP/2 to an upstream")]
+    {
+        if text.starts_with(scheme) {
+            return Err(Wrong::at(0..scheme.len(), format!("{what} is not in this version")).help("write host:port").later());
+        }
+    }
+    if let Some(rest) = text.strip_prefix("http://") {
+        return Err(Wrong::at(0..7, "an address has no scheme").help(format!("write {}", rest.trim_end_matches('/'))));
+    }
+    if let Some(slash) = text.find('/') {
+        return Err(Wrong::at(slash..text.len(), "an address has no path")
+            .help("a prefix is added with { use = \"rewrite\", add-prefix = \"/…\" }"));
+    }
+    let bare_v6 = text.parse::<Ipv6Addr>().is_ok();
+    let Some(colon) = text.rfind(':').filter(|_| !bare_v6 && !text.ends_with(']')) else {
+        let help = if bare_v6 { format!("write [{text}]:80") } else { format!("for example: {text}:80") };
+        return Err(Wrong::at(text.len()..text.len(), "the port is missing").help(help));
+    };
+    let port = port(text, colon + 1)?;
+    if port == 0 {
+        return Err(Wrong::at(colon + 1..text.len(), "port 0 cannot be connected to"));
+    }
+    let host = text.get(..colon).unwrap_or_default();
+    if let Some(v6) = host.strip_prefix('[') {
+        let ip = v6.strip_suffix(']').and_then(|ip| ip.parse::<Ipv6Addr>().ok());
+        let ip = ip.ok_or_else(|| Wrong::at(0..colon, "not an IPv6 address in brackets").help("for example: [2001:db8::1]:8080"))?;
+        return Ok(ServerAddress { host: ip.to_string(), port });
+    }
+    host_name(host).map(|host| ServerAddress { host, port })
+}
+
+fn port(text: &str, from: usize) -> Result<u16, Wrong> {
+    let port = text.get(from..).unwrap_or_default();
+    let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    let number = if digits { port.parse().ok() } else { None };
+    number.ok_or_else(|| Wrong::at(from..text.len(), "not a port").help("a port is a number from 1 to 65535"))
+}
+
+/// A host name (RFC 1123, `_` allowed) or IPv4 address, in lower case without a trailing dot.
+fn host_name(text: &str) -> Result<String, Wrong> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    if name.is_empty() {
+        return Err(Wrong::whole(text, "the host is missing"));
+    }
+    if let Some((at, c)) = text.char_indices().find(|(_, c)| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.')) {
+        let wrong = Wrong::at(at..at + c.len_utf8(), format!("`{c}` cannot stand in a host name"));
+        return Err(if c.is_ascii() { wrong } else { wrong.help("write international names in their xn-- form") });
+    }
+    let mut at = 0;
+    for label in name.split('.') {
+        if label.is_empty() || label.len() > 63 || label.starts_with('-') || label.ends_with('-') {
+            let message = "a label has 1 to 63 characters and neither begins nor ends with `-`";
+            return Err(Wrong::at(at..at + label.len(), message));
+        }
+        at += label.len() + 1;
+    }
+    if name.len() > 253 {
+        return Err(Wrong::whole(text, "a host name has at most 253 characters"));
+    }
+    let numeric = name.rsplit('.').next().is_some_and(|last| last.bytes().all(|b| b.is_ascii_digit()));
+    if numeric && name.parse::<Ipv4Addr>().is_err() {
+        return Err(Wrong::whole(text, "not an IPv4 address"));
+    }
+    Ok(name.to_ascii_lowercase())
+}
+
+/// `"app.example.com"`, `"*.example.com"`, `"*"`, `"127.0.0.1"`, `"[::1]"`.
+pub fn site_name(text: &str) -> Result<SiteName, Wrong> {
+    if text == "*" {
+        return Ok(SiteName::Any);
+    }
+    if let Some(scheme) = text.find("://") {
+        return Err(Wrong::at(0..scheme + 3, "a site's name has no scheme").help("write the host name alone"));
+    }
+    let bracketed = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    if let Ok(ip) = bracketed.unwrap_or(text).parse::<Ipv6Addr>() {
+        return Ok(SiteName::Exact(format!("[{ip}]")));
+    }
+    if let Some(colon) = text.find(':') {
+        return Err(Wrong::at(colon..text.len(), "a site's name has no port").help("which addresses are bound is said in [listen]"));
+    }
+    if let Some(slash) = text.find('/') {
+        return Err(Wrong::at(slash..text.len(), "a site's name has no path").help("paths are matched by routes"));
+    }
+    if let Some(suffix) = text.strip_prefix("*.") {
+        return host_name(suffix).map(SiteName::Wildcard).map_err(|wrong| Wrong { at: wrong.at.start + 2..wrong.at.end + 2, ..wrong });
+    }
+    if let Some(star) = text.find('*') {
+        return Err(Wrong::at(star..star + 1, "`*` can only be the first label").help("for example: *.example.com"));
+    }
+    host_name(text).map(SiteName::Exact)
+}
+
+/// `"10.0.0.0/8"`, `"2001:db8::/32"`, or a single address.
+pub fn network(text: &str) -> Result<IpNet, Wrong> {
+    let Some(slash) = text.find('/') else {
+        return text
+            .parse::<IpAddr>()
+            .map(IpNet::from)
+            .map_err(|_| Wrong::whole(text, "not an IP address or network").help("for example: 10.0.0.0/8"));
+    };
+    let (address, length) = (text.get(..slash).unwrap_or_default(), text.get(slash + 1..).unwrap_or_default());
+    let ip: IpAddr = address.parse().map_err(|_| Wrong::at(0..slash, "not an IP address").help("for example: 10.0.0.0/8"))?;
+    let most = if ip.is_ipv4() { 32 } else { 128 };
+    let wrong = || Wrong::at(slash + 1..text.len(), format!("a prefix length is a number from 0 to {most}"));
+    let length: u8 = length.parse().map_err(|_| wrong())?;
+    let network = IpNet::new(ip, length).map_err(|_| wrong())?;
+    if network.trunc() != network {
+        return Err(Wrong::at(0..slash, "the address has bits beyond the prefix").help(format!("write {}", network.trunc())));
+    }
+    Ok(network)
+}
+
+/// A field name (RFC 9110, section 5.1), in lower case.
+pub fn header_name(text: &str) -> Result<String, Wrong> {
+    if text.is_empty() {
+        return Err(Wrong::whole(text, "a header name is missing"));
+    }
+    if let Some((at, c)) = text.char_indices().find(|(_, c)| !c.is_ascii_alphanumeric() && !"!#$%&'*+-.^_`|~".contains(*c)) {
+        return Err(Wrong::at(at..at + c.len_utf8(), "cannot stand in a header name").help("for example: x-request-id"));
+    }
+    Ok(text.to_ascii_lowercase())
+}
+
+/// A field value without line breaks and other control characters (RFC 9110, section 5.5).
+pub fn header_value(text: &str) -> Result<String, Wrong> {
+    match text.char_indices().find(|(_, c)| *c != '\t' && c.is_ascii_control()) {
+        Some((at, _)) => Err(Wrong::at(at..at + 1, "a control character cannot stand in a header value")),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// `"GET"`. Methods are case-sensitive (RFC 9110, section 9.1).
+pub fn method(text: &str) -> Result<http::Method, Wrong> {
+    let method = http::Method::from_bytes(text.as_bytes()).map_err(|_| Wrong::whole(text, "not a method").help("for example: GET"))?;
+    let upper = text.to_ascii_uppercase();
+    if upper != text && ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT"].contains(&&*upper) {
+        return Err(Wrong::whole(text, "methods are case-sensitive").help(format!("write {upper}")));
+    }
+    Ok(method)
+}
+
+/// 64 hexadecimal digits.
+pub fn sha256(text: &str) -> Result<[u8; 32], Wrong> {
+    if let Some((at, c)) = text.char_indices().find(|(_, c)| !c.is_ascii_hexdigit()) {
+        return Err(Wrong::at(at..at + c.len_utf8(), "not a hexadecimal digit").help("as sha256sum prints it"));
+    }
+    if text.len() != 64 {
+        return Err(Wrong::whole(text, format!("a SHA-256 has 64 hexadecimal digits, this has {}", text.len())));
+    }
+    let mut digest = [0; 32];
+    for (byte, at) in digest.iter_mut().zip((0..64).step_by(2)) {
+        *byte = text.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok()).unwrap_or_default();
+    }
+    Ok(digest)
+}
+
+/// A name of an upstream, plugin or chain: letters, digits, `-`, `_` and `.`, at most 100.
+pub fn name(text: &str) -> Result<String, Wrong> {
+    if text.is_empty() || text.len() > 100 {
+        return Err(Wrong::whole(text, "a name has 1 to 100 characters"));
+    }
+    match text.char_indices().find(|(_, c)| !c.is_ascii_alphanumeric() && !matches!(c, '-' | '_' | '.')) {
+        Some((at, c)) => Err(Wrong::at(at..at + c.len_utf8(), "a name has letters, digits, `-`, `_` and `.`")),
+        None => Ok(text.to_owned()),
+    }
+}
+
+/// A name of a plugin or link: lower-case letters, digits and `-`, at most 100.
+pub fn plugin_name(text: &str) -> Result<String, Wrong> {
+    name(text)?;
+    match text.char_indices().find(|(_, c)| !c.is_ascii_lowercase() && !c.is_ascii_digit() && *c != '-') {
+        Some((at, c)) => Err(Wrong::at(at..at + c.len_utf8(), "a plugin's name has lower-case letters, digits and `-`")),
+        None => Ok(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        assert_eq!(listen_address(":443").expect("fine").len(), 2);
+        assert_eq!(listen_address("[::1]:80").expect("fine"), ["[::1]:80".parse().expect("fine")]);
+        for (text, at) in [("0.0.0.0", 7..7), ("1.2.3:80", 0..5), ("1.2.3.4:99999", 8..13), ("::1:80", 0..3), ("1.2.3.4:+80", 8..11)] {
+            assert_eq!(listen_address(text).expect_err(text).at, at, "{text}");
+        }
+        let address = server_address("[2001:DB8::1]:80").expect("fine");
+        assert_eq!((&*address.host, address.port), ("2001:db8::1", 80));
+        assert_eq!(server_address("App.Example.COM.:80").expect("fine").to_string(), "app.example.com:80");
+        for text in ["app", "http://app:80", "app:80/x", "::1", "[::1]", "a b:80", "1.2.3.4.5:80", ":80", "app:0", "ä:80"] {
+            let wrong = server_address(text).expect_err(text);
+            assert!(!wrong.later && wrong.at.end <= text.len(), "{text}");
+        }
+        assert!(server_address("unix:/run/x").expect_err("later").later);
+    }
+
+    #[test]
+    fn site_names() {
+        assert_eq!(site_name("App.Example.com.").expect("fine"), SiteName::Exact("app.example.com".into()));
+        assert_eq!(site_name("*.Example.com").expect("fine"), SiteName::Wildcard("example.com".into()));
+        assert_eq!(site_name("::0001").expect("fine"), SiteName::Exact("[::1]".into()));
+        assert_eq!(site_name("*").expect("fine"), SiteName::Any);
+        for (text, at) in [("a:80", 1..4), ("a.*.b", 2..3), ("*.ä.b", 2..4), ("a..b", 2..2), ("https://a", 0..8), ("a/b", 1..3), ("", 0..0)]
+        {
+            assert_eq!(site_name(text).expect_err(text).at, at, "{text}");
+        }
+    }
+
+    #[test]
+    fn networks_headers_digests() {
+        assert!(network("10.0.0.0/8").is_ok() && network("::1").is_ok());
+        assert_eq!(network("10.0.0.1/8").expect_err("bits").help.as_deref(), Some("write 10.0.0.0/8"));
+        assert_eq!(network("10.0.0.0/33").expect_err("too long").at, 9..11);
+        assert_eq!(header_name("X-A b").expect_err("blank").at, 3..4);
+        assert_eq!(header_value("a\r\nb").expect_err("line break").at, 1..2);
+        assert!(method("get").is_err() && method("PURGE").is_ok());
+        assert_eq!(sha256(&"0f".repeat(32)).expect("fine"), [15; 32]);
+        assert!(sha256("0f").is_err() && sha256(&"zz".repeat(32)).is_err());
+    }
+}

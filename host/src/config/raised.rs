@@ -1,0 +1,148 @@
+//! Findings that other rooms make, when they read certificates, load components and bind sockets. The wording and the codes stay here.
+
+use super::diagnostic::{Extent, Place, Severity};
+use super::{Code, Config, Diagnostic, LinkSpec, Location, PluginSpec};
+use std::fmt::Display;
+
+impl Diagnostic {
+    /// E032 from a plugin's `configure`: `path` is a JSON pointer into the link's settings. Text of guests is made printable when shown.
+    pub fn settings_refused(link: &LinkSpec, path: &str, message: &str) -> Self {
+        let place = link.place(path).into();
+        Self::error(Code::SettingsRefused, place, format!("plugin `{}` refuses its settings: {message}", link.plugin))
+    }
+
+    /// A plugin's warning about its settings.
+    pub fn settings_doubted(link: &LinkSpec, path: &str, message: &str) -> Self {
+        let place = link.place(path).into();
+        Self::warning(Code::SettingsRefused, place, format!("plugin `{}`: {message}", link.plugin))
+    }
+
+    /// E030; `at`: [`PluginSpec::source_at`], or the link of a bundled plugin.
+    pub fn plugin_unreadable(name: &str, at: Location, why: &dyn Display) -> Self {
+        Self::error(Code::PluginUnreadable, at.into(), format!("plugin `{name}` cannot be used: {why}"))
+    }
+
+    /// E030: the file is not the one that was pinned. Both digests in hexadecimal.
+    pub fn digest_differs(name: &str, plugin: &PluginSpec, wanted: &str, found: &str) -> Self {
+        let message = format!("plugin `{name}` is not the file that was pinned");
+        Self::error(Code::PluginUnreadable, plugin.source_at.clone().into(), message)
+            .help(format!("pinned: sha256 = \"{wanted}\""))
+            .help(format!("found:  sha256 = \"{found}\""))
+    }
+
+    /// E031; `help` says what to add, if anything can be.
+    pub fn not_granted(name: &str, plugin: &PluginSpec, import: &str, help: Option<&str>) -> Self {
+        let place = Place { at: plugin.at.clone(), extent: Extent::None };
+        let found = Self::error(Code::NotGranted, place, format!("plugin `{name}` imports `{import}` but has no right to it"));
+        match help {
+            Some(help) => found.help(help),
+            None => found.help("nothing grants it in this version"),
+        }
+    }
+
+    /// E031 where the import is of a version or type that this proxy does not offer.
+    pub fn import_refused(name: &str, at: Location, why: &dyn Display) -> Self {
+        Self::error(Code::NotGranted, at.into(), format!("plugin `{name}` {why}"))
+    }
+
+    /// E033.
+    pub fn phase_missing(name: &str, at: Location, why: &dyn Display) -> Self {
+        Self::error(Code::PhaseMissing, at.into(), format!("plugin `{name}` {why}"))
+    }
+
+    /// E020; `at`: [`super::CertifiedFiles::at`], as for the next ones.
+    pub fn key_mismatch(at: Location, cert: &dyn Display, key: &dyn Display) -> Self {
+        Self::error(Code::KeyMismatch, at.into(), format!("the key in `{key}` does not belong to the certificate in `{cert}`"))
+    }
+
+    /// E021; `names`: what the certificate does cover.
+    pub fn not_covered(at: Location, site: &dyn Display, names: &[String]) -> Self {
+        Self::error(Code::NotCovered, at.into(), format!("the certificate does not cover `{site}`"))
+            .help(format!("it covers: {}", if names.is_empty() { "no name".into() } else { names.join(", ") }))
+    }
+
+    /// E022, an error: it ended `days` ago.
+    pub fn expired(at: Location, site: &dyn Display, days: u64) -> Self {
+        Self::error(Code::Expired, at.into(), format!("certificate for {site} ended {} ago", counted(days)))
+    }
+
+    /// E022, a warning.
+    pub fn ends_soon(at: Location, site: &dyn Display, days: u64) -> Self {
+        Self::warning(Code::Expired, at.into(), format!("certificate for {site} ends in {}", counted(days)))
+    }
+
+    /// E025.
+    pub fn certificate_unreadable(at: Location, file: &dyn Display, why: &dyn Display) -> Self {
+        Self::error(Code::CertificateUnreadable, at.into(), format!("cannot use `{file}`: {why}"))
+    }
+
+    /// E040; `at`: where the address is written, if it is no default.
+    pub fn port_taken(address: &dyn Display, at: Option<Location>, why: &dyn Display) -> Self {
+        let place = at.clone().unwrap_or_else(|| Location { file: "".into(), line: 1, column: 1 });
+        let found = Self::error(Code::PortTaken, place.into(), format!("cannot listen on {address}: {why}"));
+        match at {
+            Some(_) => found,
+            None => Self { place: None, ..found }.help("a default; other addresses are written in [listen]"),
+        }
+    }
+
+    /// E012 for an upstream that a plugin's settings name.
+    pub fn upstream_undefined(config: &Config, name: &str, at: Location) -> Self {
+        let found = Self::error(Code::Undefined, at.into(), format!("upstream `{name}` is not declared"));
+        let known: Vec<&str> = config.upstreams.keys().map(|name| &*name.0).collect();
+        match super::raw::nearest(name, known.iter().copied()) {
+            Some(near) => found.label(format!("did you mean `{near}`?")),
+            None => found,
+        }
+    }
+
+    pub fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+fn counted(days: u64) -> String {
+    format!("{days} day{}", if days == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The second half of the example in the design (config.md), to the letter.
+    #[test]
+    fn the_designs_example() {
+        const PLUGINS: &str = "[plugin.jwt]\nsource = \"jwt.wasm\"\n";
+        let main = |last: &str| {
+            let site = "[site.localhost]\nchain  = [\"jwt\"]\n\n[site.localhost.routes]\n\"/*\" = \"app\"\n";
+            format!("include = [\"plugins.toml\"]\n\n{site}\n\n[upstream.app]\nservers = [\"h:1\"]\n{last}\n")
+        };
+        let good = main("");
+        let (config, _) =
+            Config::parse(&[("edge.toml", &good), ("plugins.toml", PLUGINS)]).unwrap_or_else(|report| panic!("{}", report.text()));
+        let bad = main("helth   = \"GET /healthz every 10s\"");
+        let mut report = Config::parse(&[("edge.toml", &bad), ("plugins.toml", PLUGINS)]).expect_err("a wrong key");
+        let (name, plugin) = config.plugins.first_key_value().expect("one");
+        let import = "portcullis:plugin/http-client";
+        report.add([Diagnostic::not_granted(&name.0, plugin, import, Some("add: allow = { http = [\"…\"] }"))]);
+        let soon = Diagnostic::ends_soon(plugin.at.clone(), &"app.example.com", 9);
+        report.add([Diagnostic { place: None, ..soon }]);
+        let text = report.text();
+        let unknown = "error[E003]: unknown key `helth` in [upstream.app]\n  --> edge.toml:12:1\n   |\n12 | helth   = \"GET /healthz every 10s\"\n   | ^^^^^ did you mean `health`?";
+        assert!(text.contains(unknown), "{text}");
+        let import = "error[E031]: plugin `jwt` imports `portcullis:plugin/http-client` but has no right to it\n  --> plugins.toml:1:2\n   = add: allow = { http = [\"…\"] }\n";
+        assert!(text.contains(import), "{text}");
+        assert!(text.ends_with("2 errors, 1 warning (certificate for app.example.com ends in 9 days). Nothing was applied.\n"), "{text}");
+    }
+
+    #[test]
+    fn a_guests_words_cannot_move_the_cursor() {
+        let text =
+            "[plugin]\nx = \"x.wasm\"\n[site.localhost]\nroutes = { \"/*\" = { chain = [{ use = \"x\", config = { a = { b = 1 } } }] } }\n";
+        let (config, mut report) = Config::parse(&[("a.toml", text)]).unwrap_or_else(|report| panic!("{}", report.text()));
+        let link = &config.sites[0].routes[0].chain[0];
+        report.add([Diagnostic::settings_refused(link, "/a/b/none", "no\u{1b}[2Jgood")]);
+        let shown = report.text();
+        assert!(shown.contains("plugin `x` refuses its settings: no\u{fffd}[2Jgood\n  --> a.toml:4:64\n"), "{shown}");
+    }
+}

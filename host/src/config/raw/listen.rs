@@ -1,0 +1,76 @@
+//! `[listen]`: what is written, the defaults where nothing is, and addresses that get in each other's way.
+
+use super::Context;
+use super::reader::Reader;
+use crate::config::source::Span;
+use crate::config::{Code, Diagnostic, ListenSpec, Site, TlsSpec, forms, keys};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// Addresses with where they are written; defaults are not.
+type Addresses = Vec<(SocketAddr, Option<Span>)>;
+
+pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, sites: &[Site]) -> ListenSpec {
+    let reader = root.open_key("listen", &keys::LISTEN_TABLE);
+    let written = |key: &str| -> Option<Addresses> {
+        let lists = reader.as_ref()?.list(key, forms::listen_address)?;
+        Some(lists.into_iter().flat_map(|(addresses, span)| addresses.into_iter().map(move |address| (address, Some(span)))).collect())
+    };
+    let tls = sites.iter().find(|site| site.tls != TlsSpec::Off);
+    let plain = sites.iter().find(|site| site.tls == TlsSpec::Off);
+    let empty = |key: &str| reader.as_ref().and_then(|reader| reader.entry(key)).map(|entry| entry.key_span);
+    let (https, http) = (written("https"), written("http"));
+    let clean = !context.any_error();
+    for (list, site, key) in [(&https, tls, "https"), (&http, plain, "http")] {
+        if let (Some(true), Some(site), Some(span)) = (list.as_ref().map(Vec::is_empty), site, empty(key))
+            && clean
+        {
+            let found =
+                Diagnostic::error(Code::Conflict, context.place(span), format!("no {key} listener is left for site `{}`", site.name));
+            let place = crate::config::diagnostic::Place::from(site.at.clone());
+            context.report(found.note(place, "which needs one"));
+        }
+    }
+    let https = https.unwrap_or_else(|| if tls.is_some() { everywhere(443) } else { Vec::new() });
+    let http = http.unwrap_or_else(|| everywhere(80));
+    overlaps(context, https.iter().chain(&http));
+    let located = |list: Addresses| list.into_iter().map(|(address, span)| (address, span.map(|span| context.location(span)))).collect();
+    ListenSpec { https: located(https), http: located(http) }
+}
+
+/// Both stacks; `app` binds the second with IPV6_V6ONLY, so they do not meet.
+fn everywhere(port: u16) -> Addresses {
+    vec![((Ipv4Addr::UNSPECIFIED, port).into(), None), ((Ipv6Addr::UNSPECIFIED, port).into(), None)]
+}
+
+fn overlaps<'l>(context: &Context<'_>, all: impl Iterator<Item = &'l (SocketAddr, Option<Span>)>) {
+    let mut earlier: Vec<&(SocketAddr, Option<Span>)> = Vec::new();
+    for this in all {
+        if let Some(other) = earlier.iter().find(|other| meet(other.0, this.0)) {
+            overlap(context, this, other);
+        }
+        earlier.push(this);
+    }
+}
+
+fn overlap(context: &Context<'_>, this: &(SocketAddr, Option<Span>), other: &(SocketAddr, Option<Span>)) {
+    // A default has no place, so the written one of the two is shown.
+    let (shown, hidden) = if this.1.is_some() { (this, other) } else { (other, this) };
+    let message = match this.0 == other.0 {
+        true => format!("{} is listened on twice", this.0),
+        false => format!("{} and {} overlap", other.0, this.0),
+    };
+    let mut found = Diagnostic::error(Code::ListenersOverlap, context.place(shown.1.unwrap_or_default()), message);
+    match hidden.1 {
+        Some(span) => found.notes.push((context.place(span), "the other one".into())),
+        None => found.help.push(format!("{} is a default; write `http = []` or `https = […]` to change it", hidden.0)),
+    }
+    context.report(found);
+}
+
+/// Port 0 asks for a free port, so it never meets another.
+fn meet(a: SocketAddr, b: SocketAddr) -> bool {
+    a.port() == b.port()
+        && a.port() != 0
+        && a.is_ipv4() == b.is_ipv4()
+        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+}

@@ -1,0 +1,72 @@
+//! `[server]` and `[limits]`.
+
+use super::Context;
+use super::chains::{Chains, Item};
+use super::reader::Reader;
+use crate::config::forms::{self, Wrong};
+use crate::config::limits_table::{Amount, LIMITS, Unit};
+use crate::config::units;
+use crate::config::{AccessLog, Code, Diagnostic, Limits, ServerSpec, keys};
+use ipnet::IpNet;
+use std::time::Duration;
+
+/// `[server]`, and its chain as written.
+pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains) -> (ServerSpec, Vec<Item>) {
+    let Some(reader) = root.open_key("server", &keys::SERVER_TABLE) else { return Default::default() };
+    let spec = ServerSpec {
+        workers: reader.whole("workers").and_then(|n| usize::try_from(n).ok()).and_then(std::num::NonZeroUsize::new),
+        state: reader.string("state").map(|(path, span)| context.sources.resolve(span.file, path)),
+        trusted_proxies: trusted(context, &reader),
+        access_log: match reader.choice("access-log") {
+            Some(0) => AccessLog::Off,
+            Some(2) => AccessLog::Json,
+            _ => AccessLog::Text,
+        },
+    };
+    (spec, chains.items(context, &reader))
+}
+
+fn trusted(context: &Context<'_>, reader: &Reader<'_, '_>) -> Vec<IpNet> {
+    let networks = reader.list("trusted-proxies", forms::network).unwrap_or_default();
+    for (network, span) in networks.iter().filter(|(network, _)| network.prefix_len() == 0) {
+        let message = format!("with {network} every client is trusted to say who it is");
+        let found = Diagnostic::warning(Code::TrustsAll, context.place(*span), message);
+        context.report(found.help("name the networks of your load balancers only"));
+    }
+    networks.into_iter().map(|(network, _)| network).collect()
+}
+
+/// `[limits]` over the defaults.
+pub fn limits(_context: &Context<'_>, root: &Reader<'_, '_>) -> Limits {
+    let mut limits = Limits::default();
+    let Some(reader) = root.open_key("limits", &keys::LIMITS_TABLE) else { return limits };
+    for limit in LIMITS {
+        let amount = match limit.unit {
+            Unit::Size(least, most) => reader.form(limit.key, |text| {
+                let bytes = units::size(text)?;
+                within(text, bytes, least, most, units::show_size).map(Amount::Number)
+            }),
+            Unit::Time(least, most) => reader.form(limit.key, |text| {
+                let millis = u64::try_from(units::duration(text)?.as_millis()).unwrap_or(u64::MAX);
+                let show = |millis| units::show_duration(Duration::from_millis(millis));
+                within(text, millis, least, most, show).map(|millis| Amount::Time(Duration::from_millis(millis)))
+            }),
+            Unit::Count(..) => reader.whole(limit.key).and_then(|n| u64::try_from(n).ok()).map(Amount::Number),
+            Unit::Percent => reader.form(limit.key, |text| units::percent(text).map(|n| Amount::Number(n.into()))),
+            Unit::Names => {
+                reader.list(limit.key, forms::header_name).map(|names| Amount::Names(names.into_iter().map(|(name, _)| name).collect()))
+            }
+        };
+        if let Some(amount) = amount {
+            (limit.write)(&mut limits, amount);
+        }
+    }
+    limits
+}
+
+fn within(text: &str, value: u64, least: u64, most: u64, show: impl Fn(u64) -> String) -> Result<u64, Wrong> {
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(Wrong::whole(text, format!("must lie between {} and {}", show(least), show(most))))
+}

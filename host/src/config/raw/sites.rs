@@ -1,0 +1,119 @@
+//! `[site."name"]`: its name, its certificate, and what its routes inherit.
+
+use super::Context;
+use super::build::section;
+use super::chains::Chains;
+use super::node::{Node, Value};
+use super::reader::{Reader, nearest};
+use super::{routes, shadow, shorthand};
+use crate::config::diagnostic::Place;
+use crate::config::source::Span;
+use crate::config::{CertifiedFiles, Code, Diagnostic, LinkOrigin, LinkSpec, Site, SiteName, TlsSpec, forms, keys};
+use std::collections::BTreeMap;
+
+/// `outer` are the links of `[server]`.
+pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, outer: &[LinkSpec]) -> Vec<Site> {
+    let mut sites: Vec<Site> = Vec::new();
+    let mut claimed: BTreeMap<SiteName, usize> = BTreeMap::new();
+    for (written, node, key_span, path) in section(root, "site") {
+        let name = context.form(written, key_span, forms::site_name);
+        let Some(site) = one(context, node, key_span, path, name.as_ref(), chains, outer) else { continue };
+        let Some(name) = name else { continue };
+        if let Some(other) = claimed.get(&name).and_then(|index| sites.get(*index)) {
+            let found = Diagnostic::error(Code::SiteTwice, context.place(key_span), format!("two sites claim the name `{name}`"));
+            context.report(found.note(Place::from(other.at.clone()), "the other one"));
+        }
+        claimed.insert(name, sites.len());
+        sites.push(site);
+    }
+    sites
+}
+
+fn one(
+    context: &Context<'_>,
+    node: &Node,
+    key_span: Span,
+    path: String,
+    name: Option<&SiteName>,
+    chains: &Chains,
+    outer: &[LinkSpec],
+) -> Option<Site> {
+    let reader = Reader::open(context, node, &keys::SITE, path)?;
+    let tls = tls(context, &reader, name, key_span);
+    let mut inherited = outer.to_vec();
+    inherited.extend(shorthand::headers(context, &reader, LinkOrigin::Site));
+    inherited.extend(chains.resolve(&chains.items(context, &reader), LinkOrigin::Site));
+    let mut all = Vec::new();
+    if let Some(table) = reader.open_key("routes", &keys::ROUTES) {
+        for entry in table.others() {
+            all.extend(routes::read(context, entry, &table.path, chains, &inherited));
+        }
+        if table.others().next().is_none() {
+            let found = Diagnostic::error(Code::Missing, context.place(table.span), format!("{} has no route", reader.section()));
+            context.report(found.help("for example: \"/*\" = \"app\""));
+        }
+    }
+    shadow::report(context, &all);
+    Some(Site {
+        name: name.cloned().unwrap_or(SiteName::Any),
+        tls: tls.unwrap_or(TlsSpec::Local),
+        routes: all,
+        at: context.location(key_span),
+    })
+}
+
+fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, name: Option<&SiteName>, key_span: Span) -> Option<TlsSpec> {
+    match reader.get("tls") {
+        None => implied(context, reader, name?, key_span),
+        Some(Node { value: Value::Table(_), span }) => files(context, reader, *span),
+        Some(Node { value: Value::String(text), span }) => match &**text {
+            "off" => Some(TlsSpec::Off),
+            "local" => Some(TlsSpec::Local),
+            "acme" => later(context, *span, "tls = \"acme\" is not in this version"),
+            other => {
+                let found = Diagnostic::error(Code::BadValue, context.place(*span), format!("`{other}` is no choice here"));
+                let near = nearest(other, ["off", "local"].into_iter());
+                let found = Diagnostic { label: near.map(|near| format!("did you mean \"{near}\"?")), ..found };
+                context.report(found.help("choices: \"off\", \"local\", { cert = \"….pem\", key = \"….key\" }"));
+                None
+            }
+        },
+        Some(other) => reader.wrong("tls", other),
+    }
+}
+
+/// Without `tls`: the local CA for names that no public one would certify.
+fn implied(context: &Context<'_>, reader: &Reader<'_, '_>, name: &SiteName, key_span: Span) -> Option<TlsSpec> {
+    let local = match name {
+        SiteName::Exact(name) | SiteName::Wildcard(name) => is_local(name),
+        SiteName::Any => false,
+    };
+    if local {
+        return Some(TlsSpec::Local);
+    }
+    if context.is_broken(reader.span.file) {
+        return None;
+    }
+    later(context, key_span, &format!("site `{name}` has no `tls`, which means ACME for public names; ACME is not in this version"))
+}
+
+fn is_local(name: &str) -> bool {
+    let ip = name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok();
+    ip || ["localhost", "test", "internal"]
+        .iter()
+        .any(|last| name == *last || name.strip_suffix(last).is_some_and(|rest| rest.ends_with('.')))
+}
+
+fn later(context: &Context<'_>, span: Span, message: &str) -> Option<TlsSpec> {
+    let found = Diagnostic::error(Code::NotYet, context.place(span), message);
+    context.report(found.help("use tls = { cert = \"….pem\", key = \"….key\" }, \"local\" for the local CA, or \"off\""));
+    None
+}
+
+fn files(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) -> Option<TlsSpec> {
+    let table = reader.open_key("tls", &keys::TLS)?;
+    let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
+    let (cert, key) = (path("cert"), path("key"));
+    let at = context.location(cert.as_ref().map_or(span, |(_, span)| *span));
+    Some(TlsSpec::Files(CertifiedFiles { cert: cert?.0, key: key?.0, at }))
+}

@@ -1,0 +1,90 @@
+//! `[upstream.x]`: a string, a list, or a table.
+
+use super::Context;
+use super::build::section;
+use super::node::{Node, Value};
+use super::reader::{Reader, one_or_many, wrong_type};
+use crate::config::source::Span;
+use crate::config::{Balance, Code, ServerAddress, UpstreamName, UpstreamSpec, forms, keys};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<UpstreamName, UpstreamSpec> {
+    let mut upstreams = BTreeMap::new();
+    for (name, node, key_span, path) in section(root, "upstream") {
+        let name = context.form(name, key_span, forms::name);
+        let spec = match &node.value {
+            Value::Table(_) => table(context, node, path),
+            _ => short(context, node, key_span),
+        };
+        if let (Some(name), Some(spec)) = (name, spec) {
+            upstreams.insert(UpstreamName(name), spec);
+        }
+    }
+    upstreams
+}
+
+/// `app = "10.0.0.1:8080"` or a list of these.
+fn short(context: &Context<'_>, node: &Node, key_span: Span) -> Option<UpstreamSpec> {
+    if !matches!(node.value, Value::String(_) | Value::Array(_)) {
+        wrong_type(context, node, "a server, a list of servers, or a table", Some("app = \"10.0.0.1:8080\"".into()));
+        return None;
+    }
+    let mut read = Vec::new();
+    for item in one_or_many(node) {
+        match &item.value {
+            Value::String(text) => read.extend(context.form(text, item.span, forms::server_address).map(|server| (server, item.span))),
+            _ => wrong_type(context, item, "a server as host:port", Some("app = \"10.0.0.1:8080\"".into())),
+        }
+    }
+    let servers = servers(context, read, node)?;
+    Some(UpstreamSpec { servers, balance: Balance::default(), pool_idle: None, at: context.location(key_span) })
+}
+
+fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpec> {
+    let reader = Reader::open(context, node, &keys::UPSTREAM, path)?;
+    let pool_idle = match reader.get("pool") {
+        Some(Node { value: Value::Table(_), .. }) => reader.open_key("pool", &keys::POOL).and_then(|pool| pool.whole("idle")),
+        Some(Node { value: Value::Integer(n), .. }) if (0..=100_000).contains(n) => Some(*n),
+        Some(Node { value: Value::Integer(_) | Value::Vast, span }) => {
+            context.error(Code::BadValue, *span, "`pool` is a whole number from 0 to 100000")
+        }
+        Some(other) => reader.wrong("pool", other),
+        None => None,
+    };
+    let balance = balance(context, &reader);
+    let read = reader.list("servers", forms::server_address)?;
+    Some(UpstreamSpec {
+        servers: servers(context, read, reader.get("servers")?)?,
+        balance,
+        pool_idle: pool_idle.and_then(|n| usize::try_from(n).ok()),
+        at: context.location(reader.span),
+    })
+}
+
+fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {
+    if let Some(Node { value: Value::String(text), span }) = reader.get("balance")
+        && ["least", "hash"].iter().any(|later| text.starts_with(later))
+    {
+        return context
+            .error(Code::NotYet, *span, format!("balance \"{text}\" is not in this version; there is p2c and round-robin"))
+            .unwrap_or_default();
+    }
+    match reader.choice("balance") {
+        Some(1) => Balance::RoundRobin,
+        _ => Balance::P2c,
+    }
+}
+
+/// At least one, none twice.
+fn servers(context: &Context<'_>, read: Vec<(ServerAddress, Span)>, node: &Node) -> Option<Vec<ServerAddress>> {
+    if one_or_many(node).is_empty() {
+        return context.error(Code::Missing, node.span, "an upstream has at least one server");
+    }
+    let mut seen = BTreeSet::new();
+    for (server, span) in &read {
+        if !seen.insert(server) {
+            context.error(Code::Duplicate, *span, format!("server {server} is written twice"))?;
+        }
+    }
+    Some(read.into_iter().map(|(server, _)| server).collect())
+}

@@ -1,0 +1,128 @@
+//! From hyper's requests to ours, held to the same limits and the same syntax as over HTTP/1.1: what comes out of here is written into
+//! an HTTP/1.1 request (RFC 9113, section 10.3).
+
+use crate::config::Limits;
+use crate::listen::body::Body;
+use crate::message::{BodyError, Malformed, Received, Target};
+use crate::wire::{self, Deadline};
+use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{Request, Version};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Takes a request as hyper hands it out. It has already refused fields that HTTP/2 forbids (section 8.2.2).
+pub fn receive(request: Request<Incoming>, limits: &Limits) -> Result<Received<Body>, Malformed> {
+    let (mut parts, body) = request.into_parts();
+    check_size(&parts, limits)?;
+    let authority = authority(&parts)?;
+    let target = target(&parts, authority)?;
+    join_cookies(&mut parts.headers);
+    let body = if body.is_end_stream() { Body::empty() } else { Body::http2(StreamBody::new(body, limits.body_idle)) };
+    Ok(Received { method: parts.method, target, version: Version::HTTP_2, headers: parts.headers, body })
+}
+
+fn check_size(parts: &Parts, limits: &Limits) -> Result<(), Malformed> {
+    let target = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    let authority = parts.uri.authority().map_or(0, |authority| authority.as_str().len());
+    if parts.method.as_str().len() + authority + target > limits.request_line {
+        return Err(Malformed::RequestLineTooLong);
+    }
+    if parts.headers.len() > limits.header_count {
+        return Err(Malformed::TooManyFields);
+    }
+    // Four more for `: ` and the line break that each has over HTTP/1.1.
+    let bytes: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if bytes > limits.header_bytes { Err(Malformed::FieldsTooLarge) } else { Ok(()) }
+}
+
+/// `:authority`, or `Host` where there is none. Both must be the same: which one the origin's side looks at is not ours to guess.
+fn authority(parts: &Parts) -> Result<ByteString, Malformed> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let (host, more) = (hosts.next(), hosts.next());
+    let text = match (parts.uri.authority(), host) {
+        _ if more.is_some() => return Err(Malformed::Http2),
+        (Some(authority), Some(host)) if !authority.as_str().as_bytes().eq_ignore_ascii_case(host.as_bytes()) => {
+            return Err(Malformed::Http2);
+        }
+        (Some(authority), _) => authority.as_str().as_bytes(),
+        (None, Some(host)) => host.as_bytes(),
+        (None, None) => return Err(Malformed::Host),
+    };
+    if !wire::is_authority(text) {
+        return Err(Malformed::Host);
+    }
+    ByteString::try_from(text).map_err(|_| Malformed::Host)
+}
+
+fn target(parts: &Parts, authority: ByteString) -> Result<Target, Malformed> {
+    let path = match parts.uri.path_and_query() {
+        // CONNECT, whose target is the authority alone (section 8.5).
+        None => return Ok(Target { authority: Some(authority), path_and_query: ByteString::new() }),
+        Some(path) => Bytes::copy_from_slice(path.as_str().as_bytes()),
+    };
+    let target = wire::parse_target(&parts.method, path)?;
+    match target.authority {
+        // `:path` in absolute-form is none of section 8.3.1's.
+        Some(_) => Err(Malformed::Target),
+        None => Ok(Target { authority: Some(authority), ..target }),
+    }
+}
+
+/// Cookies may come in crumbs to compress better; over HTTP/1.1 they must be one field (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let mut joined = BytesMut::new();
+    for crumb in headers.get_all(header::COOKIE) {
+        if !joined.is_empty() {
+            joined.extend_from_slice(b"; ");
+        }
+        joined.extend_from_slice(crumb.as_bytes());
+    }
+    // Made of valid values, so it is one.
+    if let Ok(joined) = HeaderValue::from_maybe_shared(joined.freeze()) {
+        headers.insert(header::COOKIE, joined);
+    }
+}
+
+/// A request's body over HTTP/2, with the time for pauses.
+pub struct StreamBody {
+    incoming: Incoming,
+    idle: Duration,
+    deadline: Deadline,
+    waiting: bool,
+}
+
+impl StreamBody {
+    fn new(incoming: Incoming, idle: Duration) -> Self {
+        Self { incoming, idle, deadline: Deadline::default(), waiting: false }
+    }
+
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
+            self.waiting = false;
+            return Poll::Ready(frame.map(|frame| frame.map_err(|error| BodyError::ClientGone(Some(error.into())))));
+        }
+        if !std::mem::replace(&mut self.waiting, true) {
+            self.deadline.set(Instant::now() + self.idle);
+        }
+        ready!(self.deadline.poll_expired(cx));
+        Poll::Ready(Some(Err(BodyError::ClientStalled)))
+    }
+
+    pub fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    pub fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}

@@ -1,0 +1,108 @@
+//! A snapshot as one worker holds it: with filters and upstreams of its own, and copies of what every exchange takes along, so that
+//! workers do not count references on each other's cache lines.
+
+use super::failure::Failure;
+use super::{Missed, RouteEntry, Snapshot};
+use crate::config::UpstreamName;
+use crate::message::{RequestHead, Scheme, authority};
+use crate::upstream::Upstreams;
+use bytestring::ByteString;
+use http::HeaderValue;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Held by each exchange until its end, so that a reload changes nothing for it.
+pub(super) struct Current<F> {
+    pub snapshot: Arc<Snapshot>,
+    /// Indexed by the links of every chain.
+    pub filters: Vec<F>,
+    pub upstreams: Rc<Upstreams>,
+    /// Beside the snapshot's sites.
+    sites: Box<[ByteString]>,
+    /// Beside the snapshot's routes.
+    routes: Box<[(ByteString, Option<Destination>)]>,
+}
+
+/// An upstream.
+#[derive(Debug, Clone)]
+pub(super) struct Destination {
+    /// For [`Upstreams::send`].
+    pub index: usize,
+    pub name: ByteString,
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub(super) struct Place<'c> {
+    pub site: ByteString,
+    pub route: ByteString,
+    pub entry: &'c RouteEntry,
+    /// `None`: a link must answer.
+    pub destination: Option<Destination>,
+}
+
+impl<F> Current<F> {
+    pub fn new(snapshot: Arc<Snapshot>, filters: Vec<F>, upstreams: Rc<Upstreams>) -> Self {
+        let sites = snapshot.sites.iter().map(|site| ByteString::from(site.name.as_str())).collect();
+        // One text for all routes to an upstream.
+        let mut known = BTreeMap::new();
+        let mut destination = |name: &UpstreamName| {
+            let name = known.entry(name.clone()).or_insert_with(|| ByteString::from(name.0.as_str())).clone();
+            upstreams.index(&name).map(|index| Destination { index, name })
+        };
+        let mut route = |route: &RouteEntry| (route.pattern.as_str().into(), route.to.as_ref().and_then(&mut destination));
+        let routes = snapshot.routes.iter().map(&mut route).collect();
+        Self { snapshot, filters, upstreams, sites, routes }
+    }
+
+    /// The route that takes the request, if its site is served the way the request came.
+    pub fn place(&self, head: &RequestHead) -> Result<Place<'_>, Failure> {
+        let router = &self.snapshot.router;
+        let site = router.site(authority::host(&head.authority)).ok_or(Failure::NoSite)?;
+        let (Some(entry), Some(name)) = (self.snapshot.sites.get(site), self.sites.get(site)) else { return Err(Failure::NoSite) };
+        match (entry.tls, head.scheme) {
+            (true, Scheme::Http) => return Err(Failure::Insecure(self.secure_location(head))),
+            (false, Scheme::Https) => return Err(Failure::Misdirected),
+            _ => {}
+        }
+        let index = router.route(site, head).map_err(Failure::from)?.route;
+        let (Some(entry), Some((pattern, destination))) = (self.snapshot.routes.get(index), self.routes.get(index)) else {
+            return Err(Failure::NoRoute);
+        };
+        Ok(Place { site: name.clone(), route: pattern.clone(), entry, destination: destination.clone() })
+    }
+
+    pub fn knows(&self, upstream: &str) -> bool {
+        self.upstreams.index(upstream).is_some()
+    }
+
+    /// The upstream that a link named.
+    pub fn destination(&self, name: ByteString) -> Option<Destination> {
+        self.upstreams.index(&name).map(|index| Destination { index, name })
+    }
+
+    /// The same resource over TLS.
+    fn secure_location(&self, head: &RequestHead) -> HeaderValue {
+        let mut location = format!("https://{}", authority::host(&head.authority));
+        if self.snapshot.https_port != authority::default_port(Scheme::Https) {
+            location += &format!(":{}", self.snapshot.https_port);
+        }
+        location += if head.path == "*" { "/" } else { &head.path };
+        if let Some(query) = &head.query {
+            location += "?";
+            location += query;
+        }
+        // Authority, path and query were checked; none has a byte that a field value must not have.
+        HeaderValue::try_from(location).unwrap_or_else(|_| HeaderValue::from_static("/"))
+    }
+}
+
+impl From<Missed> for Failure {
+    fn from(missed: Missed) -> Self {
+        match missed {
+            Missed::Site => Self::NoSite,
+            Missed::Route { .. } => Self::NoRoute,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! Where the links' decision leads: out to an upstream, or straight to an answer made here.
+
+use super::body::RequestBody;
+use super::current::{Current, Destination, Place};
+use super::exchange::{Guard, Ledger};
+use super::failure::Failure;
+use super::inbound::Inbound;
+use super::outbound::Outbound;
+use super::times;
+use crate::chain::Course;
+use crate::message::{BodyError, Exchange, Reply};
+use crate::upstream::{Failed, Outgoing};
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http_body::Body;
+
+/// What an exchange takes along when it leaves the request phase.
+pub(super) struct Departure<'a, F> {
+    pub ledger: &'a Ledger,
+    pub current: &'a Current<F>,
+    pub place: &'a Place<'a>,
+    pub exchange: &'a mut Exchange,
+    pub inbound: &'a mut Inbound,
+}
+
+impl<F> Departure<'_, F> {
+    /// The response of whoever answers. `None`: nobody does, or nobody listens any more.
+    pub async fn follow<B>(self, course: Course, body: B, guard: &mut Guard) -> Option<Outbound<B>>
+    where
+        B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
+    {
+        let failure = match self.destination(course) {
+            Ok(Towards::Origin(destination)) => match self.send(destination, body, guard).await {
+                Ok(outbound) => return Some(outbound),
+                Err(failure) => failure,
+            },
+            Ok(Towards::Client(reply)) => return Some(Outbound::from_reply(*reply)),
+            Ok(Towards::Nobody) => {
+                guard.because("plugin_abort");
+                return None;
+            }
+            Err(failure) => failure,
+        };
+        guard.failed(&failure);
+        failure.reply(guard.id).map(Outbound::from_reply)
+    }
+
+    fn destination(&self, course: Course) -> Result<Towards, Failure> {
+        match course {
+            Course::Onward => self.place.destination.clone().map(Towards::Origin).ok_or(Failure::NoDestination),
+            Course::Forward(name) => self.current.destination(name).map(Towards::Origin).ok_or(Failure::NoDestination),
+            Course::Reply(reply) => Ok(Towards::Client(reply)),
+            Course::Abort => Ok(Towards::Nobody),
+            Course::Failed(fault) => Err(Failure::Plugin(fault.cause)),
+        }
+    }
+
+    /// Step 9: to a server of the upstream and back.
+    async fn send<B>(self, destination: Destination, body: B, guard: &mut Guard) -> Result<Outbound<B>, Failure>
+    where
+        B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
+    {
+        let Self { ledger, current, place, exchange, inbound } = self;
+        let unreadable = |name: &str, value: &str| ledger.unreadable(guard.id, name, value);
+        let times = times::of(exchange, place.entry.timeouts, &current.snapshot.limits, unreadable);
+        inbound.restore();
+        let outgoing =
+            Outgoing { head: &inbound.head, body: RequestBody::new(body, guard.received()), upgrade: inbound.upgrade.take(), times };
+        guard.forwarded(&destination.name);
+        exchange.upstream = Some(destination.name);
+        match current.upstreams.send(destination.index, outgoing).await {
+            Ok(answered) => {
+                guard.attempted(&answered.attempt);
+                Ok(Outbound::from_origin(answered))
+            }
+            Err(Failed { error, attempt }) => {
+                guard.attempted(&attempt);
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// Who is next.
+enum Towards {
+    Origin(Destination),
+    Client(Box<Reply>),
+    Nobody,
+}
+
+impl Inbound {
+    /// Puts back what links must not see and origins may.
+    fn restore(&mut self) {
+        if self.past.te_trailers {
+            self.head.headers.insert(header::TE, HeaderValue::from_static("trailers"));
+        }
+        if let Some(trailer) = self.past.trailer.take() {
+            self.head.headers.insert(header::TRAILER, trailer);
+        }
+    }
+}

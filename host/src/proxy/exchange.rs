@@ -1,0 +1,369 @@
+//! The identity of an exchange, and its guard: whatever way the exchange ends, the guard counts it out and writes its access line, once.
+
+use super::current::Place;
+use super::failure::{self, Failure};
+use super::inbound::Inbound;
+use crate::chain::{Acted, Fault, How, Link};
+use crate::config::{AccessLog, LinkSpec};
+use crate::message::{Answer, BodyError, Connection, Exchange, ExchangeId, Reply, RequestHead};
+use crate::observe::access::AccessWriter;
+use crate::observe::{Entry, RateCap};
+use crate::upstream::{Attempt, SendError};
+use bytes::Bytes;
+use bytestring::ByteString;
+use http::{StatusCode, Version};
+use http_body::Frame;
+use smallvec::SmallVec;
+use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Numbers that are unique in the process: the worker in the top 16 bits, below a counter that starts anywhere, so that numbers of
+/// earlier processes do not come again soon.
+pub(super) struct Ids {
+    worker: u64,
+    next: Cell<u64>,
+}
+
+impl Ids {
+    const COUNTER: u64 = (1 << 48) - 1;
+
+    pub fn new(worker: u16) -> Self {
+        // The standard library's source of random keys.
+        let start = RandomState::new().build_hasher().finish();
+        Self { worker: u64::from(worker) << 48, next: Cell::new(start) }
+    }
+
+    pub fn next(&self) -> ExchangeId {
+        let number = self.next.get();
+        self.next.set(number.wrapping_add(1));
+        ExchangeId(self.worker | number & Self::COUNTER)
+    }
+}
+
+/// What one worker keeps of its exchanges.
+pub(super) struct Ledger {
+    /// Exchanges whose guard lives.
+    pub active: Cell<usize>,
+    access: AccessWriter,
+    /// For what guests can cause at will, and for what origins can: neither must drown the other.
+    faults: RefCell<RateCap>,
+    failures: RefCell<RateCap>,
+}
+
+impl Ledger {
+    pub fn new(access: AccessWriter) -> Rc<Self> {
+        // Arbitrary: enough to see what is going on, too little to fill a disk within a day.
+        let cap = || RefCell::new(RateCap::new(20, Duration::from_millis(500)));
+        Rc::new(Self { active: Cell::new(0), access, faults: cap(), failures: cap() })
+    }
+
+    pub fn fault(&self, id: ExchangeId, link: &Link, fault: &Fault) {
+        let goes = if fault.open { "goes on" } else { "ends" };
+        let (name, reason) = (&link.spec.name, fault.cause.reason());
+        warn(&self.faults, id, || format!("link {name} broke its contract ({reason}): {}; the exchange {goes}", fault.detail));
+    }
+
+    /// A link set an attribute that the proxy does not understand.
+    pub fn unreadable(&self, id: ExchangeId, name: &str, value: &str) {
+        warn(&self.faults, id, || format!("attribute {name} is no duration: {value:?}"));
+    }
+
+    /// Of the origin's or our doing: a warning. Of the client's: for who looks for it.
+    pub fn failure(&self, id: ExchangeId, failure: &Failure) {
+        match failure {
+            Failure::Send(SendError::Client(_)) => tracing::debug!(id = %Hex(id), "{}: {failure}", failure.token()),
+            Failure::Send(error) => warn(&self.failures, id, || format!("{}: {}", failure.token(), with_sources(error))),
+            Failure::NoDestination => warn(&self.failures, id, || failure.to_string()),
+            other => tracing::debug!(id = %Hex(id), "{}: {other}", other.token()),
+        }
+    }
+}
+
+fn warn(cap: &RefCell<RateCap>, id: ExchangeId, text: impl FnOnce() -> String) {
+    if let Some(silent) = cap.borrow_mut().admit(Instant::now()) {
+        let more = if silent > 0 { format!(" ({silent} more were not logged)") } else { String::new() };
+        tracing::warn!(id = %Hex(id), "{}{more}", text());
+    }
+}
+
+/// An error and what led to it.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
+}
+
+/// An id as logs write it.
+pub(super) struct Hex(pub ExchangeId);
+
+impl std::fmt::Display for Hex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0.0)
+    }
+}
+
+/// What links may know.
+pub(super) fn open(id: ExchangeId, connection: Rc<Connection>, inbound: &Inbound, place: &Place<'_>) -> Exchange {
+    Exchange {
+        id,
+        connection,
+        client: inbound.client,
+        client_port: inbound.client_port,
+        version: inbound.version,
+        site: place.site.clone(),
+        route: place.route.clone(),
+        upstream: None,
+        attributes: SmallVec::new(),
+    }
+}
+
+/// Lives from the request's head to the end of the response's body, or of what came instead.
+pub(super) struct Guard {
+    pub id: ExchangeId,
+    ledger: Rc<Ledger>,
+    /// `None`: the access log is off, and nothing is counted or timed.
+    record: Option<Box<Record>>,
+}
+
+/// What the access line will say.
+struct Record {
+    mode: AccessLog,
+    started: Instant,
+    client: IpAddr,
+    asked: Option<Asked>,
+    site: ByteString,
+    route: ByteString,
+    upstream: Option<ByteString>,
+    attempt: Option<Attempt>,
+    status: Option<StatusCode>,
+    reason: Option<&'static str>,
+    /// Nothing more will be sent, as it should be.
+    ended: bool,
+    received: Rc<Cell<u64>>,
+    sent: u64,
+    /// The response body's length, if it was stated.
+    length: Option<u64>,
+    links: SmallVec<[(Arc<LinkSpec>, How); 4]>,
+    attributes: SmallVec<[(ByteString, ByteString); 2]>,
+}
+
+/// The request as the client made it, before links changed it.
+struct Asked {
+    head: RequestHead,
+    version: Version,
+}
+
+impl Guard {
+    pub fn open(ledger: &Rc<Ledger>, id: ExchangeId, mode: AccessLog, connection: &Connection) -> Self {
+        ledger.active.set(ledger.active.get() + 1);
+        let record = (mode != AccessLog::Off).then(|| Box::new(Record::new(mode, connection.peer.ip())));
+        Self { id, ledger: Rc::clone(ledger), record }
+    }
+
+    pub fn asked(&mut self, inbound: &Inbound) {
+        if let Some(record) = &mut self.record {
+            let RequestHead { method, scheme, authority, path, query, headers: _ } = &inbound.head;
+            let head = RequestHead {
+                method: method.clone(),
+                scheme: *scheme,
+                authority: authority.clone(),
+                path: path.clone(),
+                query: query.clone(),
+                headers: http::HeaderMap::new(),
+            };
+            record.client = inbound.client;
+            record.asked = Some(Asked { head, version: inbound.version });
+        }
+    }
+
+    pub fn placed(&mut self, place: &Place<'_>) {
+        if let Some(record) = &mut self.record {
+            (record.site, record.route) = (place.site.clone(), place.route.clone());
+        }
+    }
+
+    /// After either walk; what counts is the last.
+    pub fn walked(&mut self, exchange: &Exchange, acted: &[Acted], place: &Place<'_>) {
+        if let Some(record) = &mut self.record {
+            record.attributes.clone_from(&exchange.attributes);
+            let spec = |acted: &Acted| place.entry.chain.links.get(acted.link).map(|link| (Arc::clone(&link.spec), acted.how));
+            record.links = acted.iter().filter_map(spec).collect();
+        }
+    }
+
+    /// Whether what goes through must be told to [`Self::sent`].
+    pub fn is_recording(&self) -> bool {
+        self.record.is_some()
+    }
+
+    /// The counter for the request's body, if anybody wants to know.
+    pub fn received(&self) -> Option<Rc<Cell<u64>>> {
+        self.record.as_ref().map(|record| Rc::clone(&record.received))
+    }
+
+    pub fn forwarded(&mut self, upstream: &ByteString) {
+        if let Some(record) = &mut self.record {
+            record.upstream = Some(upstream.clone());
+        }
+    }
+
+    pub fn attempted(&mut self, attempt: &Attempt) {
+        if let Some(record) = &mut self.record {
+            record.attempt = Some(attempt.clone());
+        }
+    }
+
+    /// A link faulted in the response phase and its policy is `closed`: the answer that takes the response's place.
+    pub fn failed_by(&mut self, fault: &Fault) -> Reply {
+        self.because(fault.cause.reason());
+        failure::instead(fault.cause, self.id)
+    }
+
+    /// A link wants no answer to be given.
+    pub fn abort<B>(mut self) -> Answer<B> {
+        self.because("plugin_abort");
+        Answer::Abort
+    }
+
+    pub fn failed(&mut self, failure: &Failure) {
+        self.ledger.failure(self.id, failure);
+        self.because(failure.token());
+    }
+
+    pub fn because(&mut self, reason: &'static str) {
+        if let Some(record) = &mut self.record {
+            record.reason = Some(reason);
+        }
+    }
+
+    /// The response begins; `length` of its body, if known.
+    pub fn answered(&mut self, status: StatusCode, length: Option<u64>) {
+        if let Some(record) = &mut self.record {
+            record.status = Some(status);
+            record.length = length;
+            let head = record.asked.as_ref().is_some_and(|asked| asked.head.method == http::Method::HEAD);
+            record.ended = head || length == Some(0) || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        }
+    }
+
+    /// A piece of the response's body, or its end.
+    pub fn sent(&mut self, frame: Option<&Result<Frame<Bytes>, BodyError>>) {
+        let Some(record) = &mut self.record else { return };
+        match frame {
+            None => record.ended = true,
+            Some(Ok(frame)) => {
+                record.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                record.ended |= frame.is_trailers() || record.length == Some(record.sent);
+            }
+            Some(Err(error)) => record.reason = Some(failure::of_body(error)),
+        }
+    }
+
+    /// What an upgraded connection carried, and how it ended.
+    pub fn spliced(&mut self, received: u64, sent: u64, ended: bool) {
+        if let Some(record) = &mut self.record {
+            (record.sent, record.ended) = (sent, ended);
+            record.received.set(received);
+        }
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.ledger.active.set(self.ledger.active.get() - 1);
+        if let Some(record) = &self.record {
+            record.write(self.id, &self.ledger.access);
+        }
+    }
+}
+
+impl Record {
+    fn new(mode: AccessLog, client: IpAddr) -> Self {
+        Self {
+            mode,
+            started: Instant::now(),
+            client: client.to_canonical(),
+            asked: None,
+            site: ByteString::new(),
+            route: ByteString::new(),
+            upstream: None,
+            attempt: None,
+            status: None,
+            reason: None,
+            ended: false,
+            received: Rc::default(),
+            sent: 0,
+            length: None,
+            links: SmallVec::new(),
+            attributes: SmallVec::new(),
+        }
+    }
+
+    fn write(&self, id: ExchangeId, access: &AccessWriter) {
+        let links: SmallVec<[_; 4]> = self.links.iter().map(|(spec, how)| (spec.name.as_str(), how_name(*how))).collect();
+        let head = self.asked.as_ref().map(|asked| &asked.head);
+        // Dropped before its time: whoever held the other end let go.
+        let reason = self.reason.or((!self.ended).then_some("client_gone"));
+        access.write(
+            self.mode,
+            &Entry {
+                id,
+                client: self.client,
+                protocol: self.asked.as_ref().map_or("-", |asked| protocol(asked.version)),
+                scheme: head.map_or("-", |head| head.scheme.as_str()),
+                method: head.map_or("-", |head| head.method.as_str()),
+                host: head.map_or("-", |head| &head.authority),
+                path: head.map_or("-", |head| &head.path),
+                query: head.and_then(|head| head.query.as_deref()),
+                status: self.status.map(|status| status.as_u16()),
+                reason,
+                site: &self.site,
+                route: &self.route,
+                upstream: self.upstream.as_deref(),
+                server: self.attempt.as_ref().and_then(|attempt| attempt.server.as_deref()),
+                total: self.started.elapsed(),
+                first: self.attempt.as_ref().map(|attempt| attempt.first_byte).filter(|first| !first.is_zero()),
+                received: self.received.get(),
+                sent: self.sent,
+                links: &links,
+                attributes: &self.attributes,
+            },
+        );
+    }
+}
+
+const fn how_name(how: How) -> &'static str {
+    match how {
+        How::Edited => "edited",
+        How::Forwarded => "forwarded",
+        How::Replied => "replied",
+        How::Aborted => "aborted",
+        How::Faulted => "faulted",
+    }
+}
+
+const fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2",
+        _ => "HTTP/1.1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_differ_between_and_within_workers() {
+        let (one, two) = (Ids::new(1), Ids::new(2));
+        let all: std::collections::BTreeSet<_> = (0..1000).flat_map(|_| [one.next().0, two.next().0]).collect();
+        assert_eq!(all.len(), 2000);
+        assert!(all.iter().all(|id| matches!(id >> 48, 1 | 2)));
+        let wrapping = Ids { worker: 3 << 48, next: Cell::new(u64::MAX) };
+        assert_eq!((wrapping.next().0 >> 48, wrapping.next().0), (3, 3 << 48));
+    }
+}

@@ -1,0 +1,391 @@
+//! The one place that turns what went wrong into a status: with a reason token that is the same in log, `Proxy-Status` and
+//! documentation, and a body that tells a client little. What guests and origins say is never in it.
+
+use crate::chain::Cause;
+use crate::message::authority::BadHost;
+use crate::message::target::BadTarget;
+use crate::message::{BodyError, ExchangeId, Malformed, Reply};
+use crate::upstream::SendError;
+use bytes::Bytes;
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, StatusCode};
+use std::io;
+
+/// Why the proxy answers itself, by whose doing it is.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    // The client's.
+    #[error("the request head is malformed: {}", .0.reason())]
+    Malformed(Malformed),
+    #[error(transparent)]
+    Target(#[from] BadTarget),
+    #[error(transparent)]
+    Host(#[from] BadHost),
+    /// CONNECT asks for a tunnel, and TRACE to be told what other proxies added.
+    #[error("method {0} is not for a gateway")]
+    Method(Method),
+    /// `Max-Forwards: 0` (RFC 9110, section 7.6.2): no failure, the answer is ours.
+    #[error("the client asked the last hop before the origin")]
+    LastHop,
+    /// In the clear, for a site with TLS: it is sent to this location.
+    #[error("the site is served over TLS")]
+    Insecure(HeaderValue),
+    /// Over TLS, for a site without (RFC 9110, section 15.5.20).
+    #[error("the site is not served over TLS")]
+    Misdirected,
+    // The client's or the operator's.
+    #[error("no site has this name")]
+    NoSite,
+    #[error("no route of the site takes this request")]
+    NoRoute,
+    // The operator's.
+    #[error("the route has no upstream and no link answered")]
+    NoDestination,
+    // A plugin's.
+    #[error("a plugin broke its contract: {}", .0.reason())]
+    Plugin(Cause),
+    // The origin's, or as the error says.
+    #[error(transparent)]
+    Send(#[from] SendError),
+}
+
+/// What a reason token stands for.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// Lower-case words joined with `_`.
+    pub token: &'static str,
+    /// `None`: there is nobody to answer, or no answer any more.
+    pub status: Option<StatusCode>,
+    /// The error type in `Proxy-Status` (RFC 9209, section 2.3). `None`: it is no error.
+    pub error: Option<&'static str>,
+    /// One sentence for the documentation.
+    pub meaning: &'static str,
+}
+
+const fn reason(token: &'static str, status: StatusCode, error: &'static str, meaning: &'static str) -> Reason {
+    Reason { token, status: Some(status), error: Some(error), meaning }
+}
+
+const fn unanswered(token: &'static str, error: &'static str, meaning: &'static str) -> Reason {
+    Reason { token, status: None, error: Some(error), meaning }
+}
+
+const fn no_error(token: &'static str, status: StatusCode, meaning: &'static str) -> Reason {
+    Reason { token, status: Some(status), error: None, meaning }
+}
+
+/// Every reason there is, by whose doing it is; the documentation is made from it.
+pub const REASONS: &[Reason] = &{
+    use StatusCode as S;
+    const REQUEST: &str = "http_request_error";
+    const ORIGIN: &str = "http_protocol_error";
+    const OURS: &str = "proxy_internal_error";
+    [
+        // The client's: the head.
+        reason("bad_request_line", S::BAD_REQUEST, REQUEST, "The request line is not method, target and version."),
+        reason("request_line_too_long", S::URI_TOO_LONG, REQUEST, "The request line is longer than limits.request-line."),
+        reason("bad_target", S::BAD_REQUEST, REQUEST, "The request target is none of the allowed forms, or its path is ambiguous."),
+        reason("bad_version", S::HTTP_VERSION_NOT_SUPPORTED, REQUEST, "The HTTP version is not one this listener speaks."),
+        reason("bad_field", S::BAD_REQUEST, REQUEST, "A header field line is not a name and a value."),
+        reason("obsolete_folding", S::BAD_REQUEST, REQUEST, "A header field is continued on the next line."),
+        reason("bare_line_break", S::BAD_REQUEST, REQUEST, "A line ends with CR or LF alone."),
+        reason(
+            "fields_too_large",
+            S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            REQUEST,
+            "All header fields together are larger than limits.header-bytes.",
+        ),
+        reason("too_many_fields", S::REQUEST_HEADER_FIELDS_TOO_LARGE, REQUEST, "There are more header fields than limits.header-count."),
+        reason("length_and_chunked", S::BAD_REQUEST, REQUEST, "Content-Length stands beside Transfer-Encoding."),
+        reason("bad_content_length", S::BAD_REQUEST, REQUEST, "Content-Length is no number, or there are several."),
+        reason("bad_transfer_encoding", S::BAD_REQUEST, REQUEST, "Transfer-Encoding is not chunked alone."),
+        reason("bad_host", S::BAD_REQUEST, REQUEST, "Host is missing, there are several, or it is no host."),
+        reason("head_timeout", S::REQUEST_TIMEOUT, REQUEST, "The request head took longer than limits.header-read."),
+        reason("bad_http2_request", S::BAD_REQUEST, REQUEST, "The request has what HTTP/2 forbids."),
+        reason("method_refused", S::NOT_IMPLEMENTED, "http_request_denied", "CONNECT and TRACE are not for a gateway."),
+        no_error("last_hop", S::NO_CONTENT, "OPTIONS with Max-Forwards: 0 is answered by the proxy."),
+        no_error("https_redirect", S::PERMANENT_REDIRECT, "The site is served over TLS and the request came in the clear."),
+        reason(
+            "misdirected",
+            S::MISDIRECTED_REQUEST,
+            "http_request_denied",
+            "The site is served in the clear only and the request came over TLS.",
+        ),
+        // The client's: the body.
+        reason("bad_body", S::BAD_REQUEST, REQUEST, "The request body breaks its framing."),
+        reason("body_timeout", S::REQUEST_TIMEOUT, REQUEST, "The request body paused for longer than limits.body-idle."),
+        unanswered("upgraded_idle", REQUEST, "An upgraded connection had no byte in either direction for limits.upgraded-idle."),
+        unanswered("client_gone", REQUEST, "The client went away before the exchange was over."),
+        // The client's or the operator's.
+        reason("no_site", S::NOT_FOUND, "destination_not_found", "No site has the name that the client asked for."),
+        reason("no_route", S::NOT_FOUND, "destination_not_found", "No route of the site takes the request."),
+        reason("no_destination", S::INTERNAL_SERVER_ERROR, "proxy_configuration_error", "The route has no upstream and no link answered."),
+        // A plugin's.
+        reason("plugin_trap", S::INTERNAL_SERVER_ERROR, OURS, "A plugin trapped."),
+        reason("plugin_timeout", S::INTERNAL_SERVER_ERROR, OURS, "A plugin used more CPU than its limit."),
+        reason("plugin_memory", S::INTERNAL_SERVER_ERROR, OURS, "A plugin used more memory than its limit."),
+        reason("plugin_bad_output", S::INTERNAL_SERVER_ERROR, OURS, "A plugin decided something that the contract does not allow."),
+        reason("plugin_overload", S::SERVICE_UNAVAILABLE, OURS, "No guest of a plugin was to be had."),
+        unanswered("plugin_abort", "http_request_denied", "A plugin ended the exchange without an answer."),
+        // The origin's.
+        reason("connect_refused", S::BAD_GATEWAY, "connection_refused", "The server refused the connection."),
+        reason(
+            "connect_failed",
+            S::BAD_GATEWAY,
+            "destination_unavailable",
+            "No address of the server could be reached, or its name has none.",
+        ),
+        reason(
+            "connect_timeout",
+            S::GATEWAY_TIMEOUT,
+            "connection_timeout",
+            "The server did not accept a connection within limits.connect.",
+        ),
+        reason("origin_reset", S::BAD_GATEWAY, "connection_terminated", "The server closed the connection before it answered."),
+        reason("response_timeout", S::GATEWAY_TIMEOUT, "http_response_timeout", "The server did not answer within timeout.response."),
+        reason("bad_response", S::BAD_GATEWAY, ORIGIN, "The server's response head is malformed."),
+        reason("bad_response_body", S::BAD_GATEWAY, ORIGIN, "The server's response body breaks its framing."),
+        reason("origin_gone", S::BAD_GATEWAY, "http_response_incomplete", "The server closed the connection within the response body."),
+        reason("response_idle", S::GATEWAY_TIMEOUT, "connection_read_timeout", "The response body paused for longer than timeout.idle."),
+        // The operator's.
+        reason("exchange_timeout", S::GATEWAY_TIMEOUT, "http_response_timeout", "The exchange took longer than timeout.total."),
+        // Ours.
+        reason("overload", S::SERVICE_UNAVAILABLE, "connection_limit_reached", "The proxy has no resources left to connect to a server."),
+        reason("internal", S::INTERNAL_SERVER_ERROR, OURS, "The proxy has an error."),
+    ]
+};
+
+impl Reason {
+    /// Only for exchanges that fail, hence a search.
+    pub fn of(token: &str) -> &'static Self {
+        REASONS.iter().find(|reason| reason.token == token).unwrap_or(Self::INTERNAL)
+    }
+
+    /// The last of the list.
+    const INTERNAL: &'static Self = &REASONS[REASONS.len() - 1];
+}
+
+impl Failure {
+    pub fn token(&self) -> &'static str {
+        match self {
+            Self::Malformed(malformed) => malformed.reason(),
+            Self::Target(target) => target.reason(),
+            Self::Host(host) => host.reason(),
+            Self::Method(_) => "method_refused",
+            Self::LastHop => "last_hop",
+            Self::Insecure(_) => "https_redirect",
+            Self::Misdirected => "misdirected",
+            Self::NoSite => "no_site",
+            Self::NoRoute => "no_route",
+            Self::NoDestination => "no_destination",
+            Self::Plugin(cause) => cause.reason(),
+            Self::Send(error) => of_send(error),
+        }
+    }
+
+    /// The answer to the client. `None`: there is nobody to answer.
+    pub fn reply(&self, id: ExchangeId) -> Option<Reply> {
+        let reason = Reason::of(self.token());
+        let mut reply = answer(reason, reason.status?, id);
+        if let Self::Insecure(location) = self {
+            reply.headers.insert(header::LOCATION, location.clone());
+        }
+        Some(reply)
+    }
+}
+
+impl From<Malformed> for Failure {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+/// What takes the place of a response whose link faulted.
+pub(super) fn instead(cause: Cause, id: ExchangeId) -> Reply {
+    let reason = Reason::of(cause.reason());
+    answer(reason, reason.status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), id)
+}
+
+/// The reason token of a request that got no response head.
+fn of_send(error: &SendError) -> &'static str {
+    match error {
+        SendError::Connect(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => "connect_refused",
+        SendError::Connect(_) => "connect_failed",
+        SendError::ConnectTimeout => "connect_timeout",
+        SendError::Reset(_) => "origin_reset",
+        SendError::ResponseTimeout => "response_timeout",
+        SendError::Malformed(_) => "bad_response",
+        SendError::Client(body) => of_body(body),
+        SendError::Expired => "exchange_timeout",
+        SendError::Overloaded(_) => "overload",
+    }
+}
+
+/// The reason token of a body that ended early, in either direction.
+pub(super) fn of_body(error: &BodyError) -> &'static str {
+    match error {
+        BodyError::ClientMalformed(_) => "bad_body",
+        BodyError::ClientGone(_) => "client_gone",
+        BodyError::ClientStalled => "body_timeout",
+        BodyError::OriginMalformed(_) => "bad_response_body",
+        BodyError::OriginGone(_) => "origin_gone",
+        BodyError::OriginStalled => "response_idle",
+        BodyError::Expired => "exchange_timeout",
+    }
+}
+
+/// Says the status, the token and the exchange, which is enough to find the line in the log.
+fn answer(reason: &Reason, status: StatusCode, id: ExchangeId) -> Reply {
+    const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+    let mut headers = HeaderMap::with_capacity(4);
+    if let Some(error) = reason.error {
+        // Both are tokens of the table above, which a test holds to.
+        let status = format!("portcullis; error={error}; details=\"{}\"", reason.token);
+        headers.extend(HeaderValue::try_from(status).map(|value| (PROXY_STATUS, value)));
+        // 404 and 501 may be kept by caches that were told nothing (RFC 9111, section 4.2.2).
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    if status == StatusCode::NO_CONTENT {
+        return Reply { status, headers, body: Bytes::new() };
+    }
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    let name = status.canonical_reason().unwrap_or_default();
+    let body = format!("{} {name}: {}\nexchange {:016x}\n", status.as_str(), reason.token, id.0);
+    Reply { status, headers, body: body.into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// RFC 9209, section 2.3.
+    const ERROR_TYPES: &str = "dns_timeout dns_error destination_not_found destination_unavailable destination_ip_prohibited \
+        destination_ip_unroutable connection_refused connection_terminated connection_timeout connection_read_timeout \
+        connection_write_timeout connection_limit_reached tls_protocol_error tls_certificate_error tls_alert_received http_request_error \
+        http_request_denied http_response_incomplete http_response_header_section_size http_response_header_size \
+        http_response_body_size http_response_trailer_section_size http_response_trailer_size http_response_transfer_coding \
+        http_response_content_coding http_response_timeout http_upgrade_failed http_protocol_error proxy_internal_response \
+        proxy_internal_error proxy_configuration_error proxy_loop_detected";
+
+    fn every_malformed() -> [Malformed; 15] {
+        use Malformed::*;
+        [
+            RequestLine,
+            RequestLineTooLong,
+            Target,
+            Version,
+            Field,
+            ObsoleteFolding,
+            BareLineBreak,
+            FieldsTooLarge,
+            TooManyFields,
+            LengthAndChunked,
+            ContentLength,
+            TransferEncoding,
+            Host,
+            Timeout,
+            Http2,
+        ]
+    }
+
+    fn every_failure() -> Vec<Failure> {
+        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let bodies = vec![
+            BodyError::ClientMalformed("x"),
+            BodyError::ClientGone(None),
+            BodyError::ClientStalled,
+            BodyError::OriginMalformed("x"),
+            BodyError::OriginGone(None),
+            BodyError::OriginStalled,
+            BodyError::Expired,
+        ];
+        let sends = vec![
+            SendError::Connect(refused),
+            SendError::Connect(io::ErrorKind::NotFound.into()),
+            SendError::ConnectTimeout,
+            SendError::Reset(None),
+            SendError::ResponseTimeout,
+            SendError::Malformed(crate::wire::MalformedResponse::StatusLine),
+            SendError::Expired,
+            SendError::Overloaded(io::ErrorKind::OutOfMemory.into()),
+        ];
+        let causes = [Cause::Trap, Cause::Timeout, Cause::Memory, Cause::BadOutput, Cause::Overload];
+        let mut all = vec![
+            BadTarget::Form.into(),
+            BadHost.into(),
+            Failure::Method(Method::CONNECT),
+            Failure::LastHop,
+            Failure::Insecure(HeaderValue::from_static("https://a.test/")),
+            Failure::Misdirected,
+            Failure::NoSite,
+            Failure::NoRoute,
+            Failure::NoDestination,
+        ];
+        all.extend(every_malformed().map(Failure::Malformed));
+        all.extend(causes.map(Failure::Plugin));
+        all.extend(sends.into_iter().chain(bodies.into_iter().map(SendError::Client)).map(Failure::Send));
+        all
+    }
+
+    #[test]
+    fn table_is_sound() {
+        let tokens: BTreeSet<_> = REASONS.iter().map(|reason| reason.token).collect();
+        assert_eq!(tokens.len(), REASONS.len(), "tokens are unique");
+        assert_eq!(Reason::INTERNAL.token, "internal");
+        for reason in REASONS {
+            assert!(
+                reason.token.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_'),
+                "{}",
+                reason.token
+            );
+            assert!(reason.error.is_none_or(|error| ERROR_TYPES.split_whitespace().any(|known| known == error)), "{}", reason.token);
+            assert!(reason.meaning.ends_with('.') && !reason.meaning.contains('\n'), "{}", reason.token);
+        }
+    }
+
+    #[test]
+    fn every_failure_is_in_the_table_and_every_row_is_used() {
+        let used: BTreeSet<_> = every_failure().iter().map(Failure::token).chain(["plugin_abort", "upgraded_idle", "internal"]).collect();
+        let listed: BTreeSet<_> = REASONS.iter().map(|reason| reason.token).collect();
+        assert_eq!(used, listed);
+    }
+
+    #[test]
+    fn reply_says_the_token_and_nothing_of_others() {
+        let secret = SendError::Connect(io::Error::other("10.0.0.7 says: s3cret"));
+        let reply = Failure::Send(secret).reply(ExchangeId(0xabc)).expect("an answer");
+        assert_eq!(reply.status, StatusCode::BAD_GATEWAY);
+        assert_eq!(reply.headers["proxy-status"], "portcullis; error=destination_unavailable; details=\"connect_failed\"");
+        assert_eq!(reply.body, "502 Bad Gateway: connect_failed\nexchange 0000000000000abc\n");
+    }
+
+    #[test]
+    fn statuses_that_peers_rely_on() {
+        let cases = [
+            (Failure::Malformed(Malformed::LengthAndChunked), 400),
+            (Failure::Malformed(Malformed::RequestLineTooLong), 414),
+            (Failure::Malformed(Malformed::FieldsTooLarge), 431),
+            (Failure::Malformed(Malformed::TooManyFields), 431),
+            (Failure::Malformed(Malformed::Version), 505),
+            (Failure::Malformed(Malformed::Timeout), 408),
+            (Failure::Misdirected, 421),
+            (Failure::NoRoute, 404),
+            (Failure::NoDestination, 500),
+            (Failure::Plugin(Cause::Overload), 503),
+            (Failure::Send(SendError::ResponseTimeout), 504),
+            (Failure::Send(SendError::Malformed(crate::wire::MalformedResponse::Field)), 502),
+        ];
+        for (failure, status) in cases {
+            assert_eq!(failure.reply(ExchangeId(1)).map(|reply| reply.status.as_u16()), Some(status), "{failure}");
+        }
+    }
+
+    #[test]
+    fn redirect_is_no_error_and_a_client_that_left_gets_nothing() {
+        let reply = Failure::Insecure(HeaderValue::from_static("https://a.test/x")).reply(ExchangeId(1)).expect("an answer");
+        assert_eq!((reply.status.as_u16(), &reply.headers["location"]), (308, &HeaderValue::from_static("https://a.test/x")));
+        assert!(!reply.headers.contains_key("proxy-status"));
+        assert!(Failure::Send(SendError::Client(BodyError::ClientGone(None))).reply(ExchangeId(1)).is_none());
+    }
+}

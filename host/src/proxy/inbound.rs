@@ -1,0 +1,206 @@
+//! From what came off the wire to what links and origins may believe: target and host in normal form, fields of the connection
+//! removed, the client told apart from the peer. Refuses what is ambiguous.
+
+use super::Snapshot;
+use super::failure::Failure;
+use crate::message::authority::{self, BadHost};
+use crate::message::forwarded::{self, Provenance};
+use crate::message::hop_by_hop;
+use crate::message::survey::{Survey, remove_odd_names};
+use crate::message::{Connection, Malformed, Received, RequestHead, Scheme, target};
+use bytestring::ByteString;
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Version};
+use std::net::IpAddr;
+
+/// A request that can be trusted as far as that goes.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    pub head: RequestHead,
+    pub client: IpAddr,
+    /// 0 where only a trusted peer knows it.
+    pub client_port: u16,
+    pub version: Version,
+    /// The protocol that the client wants to switch to (RFC 9110, section 7.8).
+    pub upgrade: Option<HeaderValue>,
+    /// What goes on to the origin past the links, which must not see it.
+    pub past: Past,
+}
+
+/// Fields that the contract hides from links.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    pub te_trailers: bool,
+    pub trailer: Option<HeaderValue>,
+}
+
+/// Cleans a request; the body is untouched.
+pub(super) fn clean<B>(received: Received<B>, connection: &Connection, snapshot: &Snapshot) -> Result<(Inbound, B), Failure> {
+    let Received { method, target, version, mut headers, body } = received;
+    let scheme = if connection.tls.is_some() { Scheme::Https } else { Scheme::Http };
+    refuse_method(&method, &mut headers)?;
+    let survey = Survey::of(&headers);
+    let (authority, host) = authority(target.authority, &mut headers, version, connection, scheme)?;
+    let (path, query) = path(&method, target.path_and_query)?;
+    if survey.odd {
+        remove_odd_names(&mut headers, &snapshot.limits.odd_header_names);
+    }
+    // Before the fields that `Connection` lists are removed: it must not be able to list a trusted proxy's word away.
+    let from = forwarded::take(&mut headers, survey, connection.peer, &snapshot.trusted_proxies);
+    let removed = hop_by_hop::remove(&mut headers, survey.hop_by_hop);
+    forwarded::write(&mut headers, &from, scheme, host);
+    let Provenance { client, port: client_port, .. } = from;
+    let head = RequestHead { method, scheme, authority, path, query, headers };
+    let upgrade = removed.upgrade.filter(|_| version == Version::HTTP_11);
+    let past = Past { te_trailers: removed.te_trailers, trailer: removed.trailer };
+    Ok((Inbound { head, client, client_port, version, upgrade, past }, body))
+}
+
+/// CONNECT is for proxies that clients choose; TRACE would show the client what we and others before us added. Counts
+/// `Max-Forwards` of OPTIONS down (RFC 9110, section 7.6.2).
+fn refuse_method(method: &Method, headers: &mut HeaderMap) -> Result<(), Failure> {
+    match *method {
+        Method::CONNECT | Method::TRACE => Err(Failure::Method(method.clone())),
+        Method::OPTIONS => match max_forwards(headers) {
+            Some(0) => Err(Failure::LastHop),
+            Some(left) => {
+                headers.insert(header::MAX_FORWARDS, HeaderValue::from(left - 1));
+                Ok(())
+            }
+            None => Ok(()),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn max_forwards(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::MAX_FORWARDS)?.to_str().ok()?.parse().ok()
+}
+
+/// The authority in normal form and as a field value. An absolute-form target wins over `Host` (RFC 9112, section 3.2.2); HTTP/1.0
+/// without either gets the address it came to (section 3.3).
+fn authority(
+    named: Option<ByteString>,
+    headers: &mut HeaderMap,
+    version: Version,
+    connection: &Connection,
+    scheme: Scheme,
+) -> Result<(ByteString, HeaderValue), Failure> {
+    let host = headers.remove(header::HOST);
+    let given = match (named, &host) {
+        (Some(authority), _) => authority,
+        (None, Some(host)) => host.to_str().map_err(|_| BadHost)?.into(),
+        (None, None) if version == Version::HTTP_10 => connection.local.to_string().into(),
+        (None, None) => return Err(Malformed::Host.into()),
+    };
+    let normal = authority::normalise(given, scheme)?;
+    let value = match host {
+        Some(host) if host == *normal => host,
+        // Cannot fail: an authority has no byte that a field value must not have.
+        _ => HeaderValue::from_maybe_shared(normal.as_bytes().clone()).map_err(|_| BadHost)?,
+    };
+    Ok((normal, value))
+}
+
+fn path(method: &Method, sent: ByteString) -> Result<(ByteString, Option<ByteString>), Failure> {
+    if sent == "*" && *method == Method::OPTIONS {
+        return Ok((sent, None));
+    }
+    Ok(target::normalise(sent)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::message::{Target, TlsFacts, TlsVersion, fields};
+
+    fn connection(tls: bool) -> Connection {
+        let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, h2: false });
+        Connection { peer: "192.0.2.7:5000".parse().expect("an address"), local: "192.0.2.1:8080".parse().expect("an address"), tls }
+    }
+
+    fn received(method: &str, authority: Option<&str>, target: &str, headers: &[(&str, &str)]) -> Received<()> {
+        Received {
+            method: method.parse().expect("a method"),
+            target: Target { authority: authority.map(Into::into), path_and_query: target.into() },
+            version: Version::HTTP_11,
+            headers: fields(headers),
+            body: (),
+        }
+    }
+
+    fn pass(received: Received<()>) -> Result<Inbound, &'static str> {
+        let snapshot = Snapshot::new(1, &Config::default(), |_| 0);
+        clean(received, &connection(false), &snapshot).map(|(inbound, ())| inbound).map_err(|failure| failure.token())
+    }
+
+    #[test]
+    fn request_is_normalised_and_cleaned() {
+        let sent = [
+            ("host", "App.test:80"),
+            ("connection", "x-hop"),
+            ("x-hop", "1"),
+            ("x_odd", "1"),
+            ("accept", "*/*"),
+            ("x-forwarded-for", "6.6.6.6"),
+        ];
+        let inbound = pass(received("GET", None, "/a/../%62?q", &sent)).expect("sound");
+        let RequestHead { authority, path, query, headers, .. } = inbound.head;
+        assert_eq!((&*authority, &*path, query.as_deref()), ("app.test", "/b", Some("q")));
+        let expected = [
+            ("accept", "*/*"),
+            ("x-forwarded-for", "192.0.2.7"),
+            ("forwarded", "for=192.0.2.7;host=app.test;proto=http"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "app.test"),
+        ];
+        assert_eq!(headers, fields(&expected));
+    }
+
+    #[test]
+    fn connection_cannot_list_away_what_the_proxy_adds() {
+        let sent = [("host", "a.test"), ("connection", "x-forwarded-for, forwarded, x-forwarded-host, host")];
+        let headers = pass(received("GET", None, "/", &sent)).expect("sound").head.headers;
+        assert_eq!(headers["x-forwarded-for"], "192.0.2.7");
+        assert_eq!(headers["x-forwarded-host"], "a.test");
+    }
+
+    #[test]
+    fn absolute_form_wins_over_host() {
+        let inbound = pass(received("GET", Some("B.test"), "/", &[("host", "a.test")])).expect("sound");
+        assert_eq!((&*inbound.head.authority, &inbound.head.headers["x-forwarded-host"]), ("b.test", &HeaderValue::from_static("b.test")));
+    }
+
+    #[test]
+    fn missing_host_is_refused_but_not_of_http_1_0() {
+        assert_eq!(pass(received("GET", None, "/", &[])).err(), Some("bad_host"));
+        let old = Received { version: Version::HTTP_10, ..received("GET", None, "/", &[]) };
+        assert_eq!(pass(old).map(|inbound| inbound.head.authority), Ok("192.0.2.1:8080".into()));
+    }
+
+    #[test]
+    fn methods_that_are_not_for_a_gateway_are_refused() {
+        assert_eq!(pass(received("CONNECT", Some("a:1"), "", &[])).err(), Some("method_refused"));
+        assert_eq!(pass(received("TRACE", None, "/", &[("host", "a")])).err(), Some("method_refused"));
+    }
+
+    #[test]
+    fn options_counts_forwards_down() {
+        let options = |hops| pass(received("OPTIONS", None, "*", &[("host", "a"), ("max-forwards", hops)]));
+        assert_eq!(options("0").err(), Some("last_hop"));
+        let head = options("3").expect("sound").head;
+        assert_eq!((&*head.path, &head.headers["max-forwards"]), ("*", &HeaderValue::from_static("2")));
+        assert_eq!(pass(received("GET", None, "*", &[("host", "a")])).err(), Some("bad_target"));
+    }
+
+    #[test]
+    fn upgrade_is_kept_aside_on_http_1_1_only() {
+        let sent = [("host", "a"), ("connection", "upgrade"), ("upgrade", "websocket")];
+        let inbound = pass(received("GET", None, "/", &sent)).expect("sound");
+        assert_eq!(inbound.upgrade, Some(HeaderValue::from_static("websocket")));
+        assert!(!inbound.head.headers.contains_key("upgrade"));
+        let old = Received { version: Version::HTTP_10, ..received("GET", None, "/", &sent) };
+        assert_eq!(pass(old).expect("sound").upgrade, None);
+    }
+}

@@ -1,0 +1,164 @@
+//! Which site and route a request belongs to, at a cost that does not grow with their number.
+//!
+//! Sites are found by exact name, then by wildcard suffix from the longest to the shortest, then `*`. Within a site, in the order of
+//! precedence of the Gateway API (see [`crate::config::Route`]): exact paths by one look-up, regular expressions one by one, prefixes by
+//! one look-up for each element boundary of the path. `explain.rs` says the same the slow way, with reasons; a test holds the two
+//! together.
+
+use super::paths::{Candidate, Paths, PathsBuilder};
+use crate::config::{FieldMatch, PathMatch, Route, RouteMatch, Site, SiteName};
+use crate::message::RequestHead;
+use hashbrown::HashMap;
+use std::cmp::Reverse;
+
+/// Made once per snapshot from the sites in file order. Holds nothing of a route but what tells it from others.
+#[derive(Debug)]
+pub struct Router {
+    names: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
+    /// Held without the `*.`.
+    wildcards: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
+    any: Option<u32>,
+    sites: Box<[SiteTable]>,
+}
+
+/// The routes of one site, each kind in the order of precedence.
+#[derive(Debug)]
+struct SiteTable {
+    exact: Paths,
+    regexes: Box<[(regex::Regex, Candidate)]>,
+    prefixes: Paths,
+}
+
+/// Indices into the snapshot's sites, and into all its routes, counted through in file order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Found {
+    pub site: usize,
+    pub route: usize,
+}
+
+/// No route takes the request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Missed {
+    /// No site has this name.
+    Site,
+    /// The site of this index has no route whose every condition holds. A route that wants another method is no match, as in the Gateway
+    /// API: it does not make the answer a 405, since another route may own that path for that method.
+    Route { site: usize },
+}
+
+/// What a route asks for beyond its path; most ask for nothing.
+#[derive(Debug)]
+pub(super) struct Conditions {
+    methods: Box<[http::Method]>,
+    headers: Box<[FieldMatch]>,
+    query: Box<[FieldMatch]>,
+}
+
+impl Router {
+    pub fn new(sites: &[Site]) -> Self {
+        let mut router = Self { names: HashMap::default(), wildcards: HashMap::default(), any: None, sites: Box::default() };
+        let mut tables = Vec::with_capacity(sites.len());
+        let mut first_route = 0;
+        for (index, site) in (0_u32..).zip(sites) {
+            match &site.name {
+                SiteName::Exact(name) => drop(router.names.insert(name.as_str().into(), index)),
+                SiteName::Wildcard(suffix) => drop(router.wildcards.insert(suffix.as_str().into(), index)),
+                SiteName::Any => router.any = Some(index),
+            }
+            tables.push(SiteTable::new(&site.routes, first_route));
+            first_route += u32::try_from(site.routes.len()).expect("fewer than 2^32 routes fit in memory");
+        }
+        router.sites = tables.into();
+        router
+    }
+
+    /// The site that answers to a host (in normal form, without port).
+    pub fn site(&self, host: &str) -> Option<usize> {
+        let exact = self.names.get(host).copied();
+        exact.or_else(|| self.wildcard(host)).or(self.any).map(|index| index as usize)
+    }
+
+    /// The route of the site that takes this request.
+    pub fn route(&self, site: usize, head: &RequestHead) -> Result<Found, Missed> {
+        let route = self.sites.get(site).and_then(|table| table.find(head));
+        route.map(|route| Found { site, route: route as usize }).ok_or(Missed::Route { site })
+    }
+
+    /// Both at once; `host` is `head.authority` without its port.
+    pub fn find(&self, host: &str, head: &RequestHead) -> Result<Found, Missed> {
+        self.route(self.site(host).ok_or(Missed::Site)?, head)
+    }
+
+    /// The longest suffix first, since it begins at the first dot.
+    fn wildcard(&self, host: &str) -> Option<u32> {
+        if self.wildcards.is_empty() {
+            return None;
+        }
+        let dots = memchr::memchr_iter(b'.', host.as_bytes());
+        dots.filter_map(|dot| host.get(dot + 1..)).find_map(|suffix| self.wildcards.get(suffix).copied())
+    }
+}
+
+impl SiteTable {
+    fn new(routes: &[Route], first: u32) -> Self {
+        let (mut exact, mut prefixes) = (PathsBuilder::default(), PathsBuilder::default());
+        let mut regexes = Vec::new();
+        for (route, spec) in (first..).zip(routes) {
+            let candidate = Candidate { route, conditions: Conditions::of(&spec.matches).map(Box::new) };
+            match &spec.matches.path {
+                PathMatch::Exact(path) => exact.add(path, candidate),
+                PathMatch::Prefix(path) => prefixes.add(path, candidate),
+                PathMatch::Regex { regex, priority } => regexes.push((Reverse(*priority), regex.clone(), candidate)),
+            }
+        }
+        // Stable, and candidates come in file order: the last rule of precedence.
+        regexes.sort_by(|(a_priority, _, a), (b_priority, _, b)| (a_priority, a.rank()).cmp(&(b_priority, b.rank())));
+        let regexes = regexes.into_iter().map(|(_, regex, candidate)| (regex, candidate)).collect();
+        Self { exact: exact.build(), regexes, prefixes: prefixes.build() }
+    }
+
+    fn find(&self, head: &RequestHead) -> Option<u32> {
+        let path: &str = &head.path;
+        let first = |candidates: &[Candidate]| candidates.iter().find(|candidate| candidate.takes(head)).map(|candidate| candidate.route);
+        self.exact
+            .at(path)
+            .and_then(first)
+            .or_else(|| {
+                let mut regexes = self.regexes.iter();
+                regexes.find(|(regex, candidate)| regex.is_match(path) && candidate.takes(head)).map(|(_, candidate)| candidate.route)
+            })
+            .or_else(|| self.prefixes.above(path).find_map(first))
+    }
+}
+
+impl Conditions {
+    fn of(matches: &RouteMatch) -> Option<Self> {
+        let RouteMatch { path: _, methods, headers, query } = matches;
+        let any = methods.is_empty() && headers.is_empty() && query.is_empty();
+        (!any).then(|| Self { methods: methods.as_slice().into(), headers: headers.as_slice().into(), query: query.as_slice().into() })
+    }
+
+    fn hold(&self, head: &RequestHead) -> bool {
+        (self.methods.is_empty() || self.methods.contains(&head.method))
+            && FieldMatch::all_in_headers(&self.headers, &head.headers)
+            && FieldMatch::all_in_query(&self.query, head.query.as_deref())
+    }
+}
+
+impl Candidate {
+    fn takes(&self, head: &RequestHead) -> bool {
+        self.conditions.as_ref().is_none_or(|conditions| conditions.hold(head))
+    }
+
+    /// Among routes of one path, the smallest goes first: a method match, most header matches, most query matches.
+    pub(super) fn rank(&self) -> Reverse<(bool, usize, usize)> {
+        Reverse(
+            self.conditions
+                .as_ref()
+                .map_or((false, 0, 0), |conditions| (!conditions.methods.is_empty(), conditions.headers.len(), conditions.query.len())),
+        )
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

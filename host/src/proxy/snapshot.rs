@@ -1,0 +1,69 @@
+//! One loaded configuration as the corridor needs it: shared by all workers, changed by none.
+
+use super::Router;
+use crate::chain::{Chain, Link};
+use crate::config::{AccessLog, Config, Limits, LinkSpec, Route, RouteTimeouts, TlsSpec, UpstreamName};
+use ipnet::IpNet;
+use std::sync::Arc;
+
+/// Immutable; a reload makes another with the next generation.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub generation: u64,
+    pub router: Router,
+    /// In file order, as the router counts them.
+    pub sites: Box<[SiteEntry]>,
+    /// Of all sites, as the router counts them.
+    pub routes: Box<[RouteEntry]>,
+    pub limits: Limits,
+    pub trusted_proxies: Box<[IpNet]>,
+    pub access_log: AccessLog,
+    /// Where sites with TLS are served; requests in the clear are sent there.
+    pub https_port: u16,
+}
+
+/// What is left of a site once its routes are found.
+#[derive(Debug)]
+pub struct SiteEntry {
+    pub name: String,
+    /// Whether it is served over TLS only; otherwise in the clear only.
+    pub tls: bool,
+}
+
+/// What is left of a route once it is found.
+#[derive(Debug)]
+pub struct RouteEntry {
+    pub pattern: String,
+    pub chain: Chain,
+    pub to: Option<UpstreamName>,
+    pub timeouts: RouteTimeouts,
+}
+
+impl Snapshot {
+    /// `filter` gives the index of a link's filter in each worker's list; links of equal plugin and settings may share one.
+    pub fn new(generation: u64, config: &Config, mut filter: impl FnMut(&LinkSpec) -> usize) -> Self {
+        let routes = config.sites.iter().flat_map(|site| &site.routes);
+        Self {
+            generation,
+            router: Router::new(&config.sites),
+            sites: config.sites.iter().map(|site| SiteEntry { name: site.name.to_string(), tls: site.tls != TlsSpec::Off }).collect(),
+            routes: routes.map(|route| RouteEntry::new(route, &mut filter)).collect(),
+            limits: config.limits.clone(),
+            trusted_proxies: config.server.trusted_proxies.as_slice().into(),
+            access_log: config.server.access_log,
+            https_port: config.listen.https.first().map_or(443, |(address, _)| address.port()),
+        }
+    }
+}
+
+impl RouteEntry {
+    fn new(route: &Route, filter: &mut impl FnMut(&LinkSpec) -> usize) -> Self {
+        let link = |spec: &LinkSpec| Link { filter: filter(spec), when: spec.when.clone().map(Arc::new), spec: Arc::new(spec.clone()) };
+        Self {
+            pattern: route.pattern.clone(),
+            chain: Chain { links: route.chain.iter().map(link).collect() },
+            to: route.to.clone(),
+            timeouts: route.timeouts,
+        }
+    }
+}

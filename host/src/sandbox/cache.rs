@@ -1,0 +1,229 @@
+//! Compiled components on disk, so that a start costs 0.2 ms a plugin instead of 100.
+//!
+//! Loading machine code from a file means trusting the file, so only what this program wrote for this user is loaded: the directory
+//! and its files belong to us and nobody else can write them, and each file carries a MAC under a random key kept beside it. What
+//! is cut short, altered, renamed or of another version is compiled again. This does not defend against someone who can already
+//! read and write our files; it defends against damage and against files that were put there.
+
+use super::load::hex;
+use aws_lc_rs::{hmac, rand};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{Hash, Hasher};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+
+/// Files unused for this long are removed, and the oldest beyond this many.
+const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
+const MOST: usize = 256;
+
+/// Bytes of a cached component: several times the largest `.wasm`.
+const LARGEST: u64 = 512 << 20;
+
+const MAC: usize = 32;
+const KEY: usize = 32;
+const KEY_FILE: &str = "key";
+const SUFFIX: &str = "aot";
+
+/// Why a directory is not used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum CacheError {
+    #[error("{}: {source}", path.display())]
+    Io {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} {reason}; it must be ours alone, with no write access for others", path.display())]
+    Unsafe { path: PathBuf, reason: &'static str },
+}
+
+pub(super) struct Cache {
+    dir: PathBuf,
+    key: hmac::Key,
+    /// Of the engine's settings and of this program's version: what else a compiled component depends on.
+    engine: u64,
+}
+
+impl Cache {
+    /// Makes the directory (0700) and the key (0600) if they are not there, and removes old files.
+    pub(super) fn open(dir: &Path, engine: &Engine) -> Result<Self, CacheError> {
+        let failed = |source| CacheError::Io { path: dir.to_owned(), source };
+        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
+        let found = fs::symlink_metadata(dir).map_err(failed)?;
+        if !found.is_dir() {
+            return Err(CacheError::Unsafe { path: dir.to_owned(), reason: "is not a directory" });
+        }
+        check_owner(dir, &found)?;
+        let key = key(&dir.join(KEY_FILE))?;
+        prune(dir);
+        Ok(Self { dir: dir.to_owned(), key: hmac::Key::new(hmac::HMAC_SHA256, &key), engine: compatibility(engine) })
+    }
+
+    /// The compiled component of the file with this digest, if it is here and unharmed.
+    pub(super) fn load(&self, engine: &Engine, digest: &[u8; 32]) -> Option<Component> {
+        let name = self.name(digest);
+        let path = self.dir.join(&name);
+        let bytes = match read_ours(&path, LARGEST) {
+            Ok(bytes) => bytes,
+            Err(CacheError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return None,
+            Err(error) => {
+                tracing::warn!("compiled plugin not used: {error}");
+                return None;
+            }
+        };
+        let Some(code) = self.verified(&name, &bytes) else {
+            tracing::warn!("{}: damaged; compiling again", path.display());
+            let _ = fs::remove_file(&path);
+            return None;
+        };
+        let component = deserialize(engine, code)?;
+        // Used today: not to be pruned. If it fails, it is pruned and compiled again some day.
+        let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        Some(component)
+    }
+
+    /// Failing costs the next start some time, no more.
+    pub(super) fn store(&self, component: &Component, digest: &[u8; 32]) {
+        let name = self.name(digest);
+        let Ok(code) = component.serialize() else { return };
+        let mac = self.mac(&name, &code);
+        if let Err(error) = write_whole(&self.dir, &name, &[mac.as_ref(), &code]) {
+            tracing::warn!("compiled plugin not kept: {}: {error}", self.dir.display());
+        }
+    }
+
+    fn name(&self, digest: &[u8; 32]) -> String {
+        format!("{}-{:016x}.{SUFFIX}", hex(digest), self.engine)
+    }
+
+    fn verified<'b>(&self, name: &str, bytes: &'b [u8]) -> Option<&'b [u8]> {
+        let (mac, code) = bytes.split_at_checked(MAC)?;
+        hmac::verify(&self.key, &covered(name, code), mac).ok()?;
+        Some(code)
+    }
+
+    fn mac(&self, name: &str, code: &[u8]) -> hmac::Tag {
+        hmac::sign(&self.key, &covered(name, code))
+    }
+}
+
+/// The name is covered too, so that one file cannot stand in for another. It has a fixed length, which makes this unambiguous.
+fn covered(name: &str, code: &[u8]) -> Vec<u8> {
+    [name.as_bytes(), code].concat()
+}
+
+#[allow(unsafe_code, reason = "deserialising machine code is the point of the cache")]
+fn deserialize(engine: &Engine, code: &[u8]) -> Option<Component> {
+    // SAFETY: `verified` has shown that these bytes were written by `store`, with a key that only this user can read.
+    unsafe { Component::deserialize(engine, code) }.inspect_err(|error| tracing::warn!("compiled plugin not used: {error:#}")).ok()
+}
+
+fn compatibility(engine: &Engine) -> u64 {
+    let mut hasher = std::hash::DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    env!("CARGO_PKG_VERSION").hash(&mut hasher);
+    hasher.finish()
+}
+
+fn key(path: &Path) -> Result<Vec<u8>, CacheError> {
+    for _ in 0..2 {
+        match read_ours(path, KEY as u64) {
+            Ok(key) if key.len() == KEY => return Ok(key),
+            // Cut short: with a new key, what the old one signed is compiled again.
+            Ok(_) => drop(fs::remove_file(path)),
+            Err(CacheError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let failed = |source| CacheError::Io { path: path.to_owned(), source };
+        let mut key = vec![0; KEY];
+        rand::fill(&mut key).map_err(|_| failed(io::Error::other("the system has no random numbers")))?;
+        // Linked, not renamed: when two processes start at once, both use the key of the first.
+        let parent = path.parent().unwrap_or(Path::new("."));
+        let temporary = write_temporary(parent, &[&key]).map_err(failed)?;
+        let linked = fs::hard_link(&temporary, path);
+        let _ = fs::remove_file(&temporary);
+        match linked {
+            Ok(()) => return Ok(key),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Err(CacheError::Unsafe { path: path.to_owned(), reason: "keeps changing" })
+}
+
+/// The contents of a plain file that is ours alone, at most `most` bytes and one.
+fn read_ours(path: &Path, most: u64) -> Result<Vec<u8>, CacheError> {
+    let failed = |source| CacheError::Io { path: path.to_owned(), source };
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path).map_err(failed)?;
+    let found = file.metadata().map_err(failed)?;
+    if !found.is_file() {
+        return Err(CacheError::Unsafe { path: path.to_owned(), reason: "is not a plain file" });
+    }
+    check_owner(path, &found)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(found.len().min(most)).unwrap_or(0));
+    file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+#[allow(unsafe_code, reason = "geteuid has no safe wrapper among our dependencies; it takes nothing and cannot fail")]
+fn check_owner(path: &Path, found: &fs::Metadata) -> Result<(), CacheError> {
+    // SAFETY: no arguments, no failure, no memory.
+    let us = unsafe { libc::geteuid() };
+    let reason = if found.uid() != us {
+        "belongs to another user"
+    } else if found.mode() & 0o022 != 0 {
+        "can be written by others"
+    } else {
+        return Ok(());
+    };
+    Err(CacheError::Unsafe { path: path.to_owned(), reason })
+}
+
+/// All or nothing: under a temporary name first.
+fn write_whole(dir: &Path, name: &str, parts: &[&[u8]]) -> io::Result<()> {
+    let temporary = write_temporary(dir, parts)?;
+    fs::rename(&temporary, dir.join(name)).inspect_err(|_| drop(fs::remove_file(&temporary)))
+}
+
+fn write_temporary(dir: &Path, parts: &[&[u8]]) -> io::Result<PathBuf> {
+    let mut random = [0; 8];
+    rand::fill(&mut random).map_err(|_| io::Error::other("the system has no random numbers"))?;
+    let path = dir.join(format!("{}.tmp", hex(&random)));
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+    let written = parts.iter().try_for_each(|part| file.write_all(part));
+    match written {
+        Ok(()) => Ok(path),
+        Err(error) => {
+            let _ = fs::remove_file(&path);
+            Err(error)
+        }
+    }
+}
+
+/// Removes what has not been used for long, leftovers of a crash included. Failing is no harm.
+fn prune(dir: &Path) {
+    let Ok(entries) = fs::read_dir(dir) else { return };
+    let ours = |path: &Path| path.extension().is_some_and(|extension| extension == SUFFIX || extension == "tmp");
+    let mut files: Vec<(SystemTime, PathBuf)> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| ours(path))
+        .filter_map(|path| Some((fs::symlink_metadata(&path).ok()?.modified().ok()?, path)))
+        .collect();
+    files.sort_by_key(|(used, _)| std::cmp::Reverse(*used));
+    let now = SystemTime::now();
+    for (rank, (used, path)) in files.iter().enumerate() {
+        let age = now.duration_since(*used).unwrap_or_default();
+        let leftover = path.extension().is_some_and(|extension| extension == "tmp") && age > Duration::from_secs(3600);
+        if rank >= MOST || age > KEEP || leftover {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+//! A plugin with its settings: what all workers share of a link, and the sum of what its guests did.
+
+use super::fault::Broken;
+use super::guest::{Bare, Guest};
+use super::guests::Guests;
+use super::plan::Plan;
+use super::plugin::Plugin;
+use super::state::Backing;
+use crate::chain::{Cause, Fault};
+use crate::config::{FailurePolicy, Isolation};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A plugin that has accepted its settings. Links of equal plugin, settings and policies can share one.
+pub struct Configured {
+    plugin: Arc<Plugin>,
+    plan: Plan,
+    settings: String,
+    backing: Arc<Backing>,
+    pub(super) isolation: Isolation,
+    pub(super) fail: FailurePolicy,
+    /// One of each worker. A lock, because it is taken when workers start and when metrics are read.
+    tallies: Mutex<Vec<Arc<Tally>>>,
+}
+
+/// What guests did since the link was configured, all workers together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    pub calls: u64,
+    pub trap: u64,
+    pub timeout: u64,
+    pub memory: u64,
+    pub bad_output: u64,
+    pub overload: u64,
+    /// Guests made, first ones included.
+    pub guests: u64,
+}
+
+/// One worker's counts. Written by that worker only, so that adding is a load and a store.
+#[derive(Default)]
+pub(super) struct Tally {
+    calls: AtomicU64,
+    guests: AtomicU64,
+    faults: [AtomicU64; 5],
+}
+
+impl Configured {
+    pub(super) fn new(
+        plugin: Arc<Plugin>,
+        plan: Plan,
+        settings: String,
+        backing: Arc<Backing>,
+        isolation: Isolation,
+        fail: FailurePolicy,
+    ) -> Self {
+        Self { plugin, plan, settings, backing, isolation, fail, tallies: Mutex::default() }
+    }
+
+    pub fn plugin(&self) -> &Arc<Plugin> {
+        &self.plugin
+    }
+
+    /// What it does and wants to see under these settings.
+    pub const fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The filter of one worker.
+    pub fn for_worker(self: &Arc<Self>) -> Guests {
+        let tally = Arc::new(Tally::default());
+        self.tallies.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&tally));
+        Guests::new(Arc::clone(self), tally)
+    }
+
+    /// Consistent to within the calls that run meanwhile.
+    pub fn counts(&self) -> Counts {
+        let tallies = self.tallies.lock().unwrap_or_else(PoisonError::into_inner);
+        tallies.iter().fold(Counts::default(), |sum, tally| tally.add_to(sum))
+    }
+
+    /// A fresh configured guest.
+    pub(super) fn guest(&self) -> Result<Guest, Broken> {
+        let (plugin, plan) = (&*self.plugin, &self.plan);
+        Bare::start(&plugin.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plan)
+    }
+
+    pub(super) fn fault(&self, broken: Broken) -> Fault {
+        broken.into_fault(&self.fail)
+    }
+}
+
+impl Tally {
+    #[inline]
+    pub(super) fn called(&self) {
+        add_one(&self.calls);
+    }
+
+    pub(super) fn made(&self) {
+        add_one(&self.guests);
+    }
+
+    pub(super) fn faulted(&self, cause: Cause) {
+        add_one(&self.faults[cause as usize]);
+    }
+
+    fn add_to(&self, sum: Counts) -> Counts {
+        let of = |cause: Cause| self.faults[cause as usize].load(Ordering::Relaxed);
+        Counts {
+            calls: sum.calls + self.calls.load(Ordering::Relaxed),
+            guests: sum.guests + self.guests.load(Ordering::Relaxed),
+            trap: sum.trap + of(Cause::Trap),
+            timeout: sum.timeout + of(Cause::Timeout),
+            memory: sum.memory + of(Cause::Memory),
+            bad_output: sum.bad_output + of(Cause::BadOutput),
+            overload: sum.overload + of(Cause::Overload),
+        }
+    }
+}
+
+/// Right only with a single writer, which a tally has.
+#[inline]
+fn add_one(counter: &AtomicU64) {
+    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+}

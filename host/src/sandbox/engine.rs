@@ -1,0 +1,73 @@
+//! The engine's settings: what guests run on, with the reason for each figure. Measured in design/plugin-abi.md.
+
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+
+/// Tables of a guest hold at most this many elements, 8 bytes each. Large Rust guests have some thousand functions in theirs.
+pub(super) const TABLE_ELEMENTS: usize = 10_000;
+
+/// Core instances, memories and tables of one component: a std guest has 4 to 6, 1 and 2 to 3.
+pub(super) const CORE_INSTANCES: u32 = 16;
+pub(super) const MEMORIES: u32 = 2;
+pub(super) const TABLES: u32 = 6;
+
+/// Memory that a freed slot keeps for its next guest, bytes. With `PAGEMAP_SCAN` (Linux 6.7) only touched pages are reset, so
+/// that keeping more costs nothing; without, every kept byte is cleared each time.
+const KEEP_WITH_SCAN: usize = 1200 << 10;
+const KEEP_WITHOUT_SCAN: usize = 64 << 10;
+const KEEP_TABLE: usize = 16 << 10;
+
+/// An engine with a pool of `guests` slots; with fewer, and at last without a pool, where so much address space cannot be had
+/// (`ulimit -v`, strict overcommit). Without a pool a fresh guest costs some 30 µs more.
+pub(super) fn make(guests: u32) -> wasmtime::Result<Engine> {
+    for slots in [guests, guests.min(256)] {
+        let mut config = settings();
+        config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(slots)));
+        match Engine::new(&config) {
+            Ok(engine) => return Ok(engine),
+            Err(error) => tracing::warn!("no pool of {slots} guests: {error:#}"),
+        }
+    }
+    Engine::new(&settings())
+}
+
+fn settings() -> Config {
+    let mut config = Config::new();
+    config
+        .cranelift_opt_level(OptLevel::Speed)
+        // A call costs 104 ns instead of 392.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        .memory_init_cow(true)
+        // Nobody reads a guest's backtrace, and unwinding one costs more than the call.
+        .wasm_backtrace_max_frames(None)
+        .native_unwind_info(false)
+        .generate_address_map(false)
+        // The same inputs give the same bits on every machine.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true)
+        // `lift` and `lower` know 32-bit memories only.
+        .wasm_memory64(false)
+        .parallel_compilation(true);
+    config
+}
+
+fn pool(guests: u32) -> PoolingAllocationConfig {
+    let scan = PoolingAllocationConfig::is_pagemap_scan_available();
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(guests)
+        .total_core_instances(guests.saturating_mul(4))
+        .total_memories(guests)
+        .total_tables(guests.saturating_mul(2))
+        // Calls are synchronous: no fibers.
+        .total_stacks(1)
+        .max_core_instances_per_component(CORE_INSTANCES)
+        .max_memories_per_component(MEMORIES)
+        .max_tables_per_component(TABLES)
+        .table_elements(TABLE_ELEMENTS)
+        // Slots that remember their last component: the next guest of it starts without a single mmap.
+        .max_unused_warm_slots(256)
+        .linear_memory_keep_resident(if scan { KEEP_WITH_SCAN } else { KEEP_WITHOUT_SCAN })
+        .table_keep_resident(KEEP_TABLE)
+        .pagemap_scan(if scan { Enabled::Yes } else { Enabled::No });
+    pool
+}

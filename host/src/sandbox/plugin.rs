@@ -1,0 +1,170 @@
+//! A compiled component with everything about it that does not depend on settings, and the way from there to a filter.
+
+use super::abi::{Decided, Request, Response};
+use super::configured::Configured;
+use super::describe::Description;
+use super::fault::Broken;
+use super::grants::{PACKAGE, VERSION, serves};
+use super::guest::Bare;
+use super::load::LoadError;
+use super::plan::Plan;
+use super::state::{Backing, State};
+use super::ticker::Ticker;
+use super::types;
+use super::wasi::Log;
+use crate::chain::Fault;
+use crate::config::{FailurePolicy, GuestLimits, Isolation};
+use std::sync::Arc;
+use std::time::Duration;
+use wasmtime::component::types::{ComponentFunc, ComponentItem};
+use wasmtime::component::{ComponentExportIndex, ComponentNamedList, ComponentType, InstancePre, Lift, Lower};
+
+/// One compiled component. Equal files share one within a [`super::Sandbox`].
+pub struct Plugin {
+    pub(super) pre: InstancePre<State>,
+    pub(super) exports: Exports,
+    pub(super) ticker: Arc<Ticker>,
+    pub(super) seed: (u64, u64),
+    description: Description,
+    digest: [u8; 32],
+}
+
+/// Something wrong or doubtful in a link's settings.
+#[derive(Debug, Clone, PartialEq, Eq, ComponentType, Lift)]
+#[component(record)]
+pub struct Problem {
+    /// A JSON pointer (RFC 6901) into the settings.
+    pub path: String,
+    pub message: String,
+}
+
+/// Why a plugin did not take its settings.
+#[derive(Debug)]
+pub enum ConfigureError {
+    /// It said so: the operator's fault (E032).
+    Problems(Vec<Problem>),
+    /// It broke the contract: the plugin's fault.
+    Fault(Fault),
+}
+
+/// Where a component's functions are. Their types have been checked.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Exports {
+    pub(super) describe: ComponentExportIndex,
+    pub(super) configure: ComponentExportIndex,
+    pub(super) request: Option<ComponentExportIndex>,
+    pub(super) response: Option<ComponentExportIndex>,
+}
+
+/// For `describe`, which runs before any limit is configured, off the path of requests.
+const DESCRIBE_LIMITS: GuestLimits = GuestLimits { memory: 64 << 20, cpu: Duration::from_millis(100) };
+
+impl Plugin {
+    /// Checks what the component exports, then runs `describe`.
+    pub(super) fn describe(pre: InstancePre<State>, ticker: &Arc<Ticker>, seed: (u64, u64), digest: [u8; 32]) -> Result<Self, LoadError> {
+        let exports = Exports::find(&pre)?;
+        ticker.cover(DESCRIBE_LIMITS.cpu);
+        let backing = Backing { limits: DESCRIBE_LIMITS, log: Log::new("describe"), ticker: Arc::clone(ticker), seed };
+        let said = Bare::start(&pre, &Arc::new(backing)).and_then(|guest| guest.describe(&exports));
+        let said = said.map_err(|broken| LoadError::Describe(format!("{:?}: {}", broken.cause, broken.detail)))?;
+        let description = Description::parse(&said).map_err(LoadError::Describe)?;
+        Ok(Self { pre, exports, ticker: Arc::clone(ticker), seed, description, digest })
+    }
+
+    pub const fn description(&self) -> &Description {
+        &self.description
+    }
+
+    /// SHA-256 of the file.
+    pub const fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Whether it exports `on-request`, and `on-response`. What it does under given settings is in the [`Plan`].
+    pub const fn phases(&self) -> (bool, bool) {
+        (self.exports.request.is_some(), self.exports.response.is_some())
+    }
+
+    /// Asks a guest of its own whether it takes `settings` (a JSON object that fits the schema). `link` is what logs call it.
+    pub fn configure(
+        self: &Arc<Self>,
+        settings: &serde_json::Value,
+        limits: GuestLimits,
+        isolation: Isolation,
+        fail: FailurePolicy,
+        link: &str,
+    ) -> Result<Arc<Configured>, ConfigureError> {
+        self.ticker.cover(limits.cpu);
+        let backing = Arc::new(Backing { limits, log: Log::new(link), ticker: Arc::clone(&self.ticker), seed: self.seed });
+        let settings = settings.to_string();
+        let fault = |broken: Broken| ConfigureError::Fault(broken.into_fault(&fail));
+        let said = Bare::start(&self.pre, &backing).and_then(|guest| guest.plan(&self.exports, &settings)).map_err(fault)?;
+        let plan = Plan::check(said.map_err(ConfigureError::Problems)?, self.phases())
+            .map_err(|wrong| fault(Broken::bad_output(wrong.to_string())))?;
+        Ok(Arc::new(Configured::new(Arc::clone(self), plan, settings, backing, isolation, fail)))
+    }
+}
+
+impl Exports {
+    fn find(pre: &InstancePre<State>) -> Result<Self, LoadError> {
+        let find = Finder { pre };
+        let missing = |what: &str| LoadError::NoExport(format!("{PACKAGE}{what}@{VERSION}"));
+        let lifecycle = |func| find.func::<(), (String,)>("lifecycle", func);
+        let describe = lifecycle("describe")?.ok_or_else(|| missing("lifecycle"))?;
+        let configure = find.func::<(&str,), (types::Configured,)>("lifecycle", "configure")?.ok_or_else(|| missing("lifecycle"))?;
+        let request = find.func::<(u64, Request<'_>), (Decided<true>,)>("on-request", "on-request")?;
+        let response = find.func::<(u64, Response<'_>), (Decided<false>,)>("on-response", "on-response")?;
+        if request.is_none() && response.is_none() {
+            return Err(LoadError::NoPhase);
+        }
+        Ok(Self { describe, configure, request, response })
+    }
+}
+
+struct Finder<'p> {
+    pre: &'p InstancePre<State>,
+}
+
+impl Finder<'_> {
+    /// A function of one of our interfaces, its type compared exactly. `None`: the component does not have the interface.
+    fn func<P, R>(&self, interface: &str, func: &str) -> Result<Option<ComponentExportIndex>, LoadError>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let component = self.pre.component();
+        let engine = component.engine();
+        let all = component.component_type();
+        let base = format!("{PACKAGE}{interface}");
+        let mut found = None;
+        for (name, item) in all.exports(engine) {
+            let Some(version) = name.strip_prefix(&base).and_then(|rest| rest.strip_prefix('@')) else { continue };
+            if serves(VERSION, version) {
+                found = Some((name.to_owned(), item.ty));
+            } else if found.is_none() {
+                return Err(LoadError::Version { export: name.to_owned(), offered: VERSION.to_owned() });
+            }
+        }
+        let Some((name, ComponentItem::ComponentInstance(instance))) = found else { return Ok(None) };
+        let wrong = |reason: String| LoadError::WrongType { export: format!("{name}#{func}"), reason };
+        let ty = match instance.get_export(engine, func).map(|item| item.ty) {
+            Some(ComponentItem::ComponentFunc(ty)) => ty,
+            _ => return Err(wrong("there is no such function".to_owned())),
+        };
+        self.check::<P, R>(&ty).map_err(|error| wrong(format!("{error:#}")))?;
+        let parent = component.get_export_index(None, &name);
+        let index = parent.and_then(|parent| component.get_export_index(Some(&parent), func));
+        index.map(Some).ok_or_else(|| wrong("it cannot be called".to_owned()))
+    }
+
+    fn check<P, R>(&self, ty: &ComponentFunc) -> wasmtime::Result<()>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        if ty.async_() {
+            return Err(wasmtime::Error::msg("it is async"));
+        }
+        ty.typecheck::<P, R>(&self.pre.instance_type())
+    }
+}

@@ -1,0 +1,95 @@
+//! What a guest's store holds: its limits and its side of WASI. Cheap to make, since `isolate = "request"` makes one per exchange.
+
+use super::clock::CpuClock;
+use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use super::ticker::Ticker;
+use super::wasi::{Console, Log, Timers};
+use crate::config::GuestLimits;
+use std::sync::Arc;
+use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
+
+/// What all guests of one link share.
+pub(super) struct Backing {
+    pub(super) limits: GuestLimits,
+    pub(super) log: Log,
+    pub(super) ticker: Arc<Ticker>,
+    /// Of hash maps in guests: constant, so that a guest stays a function of its inputs; random for each load, so that nobody
+    /// outside can make keys collide.
+    pub(super) seed: (u64, u64),
+}
+
+pub(super) struct State {
+    pub(super) ceiling: Ceiling,
+    pub(super) clock: CpuClock,
+    pub(super) console: Console,
+    pub(super) timers: Timers,
+    pub(super) backing: Arc<Backing>,
+}
+
+impl State {
+    pub(super) fn new(backing: Arc<Backing>) -> Self {
+        let limits = backing.limits;
+        Self {
+            ceiling: Ceiling { memory: limits.memory, used: 0, refused: None },
+            clock: CpuClock::new(limits.cpu),
+            console: Console::default(),
+            timers: Timers::default(),
+            backing,
+        }
+    }
+}
+
+impl Drop for State {
+    /// A guest's last words may lack a newline.
+    fn drop(&mut self) {
+        self.console.flush(&self.backing.log);
+    }
+}
+
+/// The epoch has passed a store's deadline.
+pub(super) fn on_tick(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
+    let state = store.data_mut();
+    state.backing.ticker.rouse();
+    state.clock.tick()
+}
+
+/// How much a guest may grow. Refused growth is the guest's to handle (`memory.grow` gives -1); if it traps instead, `refused`
+/// says why.
+pub(super) struct Ceiling {
+    /// All linear memories together, bytes.
+    memory: usize,
+    used: usize,
+    pub(super) refused: Option<&'static str>,
+}
+
+impl ResourceLimiter for Ceiling {
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_add(desired.saturating_sub(current));
+        if used > self.memory || maximum.is_some_and(|maximum| desired > maximum) {
+            self.refused = Some("memory");
+            return Ok(false);
+        }
+        self.used = used;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let fits = desired <= TABLE_ELEMENTS && maximum.is_none_or(|maximum| desired <= maximum);
+        if !fits {
+            self.refused = Some("table entries");
+        }
+        Ok(fits)
+    }
+
+    fn instances(&self) -> usize {
+        CORE_INSTANCES as usize
+    }
+
+    fn tables(&self) -> usize {
+        TABLES as usize
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES as usize
+    }
+}

@@ -1,0 +1,75 @@
+//! Making connections: names to addresses, addresses in turn, all within one deadline.
+
+use super::SendError;
+use crate::config::ServerAddress;
+use std::io;
+use std::net::SocketAddr;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::{Instant, timeout_at};
+
+/// Connects to the first address that answers, before `until`.
+pub(super) async fn connect(server: &ServerAddress, until: Instant) -> Result<TcpStream, SendError> {
+    let addresses: Vec<SocketAddr> = match timeout_at(until, lookup_host((server.host.as_str(), server.port))).await {
+        Ok(Ok(addresses)) => addresses.collect(),
+        Ok(Err(error)) => return Err(sort(error)),
+        Err(_) => return Err(SendError::ConnectTimeout),
+    };
+    let mut last = SendError::Connect(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    for (index, address) in addresses.iter().enumerate() {
+        // An address that does not answer leaves the others their share of the time.
+        let now = Instant::now();
+        let share = until.saturating_duration_since(now) / (addresses.len() - index) as u32;
+        match timeout_at(now + share, TcpStream::connect(address)).await {
+            Ok(Ok(stream)) => {
+                // Requests are written whole; waiting for more would only delay their end.
+                stream.set_nodelay(true).map_err(sort)?;
+                return Ok(stream);
+            }
+            Ok(Err(error)) => last = sort(error),
+            Err(_) => last = SendError::ConnectTimeout,
+        }
+    }
+    Err(last)
+}
+
+/// Tells the origin's faults from ours.
+fn sort(error: io::Error) -> SendError {
+    match error.raw_os_error() {
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL | libc::EAGAIN) => {
+            SendError::Overloaded(error)
+        }
+        _ => SendError::Connect(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+    use tokio::net::TcpSocket;
+    use tokio::time::timeout;
+
+    #[tokio::test]
+    async fn a_server_that_does_not_accept_is_given_up_in_time() {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+        let listener = socket.listen(1).expect("listening");
+        let address = listener.local_addr().expect("bound");
+        // Fill its queue, until it drops what comes.
+        let mut waiting = Vec::new();
+        while let Ok(stream) = timeout(Duration::from_millis(50), TcpStream::connect(address)).await {
+            waiting.push(stream);
+        }
+        let server = ServerAddress { host: "127.0.0.1".into(), port: address.port() };
+
+        let outcome = connect(&server, Instant::now() + Duration::from_millis(20)).await;
+
+        assert!(matches!(outcome, Err(SendError::ConnectTimeout)), "{outcome:?}");
+    }
+
+    #[test]
+    fn a_lack_of_descriptors_is_our_fault() {
+        assert!(matches!(sort(io::Error::from_raw_os_error(libc::EMFILE)), SendError::Overloaded(_)));
+        assert!(matches!(sort(io::Error::from_raw_os_error(libc::ECONNREFUSED)), SendError::Connect(_)));
+    }
+}

@@ -1,0 +1,52 @@
+//! Why a request got no response, by whose fault.
+
+use crate::message::BodyError;
+use crate::wire::MalformedResponse;
+use std::io;
+
+/// Why a request got no response head. What it means to the client is decided in `proxy/failure.rs`.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    // The origin's fault.
+    /// No address of the server took the connection.
+    #[error("cannot connect to the origin")]
+    Connect(#[source] io::Error),
+    #[error("the origin did not accept the connection in time")]
+    ConnectTimeout,
+    /// The connection ended or broke before the response head was complete.
+    #[error("the origin closed the connection before it answered")]
+    Reset(#[source] Option<io::Error>),
+    /// No response head in time, or the request was not taken.
+    #[error("the origin did not answer in time")]
+    ResponseTimeout,
+    #[error("the origin's response is malformed: {0}")]
+    Malformed(#[from] MalformedResponse),
+    // The client's.
+    /// The request's body failed before the response began.
+    #[error("the request ended early")]
+    Client(#[source] BodyError),
+    // The operator's.
+    /// The exchange's total time is over.
+    #[error("the exchange took too long")]
+    Expired,
+    // Ours.
+    /// No file descriptor or local port left to connect with.
+    #[error("no resources left to connect to the origin")]
+    Overloaded(#[source] io::Error),
+}
+
+impl SendError {
+    /// Another server may do better, and nothing of the request has been sent.
+    pub(super) fn is_connect(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::ConnectTimeout)
+    }
+}
+
+/// An error with what was tried until then.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Failed {
+    #[source]
+    pub error: SendError,
+    pub attempt: super::Attempt,
+}

@@ -1,0 +1,139 @@
+//! Idle connections to one server, kept for the next request.
+
+use super::channel::Channel;
+use std::cell::RefCell;
+use std::time::Duration;
+use tokio::time::Instant;
+
+pub(super) struct Pool {
+    /// The one used last is on top and taken first, so the others grow old and go.
+    idle: RefCell<Vec<Idle>>,
+    keep: usize,
+    time: Duration,
+    age: Duration,
+}
+
+struct Idle {
+    channel: Box<Channel>,
+    since: Instant,
+}
+
+/// Between two sweeps.
+pub(super) const SWEEP: Duration = Duration::from_secs(5);
+/// How many times `keep` may be idle between two sweeps. Under load, answers come in bursts: for a moment most connections are idle,
+/// and to close them then means to make them again right away.
+const BURST: usize = 8;
+
+impl Pool {
+    pub fn new(keep: usize, time: Duration, age: Duration) -> Self {
+        Self { idle: RefCell::default(), keep, time, age }
+    }
+
+    /// A connection that is open and not too old.
+    pub fn take(&self, now: Instant) -> Option<Box<Channel>> {
+        let mut idle = self.idle.borrow_mut();
+        while let Some(Idle { mut channel, since }) = idle.pop() {
+            if now.saturating_duration_since(since) >= self.time {
+                // Those below are older still.
+                idle.clear();
+                return None;
+            }
+            if now.saturating_duration_since(channel.opened()) < self.age && channel.is_quiet() {
+                return Some(channel);
+            }
+        }
+        None
+    }
+
+    pub fn put(&self, mut channel: Box<Channel>, now: Instant) {
+        let mut idle = self.idle.borrow_mut();
+        if idle.len() < self.keep.saturating_mul(BURST) {
+            channel.rest();
+            idle.push(Idle { channel, since: now });
+        }
+    }
+
+    /// Closes what nobody needed lately: connections past their time, and those beyond `keep` that lay idle since the last sweep.
+    pub fn sweep(&self, now: Instant) {
+        let mut idle = self.idle.borrow_mut();
+        let mut surplus = idle.len().saturating_sub(self.keep);
+        idle.retain_mut(|Idle { channel, since }| {
+            let rested = now.saturating_duration_since(*since);
+            if surplus > 0 && rested >= SWEEP {
+                surplus -= 1;
+                return false;
+            }
+            rested < self.time && now.saturating_duration_since(channel.opened()) < self.age && channel.is_quiet()
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::HeadLimits;
+    use tokio::net::{TcpListener, TcpStream};
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Open connections, with the sockets that keep them so.
+    async fn channels(count: usize, opened: Instant) -> Vec<(Box<Channel>, TcpStream)> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let mut channels = Vec::new();
+        for _ in 0..count {
+            let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
+            let peer = listener.accept().await.expect("a connection").0;
+            channels.push((Box::new(Channel::new(stream, HeadLimits { start_line: 99, fields: 99, count: 9 }, opened)), peer));
+        }
+        channels
+    }
+
+    fn fill(pool: &Pool, channels: Vec<(Box<Channel>, TcpStream)>, now: Instant) -> Vec<TcpStream> {
+        let put = |(channel, peer)| {
+            pool.put(channel, now);
+            peer
+        };
+        channels.into_iter().map(put).collect()
+    }
+
+    #[tokio::test]
+    async fn a_burst_is_kept_until_it_was_not_needed_for_a_while() {
+        let now = Instant::now();
+        let pool = Pool::new(2, MINUTE, MINUTE * 60);
+        let _peers = fill(&pool, channels(5, now).await, now);
+        assert_eq!(pool.idle.borrow().len(), 5);
+
+        pool.sweep(now + SWEEP / 2);
+        assert_eq!(pool.idle.borrow().len(), 5);
+        pool.sweep(now + SWEEP);
+        assert_eq!(pool.idle.borrow().len(), 2);
+        pool.sweep(now + MINUTE);
+        assert_eq!(pool.idle.borrow().len(), 0);
+    }
+
+    #[tokio::test]
+    async fn even_a_burst_has_its_bounds() {
+        let now = Instant::now();
+        let pool = Pool::new(1, MINUTE, MINUTE * 60);
+        let _peers = fill(&pool, channels(BURST + 1, now).await, now);
+        assert_eq!(pool.idle.borrow().len(), BURST);
+    }
+
+    #[tokio::test]
+    async fn a_connection_leaves_when_it_is_too_old_or_closed() {
+        let now = Instant::now();
+        let pool = Pool::new(9, MINUTE, MINUTE * 60);
+        let _old = fill(&pool, channels(1, now).await, now + MINUTE * 60);
+        assert!(pool.take(now + MINUTE * 60).is_none());
+
+        let mut channels = channels(2, now).await;
+        let (closed, peer) = channels.pop().expect("made");
+        drop(peer);
+        closed.io.readable().await.expect("the end to be read");
+        let _open = fill(&pool, channels, now);
+        pool.put(closed, now);
+        pool.sweep(now);
+        assert_eq!(pool.idle.borrow().len(), 1);
+        assert!(pool.take(now).is_some());
+    }
+}

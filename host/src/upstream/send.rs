@@ -1,0 +1,165 @@
+//! One request: which server, which connection, and whether to try again.
+
+use super::body::{Body, Opened};
+use super::channel::Channel;
+use super::connect::connect;
+use super::pump::{Pump, coding};
+use super::server::{Retry, Server, Ticket, Tried, Upstream};
+use super::switched::SwitchedIo;
+use super::transfer::Transfer;
+use super::{Answered, Attempt, Content, Outgoing, SendError, Settings};
+use crate::message::{BodyError, ResponseHead, Switched};
+use crate::wire::{Decoder, MalformedResponse, ReceivedResponse, put_request};
+use bytes::Bytes;
+use http::StatusCode;
+use std::future::poll_fn;
+use std::rc::Rc;
+use tokio::time::Instant;
+
+/// Sends `outgoing`, trying again where that is safe; `attempt` says what was tried, also after an error.
+pub(super) async fn send<B>(
+    upstream: &Rc<Upstream>,
+    settings: &Settings,
+    outgoing: Outgoing<'_, B>,
+    attempt: &mut Attempt,
+) -> Result<Answered<B>, SendError>
+where
+    B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
+{
+    let Outgoing { head, body, upgrade, times } = outgoing;
+    let coding = coding(&head.method, &body);
+    let mut line = Line { upstream, settings, started: Instant::now(), until: times.total, tried: Tried::new(), retry: None, fresh: false };
+    let mut pump = Pump::new(body, coding);
+    let mut unsent = None;
+    loop {
+        let (mut channel, ticket, now) = line.channel(attempt).await?;
+        match unsent.take() {
+            Some(out) => channel.out = out,
+            None => put_request(channel.out.text(), head, coding, upgrade.as_ref()),
+        }
+        let before = channel.out.taken();
+        let mut transfer = Transfer::new(channel, pump, &head.method, times, now);
+        let error = match poll_fn(|cx| transfer.poll_head(cx)).await {
+            Ok(received) => {
+                let now = Instant::now();
+                attempt.first_byte = now.saturating_duration_since(line.started);
+                return answer(received, transfer, upgrade.is_some(), ticket, now).map(|(head, content)| Answered {
+                    head,
+                    content,
+                    attempt: attempt.clone(),
+                });
+            }
+            Err(error) => error,
+        };
+        // A connection from the pool may have been closed by the server while the request was on its way (RFC 9112, section 9.3.1).
+        let stale = attempt.reused && matches!(error, SendError::Reset(_)) && transfer.is_unanswered();
+        let nothing_sent = transfer.channel.out.taken() == before;
+        if !stale || !(nothing_sent || (head.method.is_idempotent() && !transfer.pump.is_touched())) {
+            return Err(error);
+        }
+        if nothing_sent {
+            unsent = Some(std::mem::take(&mut transfer.channel.out));
+        }
+        pump = transfer.pump;
+        line.fresh = true;
+    }
+}
+
+/// The connections that a request may get, one after the other.
+struct Line<'a> {
+    upstream: &'a Rc<Upstream>,
+    settings: &'a Settings,
+    started: Instant,
+    until: Option<Instant>,
+    tried: Tried,
+    /// Held while this request is on its second server.
+    retry: Option<Retry>,
+    /// Take none from the pool.
+    fresh: bool,
+}
+
+impl Line<'_> {
+    /// A connection, its place in the count of what runs, and the time.
+    async fn channel(&mut self, attempt: &mut Attempt) -> Result<(Box<Channel>, Ticket, Instant), SendError> {
+        loop {
+            let none = || SendError::Connect(std::io::Error::new(std::io::ErrorKind::NotFound, "the upstream has no servers"));
+            let index = self.upstream.pick(&self.tried).ok_or_else(none)?;
+            let server = self.upstream.servers.get(index).ok_or_else(none)?;
+            let ticket = Ticket::new(self.upstream, server);
+            attempt.attempts += 1;
+            attempt.server = Some(server.label.clone());
+            attempt.reused = false;
+            if !self.fresh
+                && let Some(channel) = server.pool.take(self.started)
+            {
+                attempt.reused = true;
+                return Ok((channel, ticket, self.started));
+            }
+            // Boxed: it is rare, and would make the future of every request twice as large.
+            match Box::pin(self.connect(server, attempt)).await {
+                Ok((channel, now)) => return Ok((channel, ticket, now)),
+                Err(error) => self.after(error, index)?,
+            }
+        }
+    }
+
+    async fn connect(&self, server: &Server, attempt: &mut Attempt) -> Result<(Box<Channel>, Instant), SendError> {
+        let from = Instant::now();
+        let limit = from + self.settings.connect;
+        let until = self.until.map_or(limit, |total| total.min(limit));
+        let connected = connect(&server.address, until).await;
+        let now = Instant::now();
+        attempt.connect = now.saturating_duration_since(from);
+        match connected {
+            Ok(io) => Ok((Box::new(Channel::new(io, self.settings.heads, now)), now)),
+            Err(SendError::ConnectTimeout) if until < limit => Err(SendError::Expired),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Allows another server to be tried, or gives the error back.
+    fn after(&mut self, error: SendError, index: usize) -> Result<(), SendError> {
+        self.tried.push(index);
+        if !error.is_connect() || self.tried.len() > self.settings.retries as usize || !self.upstream.has_other(&self.tried) {
+            return Err(error);
+        }
+        if self.retry.is_none() {
+            self.retry = Retry::new(self.upstream, self.settings.retry_budget);
+        }
+        if self.retry.is_some() { Ok(()) } else { Err(error) }
+    }
+}
+
+/// Makes of a connection whose response head is read what the caller gets.
+fn answer<B>(
+    received: ReceivedResponse,
+    transfer: Transfer<'_, B>,
+    asked_to_switch: bool,
+    ticket: Ticket,
+    now: Instant,
+) -> Result<(ResponseHead, Content<B>), SendError>
+where
+    B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
+{
+    let whole = transfer.sent && transfer.broken.is_none();
+    let (times, pump, channel) = (transfer.times(), transfer.pump, transfer.channel);
+    let head = ResponseHead { status: received.status, headers: received.headers };
+    if received.status == StatusCode::SWITCHING_PROTOCOLS {
+        if !asked_to_switch || !whole {
+            return Err(MalformedResponse::UnexpectedSwitch.into());
+        }
+        let Channel { io, read, .. } = *channel;
+        let io = Box::new(SwitchedIo::new(io, ticket));
+        return Ok((head, Content::Switched(Switched { io, early: read.freeze() })));
+    }
+    let opened = Opened {
+        decoder: Decoder::new(received.framing, &channel.limits),
+        channel,
+        pump: (!transfer.sent).then_some(pump),
+        keep_alive: received.keep_alive && (whole || !transfer.sent),
+        times,
+        ticket,
+    };
+    let body = Body::open(opened, now).map_err(|bad| MalformedResponse::Body(bad.reason()))?;
+    Ok((head, Content::Body(body)))
+}

@@ -1,0 +1,121 @@
+//! A request on a connection until its response head is there: the body goes out while the answer is awaited, in one task.
+
+use super::channel::Channel;
+use super::pump::{Pump, Stuck};
+use super::{SendError, Times};
+use crate::message::BodyError;
+use crate::wire::{MalformedResponse, ReceivedResponse};
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body::Body;
+use std::io;
+use std::task::{Context, Poll};
+use tokio::time::Instant;
+
+/// Interim responses before the final one. More than two are unheard of; chosen arbitrarily.
+const INTERIM: u32 = 16;
+
+pub(super) struct Transfer<'a, B> {
+    pub channel: Box<Channel>,
+    pub pump: Pump<B>,
+    /// All of the request is written, or no more can be.
+    pub sent: bool,
+    /// Why no more could be written. A server that refuses a body may answer and close, so what it said is read first.
+    pub broken: Option<io::Error>,
+    method: &'a Method,
+    times: Times,
+    interim: u32,
+    waits: Waits,
+    /// A recent reading of the clock; used up by the first wait, which follows at once.
+    now: Option<Instant>,
+}
+
+/// What the deadline is set for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// For more of the request's body, on which others keep an eye.
+    Client,
+    /// For the server to take more than this many bytes.
+    Write(u64),
+    /// For the response.
+    Head,
+}
+
+impl<'a, B> Transfer<'a, B>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+{
+    /// The request's head waits in `channel.out`.
+    pub fn new(channel: Box<Channel>, pump: Pump<B>, method: &'a Method, times: Times, now: Instant) -> Self {
+        Self { channel, pump, sent: false, broken: None, method, times, interim: 0, waits: Waits::Client, now: Some(now) }
+    }
+
+    pub fn times(&self) -> Times {
+        self.times
+    }
+
+    /// Whether the server has not said a word.
+    pub fn is_unanswered(&self) -> bool {
+        self.channel.read.is_empty() && self.interim == 0
+    }
+
+    /// Ready with the final response's head, or 101.
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ReceivedResponse, SendError>> {
+        loop {
+            if !self.sent {
+                match self.pump.poll(&mut self.channel, cx) {
+                    Poll::Pending => {}
+                    Poll::Ready(Ok(())) => self.sent = true,
+                    Poll::Ready(Err(Stuck::Client(error))) => return Poll::Ready(Err(SendError::Client(error))),
+                    Poll::Ready(Err(Stuck::Origin(error))) => (self.sent, self.broken) = (true, Some(error)),
+                }
+            }
+            match self.channel.poll_read(cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(SendError::Reset(self.broken.take()))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(SendError::Reset(Some(error)))),
+                Poll::Ready(Ok(_)) => {
+                    if let Some(head) = self.parse()? {
+                        return Poll::Ready(Ok(head));
+                    }
+                }
+                Poll::Pending => return self.poll_deadline(cx).map(Err),
+            }
+        }
+    }
+
+    /// Skips interim responses (RFC 9110, section 15.2): the client has not asked for them, and hears `100` from `listen`.
+    fn parse(&mut self) -> Result<Option<ReceivedResponse>, MalformedResponse> {
+        while let Some(head) = self.channel.parser.response(&mut self.channel.read, self.method)? {
+            if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Ok(Some(head));
+            }
+            self.interim += 1;
+            if self.interim > INTERIM {
+                return Err(MalformedResponse::TooManyInterim);
+            }
+        }
+        Ok(None)
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<SendError> {
+        let waits = match (self.sent, self.channel.out.is_empty()) {
+            (true, _) => Waits::Head,
+            (false, false) => Waits::Write(self.channel.out.taken()),
+            (false, true) => Waits::Client,
+        };
+        let now = self.now.take();
+        if waits != self.waits || now.is_some() {
+            self.waits = waits;
+            let limit = match waits {
+                Waits::Client => None,
+                Waits::Write(_) => Some(self.times.idle),
+                Waits::Head => Some(self.times.response),
+            };
+            self.times.arm(&mut self.channel.deadline, limit, now);
+        }
+        self.channel
+            .deadline
+            .poll_expired(cx)
+            .map(|()| if self.times.is_over(&self.channel.deadline) { SendError::Expired } else { SendError::ResponseTimeout })
+    }
+}

@@ -1,0 +1,76 @@
+//! Programs that tests need: found, or installed from Debian's packages, or the test fails and says what is missing.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::{Mutex, OnceLock};
+
+/// The repository's root.
+pub fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ stands in the repository").to_path_buf()
+}
+
+/// The folder that holds the built binary: where this test itself was built.
+fn profile_dir() -> PathBuf {
+    let exe = std::env::current_exe().expect("a test has a path");
+    exe.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps").to_path_buf()
+}
+
+/// The proxy under test, built once for this test run.
+pub fn portcullis() -> &'static PathBuf {
+    // A failure is kept too: it must not be built again for each test.
+    static BUILT: OnceLock<Result<PathBuf, &str>> = OnceLock::new();
+    let built = BUILT.get_or_init(|| {
+        if let Some(given) = std::env::var_os("PORTCULLIS_BIN") {
+            return Ok(PathBuf::from(given));
+        }
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["build", "--quiet", "--package", "portcullis"]).current_dir(repository());
+        if profile_dir().ends_with("release") {
+            cargo.arg("--release");
+        }
+        if cargo.status().expect("cargo runs").success() { Ok(profile_dir().join("portcullis")) } else { Err("the proxy does not build") }
+    });
+    built.as_ref().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Makes sure that `program` can be run; `package` is Debian's name for it.
+pub fn need(program: &str, package: &str) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _lock = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some(found) = find(program) {
+        return found;
+    }
+    let install = |args: &[&str]| Command::new("apt-get").args(args).env("DEBIAN_FRONTEND", "noninteractive").output();
+    let _ = install(&["install", "-y", "-qq", "--no-install-recommends", package]);
+    if find(program).is_none() {
+        let _ = install(&["update", "-qq"]);
+        let _ = install(&["install", "-y", "-qq", "--no-install-recommends", package]);
+    }
+    find(program).unwrap_or_else(|| panic!("this test needs `{program}` (Debian package {package}) and could not install it"))
+}
+
+fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let extra = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(extra).map(|dir| dir.join(program)).find(|file| file.is_file())
+}
+
+/// A guest of `tests/guests`, built when it is not fresh: `behave`, `light`, `sockets`.
+pub fn guest(name: &str) -> PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT
+        .get_or_init(|| build_wasm(&repository().join("tests/guests"), &repository().join("target/guests")))
+        .join(format!("guest_{name}.wasm"))
+}
+
+/// Builds the components of a folder as its author would; the folder with the `.wasm` files.
+pub fn build_wasm(folder: &std::path::Path, target: &std::path::Path) -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    // Flags meant for the machine we run on are not meant for guests.
+    for flags in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS", "CARGO_TARGET_DIR"] {
+        cargo.env_remove(flags);
+    }
+    let done = cargo.args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--target-dir"]).arg(target).current_dir(folder);
+    assert!(done.status().expect("cargo runs").success(), "{} does not build", folder.display());
+    target.join("wasm32-wasip2/release")
+}

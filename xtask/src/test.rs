@@ -1,0 +1,40 @@
+//! `cargo xtask test`: everything that must be green before a change lands.
+
+use crate::{apt, demo, run, wasm_target};
+use std::process::Command;
+
+/// Debian's packages that the end-to-end tests run.
+const PROGRAMS: [&str; 8] = ["curl", "openssl", "nghttp2-client", "wrk", "python3", "python3-venv", "gcc", "procps"];
+
+pub fn run(arguments: &[String]) -> Result<(), String> {
+    if !arguments.is_empty() {
+        return Err("takes nothing; for one test: cargo test --package PACKAGE NAME".to_owned());
+    }
+    wasm_target::ensure()?;
+    programs()?;
+    components()?;
+    run::run(run::cargo().args(["fmt", "--all", "--check"]))?;
+    run::run(run::cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
+    // The end-to-end tests run the binary; built here, so that a mistake in it is shown once.
+    run::run(run::cargo().args(["build", "--locked", "--package", "portcullis"]))?;
+    run::run(run::cargo().args(["test", "--locked", "--workspace"]))?;
+    let mut doc = run::cargo();
+    doc.args(["doc", "--quiet", "--locked", "--no-deps", "--package", "portcullis", "--package", "portcullis-sdk"]);
+    run::run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
+    demo::run(&["--once".to_owned()])
+}
+
+/// On a machine that is not Debian's, or where we are not root, the tests themselves say what they lack.
+fn programs() -> Result<(), String> {
+    if apt::is_debian() && apt::is_root() { apt::install(&PROGRAMS) } else { Ok(()) }
+}
+
+/// A toolchain with rustup's minimal profile has neither.
+fn components() -> Result<(), String> {
+    for (program, component) in [("fmt", "rustfmt"), ("clippy", "clippy")] {
+        if run::read(run::cargo().args([program, "--version"])).is_err() {
+            run::run(Command::new("rustup").args(["component", "add", component]))?;
+        }
+    }
+    Ok(())
+}
