@@ -1,6 +1,7 @@
 //! What a phase sees: borrowed views of the parts that the plugin asked for.
 //!
 //! They point into memory that the proxy filled for this call. Nothing of them can outlive it; copy what must be kept.
+//!
 //! On the native target, where tests run, reading a part that was not asked for panics and says which word is missing in the
 //! interest: in the proxy it would be silently empty.
 
@@ -68,6 +69,35 @@ impl<'c> Fields<'c> {
 }
 
 /// A request's head (RFC 9110, section 6), as far as it was asked for.
+///
+/// What it lends ends with the call:
+/// ```compile_fail,E0521
+/// # use portcullis_sdk::prelude::*;
+/// # #[settings] struct Nothing;
+/// struct Keep(std::cell::Cell<&'static str>);
+///
+/// #[plugin]
+/// impl Keep {
+///     # fn configure(_: Nothing) -> Result<Self, Vec<Problem>> { Ok(Self(std::cell::Cell::new(""))) }
+///     #[interest(path)]
+///     fn on_request(&self, request: &Request, _: &mut RequestEdits) {
+///         self.0.set(request.path());
+///     }
+/// }
+/// ```
+/// ```compile_fail
+/// # use portcullis_sdk::prelude::*;
+/// # #[settings] struct Nothing;
+/// # struct Keep(std::cell::Cell<&'static str>);
+/// # #[plugin]
+/// # impl Keep {
+/// #     fn configure(_: Nothing) -> Result<Self, Vec<Problem>> { Ok(Self(std::cell::Cell::new(""))) }
+/// #[interest(path)]
+/// fn on_request(&self, request: &Request<'static>, _: &mut RequestEdits) {
+///     self.0.set(request.path());
+/// }
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'c> {
     pub(crate) exchange: u64,

@@ -96,6 +96,36 @@ pub use verdict::{Bytes, Reply, ResponseVerdict, Verdict};
 ///
 /// The methods `configure`, `check` and `plan` have the meanings that the [front page](crate) gives; others are the author's own.
 /// `#[plugin(name = "…", description = "…")]` replace the package's name and the doc comment.
+///
+/// What would go wrong later is an error now: a phase that does not exist, a header that is never shown.
+/// ```compile_fail
+/// # use portcullis_sdk::prelude::*;
+/// # #[settings] struct Nothing;
+/// #[plugin]
+/// impl Nothing {
+///     fn on_requset(&self, _: &Request, _: &mut RequestEdits) {}
+/// }
+/// ```
+/// ```compile_fail
+/// # use portcullis_sdk::prelude::*;
+/// # #[settings] struct Nothing;
+/// #[plugin]
+/// impl Nothing {
+///     #[interest(headers = ["Host"])]
+///     fn on_request(&self, _: &Request, _: &mut RequestEdits) {}
+/// }
+/// ```
+/// A response cannot be forwarded, nor can its path be set:
+/// ```compile_fail
+/// # use portcullis_sdk::prelude::*;
+/// # #[settings] struct Nothing;
+/// #[plugin]
+/// impl Nothing {
+///     fn on_response(&self, _: &Response, _: &mut Edits) -> Verdict {
+///         Verdict::forward("elsewhere")
+///     }
+/// }
+/// ```
 pub use portcullis_sdk_macros::plugin;
 
 /// Makes a struct (or an enum of words) readable from an operator's file, with a JSON Schema made from its fields.

@@ -68,7 +68,6 @@ fn string(rest: &mut core::str::Chars<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use crate::prelude::*;
-    use crate::settings::Setting;
 
     #[settings]
     #[derive(Debug)]
@@ -127,6 +126,5 @@ mod tests {
     fn words_are_kebab_case() {
         let read = crate::settings::json::read::<Outer>(r#"{"rules": [], "set": {}, "add": {}, "mode": "both-ways"}"#).expect("accepted");
         assert!(matches!(read.mode, Mode::BothWays));
-        assert!(!<Mode as Setting>::OPTIONAL);
     }
 }

@@ -29,7 +29,8 @@ impl Component {
             }
         }
         let mut exports: Vec<String> = world.exports.keys().map(name).collect();
-        (exports.sort(), imports.sort()).0;
+        exports.sort();
+        imports.sort();
         Self { exports, imports, size: bytes.len(), sections: sections(bytes), functions: functions(bytes) }
     }
 }
