@@ -20,7 +20,7 @@ fn a_malformed_response_head_is_502() {
         "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX-A: b\r\n c\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX A: b\r\n\r\n",
-        "SSH-2.0-OpenSSH_9.2\r\n",
+        "SSH-2.0-OpenSSH_9.2\r\n\r\n",
         "HTTP/2.0 200 OK\r\n\r\n",
         "garbage\r\n\r\n",
     ] {
