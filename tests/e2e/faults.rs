@@ -109,11 +109,7 @@ fn an_endless_loop_costs_its_own_request_only() {
     let proxy = site(&origin, "loop-request", "");
     let h2load = tools::need("h2load", "nghttp2-client");
     let url = format!("http://{}/good/bytes/100", proxy.http());
-    let load = Command::new(h2load)
-        .args(["--h1", "-n", "4000", "-c", "8", &url])
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
+    let load = Command::new(h2load).args(["--h1", "-n", "4000", "-c", "8", &url]).stdout(std::process::Stdio::piped()).spawn().unwrap();
     for _ in 0..20 {
         let begun = Instant::now();
         let response = get(proxy.http(), "a.test", "/bad/x");

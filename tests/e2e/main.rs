@@ -5,6 +5,7 @@
 mod chain;
 mod clients;
 mod commands;
+mod examples;
 mod exchange;
 mod faults;
 mod forwarding;

@@ -1,0 +1,118 @@
+//! The examples, run as their READMEs say; only addresses differ.
+
+use crate::tls::{certificates, curl_to, find_root};
+use portcullis_tests::{Origin, Proxy, get, get_with, proxy, tools};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The configuration of an example with its addresses replaced: listeners by the kernel's choice, `9000` … by these origins.
+fn example(name: &str, origins: &[(&str, &Origin)]) -> String {
+    let file = tools::repository().join("examples").join(name).join("portcullis.toml");
+    let mut text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    for port in ["8443", "8080"] {
+        text = text.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:0");
+    }
+    for (address, origin) in origins {
+        assert!(text.contains(address), "{name} has no {address}");
+        text = text.replace(address, &origin.name());
+    }
+    format!("[server]\nstate = \"state\"\nworkers = 1\n{text}")
+}
+
+#[test]
+fn every_example_is_right_as_it_stands() {
+    let dir = certificates(&["app.example.com"]);
+    for (from, to) in [("app.example.com.pem", "app.pem"), ("app.example.com.key", "app.key")] {
+        fs::rename(dir.path().join(from), dir.path().join(to)).unwrap();
+    }
+    let plugin = built(&tools::repository().join("examples/first-plugin"));
+    let beside = dir.path().join("target/wasm32-wasip2/release");
+    fs::create_dir_all(&beside).unwrap();
+    fs::copy(plugin, beside.join("first_plugin.wasm")).unwrap();
+    for name in ["hello", "tls-site", "canary", "first-plugin"] {
+        fs::copy(tools::repository().join("examples").join(name).join("portcullis.toml"), dir.path().join("portcullis.toml")).unwrap();
+        let output = proxy::run(dir.path(), &["check"]);
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
+    }
+}
+
+#[test]
+fn hello() {
+    let origin = Origin::echo();
+    let proxy = Proxy::start(&example("hello", &[("127.0.0.1:9000", &origin)]));
+    let ca = find_root(proxy.dir.path());
+    assert!(curl_to(&proxy, "localhost", &ca, &["-w", "%{http_version}"], "/x").starts_with("GET /x HTTP/1.1"));
+    let response = get(proxy.http(), "localhost", "/x");
+    assert_eq!((response.status, response.header("location").unwrap().contains("https://localhost:")), (308, true));
+}
+
+#[test]
+fn tls_site() {
+    let (app, api) = (Origin::named("app"), Origin::named("api"));
+    let dir = certificates(&["app.example.com"]);
+    for (from, to) in [("app.example.com.pem", "app.pem"), ("app.example.com.key", "app.key")] {
+        fs::rename(dir.path().join(from), dir.path().join(to)).unwrap();
+    }
+    let proxy = Proxy::start_in(dir, &example("tls-site", &[("127.0.0.1:9001", &app), ("127.0.0.1:9002", &api)]));
+    let ca = proxy.dir.path().join("app.pem");
+    let ask = |path: &str| curl_to(&proxy, "app.example.com", &ca, &["-i"], path).to_lowercase();
+    let answer = ask("/api/users");
+    assert!(answer.contains("x-origin: api") && answer.contains("get /users http/1.1") && answer.contains("x-served-by: edge"), "{answer}");
+    assert!(ask("/x").contains("x-origin: app"));
+    let answer = ask("/old/page");
+    assert!(answer.starts_with("http/2 308") && answer.contains("location: /new/page") && answer.contains("x-served-by: edge"), "{answer}");
+    assert!(ask("/robots.txt").contains("user-agent: *"));
+    assert_eq!(get(proxy.http(), "app.example.com", "/x").status, 308);
+}
+
+#[test]
+fn canary() {
+    let (stable, canary) = (Origin::named("stable"), Origin::named("canary"));
+    let proxy = Proxy::start(&example("canary", &[("127.0.0.1:9001", &stable), ("127.0.0.1:9002", &canary)]));
+    let went = |fields: &str| get_with(proxy.http(), "localhost", "/", fields).header("x-origin").unwrap().to_owned();
+    let share = (0..400).filter(|_| went("") == "canary").count();
+    assert!((4..=50).contains(&share), "{share} of 400 for a weight of 5 %");
+    assert_eq!(went("Cookie: version=next\r\n"), "canary");
+    assert!(get(proxy.http(), "localhost", "/").header("x-request-id").is_some());
+}
+
+/// Builds a plugin's folder as its author would; the component.
+fn built(folder: &Path) -> PathBuf {
+    tools::build_wasm(folder, &tools::repository().join("target/examples")).join("first_plugin.wasm")
+}
+
+#[test]
+fn a_third_party_plugin_from_outside_the_repository() {
+    // The folder as it would be copied: elsewhere, naming the SDK by its path.
+    let dir = tempfile::tempdir().unwrap();
+    let (from, folder) = (tools::repository().join("examples/first-plugin"), dir.path().join("my-plugin"));
+    fs::create_dir_all(folder.join("src")).unwrap();
+    fs::copy(from.join("src/lib.rs"), folder.join("src/lib.rs")).unwrap();
+    fs::copy(from.join("Cargo.lock"), folder.join("Cargo.lock")).unwrap();
+    let sdk = tools::repository().join("sdk");
+    let manifest = fs::read_to_string(from.join("Cargo.toml")).unwrap().replace("../../sdk", sdk.to_str().unwrap());
+    fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    let plugin = built(&folder);
+    let inspected = proxy::run(dir.path(), &["plugin", "inspect", plugin.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&inspected.stdout).into_owned();
+    for wanted in ["on-request, on-response", "depends on its settings", "imports", "\"agent\""] {
+        assert!(inspected.status.success() && said.contains(wanted), "{wanted} not in:\n{said}");
+    }
+    let origin = Origin::echo();
+    let config = example("first-plugin", &[("127.0.0.1:9000", &origin)])
+        .replace("target/wasm32-wasip2/release/first_plugin.wasm", plugin.to_str().unwrap());
+    let proxy = Proxy::start(&config);
+    let response = get_with(proxy.http(), "localhost", "/", "User-Agent: curl/8.5\r\n");
+    assert_eq!(response.header("x-first-plugin"), Some("was here"));
+    assert!(response.text().to_lowercase().contains("x-agent: yes"), "{}", response.text());
+    assert!(!get(proxy.http(), "localhost", "/").text().to_lowercase().contains("x-agent"));
+}
+
+#[test]
+fn the_plugin_s_own_test_passes_without_wasm() {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["test", "--quiet", "--target-dir"]).arg(tools::repository().join("target/examples"));
+    let output = cargo.current_dir(tools::repository().join("examples/first-plugin")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
