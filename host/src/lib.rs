@@ -1,15 +1,46 @@
 //! Portcullis: a reverse proxy that terminates TLS, routes HTTP, and lets ordered chains of sandboxed Wasm components decide.
+//!
+//! ```text
+//!                        main → cli → app     (app wires everything; the only room that sees all others)
+//!                                │
+//!    client ⇄ listen ─ handler ─▶ proxy ──────────▶ upstream ⇄ origin
+//!             (accept, tls,      │  one exchange     (pick, pool, connect)
+//!              http)             ▼
+//!                              chain      ordered links, verdicts       — knows no Wasm, no sockets
+//!                                ▲
+//!                             sandbox     plugins, guests, limits       — the only room that names wasmtime
+//!    leaves: message (HTTP vocabulary)  config (text → checked values)  observe (log)  certs
+//!            wire (HTTP/1.1 in bytes, for both walls)
+//! ```
+//!
+//! # The path of one request
+//! 1. `listen/accept.rs` takes a permit from the gate, accepts, spawns on this worker
+//! 2. `listen/tls.rs` makes the handshake in that task, against a deadline
+//! 3. `listen/h1` parses with `wire` (HTTP/2: `listen/h2`, by hyper) and calls the handler
+//! 4. `proxy/mod.rs` `Proxy::handle` takes the current snapshot and opens an exchange
+//! 5. `proxy/inbound.rs` normalises the target, removes hop-by-hop and identity fields, sets our own
+//! 6. `proxy/router.rs` finds the route: site, then path by Gateway API precedence
+//! 7. `chain/walk.rs` `on_request`, link by link → `sandbox` → guest → verdict or fault
+//! 8. next → the route's upstream · forward → the one chosen · reply → straight to 10
+//! 9. `upstream` picks a server, takes a pooled connection or connects, sends, retries within budget
+//! 10. `chain/walk.rs` `on_response`: the same links in reverse order
+//! 11. `proxy/outbound.rs` → `listen`; the body streams under the exchange's guard
+//! 12. any error on the way → `proxy/failure.rs`; one access line when the body ends
+//!
+//! # Invariants
+//! `config` imports no room. `wasmtime` is named in `sandbox` only. `listen` never imports `proxy`. Only `proxy/failure.rs` turns an
+//! error into a status. `sdk` and `host` share only `wit/`. `tests/house.rs` reads the source and holds us to it.
 
 // In reading order: the leaves, policy, mechanism, the walls, the corridor, wiring.
-pub mod app;
-pub mod certs;
-pub mod chain;
-pub mod cli;
 pub mod config;
-pub mod listen;
 pub mod message;
 pub mod observe;
-pub mod proxy;
+pub mod wire;
+pub mod certs;
+pub mod chain;
 pub mod sandbox;
 pub mod upstream;
-pub mod wire;
+pub mod listen;
+pub mod proxy;
+pub mod app;
+pub mod cli;
