@@ -44,11 +44,16 @@ fn main() {
     let sandbox = Sandbox::new(&SandboxOptions::default()).expect("a sandbox");
     yardstick();
     println!("{:<12} {:<8} {:>5} {:>12} {:>12} {:>12}", "guest", "isolate", "links", "request", "response", "ns per phase");
+    // `light worker`: only those.
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let skip = |words: [&str; 2]| wanted.iter().any(|word| !words.contains(&word.as_str()));
     for guest in ["light", "behave"] {
         let plugin = sandbox.load_file(&built(guest), None).expect("a plugin");
-        for isolation in [Isolation::Worker, Isolation::Request] {
+        for (isolation, name) in [(Isolation::Worker, "worker"), (Isolation::Request, "request")] {
             for links in [1, 5, 10] {
-                measure(guest, &plugin, isolation, links);
+                if !skip([guest, name]) {
+                    measure(guest, &plugin, isolation, links);
+                }
             }
         }
     }
