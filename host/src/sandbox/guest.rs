@@ -8,6 +8,7 @@ use super::state::{Backing, State, on_tick};
 use super::{lower, types};
 use crate::chain::Decision;
 use crate::message::{Exchange, RequestHead, ResponseHead};
+use smallvec::SmallVec;
 use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Func, Instance, InstancePre};
@@ -15,8 +16,10 @@ use wasmtime::component::{ComponentExportIndex, Func, Instance, InstancePre};
 /// What data derived types may copy out of a guest in one call, bytes. Bounds `describe` and `configure`; decisions have bounds of their own.
 const HOSTCALL_BYTES: usize = 4 << 20;
 
-/// A configured guest.
-pub struct Guest {
+/// A configured guest. Boxed, so that a walk, which is moved about, has little to carry for each link it passed.
+pub struct Guest(Box<Live>);
+
+struct Live {
     store: Store<State>,
     request: Option<OnRequest>,
     response: Option<OnResponse>,
@@ -71,7 +74,8 @@ impl Bare {
         }
         let request = exports.request.filter(|_| plan.request.is_some()).map(|index| self.func(&index)).transpose()?;
         let response = exports.response.filter(|_| plan.response.is_some()).map(|index| self.func(&index)).transpose()?;
-        Ok(Guest { request: request.map(abi::on_request), response: response.map(abi::on_response), store: self.store })
+        let (request, response) = (request.map(abi::on_request), response.map(abi::on_response));
+        Ok(Guest(Box::new(Live { store: self.store, request, response })))
     }
 
     fn func(&mut self, index: &ComponentExportIndex) -> Result<Func, Broken> {
@@ -82,13 +86,15 @@ impl Bare {
 
 impl Guest {
     pub(super) fn on_request(&mut self, exchange: &Exchange, head: &RequestHead, interest: &RequestInterest) -> Result<Decision, Broken> {
-        let Some(func) = self.request else { return Err(Broken::bad_output("`on-request` is not planned")) };
-        begin(&mut self.store);
+        let live = &mut *self.0;
+        let Some(func) = live.request else { return Err(Broken::bad_output("`on-request` is not planned")) };
+        begin(&mut live.store);
         let id = if interest.exchange { exchange.id.0 } else { 0 };
-        let attributes = &lower::look_up(exchange, head, &interest.shown);
-        match func.call(&mut self.store, (id, Request { head, attributes, interest })) {
+        let mut attributes = SmallVec::new();
+        lower::look_up(exchange, head, &interest.shown, &mut attributes);
+        match func.call(&mut live.store, (id, Request { head, attributes: &attributes, interest })) {
             Ok((decided,)) => Ok(decided.0),
-            Err(error) => Err(broken(&self.store, &error)),
+            Err(error) => Err(broken(&live.store, &error)),
         }
     }
 
@@ -99,13 +105,15 @@ impl Guest {
         head: &ResponseHead,
         interest: &ResponseInterest,
     ) -> Result<Decision, Broken> {
-        let Some(func) = self.response else { return Err(Broken::bad_output("`on-response` is not planned")) };
-        begin(&mut self.store);
+        let live = &mut *self.0;
+        let Some(func) = live.response else { return Err(Broken::bad_output("`on-response` is not planned")) };
+        begin(&mut live.store);
         let id = if interest.exchange { exchange.id.0 } else { 0 };
-        let attributes = &lower::look_up(exchange, request, &interest.shown);
-        match func.call(&mut self.store, (id, Response { head, attributes, interest })) {
+        let mut attributes = SmallVec::new();
+        lower::look_up(exchange, request, &interest.shown, &mut attributes);
+        match func.call(&mut live.store, (id, Response { head, attributes: &attributes, interest })) {
             Ok((decided,)) => Ok(decided.0),
-            Err(error) => Err(broken(&self.store, &error)),
+            Err(error) => Err(broken(&live.store, &error)),
         }
     }
 }

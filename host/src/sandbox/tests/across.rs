@@ -311,7 +311,8 @@ fn both_ways_show_a_guest_the_same_head() {
     let instance = plugin.pre.instantiate(&mut store).unwrap();
     let func: TypedFunc<(u64, types::RequestHead<'_>), (types::Decision,)> =
         instance.get_typed_func(&mut store, plugin.exports.request.unwrap()).unwrap();
-    let attributes = lower::look_up(&exchange, &head, &interest.shown);
+    let mut attributes = smallvec::SmallVec::new();
+    lower::look_up(&exchange, &head, &interest.shown, &mut attributes);
     let attributes: Vec<_> = attributes.iter().map(|(name, value)| types::Attribute { name, value }).collect();
     let headers: Vec<_> = interest
         .shown
