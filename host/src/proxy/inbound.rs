@@ -48,6 +48,10 @@ pub(super) fn clean<B>(received: Received<B>, connection: &Connection, snapshot:
     // Before the fields that `Connection` lists are removed: it must not be able to list a trusted proxy's word away.
     let from = forwarded::take(&mut headers, survey, connection.peer, &snapshot.trusted_proxies);
     let removed = hop_by_hop::remove(&mut headers, survey.hop_by_hop);
+    if removed.upgrade.is_some() {
+        // Goes with `Upgrade: h2c`, and is listed by `Connection` if the client is honest.
+        headers.remove("http2-settings");
+    }
     forwarded::write(&mut headers, &from, scheme, host);
     let Provenance { client, port: client_port, .. } = from;
     let head = RequestHead { method, scheme, authority, path, query, headers };
