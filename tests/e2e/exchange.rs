@@ -40,6 +40,18 @@ fn trailers_pass_both_ways() {
 }
 
 #[test]
+fn trailers_of_an_empty_body_pass_and_the_origin_hears_that_they_may() {
+    let origin =
+        Origin::says_and_stays("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: grpc-status\r\n\r\n0\r\ngrpc-status: 0\r\n\r\n");
+    let proxy = plain_site(&origin);
+    let mut client = Raw::connect(proxy.http());
+    let response = client.send("GET / HTTP/1.1\r\nHost: a.test\r\nTE: trailers\r\nConnection: te\r\n\r\n").response();
+    assert_eq!((response.header("content-length"), &*response.trailers), (None, &[("grpc-status".to_owned(), "0".to_owned())][..]));
+    let heard = origin.requests().concat();
+    assert!(heard.contains("\r\nte: trailers\r\n") && heard.contains("\r\nconnection: te\r\n"), "{heard}");
+}
+
+#[test]
 fn head_has_the_length_and_no_body() {
     let origin = Origin::echo();
     let proxy = plain_site(&origin);

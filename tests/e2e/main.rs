@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
 
+mod access;
 mod chain;
 mod clients;
 mod commands;
@@ -11,6 +12,7 @@ mod faults;
 mod forwarding;
 mod framing;
 mod origin_faults;
+mod pressure;
 mod routing;
 mod stop;
 mod tls;

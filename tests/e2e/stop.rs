@@ -1,7 +1,8 @@
 //! SIGTERM: what runs is finished, what idles is closed, then the process leaves with 0.
 
 use crate::plain_site;
-use portcullis_tests::{Origin, Raw};
+use portcullis_tests::{Origin, Raw, origin};
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -31,4 +32,60 @@ fn without_connections_it_leaves_at_once() {
     let mut proxy = plain_site(&origin);
     proxy.terminate();
     assert_eq!(proxy.wait(Duration::from_secs(2)), Some(0));
+}
+
+/// Answers a download piece by piece over about 1.5 s, an upload when it is whole, and an upgrade by echoing.
+fn slow_origin() -> Origin {
+    Origin::serve(|stream, seen| {
+        let Some((head, mut body)) = origin::read_head(stream) else { return };
+        let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+        seen.lock().unwrap().push(head);
+        let mut chunk = [0; 1024];
+        match &*path {
+            "/down" => {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n");
+                for _ in 0..15 {
+                    let _ = stream.write_all(b"1\r\nx\r\n");
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+                let _ = stream.write_all(b"0\r\n\r\n");
+            }
+            "/up" => {
+                while body.len() < 10 {
+                    let Ok(count @ 1..) = stream.read(&mut chunk) else { return };
+                    body.extend_from_slice(&chunk[..count]);
+                }
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nall");
+            }
+            _ => {
+                let _ = stream.write_all(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n");
+                while let Ok(count @ 1..) = stream.read(&mut chunk) {
+                    let _ = stream.write_all(&chunk[..count]);
+                }
+            }
+        }
+    })
+}
+
+#[test]
+fn downloads_uploads_and_upgraded_connections_are_finished() {
+    let origin = slow_origin();
+    let mut proxy = plain_site(&origin);
+    let [mut down, mut up, mut upgraded] = [(); 3].map(|()| Raw::connect(proxy.http()));
+    down.send("GET /down HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    up.send("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhello");
+    upgraded.send("GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+    upgraded.until(b"\r\n\r\n").unwrap();
+    while origin.requests().len() < 3 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    proxy.terminate();
+    proxy.logged("stopping");
+    assert_eq!(upgraded.send("still").exactly(5).unwrap(), b"still");
+    assert_eq!(up.send("world").response().text(), "all");
+    assert_eq!(down.response().text(), "x".repeat(15));
+    assert!(proxy.alive(), "an upgraded connection holds the process");
+    assert_eq!(upgraded.send("there").exactly(5).unwrap(), b"there");
+    drop(upgraded);
+    assert_eq!(proxy.wait(Duration::from_secs(5)), Some(0));
 }

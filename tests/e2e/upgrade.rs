@@ -35,6 +35,19 @@ fn an_upgraded_connection_is_a_pipe() {
     proxy.access_line(|line| line.contains(" 101 "));
 }
 
+/// An origin that spoke HTTP/2 here would answer requests that no route and no link has seen.
+#[test]
+fn h2c_does_not_become_a_tunnel() {
+    let origin = upgrading();
+    let proxy = plain_site(&origin);
+    let mut client = Raw::connect(proxy.http());
+    client.send("GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n");
+    let response = client.response();
+    assert_eq!((response.status, response.reason().is_some()), (502, true), "the origin switches unasked: {response:?}");
+    let heard = origin.requests().concat().to_ascii_lowercase();
+    assert!(!heard.contains("upgrade") && !heard.contains("http2-settings"), "{heard}");
+}
+
 #[test]
 fn an_upgrade_that_is_declined_is_an_ordinary_answer() {
     let origin = Origin::echo();

@@ -7,7 +7,7 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// What is known of an exchange when its response body has ended.
+/// What is known of an exchange when its response body has ended. Empty: the head was refused, so nobody knows.
 #[derive(Debug, Clone)]
 pub struct Entry<'a> {
     pub id: ExchangeId,
@@ -75,10 +75,17 @@ impl Entry<'_> {
     pub(super) fn text(&self, out: &mut Vec<u8>, time: &str) {
         print(out, format_args!("{time} {:016x} {} ", self.id.0, self.client));
         word(out, self.method);
-        print(out, format_args!(" {}://", self.scheme));
-        word(out, self.host);
-        word(out, &self.target());
-        print(out, format_args!(" {} ", self.protocol));
+        out.push(b' ');
+        if self.host.is_empty() {
+            out.push(b'-');
+        } else {
+            print(out, format_args!("{}://", self.scheme));
+            word(out, self.host);
+            word(out, &self.target());
+        }
+        out.push(b' ');
+        word(out, self.protocol);
+        out.push(b' ');
         match self.status {
             Some(status) => print(out, format_args!("{status}")),
             None => out.push(b'-'),
@@ -114,7 +121,7 @@ impl Entry<'_> {
         let head =
             [("protocol", self.protocol), ("scheme", self.scheme), ("method", self.method), ("host", self.host), ("path", self.path)];
         let query = self.query.map(masked);
-        let named = head.into_iter().chain(query.as_deref().map(|query| ("query", query)));
+        let named = head.into_iter().filter(|(_, value)| !value.is_empty()).chain(query.as_deref().map(|query| ("query", query)));
         for (name, value) in named.chain(self.reason.map(|reason| ("reason", reason))).chain(self.names()) {
             key(out, name);
             quoted(out, value);
@@ -241,6 +248,16 @@ pub(super) mod tests {
             "host": "app.test", "path": "/api/x", "site": "app.test", "route": "/api/*", "status": 200, "total_ms": 1.5, "in": 0, "out": 12,
         });
         assert_eq!(json(&entry()), expected);
+    }
+
+    #[test]
+    fn a_refused_head_says_nothing_about_itself() {
+        let none = Entry { protocol: "", scheme: "", method: "", host: "", path: "", site: "", route: "", ..entry() };
+        let refused = Entry { status: Some(400), reason: Some("bad_field"), ..none };
+        let expected = "2026-11-23T16:24:00.123Z 0000000000001a2b 192.0.2.7 - - - 400 bad_field total=1.500ms in=0 out=12\n";
+        assert_eq!(text(&refused), expected);
+        let object = json(&refused);
+        assert_eq!((object.get("method"), &object["reason"]), (None, &"bad_field".into()));
     }
 
     #[test]

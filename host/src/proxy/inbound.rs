@@ -48,10 +48,14 @@ pub(super) fn clean<B>(received: Received<B>, connection: &Connection, snapshot:
     // Before the fields that `Connection` lists are removed: it must not be able to list a trusted proxy's word away.
     let from = forwarded::take(&mut headers, survey, connection.peer, &snapshot.trusted_proxies);
     let removed = hop_by_hop::remove(&mut headers, survey.hop_by_hop);
+    if removed.upgrade.is_some() {
+        // Goes with `Upgrade: h2c`, and is listed by `Connection` if the client is honest.
+        headers.remove("http2-settings");
+    }
     forwarded::write(&mut headers, &from, scheme, host);
     let Provenance { client, port: client_port, .. } = from;
     let head = RequestHead { method, scheme, authority, path, query, headers };
-    let upgrade = removed.upgrade.filter(|_| version == Version::HTTP_11);
+    let upgrade = removed.upgrade.filter(|upgrade| version == Version::HTTP_11 && !carries_requests(upgrade));
     let past = Past { te_trailers: removed.te_trailers, trailer: removed.trailer };
     Ok((Inbound { head, client, client_port, version, upgrade, past }, body))
 }
@@ -71,6 +75,15 @@ fn refuse_method(method: &Method, headers: &mut HeaderMap) -> Result<(), Failure
         },
         _ => Ok(()),
     }
+}
+
+/// Whether a protocol of an `Upgrade` field would carry requests that no route and no link sees: HTTP itself, in the clear (`h2c`) or
+/// inside TLS (RFC 2817). The client must do without, which RFC 9110, section 7.8, lets any server ask of it.
+fn carries_requests(upgrade: &HeaderValue) -> bool {
+    let protocols = upgrade.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let names = protocols.map(|protocol| protocol.split(|byte| *byte == b'/').next().unwrap_or_default().trim_ascii());
+    let mut names = names.map(<[u8]>::to_ascii_lowercase);
+    names.any(|name| matches!(&*name, b"h2c" | b"h2" | b"http" | b"tls"))
 }
 
 fn max_forwards(headers: &HeaderMap) -> Option<u64> {
@@ -192,6 +205,14 @@ mod tests {
         let head = options("3").expect("sound").head;
         assert_eq!((&*head.path, &head.headers["max-forwards"]), ("*", &HeaderValue::from_static("2")));
         assert_eq!(pass(received("GET", None, "*", &[("host", "a")])).err(), Some("bad_target"));
+    }
+
+    #[test]
+    fn an_upgrade_to_what_carries_requests_is_not_passed_on() {
+        for protocol in ["h2c", "H2C", "websocket, h2c", "h2c,websocket", "HTTP/2.0", "TLS/1.2", "h2"] {
+            let sent = [("host", "a"), ("connection", "upgrade"), ("upgrade", protocol), ("http2-settings", "AAMAAABk")];
+            assert_eq!(pass(received("GET", None, "/", &sent)).expect("sound").upgrade, None, "{protocol}");
+        }
     }
 
     #[test]

@@ -13,7 +13,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
-/// A response body. Its size hint is exact if the origin stated a length, or if all of it came with the head.
+/// A response body. Its size hint is exact if the origin stated a length, or if all of it came with the head and no trailers did: for
+/// those there is no room beside a stated length.
 ///
 /// Dropped before its end, it closes the connection; at its end the connection goes back to its pool.
 pub struct Body<B> {
@@ -104,7 +105,8 @@ where
 
     fn size_hint(&self) -> SizeHint {
         let first = self.first.len() as u64;
-        match self.rest.as_ref().map_or(Some(0), |rest| rest.decoder.remaining()) {
+        let rest = self.rest.as_ref().map_or(Some(0), |rest| rest.decoder.remaining());
+        match rest.filter(|_| self.trailers.is_none()) {
             Some(rest) => SizeHint::with_exact(first.saturating_add(rest)),
             None => {
                 let mut hint = SizeHint::new();

@@ -2,8 +2,10 @@
 
 use crate::wire::{Deadline, HeadLimits, HeadParser, Outbox};
 use bytes::BytesMut;
+use socket2::SockRef;
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use tokio::io::AsyncReadExt;
@@ -71,6 +73,12 @@ impl Channel {
     pub fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         self.read.is_empty() && matches!(self.io.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// As [`Self::is_quiet`], but asks the kernel, so that what has arrived is seen: for requests that get no second try.
+    pub fn is_surely_quiet(&mut self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        self.is_quiet() && matches!(SockRef::from(&self.io).peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 
     /// Before it lies idle: a connection that carried a large body gives its large buffer back.

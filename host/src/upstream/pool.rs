@@ -29,8 +29,8 @@ impl Pool {
         Self { idle: RefCell::default(), keep, time, age }
     }
 
-    /// A connection that is open and not too old.
-    pub fn take(&self, now: Instant) -> Option<Box<Channel>> {
+    /// A connection that is open and not too old. `sure`: the kernel is asked whether it is open, which costs a system call.
+    pub fn take(&self, now: Instant, sure: bool) -> Option<Box<Channel>> {
         let mut idle = self.idle.borrow_mut();
         while let Some(Idle { mut channel, since }) = idle.pop() {
             if now.saturating_duration_since(since) >= self.time {
@@ -38,7 +38,8 @@ impl Pool {
                 idle.clear();
                 return None;
             }
-            if now.saturating_duration_since(channel.opened()) < self.age && channel.is_quiet() {
+            let young = now.saturating_duration_since(channel.opened()) < self.age;
+            if young && if sure { channel.is_surely_quiet() } else { channel.is_quiet() } {
                 return Some(channel);
             }
         }
@@ -124,7 +125,7 @@ mod tests {
         let now = Instant::now();
         let pool = Pool::new(9, MINUTE, MINUTE * 60);
         let _old = fill(&pool, channels(1, now).await, now + MINUTE * 60);
-        assert!(pool.take(now + MINUTE * 60).is_none());
+        assert!(pool.take(now + MINUTE * 60, false).is_none());
 
         let mut channels = channels(2, now).await;
         let (closed, peer) = channels.pop().expect("made");
@@ -134,6 +135,17 @@ mod tests {
         pool.put(closed, now);
         pool.sweep(now);
         assert_eq!(pool.idle.borrow().len(), 1);
-        assert!(pool.take(now).is_some());
+        assert!(pool.take(now, false).is_some());
+    }
+    #[tokio::test]
+    async fn a_close_that_the_runtime_has_not_seen_yet_is_found_by_asking_the_kernel() {
+        let now = Instant::now();
+        let pool = Pool::new(9, MINUTE, MINUTE * 60);
+        let peers = fill(&pool, channels(1, now).await, now);
+        drop(peers);
+        assert!(pool.take(now, true).is_none());
+
+        let _peers = fill(&pool, channels(1, now).await, now);
+        assert!(pool.take(now, true).is_some());
     }
 }

@@ -9,7 +9,7 @@ use super::switched::SwitchedIo;
 use super::transfer::Transfer;
 use super::{Answered, Attempt, Content, Outgoing, SendError, Settings};
 use crate::message::{BodyError, ResponseHead, Switched};
-use crate::wire::{Decoder, MalformedResponse, ReceivedResponse, put_request};
+use crate::wire::{Coding, Decoder, MalformedResponse, ReceivedResponse, put_request};
 use bytes::Bytes;
 use http::StatusCode;
 use std::future::poll_fn;
@@ -28,7 +28,9 @@ where
 {
     let Outgoing { head, body, upgrade, times } = outgoing;
     let coding = coding(&head.method, &body);
-    let mut line = Line { upstream, settings, started: Instant::now(), until: times.total, tried: Tried::new(), retry: None, fresh: false };
+    let sure = !head.method.is_idempotent() || !matches!(coding, Coding::None | Coding::Length(0));
+    let (started, until) = (Instant::now(), times.total);
+    let mut line = Line { upstream, settings, started, until, tried: Tried::new(), retry: None, fresh: false, sure };
     let mut pump = Pump::new(body, coding);
     let mut unsent = None;
     loop {
@@ -76,6 +78,8 @@ struct Line<'a> {
     retry: Option<Retry>,
     /// Take none from the pool.
     fresh: bool,
+    /// The request cannot be sent a second time, so one from the pool must be looked at closely.
+    sure: bool,
 }
 
 impl Line<'_> {
@@ -90,7 +94,7 @@ impl Line<'_> {
             attempt.server = Some(server.label.clone());
             attempt.reused = false;
             if !self.fresh
-                && let Some(channel) = server.pool.take(self.started)
+                && let Some(channel) = server.pool.take(self.started, self.sure)
             {
                 attempt.reused = true;
                 return Ok((channel, ticket, self.started));

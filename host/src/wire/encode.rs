@@ -19,7 +19,8 @@ pub enum Persistence {
     Upgrade,
 }
 
-/// Appends a request head in origin-form (RFC 9112, section 3.2.1) with `Host`, and `Connection: upgrade` where `upgrade` is wanted.
+/// Appends a request head in origin-form (RFC 9112, section 3.2.1) with `Host`, and a `Connection` that lists `upgrade` where that is
+/// wanted and `TE` where it is there (RFC 9110, section 10.1.4: an origin may not heed it otherwise).
 pub fn put_request(out: &mut Vec<u8>, head: &RequestHead, coding: Coding, upgrade: Option<&HeaderValue>) {
     let query = head.query.as_deref();
     out.reserve(128 + head.path.len() + query.map_or(0, str::len) + head.authority.len() + size(&head.headers));
@@ -35,10 +36,13 @@ pub fn put_request(out: &mut Vec<u8>, head: &RequestHead, coding: Coding, upgrad
     out.extend_from_slice(b"\r\n");
     put_fields(out, &head.headers, coding);
     put_coding(out, coding);
+    let te = head.headers.contains_key(header::TE);
     if let Some(protocol) = upgrade {
-        out.extend_from_slice(b"connection: upgrade\r\nupgrade: ");
+        out.extend_from_slice(if te { b"connection: upgrade, te\r\nupgrade: " } else { b"connection: upgrade\r\nupgrade: " });
         out.extend_from_slice(protocol.as_bytes());
         out.extend_from_slice(b"\r\n");
+    } else if te {
+        out.extend_from_slice(b"connection: te\r\n");
     }
     out.extend_from_slice(b"\r\n");
 }

@@ -145,7 +145,7 @@ pub(super) fn retain_trailers(trailers: &mut HeaderMap) {
 
 /// Whether a field may stand in a trailer section.
 pub(super) fn may_be_trailer(name: &HeaderName) -> bool {
-    const FORBIDDEN: [HeaderName; 31] = [
+    const FORBIDDEN: [HeaderName; 32] = [
         header::TRANSFER_ENCODING,
         header::CONTENT_LENGTH,
         header::HOST,
@@ -177,6 +177,7 @@ pub(super) fn may_be_trailer(name: &HeaderName) -> bool {
         header::VARY,
         header::WARNING,
         header::FORWARDED,
+        HeaderName::from_static("x-real-ip"),
     ];
     !FORBIDDEN.contains(name) && !name.as_str().starts_with("x-forwarded-")
 }

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 pub fn receive(request: Request<Incoming>, limits: &Limits) -> Result<Received<Body>, Malformed> {
     let (mut parts, body) = request.into_parts();
     check_size(&parts, limits)?;
+    check_values(&parts.headers)?;
     let authority = authority(&parts)?;
     let target = target(&parts, authority)?;
     join_cookies(&mut parts.headers);
@@ -40,6 +41,14 @@ fn check_size(parts: &Parts, limits: &Limits) -> Result<(), Malformed> {
     // Four more for `: ` and the line break that each has over HTTP/1.1.
     let bytes: usize = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     if bytes > limits.header_bytes { Err(Malformed::FieldsTooLarge) } else { Ok(()) }
+}
+
+/// No white space at either end of a value (RFC 9113, section 8.2.1): the origin, over HTTP/1.1, would not see it, but whatever compares
+/// values here would.
+fn check_values(headers: &HeaderMap) -> Result<(), Malformed> {
+    let blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let sound = |value: &HeaderValue| !blank(value.as_bytes().first()) && !blank(value.as_bytes().last());
+    if headers.values().all(sound) { Ok(()) } else { Err(Malformed::Http2) }
 }
 
 /// `:authority`, or `Host` where there is none. Both must be the same: which one the origin's side looks at is not ours to guess.

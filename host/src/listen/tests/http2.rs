@@ -137,6 +137,8 @@ fn malformed_requests_get_the_handler_s_answer_and_the_connection_goes_on() {
             (with("host", &["other"]), "bad_http2_request"),
             (with("host", &["localhost", "localhost"]), "bad_http2_request"),
             (with("cookie", &["a", "b", "c", "d"]), "too_many_fields"),
+            (with("a", &[" admin"]), "bad_http2_request"),
+            (with("a", &["admin\t"]), "bad_http2_request"),
             (with("a", &[&"x".repeat(33 << 10)]), "fields_too_large"),
             (get("/a\"b"), "bad_target"),
             (long, "request_line_too_long"),
@@ -291,7 +293,9 @@ fn floods_end_the_connection() {
         let resets: Vec<u8> = (0..60u32).flat_map(|index| reset_stream(2 * index + 1)).collect();
         let pings = frame(6, 0, 0, &[0; 8]).repeat(150);
         let settings = frame(4, 0, 0, &[]).repeat(80);
-        for (name, bytes) in [("resets", resets), ("pings", pings), ("settings", settings)] {
+        // CVE-2024-27316: a head that never ends.
+        let continuations = [frame(1, 1, 1, HEADERS), frame(9, 0, 1, &[]).repeat(300)].concat();
+        for (name, bytes) in [("resets", resets), ("pings", pings), ("settings", settings), ("continuations", continuations)] {
             assert_eq!(flood(&bytes).await, Some(Reason::ENHANCE_YOUR_CALM), "{name}");
         }
     });

@@ -41,6 +41,29 @@ fn requests_go_out_in_origin_form_with_our_framing_only() {
 }
 
 #[test]
+fn te_is_listed_by_connection() {
+    let head = RequestHead {
+        method: Method::GET,
+        scheme: Scheme::Http,
+        authority: "a".into(),
+        path: "/".into(),
+        query: None,
+        headers: fields(&[("te", "trailers")]),
+    };
+    let written = |upgrade: Option<&HeaderValue>| {
+        let mut out = Vec::new();
+        put_request(&mut out, &head, Coding::None, upgrade);
+        String::from_utf8(out).expect("ASCII")
+    };
+    assert_eq!(written(None), "GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: te\r\n\r\n");
+    let websocket = HeaderValue::from_static("websocket");
+    assert_eq!(
+        written(Some(&websocket)),
+        "GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: upgrade, te\r\nupgrade: websocket\r\n\r\n"
+    );
+}
+
+#[test]
 fn responses_go_out_with_date_connection_and_our_framing_only() {
     let headers = fields(&[("date", "then"), ("x-a", "b"), ("content-length", "7")]);
     assert_eq!(
