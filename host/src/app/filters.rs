@@ -76,21 +76,23 @@ fn load(config: &Config, sandbox: &Sandbox, found: &mut Vec<Diagnostic>) -> BTre
     for (name, origin) in wanted {
         match origin.read(&name) {
             Ok(bytes) => files.push((name, origin, bytes)),
-            Err(problem) => found.push(problem),
+            Err(problem) => found.push(*problem),
         }
     }
     let inputs: Vec<(&[u8], Option<[u8; 32]>)> = files.iter().map(|(_, origin, bytes)| (&**bytes, origin.pin())).collect();
     let loaded = sandbox.load_all(&inputs);
     let mut plugins = BTreeMap::new();
     for ((name, origin, _), loaded) in files.iter().zip(loaded) {
-        let made = loaded.map_err(|error| origin.unloadable(name, &error)).and_then(|plugin| {
-            let schema = plugin.description().settings.as_ref().map(SettingsSchema::new).transpose();
-            let schema = schema.map_err(|error| Diagnostic::plugin_unreadable(&name.to_string(), origin.at(), &error))?;
-            Ok(Loaded { plugin, schema })
-        });
-        match made {
-            Ok(loaded) => drop(plugins.insert(name.clone(), loaded)),
-            Err(problem) => found.push(problem),
+        let plugin = match loaded {
+            Ok(plugin) => plugin,
+            Err(error) => {
+                found.push(origin.unloadable(name, &error));
+                continue;
+            }
+        };
+        match plugin.description().settings.as_ref().map(SettingsSchema::new).transpose() {
+            Ok(schema) => drop(plugins.insert(name.clone(), Loaded { plugin, schema })),
+            Err(error) => found.push(Diagnostic::plugin_unreadable(&name.to_string(), origin.at(), &error)),
         }
     }
     plugins
@@ -118,15 +120,15 @@ impl Origin<'_> {
         }
     }
 
-    fn read(&self, name: &PluginRef) -> Result<Cow<'static, [u8]>, Diagnostic> {
+    fn read(&self, name: &PluginRef) -> Result<Cow<'static, [u8]>, Box<Diagnostic>> {
         let own = match (self, name) {
             (Self::Declared(PluginSpec { source: PluginSource::Path(path), .. }), _) => {
-                return read_component(path).map(Cow::Owned).map_err(|error| self.unloadable(name, &error));
+                return read_component(path).map(Cow::Owned).map_err(|error| Box::new(self.unloadable(name, &error)));
             }
             (Self::Declared(PluginSpec { source: PluginSource::Bundled(own), .. }), _) | (_, PluginRef::Bundled(own)) => *own,
             (Self::Used(_), PluginRef::Declared(declared)) => &declared.0,
         };
-        let missing = || Diagnostic::plugin_unreadable(&name.to_string(), self.at(), &"it is not in this binary");
+        let missing = || Box::new(Diagnostic::plugin_unreadable(&name.to_string(), self.at(), &"it is not in this binary"));
         bundled::bundled(own).map(Cow::Borrowed).ok_or_else(missing)
     }
 
