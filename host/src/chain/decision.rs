@@ -3,13 +3,13 @@
 use crate::message::Reply;
 use bytestring::ByteString;
 use http::{HeaderName, HeaderValue, Method};
-use smallvec::SmallVec;
 
 /// A verdict with the edits that go with it, applied all or not at all.
 #[derive(Debug, Clone)]
 pub struct Decision {
     pub verdict: Verdict,
-    pub edits: SmallVec<[Edit; 2]>,
+    /// A `Vec`, not inline: a decision is moved through a dozen frames on its way here, and most are empty or have one edit.
+    pub edits: Vec<Edit>,
 }
 
 /// What happens next to the exchange (`wit/types.wit`, `verdict`).

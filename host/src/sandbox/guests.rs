@@ -7,7 +7,6 @@ use super::guest::Guest;
 use crate::chain::{Cause, Decision, Fault, Filter, Verdict};
 use crate::config::Isolation;
 use crate::message::{Exchange, RequestHead, ResponseHead};
-use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
@@ -148,5 +147,5 @@ impl Filter for Guests {
 }
 
 fn next() -> Decision {
-    Decision { verdict: Verdict::Next, edits: SmallVec::new() }
+    Decision { verdict: Verdict::Next, edits: Vec::new() }
 }

@@ -58,7 +58,7 @@ pub fn decision(memory: &[u8], area: &[u8], phase: Phase) -> Result<Decision, Ba
     let reader = Reader { memory, left: Cell::new(MOST_BYTES) };
     let verdict = reader.verdict(area, phase)?;
     let list = reader.list(at(area, DECISION_EDITS)?, EDIT)?;
-    let mut edits = smallvec::SmallVec::with_capacity(list.len());
+    let mut edits = Vec::with_capacity(list.len());
     for record in list {
         edits.push(reader.edit(record, phase)?);
     }

@@ -104,7 +104,7 @@ fn reference(raw: types::Decision) -> Option<Decision> {
         }
     };
     let target = |text: &str| text.bytes().all(|byte| (0x21..0x7f).contains(&byte) && byte != b'#');
-    let mut edits = smallvec::SmallVec::new();
+    let mut edits = Vec::new();
     for edit in raw.edits {
         edits.push(match edit {
             types::Edit::SetHeader(line) => {
