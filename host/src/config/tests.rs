@@ -67,6 +67,7 @@ const ELSEWHERE: &[Code] = &[
     Code::NotCovered,
     Code::Expired,
     Code::CertificateUnreadable,
+    Code::LocalCa,
     Code::PluginUnreadable,
     Code::NotGranted,
     Code::SettingsRefused,
