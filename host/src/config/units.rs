@@ -59,7 +59,7 @@ pub fn percent(text: &str) -> Result<u32, Wrong> {
     u32::try_from(number).ok().filter(|n| *n <= 100).ok_or_else(|| Wrong::at(0..digits, "more than 100 %"))
 }
 
-/// As [`duration`] reads it, with the fewest units.
+/// As `duration` reads it, with the fewest units.
 pub fn show_duration(time: Duration) -> String {
     let mut rest = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     // Up to two minutes people think in seconds: 75s, not 1m15s.

@@ -39,7 +39,7 @@ struct Before {
 }
 
 /// Reads who the client is, and removes what an untrusted peer must not say. Fields that a trusted peer may say stay, for
-/// [`write`] to extend.
+/// [`write()`] to extend.
 pub fn take(headers: &mut HeaderMap, survey: Survey, peer: SocketAddr, trusted: &[IpNet]) -> Provenance {
     let address = peer.ip().to_canonical();
     let direct = Provenance { client: address, port: peer.port(), peer: address, before: None };

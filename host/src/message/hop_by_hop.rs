@@ -34,7 +34,7 @@ const NAMES: [HeaderName; 9] = [
     header::EXPECT,
 ];
 
-/// Which of [`NAMES`] are in a head, so that removing costs as much as there is to remove.
+/// Which of `NAMES` are in a head, so that removing costs as much as there is to remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Found(u16);
 
