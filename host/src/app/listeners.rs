@@ -1,6 +1,6 @@
 //! Binding: every address once for each worker, before anything is served.
 
-use crate::config::{Code, Diagnostic, ListenSpec, Location, Place};
+use crate::config::{Diagnostic, ListenSpec, Location};
 use crate::listen;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -52,11 +52,7 @@ fn refused(address: SocketAddr, at: Option<&Location>, error: &io::Error) -> Dia
         io::ErrorKind::AddrNotAvailable => ("the address is none of this machine's", None),
         _ => ("the system refuses", None),
     };
-    let place = at.cloned().unwrap_or_else(|| Location { file: "".into(), line: 1, column: 1 });
-    let mut diagnostic = Diagnostic::error(Code::PortTaken, Place::from(place), format!("cannot listen on {address}: {reason} ({error})"));
+    let mut diagnostic = Diagnostic::port_taken(&address, at.cloned(), &format_args!("{reason} ({error})"));
     diagnostic.help.extend(help);
-    if at.is_none() {
-        diagnostic.place = None;
-    }
     diagnostic
 }
