@@ -2,6 +2,7 @@
 //! hyper, and ends the connection when there are too many in a second.
 
 use super::frames::{FrameHeader, Frames};
+use super::gather::Gathered;
 use crate::config::Limits;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
@@ -60,7 +61,7 @@ impl Most {
 
 /// A client's decrypted stream, counted.
 pub struct Metered<I> {
-    io: I,
+    io: Gathered<I>,
     incoming: Frames,
     outgoing: Frames,
     count: Count,
@@ -71,7 +72,7 @@ pub struct Metered<I> {
 }
 
 impl<I: AsyncRead + AsyncWrite + Unpin> Metered<I> {
-    pub fn new(io: I, limits: &Limits, peer: SocketAddr) -> Self {
+    pub fn new(io: Gathered<I>, limits: &Limits, peer: SocketAddr) -> Self {
         let most = Most { reset_streams: limits.h2_reset_streams, pings: limits.h2_pings, settings: limits.h2_settings };
         Self {
             io,
@@ -127,7 +128,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Metered<I> {
                 *place = byte;
             }
             let _ = Pin::new(&mut self.io).poll_write(cx, &goaway);
-            let _ = Pin::new(&mut self.io).poll_flush(cx);
+            let _ = self.io.poll_send(cx);
         }
         io::Error::other(format!("too many {flood}"))
     }

@@ -1,11 +1,12 @@
 //! HTTP/2 with clients (RFC 9113), by hyper. Here: its settings, a connection's life, and what hyper leaves to its users: idle
 //! connections, clients that take nothing, floods.
 //!
-//! In reading order: this file, `request` and `answer` (to and from our types), `stream` (a stream's task), `meter` and `frames`
-//! (floods). Extended CONNECT and `100 Continue` are not offered in this version.
+//! In reading order: this file, `request` and `answer` (to and from our types), `stream` (a stream's task), `gather` (few
+//! writes), `meter` and `frames` (floods). Extended CONNECT and `100 Continue` are not offered in this version.
 
 mod answer;
 mod frames;
+mod gather;
 mod meter;
 mod request;
 mod stream;
@@ -19,6 +20,7 @@ use crate::config::Limits;
 use crate::message::Connection;
 use crate::wire::Deadline;
 use answer::AnswerBody;
+use gather::Gathered;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http2::Builder;
@@ -49,7 +51,8 @@ where
 {
     let limits = &*service.limits;
     let streams = Rc::new(Streams::new(limits.body_idle));
-    let io = TokioIo::new(Metered::new(io, limits, connection.peer));
+    let out = Gathered::new(io);
+    let io = TokioIo::new(Metered::new(out.clone(), limits, connection.peer));
     let handle = {
         let (service, connection) = (service.clone(), connection.clone());
         service_fn(move |request| respond(request, connection.clone(), service.clone()))
@@ -61,6 +64,8 @@ where
             if let Poll::Ready(ended) = http.as_mut().poll(cx) {
                 return Poll::Ready(ended);
             }
+            // An error comes back at hyper's next write or read; pending, this task is woken to go on here.
+            let _ = out.poll_send(cx);
             match ready!(life.poll(entry.is_draining(), streams.open(), cx)) {
                 Turn::Leave => http.as_mut().graceful_shutdown(),
                 Turn::End => return Poll::Ready(Ok(())),
