@@ -114,6 +114,6 @@ fn files(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) -> Option<T
     let table = reader.open_key("tls", &keys::TLS)?;
     let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
     let (cert, key) = (path("cert"), path("key"));
-    let at = context.location(cert.as_ref().map_or(span, |(_, span)| *span));
-    Some(TlsSpec::Files(CertifiedFiles { cert: cert?.0, key: key?.0, at }))
+    let (cert, key) = (cert?, key?);
+    Some(TlsSpec::Files(CertifiedFiles { at: context.location(cert.1), key_at: context.location(key.1), cert: cert.0, key: key.0 }))
 }
