@@ -268,27 +268,6 @@ mod tests {
         http_response_content_coding http_response_timeout http_upgrade_failed http_protocol_error proxy_internal_response \
         proxy_internal_error proxy_configuration_error proxy_loop_detected";
 
-    fn every_malformed() -> [Malformed; 15] {
-        use Malformed::*;
-        [
-            RequestLine,
-            RequestLineTooLong,
-            Target,
-            Version,
-            Field,
-            ObsoleteFolding,
-            BareLineBreak,
-            FieldsTooLarge,
-            TooManyFields,
-            LengthAndChunked,
-            ContentLength,
-            TransferEncoding,
-            Host,
-            Timeout,
-            Http2,
-        ]
-    }
-
     fn every_failure() -> Vec<Failure> {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let bodies = vec![
@@ -322,7 +301,7 @@ mod tests {
             Failure::NoRoute,
             Failure::NoDestination,
         ];
-        all.extend(every_malformed().map(Failure::Malformed));
+        all.extend(Malformed::ALL.iter().copied().map(Failure::Malformed));
         all.extend(causes.map(Failure::Plugin));
         all.extend(sends.into_iter().chain(bodies.into_iter().map(SendError::Client)).map(Failure::Send));
         all
