@@ -150,6 +150,7 @@ pub const REASONS: &[Reason] = &{
         // The operator's.
         reason("exchange_timeout", S::GATEWAY_TIMEOUT, "http_response_timeout", "The exchange took longer than timeout.total."),
         // Ours.
+        unanswered("stopped", OURS, "The proxy was told to stop, and the exchange was not over after limits.stop."),
         reason("overload", S::SERVICE_UNAVAILABLE, "connection_limit_reached", "The proxy has no resources left to connect to a server."),
         reason("internal", S::INTERNAL_SERVER_ERROR, OURS, "The proxy has an error."),
     ]
@@ -325,7 +326,8 @@ mod tests {
 
     #[test]
     fn every_failure_is_in_the_table_and_every_row_is_used() {
-        let used: BTreeSet<_> = every_failure().iter().map(Failure::token).chain(["plugin_abort", "upgraded_idle", "internal"]).collect();
+        let used: BTreeSet<_> =
+            every_failure().iter().map(Failure::token).chain(["plugin_abort", "upgraded_idle", "stopped", "internal"]).collect();
         let listed: BTreeSet<_> = REASONS.iter().map(|reason| reason.token).collect();
         assert_eq!(used, listed);
     }
