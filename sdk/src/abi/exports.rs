@@ -26,6 +26,8 @@ enum Stage {
     Lowering,
 }
 
+/// In this order: the arena's block is last, away from what is written in any case.
+#[repr(C)]
 struct Calls {
     stage: Cell<Stage>,
     arena: Arena,
@@ -34,7 +36,7 @@ struct Calls {
 // SAFETY: a guest has one thread.
 unsafe impl Sync for Calls {}
 
-/// All zeros, so that its 16 KiB are no part of the file.
+/// All zeros, so that its block is no part of the file.
 static CALLS: Calls = Calls { stage: Cell::new(Stage::Running), arena: Arena::new() };
 
 /// The last verdict, which the result in the arena points into.
