@@ -1,7 +1,7 @@
 //! What a light filter costs: `cargo bench -p portcullis --bench chain`. Prints ns per link and phase, the walk included.
 //!
 //! The filter (`tests/guests/light`) reads one header and appends one, in each phase. The goals are 450 ns with `isolate = "worker"` and 4,500 ns
-//! with `"request"`. `tag` is the one of `cargo xtask bench`, made with the SDK: it reads a header of the request and appends one to the response.
+//! with `"request"`. `tag` is the one of `cargo xtask bench`, made with the SDK: it reads a header of the request and appends one to the response; `mark` does as `light`, made with the SDK.
 //! `crowd` has 64 exchanges between their phases at any time, as a busy worker has; with `"request"` that many guests live at once, so that
 //! their memory is not all in the cache. The first line is a yardstick: what one append of a header costs on this machine, now, in the host alone.
 
@@ -50,7 +50,7 @@ fn main() {
     // `light worker`: only those.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let skip = |words: [&str; 3]| wanted.iter().any(|word| !words.contains(&word.as_str()));
-    for (guest, folder) in [("light", "tests/guests"), ("tag", "xtask/bench/guests"), ("behave", "tests/guests")] {
+    for (guest, folder) in [("light", "tests/guests"), ("mark", "xtask/bench/guests"), ("tag", "xtask/bench/guests"), ("behave", "tests/guests")] {
         let plugin = sandbox.load_file(&built(guest, folder), None).expect("a plugin");
         for (isolation, name) in [(Isolation::Worker, "worker"), (Isolation::Request, "request")] {
             for links in [1, 5, 10] {
@@ -78,7 +78,7 @@ fn yardstick() {
 
 fn filters(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize) -> Vec<Guests> {
     // `behave` (std) told to look at nothing but one header, as far as it can be.
-    let settings = if guest == "tag" { serde_json::json!({ "header": "x-filter-tag" }) } else { serde_json::json!({ "do": "light" }) };
+    let settings = if guest == "tag" || guest == "mark" { serde_json::json!({ "header": "x-filter-tag" }) } else { serde_json::json!({ "do": "light" }) };
     let one = |_| {
         let made = plugin.configure(&settings, GuestLimits::default(), isolation, FailurePolicy::default(), guest);
         made.unwrap_or_else(|error| panic!("{error:?}")).for_worker()
@@ -233,8 +233,11 @@ fn response() -> ResponseHead {
     ResponseHead { status: http::StatusCode::OK, headers: headers(&["server", "date", "content-type", "etag", "cache-control", "vary"]) }
 }
 
-/// A guest, built when it is not fresh.
+/// A guest, built when it is not fresh; with `GUESTS=FOLDER` the one there, as it is.
 fn built(name: &str, folder: &str) -> std::path::PathBuf {
+    if let Some(guests) = std::env::var_os("GUESTS") {
+        return Path::new(&guests).join(format!("{name}.wasm"));
+    }
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     // Those of the benchmark stand where `cargo xtask bench` builds them.
     let (target, file) = match folder {
