@@ -50,7 +50,9 @@ fn main() {
     // `light worker`: only those.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let skip = |words: [&str; 3]| wanted.iter().any(|word| !words.contains(&word.as_str()));
-    for (guest, folder) in [("light", "tests/guests"), ("mark", "xtask/bench/guests"), ("tag", "xtask/bench/guests"), ("behave", "tests/guests")] {
+    for (guest, folder) in
+        [("light", "tests/guests"), ("mark", "xtask/bench/guests"), ("tag", "xtask/bench/guests"), ("behave", "tests/guests")]
+    {
         let plugin = sandbox.load_file(&built(guest, folder), None).expect("a plugin");
         for (isolation, name) in [(Isolation::Worker, "worker"), (Isolation::Request, "request")] {
             for links in [1, 5, 10] {
@@ -78,7 +80,11 @@ fn yardstick() {
 
 fn filters(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize) -> Vec<Guests> {
     // `behave` (std) told to look at nothing but one header, as far as it can be.
-    let settings = if guest == "tag" || guest == "mark" { serde_json::json!({ "header": "x-filter-tag" }) } else { serde_json::json!({ "do": "light" }) };
+    let settings = if guest == "tag" || guest == "mark" {
+        serde_json::json!({ "header": "x-filter-tag" })
+    } else {
+        serde_json::json!({ "do": "light" })
+    };
     let one = |_| {
         let made = plugin.configure(&settings, GuestLimits::default(), isolation, FailurePolicy::default(), guest);
         made.unwrap_or_else(|error| panic!("{error:?}")).for_worker()

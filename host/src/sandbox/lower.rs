@@ -57,7 +57,8 @@ impl<'a> Shown<'a> {
     pub(super) fn new(map: &'a HeaderMap, interest: &'a Interest, attributes: &'a [Attribute<'a>]) -> Self {
         let mut headers: SmallVec<[Pair<'a>; 24]> = SmallVec::new();
         if interest.all_headers {
-            headers.extend(map.iter().filter(|(name, _)| !is_hidden(name)).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())));
+            headers
+                .extend(map.iter().filter(|(name, _)| !is_hidden(name)).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())));
         } else {
             for name in &interest.headers {
                 headers.extend(map.get_all(name).iter().map(|value| (name.as_str().as_bytes(), value.as_bytes())));
