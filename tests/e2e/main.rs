@@ -15,6 +15,7 @@ mod origin_faults;
 mod pressure;
 mod routing;
 mod stop;
+mod tcp;
 mod tls;
 mod upgrade;
 
