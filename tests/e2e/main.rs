@@ -14,6 +14,7 @@ mod framing;
 mod origin_faults;
 mod pressure;
 mod routing;
+mod sni;
 mod stop;
 mod tcp;
 mod tls;

@@ -17,10 +17,7 @@ use std::sync::Arc;
 pub enum Course {
     Http,
     Https(TlsSettings),
-    Tcp {
-        spec: Arc<TcpSpec>,
-        ends: Tls,
-    },
+    Tcp { spec: Arc<TcpSpec>, ends: Tls },
 }
 
 /// As `listen::Ends`.

@@ -40,15 +40,7 @@ fn one(context: &Context<'_>, name: &str, node: &Node, key_span: Span, path: Str
     let timeout = reader.open_key("timeout", &keys::TCP_TIMEOUT);
     let idle = timeout.and_then(|timeout| timeout.duration("idle", Duration::from_millis(1)));
     nowhere(context, &reader, tls.as_ref());
-    let spec = TcpSpec {
-        name: name.to_owned(),
-        addresses: addresses?,
-        tls: tls?,
-        to,
-        sni,
-        idle,
-        at: context.location(key_span),
-    };
+    let spec = TcpSpec { name: name.to_owned(), addresses: addresses?, tls: tls?, to, sni, idle, at: context.location(key_span) };
     let to_span = reader.entry("to").map(|entry| entry.key_span);
     Some(Written { spec, key_span, to_span })
 }
@@ -185,7 +177,8 @@ fn shadowed(context: &Context<'_>, targets: &[Target]) {
     let mut taken: BTreeMap<Option<&str>, Span> = BTreeMap::new();
     for (alpn, _, span) in targets {
         let protocols: Vec<Option<&str>> = if alpn.is_empty() { vec![None] } else { alpn.iter().map(|name| Some(&**name)).collect() };
-        if let Some(other) = protocols.iter().map(|protocol| taken.get(protocol)).collect::<Option<Vec<_>>>().and_then(|all| all.first().copied())
+        if let Some(other) =
+            protocols.iter().map(|protocol| taken.get(protocol)).collect::<Option<Vec<_>>>().and_then(|all| all.first().copied())
         {
             let found = Diagnostic::error(Code::RouteShadowed, context.place(*span), "this entry can never take a connection");
             context.report(found.note(context.place(*other), "this one takes the same protocols first"));
@@ -198,9 +191,10 @@ fn shadowed(context: &Context<'_>, targets: &[Target]) {
 
 /// Names that a passthrough takes away from the sites of the same address, and defaults that would take all of them.
 pub fn claims(context: &Context<'_>, all: &[Written], sites: &[Site], listen: &ListenSpec) {
-    for written in all.iter().filter(|written| written.spec.is_shared(listen)) {
+    for written in all.iter().filter(|written| written.can_share() && written.spec.is_shared(listen)) {
         if let Some(span) = written.to_span {
-            let message = format!("{} is an https listener too: what no entry of `sni` takes goes to the sites, not to `to`", written.spec.name);
+            let message =
+                format!("{} is an https listener too: what no entry of `sni` takes goes to the sites, not to `to`", written.spec.name);
             context.report(Diagnostic::error(Code::Conflict, context.place(span), message).help("leave `to` out, or use another address"));
         }
         // With `alpn` only clients that offer it are passed through, which says enough.
