@@ -14,7 +14,9 @@ mod framing;
 mod origin_faults;
 mod pressure;
 mod routing;
+mod sni;
 mod stop;
+mod tcp;
 mod tls;
 mod upgrade;
 

@@ -4,7 +4,9 @@
 //! checked text), `listeners`, `worker` (one core), `run`; then the answers to questions: `check`, `explain`, `inspect`.
 
 mod check;
+mod corridors;
 mod explain;
+mod explain_tcp;
 mod filters;
 mod inspect;
 mod listeners;
@@ -15,5 +17,6 @@ mod worker;
 
 pub use check::{Checked, check};
 pub use explain::{Explained, Question, explain};
+pub use explain_tcp::{TcpExplained, TcpQuestion, explain_tcp};
 pub use inspect::{Inspected, inspect};
 pub use run::{StartError, run};
