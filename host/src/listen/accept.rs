@@ -108,7 +108,7 @@ async fn run<H: Handler>(socket: TcpStream, peer: SocketAddr, _permit: Permit, e
     entry.register().await;
     // An error means that the client is gone already.
     let Ok(local) = socket.local_addr().and_then(|local| socket.set_nodelay(true).map(|()| local)) else { return };
-    let plain = Connection { peer, local, tls: None };
+    let plain = Connection { peer, local, tls: None, attributes: Default::default() };
     match &service.kind {
         Kind::Plain => h1::serve(Box::new(socket), Rc::new(plain), &service, &entry).await,
         Kind::Tls(settings) => match tls::handshake(socket, settings, local, service.limits.tls_handshake).await {
