@@ -18,13 +18,20 @@ pub trait ConnectionFilter {
 
     fn on_accept(&self, arrival: &Arrival, held: &mut Option<Self::Held>) -> Result<ConnectionDecision, Fault>;
 
-    fn on_client_hello(&self, arrival: &Arrival, hello: &ClientHello, held: &mut Option<Self::Held>)
+    fn on_client_hello(&self, arrival: &Arrival, hello: Hello<'_>, held: &mut Option<Self::Held>)
     -> Result<ConnectionDecision, Fault>;
 
     fn on_close(&self, arrival: &Arrival, ending: &Ending, held: &mut Option<Self::Held>) -> Result<(), Fault>;
 
     /// The fault for a decision that this listener cannot carry out; ends the guest like any other.
     fn misled(&self, why: &str) -> Fault;
+}
+
+/// A client hello, read, and as the handshake message that it was.
+#[derive(Debug, Clone, Copy)]
+pub struct Hello<'h> {
+    pub read: &'h ClientHello,
+    pub raw: &'h [u8],
 }
 
 /// Phases of a connection.
@@ -110,7 +117,7 @@ impl<F: ConnectionFilter> ConnectionWalk<F> {
     }
 
     /// The client hello is there.
-    pub fn on_client_hello(&mut self, hello: &ClientHello, around: &mut Around<'_>) -> Admission {
+    pub fn on_client_hello(&mut self, hello: Hello<'_>, around: &mut Around<'_>) -> Admission {
         let reach = self.reach;
         let unsound = |admission: &Admission| match admission {
             Admission::Forward(_) if !reach.forward_terminated => Some("forwards a connection that this listener cannot forward"),

@@ -6,7 +6,7 @@ mod fault;
 mod link;
 mod walk;
 
-pub use connection::{Around, ConnectionDecision, ConnectionFilter, ConnectionPhases, ConnectionWalk, Reach};
+pub use connection::{Around, ConnectionDecision, ConnectionFilter, ConnectionPhases, ConnectionWalk, Hello, Reach};
 pub use decision::{Decision, Edit, Verdict};
 pub use fault::{Cause, Fault};
 pub use link::{Chain, Filter, Link};

@@ -1,6 +1,6 @@
 //! `[tcp."address"]`: connections that are passed on as they are.
 
-use super::{ListenSpec, Location, SiteName, TlsSpec, UpstreamName};
+use super::{LinkSpec, ListenSpec, Location, SiteName, TlsSpec, UpstreamName};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub struct TcpSpec {
     pub sni: Vec<TcpRoute>,
     /// Without a byte in either direction. `None`: [`super::Limits::tcp_idle`].
     pub idle: Option<Duration>,
+    /// Links that decide about its connections.
+    pub chain: Vec<LinkSpec>,
     pub at: Location,
 }
 

@@ -7,8 +7,8 @@ use super::plan::{Plan, RequestInterest, ResponseInterest};
 use super::plugin::Exports;
 use super::state::{Backing, State, on_tick};
 use super::{lower, types};
-use crate::chain::{ConnectionDecision, Decision};
-use crate::message::{Arrival, ClientHello, Ending, Exchange, RequestHead, ResponseHead};
+use crate::chain::{ConnectionDecision, Decision, Hello};
+use crate::message::{Arrival, Ending, Exchange, RequestHead, ResponseHead};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use wasmtime::Store;
@@ -173,7 +173,7 @@ impl Guest {
     pub(super) fn on_client_hello(
         &mut self,
         arrival: &Arrival,
-        hello: &ClientHello,
+        hello: Hello<'_>,
         interest: &HelloInterest,
     ) -> Result<ConnectionDecision, Broken> {
         let live = &mut *self.0;
@@ -181,14 +181,14 @@ impl Guest {
         begin(&mut live.store);
         let id = if interest.connection { arrival.id.0 } else { 0 };
         let found = connection::look_up(arrival, &interest.attributes);
-        let ja4 = if interest.ja4 { connection::ja4::ja4(hello) } else { String::new() };
+        let ja4 = if interest.ja4 { connection::ja4::ja4(hello.read) } else { String::new() };
         let shown = connection::types::ClientHello {
-            sni: hello.sni.as_deref().filter(|_| interest.sni),
-            alpn: if interest.alpn { &hello.alpn } else { &[] },
-            versions: if interest.versions { &hello.versions } else { &[] },
-            ciphers: if interest.ciphers { &hello.ciphers } else { &[] },
+            sni: hello.read.sni.as_deref().filter(|_| interest.sni),
+            alpn: if interest.alpn { &hello.read.alpn } else { &[] },
+            versions: if interest.versions { connection::versions(hello.read) } else { &[] },
+            ciphers: if interest.ciphers { &hello.read.ciphers } else { &[] },
             ja4: &ja4,
-            raw: if interest.raw { &hello.raw } else { &[] },
+            raw: if interest.raw { hello.raw } else { &[] },
             attributes: &connection::shown(&found),
         };
         match func.call(&mut live.store, (id, shown)) {

@@ -4,9 +4,9 @@ use super::backoff::Backoff;
 use super::configured::{Configured, Tally};
 use super::fault::Broken;
 use super::guest::Guest;
-use crate::chain::{Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases, Decision, Fault, Filter, Verdict};
+use crate::chain::{Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases, Decision, Fault, Filter, Hello, Verdict};
 use crate::config::Isolation;
-use crate::message::{Admission, Arrival, Attributes, ClientHello, Ending, Exchange, RequestHead, ResponseHead};
+use crate::message::{Admission, Arrival, Attributes, Ending, Exchange, RequestHead, ResponseHead};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
@@ -177,7 +177,7 @@ impl ConnectionFilter for Guests {
         self.enter(held, |decision| more && stays(decision), |guest| guest.on_accept(arrival, interest))
     }
 
-    fn on_client_hello(&self, arrival: &Arrival, hello: &ClientHello, held: &mut Option<Guest>) -> Result<ConnectionDecision, Fault> {
+    fn on_client_hello(&self, arrival: &Arrival, hello: Hello<'_>, held: &mut Option<Guest>) -> Result<ConnectionDecision, Fault> {
         let plan = self.configured.connections();
         let Some(interest) = &plan.client_hello else { return Ok(onward()) };
         let more = plan.close.is_some();

@@ -6,16 +6,17 @@ use crate::message::ClientHello;
 use std::fmt::Write;
 
 /// Server name and ALPN are in every hello or none of a client's, depending on whom it calls: counted, but not hashed.
-const NOT_HASHED: [u16; 2] = [0x0000, 0x0010];
+const NOT_HASHED: [u16; 2] = [SERVER_NAME, 0x0010];
+const SERVER_NAME: u16 = 0;
 
 /// The fingerprint of a hello that came over TCP: `t13d1516h2_8daaf6152771_02713d6af862`.
 pub(crate) fn ja4(hello: &ClientHello) -> String {
     let ciphers = sound(&hello.ciphers);
     let extensions = sound(&hello.extensions);
-    let name = if hello.sni.is_some() { 'd' } else { 'i' };
+    let name = if hello.extensions.contains(&SERVER_NAME) { 'd' } else { 'i' };
     let [first, last] = alpn(hello.alpn.first().map_or(&[], Vec::as_slice));
     let (some, more) = (ciphers.len().min(99), extensions.len().min(99));
-    let version = version(&hello.versions);
+    let version = version(hello.highest_version());
     format!("t{version}{name}{some:02}{more:02}{first}{last}_{}_{}", ciphers_hash(ciphers), extensions_hash(extensions, hello))
 }
 
@@ -30,7 +31,7 @@ fn extensions_hash(mut extensions: Vec<u16>, hello: &ClientHello) -> String {
     extensions.sort_unstable();
     let mut text = list(&extensions);
     // In the client's order, which is part of what makes it recognisable.
-    let algorithms = sound(&hello.signature_algorithms);
+    let algorithms = sound(&hello.signatures);
     if !algorithms.is_empty() {
         text = format!("{text}_{}", list(&algorithms));
     }
@@ -55,23 +56,17 @@ fn list(numbers: &[u16]) -> String {
 
 /// Without GREASE (RFC 8701), which is random.
 fn sound(numbers: &[u16]) -> Vec<u16> {
-    numbers.iter().copied().filter(|number| !is_grease(*number)).collect()
+    numbers.iter().copied().filter(|number| !ClientHello::is_grease(*number)).collect()
 }
 
-fn is_grease(number: u16) -> bool {
-    let [high, low] = number.to_be_bytes();
-    high == low && low & 0x0f == 0x0a
-}
-
-/// The highest.
-fn version(versions: &[u16]) -> &'static str {
-    match versions.iter().copied().filter(|version| !is_grease(*version)).max() {
-        Some(0x0304) => "13",
-        Some(0x0303) => "12",
-        Some(0x0302) => "11",
-        Some(0x0301) => "10",
-        Some(0x0300) => "s3",
-        Some(0x0002) => "s2",
+const fn version(version: u16) -> &'static str {
+    match version {
+        0x0304 => "13",
+        0x0303 => "12",
+        0x0302 => "11",
+        0x0301 => "10",
+        0x0300 => "s3",
+        0x0002 => "s2",
         _ => "00",
     }
 }
@@ -94,7 +89,8 @@ mod tests {
     #[test]
     fn the_specifications_example() {
         let hello = ClientHello {
-            sni: Some("example.com".to_owned()),
+            version: 0x0303,
+            sni: Some("example.com".into()),
             alpn: vec![b"h2".to_vec(), b"http/1.1".to_vec()],
             versions: vec![0xdada, 0x0304, 0x0303],
             ciphers: vec![
@@ -104,15 +100,15 @@ mod tests {
                 0x2a2a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012, 0x002b, 0xff01, 0x000b, 0x000a,
                 0x0015, 0x3a3a,
             ],
-            signature_algorithms: vec![0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601],
-            raw: Vec::new(),
+            signatures: vec![0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601],
+            ..ClientHello::default()
         };
         assert_eq!(ja4(&hello), "t13d1516h2_8daaf6152771_e5627efa2ab1");
     }
 
     #[test]
     fn a_hello_without_anything() {
-        assert_eq!(ja4(&ClientHello { versions: vec![0x0303], ..ClientHello::default() }), "t12i000000_000000000000_000000000000");
+        assert_eq!(ja4(&ClientHello { version: 0x0303, ..ClientHello::default() }), "t12i000000_000000000000_000000000000");
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub use plan::{AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 use super::fields;
 use super::lift::BadOutput;
 use crate::chain::ConnectionDecision;
-use crate::message::{Admission, Arrival, Attributes, Refusal};
+use crate::message::{Admission, Arrival, Attributes, ClientHello, Refusal};
 use bytestring::ByteString;
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -32,6 +32,11 @@ pub(super) fn look_up<'a>(arrival: &'a Arrival, names: &'a [String]) -> Found<'a
 
 pub(super) fn shown<'a>(found: &'a Found<'_>) -> SmallVec<[super::types::Attribute<'a>; 4]> {
     found.iter().map(|(name, value)| super::types::Attribute { name, value }).collect()
+}
+
+/// In the client's order; of a client that sends no list, the one it names.
+pub(super) fn versions(hello: &ClientHello) -> &[u16] {
+    if hello.versions.is_empty() { std::slice::from_ref(&hello.version) } else { &hello.versions }
 }
 
 /// One end, if it was asked for.
