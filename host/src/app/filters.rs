@@ -2,7 +2,7 @@
 //! routes that use it.
 
 use crate::config::{Config, Diagnostic, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
-use crate::sandbox::{ConfigureError, Configured, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component};
+use crate::sandbox::{ConfigureError, Configured, ConnectionPlan, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -46,6 +46,11 @@ impl Filters {
     /// The index of a link's filter. Every link of the configuration it was built from has one, if nothing was wrong.
     pub fn index(&self, link: &LinkSpec) -> Option<usize> {
         self.by_link.get(&(link.plugin.clone(), link.settings.to_string())).copied()
+    }
+
+    /// What the filter of this index wants to know of connections.
+    pub fn connections(&self, index: usize) -> &ConnectionPlan {
+        self.configured[index].connections()
     }
 
     /// One worker's filters, in the order of their indices.

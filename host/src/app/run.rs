@@ -1,5 +1,6 @@
 //! `portcullis run`: prepare, bind, start the workers, wait for the word to stop.
 
+use super::door::DoorPlan;
 use super::listeners::{self, Listener};
 use super::prepare::{PrepareError, Prepared, prepare};
 use super::worker::{self, Work};
@@ -112,6 +113,7 @@ fn start(
     Box::leak(Box::new(sandbox));
     // `prepare` gives every link a filter, or fails.
     let snapshot = Arc::new(Snapshot::new(FIRST, &config, |link| filters.index(link).unwrap_or(usize::MAX)));
+    let door = DoorPlan::new(&config.listen.chain, &filters);
     let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams));
     let gate = Gate::new(&config.limits);
     let tls = TlsSettings::new(store)?;
@@ -130,6 +132,7 @@ fn start(
             upstreams: upstreams.clone(),
             filters: filters.clone(),
             listeners,
+            door: door.clone(),
             gate: gate.clone(),
             access: access.writer(),
             shutdown: shutdown.clone(),

@@ -1,7 +1,10 @@
 //! One core: a thread with a runtime, listeners, upstreams and guests of its own. Workers share nothing on a request's path.
 
+use super::door::{DoorKeeper, DoorPlan};
+use crate::chain::Reach;
 use crate::config::{UpstreamName, UpstreamSpec};
 use crate::listen::{self, Gate, Handler, Kind, Shutdown};
+use crate::message::ListenerKind;
 use crate::observe::access::AccessWriter;
 use crate::proxy::{Proxy, Snapshot};
 use crate::sandbox::Guests;
@@ -22,6 +25,8 @@ pub struct Work {
     pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
     pub filters: Arc<super::filters::Filters>,
     pub listeners: Vec<(TcpListener, Kind)>,
+    /// Of the HTTP listeners.
+    pub door: Option<DoorPlan>,
     pub gate: Arc<Gate>,
     pub access: AccessWriter,
     pub shutdown: Shutdown,
@@ -41,14 +46,18 @@ impl Work {
     async fn serve(self) -> io::Result<()> {
         let limits = Arc::new(self.snapshot.limits.clone());
         let upstreams = Upstreams::new(&self.upstreams, &limits);
-        let filters: Vec<Guests> = self.filters.for_worker();
+        let filters: Rc<[Guests]> = self.filters.for_worker().into();
+        let keeper = DoorKeeper::new(self.number, Rc::clone(&filters), Rc::clone(&upstreams));
         let proxy = Proxy::new(self.number, self.access, self.snapshot, filters, upstreams);
         let handler = handler(proxy);
         let serving: Vec<_> = self
             .listeners
             .into_iter()
             .map(|(socket, kind)| {
-                let served = listen::serve(socket, kind, limits.clone(), self.gate.clone(), handler.clone(), self.shutdown.clone());
+                let listener = socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
+                let of = if matches!(kind, Kind::Plain) { ListenerKind::Http } else { ListenerKind::Https };
+                let door = self.door.as_ref().map(|plan| keeper.door(plan, &listener, of, Reach::default()));
+                let served = listen::serve(socket, kind, door, limits.clone(), self.gate.clone(), handler.clone(), self.shutdown.clone());
                 spawn_local(served)
             })
             .collect();

@@ -1,13 +1,14 @@
 //! The accept loop of one worker, and the life of one connection from there on.
 
+use super::door::{Door, Stay};
 use super::gate::{Gate, Permit, Sparse};
 use super::handler::Handler;
 use super::io::ClientIo;
 use super::shutdown::{Connections, Entry, Shutdown};
-use super::{h1, h2, tls};
+use super::{door, h1, h2, tls};
 use crate::certs::TlsSettings;
 use crate::config::Limits;
-use crate::message::Connection;
+use crate::message::{Admission, Connection, EndReason};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -32,6 +33,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What the connections of one listener share.
 pub(super) struct Service<H> {
     pub kind: Kind,
+    pub door: Option<Rc<dyn Door>>,
     pub limits: Arc<Limits>,
     pub handler: H,
     pub connections: Rc<Connections>,
@@ -46,6 +48,7 @@ pub(super) struct Service<H> {
 pub async fn serve<H: Handler>(
     listener: std::net::TcpListener,
     kind: Kind,
+    door: Option<Rc<dyn Door>>,
     limits: Arc<Limits>,
     gate: Arc<Gate>,
     handler: H,
@@ -53,7 +56,7 @@ pub async fn serve<H: Handler>(
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let connections = Rc::new(Connections::default());
-    let service = Rc::new(Service { kind, limits, handler, connections });
+    let service = Rc::new(Service { kind, door, limits, handler, connections });
     tokio::select! {
         // Both are cancel-safe, and neither is polled again.
         () = accept_all(&listener, &gate, &service) => {}
@@ -108,7 +111,11 @@ async fn run<H: Handler>(socket: TcpStream, peer: SocketAddr, _permit: Permit, e
     entry.register().await;
     // An error means that the client is gone already.
     let Ok(local) = socket.local_addr().and_then(|local| socket.set_nodelay(true).map(|()| local)) else { return };
-    let plain = Connection { peer, local, tls: None, attributes: Default::default() };
+    let (stay, admission) = Stay::begin(service.door.as_deref(), Some(peer), Some(local));
+    if let Admission::Refuse(refusal) = admission {
+        return door::refuse(socket, refusal).await;
+    }
+    let plain = Connection { peer, local, tls: None, attributes: stay.attributes() };
     match &service.kind {
         Kind::Plain => h1::serve(Box::new(socket), Rc::new(plain), &service, &entry).await,
         Kind::Tls(settings) => match tls::handshake(socket, settings, local, service.limits.tls_handshake).await {
@@ -123,6 +130,7 @@ async fn run<H: Handler>(socket: TcpStream, peer: SocketAddr, _permit: Permit, e
             }
         },
     }
+    stay.end(EndReason::Done);
 }
 
 async fn drain(connections: &Connections, limits: &Limits) {

@@ -8,6 +8,8 @@
 mod accept;
 mod bind;
 mod body;
+mod crowd;
+mod door;
 mod gate;
 mod h1;
 mod h2;
@@ -19,6 +21,8 @@ mod tls;
 pub use accept::{Kind, serve};
 pub use bind::bind;
 pub use body::Body;
+pub use crowd::{Counted, Crowd};
+pub use door::{Door, Traffic, Visit};
 pub use gate::{Gate, Permit, Refused};
 pub use handler::Handler;
 pub use shutdown::{Shutdown, Stopper, stopping};

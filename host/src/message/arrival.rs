@@ -22,6 +22,8 @@ pub struct Arrival {
     /// The listener's address as bound; shared with it.
     pub listener: ByteString,
     pub kind: ListenerKind,
+    /// How many this client has open, this one included; counted only where a link asks for it.
+    pub open: Option<u32>,
     /// Set by links.
     pub attributes: Attributes,
 }
@@ -87,6 +89,7 @@ impl Arrival {
         match name {
             "peer.ip" => ip(self.peer),
             "peer.port" => port(self.peer),
+            "peer.connections" => self.open.map(|open| Cow::Owned(open.to_string())),
             "server.ip" => ip(self.local),
             "server.port" => port(self.local),
             "listener" => Some((&*self.listener).into()),

@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(super) struct Current<F> {
     pub snapshot: Arc<Snapshot>,
     /// Indexed by the links of every chain.
-    pub filters: Vec<F>,
+    pub filters: Rc<[F]>,
     pub upstreams: Rc<Upstreams>,
     /// Beside the snapshot's sites.
     sites: Box<[ByteString]>,
@@ -43,7 +43,7 @@ pub(super) struct Place<'c> {
 }
 
 impl<F> Current<F> {
-    pub fn new(snapshot: Arc<Snapshot>, filters: Vec<F>, upstreams: Rc<Upstreams>) -> Self {
+    pub fn new(snapshot: Arc<Snapshot>, filters: Rc<[F]>, upstreams: Rc<Upstreams>) -> Self {
         let sites = snapshot.sites.iter().map(|site| ByteString::from(site.name.as_str())).collect();
         // One text for all routes to an upstream.
         let mut known = BTreeMap::new();

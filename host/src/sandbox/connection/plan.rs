@@ -66,6 +66,14 @@ impl ConnectionPlan {
         })
     }
 
+    /// Whether any phase wants to see this attribute.
+    pub fn asks_for(&self, attribute: &str) -> bool {
+        let accept = self.accept.iter().flat_map(|accept| &accept.attributes);
+        let hello = self.client_hello.iter().flat_map(|hello| &hello.attributes);
+        let close = self.close.iter().flat_map(|close| &close.attributes);
+        accept.chain(hello).chain(close).any(|asked| asked == attribute)
+    }
+
     pub fn phases(&self) -> ConnectionPhases {
         ConnectionPhases {
             accept: self.accept.is_some(),

@@ -1,6 +1,7 @@
 //! The sandbox against guests of every kind: `tests/guests` (Rust) and `tests/guests/raw.wat` (what no compiler would make).
 
 mod across;
+mod connections;
 mod loading;
 mod misbehaviour;
 mod serving;
