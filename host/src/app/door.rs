@@ -1,8 +1,9 @@
 //! The chains of listeners at work: what the walls ask about connections is answered by links, and counted and logged here.
 
 use super::filters::Filters;
+use super::listeners::Speaks;
 use crate::chain::{Around, Chain, ConnectionPhases, ConnectionWalk, Fault, Hello, Link, Reach};
-use crate::config::LinkSpec;
+use crate::config::{Config, LinkSpec, TcpSpec};
 use crate::listen::{Counted, Crowd, Door, Visit};
 use crate::message::{Admission, Arrival, Attributes, ClientHello, ConnectionId, Ending, ListenerKind};
 use crate::observe::RateCap;
@@ -11,7 +12,7 @@ use crate::upstream::Upstreams;
 use bytestring::ByteString;
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,26 +20,63 @@ use std::time::{Duration, Instant};
 /// The attribute that only links which ask for it cost anything.
 const OPEN: &str = "peer.connections";
 
-/// A listener's chain, as all workers share it.
+/// The chain of some listeners, as all workers share it.
 #[derive(Clone)]
 pub struct DoorPlan {
     chain: Arc<Chain>,
     phases: ConnectionPhases,
+    kind: ListenerKind,
     /// `None`: no link asks how many connections a client has open.
     crowd: Option<Arc<Crowd>>,
 }
 
+/// The doors of a configuration. `None`: there is nobody to ask.
+pub struct DoorPlans {
+    http: Option<DoorPlan>,
+    https: Option<DoorPlan>,
+    tcp: Vec<Option<DoorPlan>>,
+    /// Of TCP listeners that share their address with HTTPS sites: the chain of `[listen]` comes first.
+    shared: Vec<Option<DoorPlan>>,
+}
+
 impl DoorPlan {
-    /// `None`: there is nobody to ask.
-    pub fn new(links: &[LinkSpec], filters: &Filters) -> Option<Self> {
-        let links: Box<[Link]> = links
-            .iter()
-            .filter_map(|spec| Some(Link { filter: filters.index(spec)?, when: None, spec: Arc::new(spec.clone()) }))
-            .collect();
+    pub fn all(config: &Config, filters: &Filters) -> DoorPlans {
+        // HTTP listeners of both kinds count together.
+        let crowd = Arc::<Crowd>::default();
+        let of_http = |kind| Self::new(&mut config.listen.chain.iter(), kind, &crowd, filters);
+        let of_tcp = |tcp: &TcpSpec| Self::new(&mut tcp.chain.iter(), ListenerKind::Tcp, &Arc::default(), filters);
+        let shared = |tcp: &TcpSpec| Self::new(&mut config.listen.chain.iter().chain(&tcp.chain), ListenerKind::Https, &crowd, filters);
+        DoorPlans {
+            http: of_http(ListenerKind::Http),
+            https: of_http(ListenerKind::Https),
+            tcp: config.tcp.iter().map(of_tcp).collect(),
+            shared: config.tcp.iter().map(shared).collect(),
+        }
+    }
+
+    fn new(specs: &mut dyn Iterator<Item = &LinkSpec>, kind: ListenerKind, crowd: &Arc<Crowd>, filters: &Filters) -> Option<Self> {
+        // `prepare` gives every link a filter, or fails.
+        let link = |spec: &LinkSpec| Some(Link { filter: filters.index(spec)?, when: None, spec: Arc::new(spec.clone()) });
+        let links: Box<[Link]> = specs.filter_map(link).collect();
         let plans = || links.iter().map(|link| filters.connections(link.filter));
         let phases = plans().fold(ConnectionPhases::default(), |all, plan| all.or(plan.phases()));
-        let counts = plans().any(|plan| plan.asks_for(OPEN));
-        phases.any().then(|| Self { chain: Arc::new(Chain { links }), phases, crowd: counts.then(Arc::default) })
+        let crowd = plans().any(|plan| plan.asks_for(OPEN)).then(|| Arc::clone(crowd));
+        phases.any().then(|| Self { chain: Arc::new(Chain { links }), phases, kind, crowd })
+    }
+
+    pub const fn wants_hellos(&self) -> bool {
+        self.phases.client_hello
+    }
+}
+
+impl DoorPlans {
+    pub fn of(&self, speaks: Speaks) -> Option<DoorPlan> {
+        match speaks {
+            Speaks::Http => self.http.clone(),
+            Speaks::Https => self.https.clone(),
+            Speaks::Tcp(number) => self.tcp.get(number).cloned().flatten(),
+            Speaks::HttpsAndTcp(number) => self.shared.get(number).cloned().flatten(),
+        }
     }
 }
 
@@ -62,8 +100,9 @@ impl DoorKeeper {
     }
 
     /// The door of one listener. `reach`: what the listener can do with connections.
-    pub fn door(self: &Rc<Self>, plan: &DoorPlan, listener: &str, kind: ListenerKind, reach: Reach) -> Rc<dyn Door> {
-        Rc::new(ListenerDoor { keeper: Rc::clone(self), plan: plan.clone(), listener: listener.into(), kind, reach })
+    pub fn door(self: &Rc<Self>, plan: &DoorPlan, socket: &TcpListener, reach: Reach) -> Rc<dyn Door> {
+        let listener = socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
+        Rc::new(ListenerDoor { keeper: Rc::clone(self), plan: plan.clone(), listener: listener.into(), reach })
     }
 
     fn id(&self) -> ConnectionId {
@@ -86,7 +125,6 @@ struct ListenerDoor {
     keeper: Rc<DoorKeeper>,
     plan: DoorPlan,
     listener: ByteString,
-    kind: ListenerKind,
     reach: Reach,
 }
 
@@ -98,7 +136,7 @@ impl Door for ListenerDoor {
             peer,
             local,
             listener: self.listener.clone(),
-            kind: self.kind,
+            kind: self.plan.kind,
             open: counted.as_ref().map(|counted| counted.open),
             attributes: Attributes::new(),
         };

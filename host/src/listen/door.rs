@@ -1,8 +1,8 @@
 //! What a listener asks about each connection before it knows what will be spoken on it, and what it tells at the end. Who answers is not its
 //! business.
 
-use crate::message::{Admission, Attributes, ClientHello, EndReason, Ending, Refusal};
-use std::cell::Cell;
+use super::peek::Seen;
+use crate::message::{Admission, Attributes, ClientHello, EndReason, Ending, Refusal, Traffic};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -37,23 +37,6 @@ pub trait Visit {
     fn on_close(self: Box<Self>, ending: Ending);
 }
 
-/// Bytes of a connection so far, as they are on the socket.
-#[derive(Debug, Default)]
-pub struct Traffic {
-    pub received: Cell<u64>,
-    pub sent: Cell<u64>,
-}
-
-impl Traffic {
-    pub fn receive(&self, count: usize) {
-        self.received.set(self.received.get() + count as u64);
-    }
-
-    pub fn send(&self, count: usize) {
-        self.sent.set(self.sent.get() + count as u64);
-    }
-}
-
 /// Turns a connection away.
 pub(super) async fn refuse(mut socket: TcpStream, refusal: Refusal) {
     match refusal {
@@ -85,8 +68,8 @@ async fn farewell(socket: &mut TcpStream, words: &[u8]) {
 
 /// A visit from arrival to end: however the connection's task ends, the one who looks is told.
 pub(super) struct Stay {
-    visit: Option<Box<dyn Visit>>,
-    began: Instant,
+    /// `None`: nobody looks.
+    visit: Option<(Box<dyn Visit>, Instant)>,
     why: EndReason,
     traffic: Option<Rc<Traffic>>,
 }
@@ -94,27 +77,26 @@ pub(super) struct Stay {
 impl Stay {
     /// Nobody looks if there is no door.
     pub fn begin(door: Option<&dyn Door>, peer: Option<SocketAddr>, local: Option<SocketAddr>) -> (Self, Admission) {
-        let Some(door) = door else {
-            return (Self { visit: None, began: Instant::now(), why: EndReason::Stopped, traffic: None }, Admission::Onward);
-        };
+        // Until something else is known: the task was dropped.
+        let why = EndReason::Stopped;
+        let Some(door) = door else { return (Self { visit: None, why, traffic: None }, Admission::Onward) };
         let began = Instant::now();
         let mut visit = door.arrive(peer, local);
         let admission = visit.on_accept();
         let traffic = visit.wants_bytes().then(Rc::default);
-        // Until something else is known: the task was dropped.
-        (Self { visit: Some(visit), began, why: EndReason::Stopped, traffic }, admission)
+        (Self { visit: Some((visit, began)), why, traffic }, admission)
     }
 
-    pub fn wants_hello(&self) -> bool {
-        self.visit.as_ref().is_some_and(|visit| visit.wants_hello())
-    }
-
-    pub fn on_client_hello(&mut self, hello: &ClientHello, raw: &[u8]) -> Admission {
-        self.visit.as_mut().map_or(Admission::Onward, |visit| visit.on_client_hello(hello, raw))
+    /// What becomes of it, now that the client hello is there; where nobody wants to see it, it goes on.
+    pub fn on_client_hello(&mut self, seen: &Seen) -> Admission {
+        match &mut self.visit {
+            Some((visit, _)) if visit.wants_hello() => visit.on_client_hello(&seen.hello, seen.reader.message()),
+            _ => Admission::Onward,
+        }
     }
 
     pub fn attributes(&self) -> Attributes {
-        self.visit.as_ref().map(|visit| visit.attributes().clone()).unwrap_or_default()
+        self.visit.as_ref().map(|(visit, _)| visit.attributes().clone()).unwrap_or_default()
     }
 
     /// Where bytes are to be counted, if anybody wants to know.
@@ -130,8 +112,8 @@ impl Stay {
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        let Some(visit) = self.visit.take() else { return };
+        let Some((visit, began)) = self.visit.take() else { return };
         let (received, sent) = self.traffic.as_ref().map_or((0, 0), |traffic| (traffic.received.get(), traffic.sent.get()));
-        visit.on_close(Ending { received, sent, duration: self.began.elapsed(), why: self.why });
+        visit.on_close(Ending { received, sent, duration: began.elapsed(), why: self.why });
     }
 }

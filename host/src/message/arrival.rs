@@ -3,6 +3,7 @@
 use bytestring::ByteString;
 use smallvec::SmallVec;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::net::SocketAddr;
 
 /// Unique in this process while it runs.
@@ -69,6 +70,23 @@ pub struct Ending {
     pub sent: u64,
     pub duration: std::time::Duration,
     pub why: EndReason,
+}
+
+/// Bytes of a connection so far, as they are on the socket. Shared by who counts and who wants to know.
+#[derive(Debug, Default)]
+pub struct Traffic {
+    pub received: Cell<u64>,
+    pub sent: Cell<u64>,
+}
+
+impl Traffic {
+    pub fn receive(&self, count: usize) {
+        self.received.set(self.received.get() + count as u64);
+    }
+
+    pub fn send(&self, count: usize) {
+        self.sent.set(self.sent.get() + count as u64);
+    }
 }
 
 /// The words of `wit/types.wit`, `closed`.

@@ -16,7 +16,7 @@ pub mod survey;
 pub mod target;
 
 pub use answer::{Answer, Duplex, Reply, Switched, Takeover};
-pub use arrival::{Admission, Arrival, Attributes, ConnectionId, EndReason, Ending, ListenerKind, Refusal};
+pub use arrival::{Admission, Arrival, Attributes, ConnectionId, EndReason, Ending, ListenerKind, Refusal, Traffic};
 pub use body::{BodyError, BoxError};
 pub use client_hello::ClientHello;
 pub use connection::{Connection, TlsFacts, TlsVersion};
