@@ -16,6 +16,7 @@ mod origin_faults;
 mod pressure;
 mod routing;
 mod stop;
+mod tcp;
 mod tls;
 mod upgrade;
 

@@ -4,8 +4,10 @@
 pub mod client;
 pub mod origin;
 pub mod proxy;
+pub mod servers;
 pub mod tools;
 
 pub use client::{Raw, Response, curl, get, get_with};
-pub use origin::Origin;
+pub use origin::{Origin, nobody};
 pub use proxy::Proxy;
+pub use servers::Server;
