@@ -61,7 +61,11 @@ impl Server {
         let (address, dir) = (crate::nobody(), tempfile::tempdir().expect("a directory"));
         let data = dir.path().join("data");
         // It refuses to run as root.
-        run_as_owner(dir.path(), &postgres_program("initdb"), &["-D", data.to_str().expect("UTF-8"), "-U", "postgres", "-A", "trust", "-N"]);
+        run_as_owner(
+            dir.path(),
+            &postgres_program("initdb"),
+            &["-D", data.to_str().expect("UTF-8"), "-U", "postgres", "-A", "trust", "-N"],
+        );
         let mut command = as_owner(dir.path(), &postgres_program("postgres"));
         let port = address.port().to_string();
         command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port, "-k", "", "-F"]);

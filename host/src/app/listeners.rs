@@ -35,7 +35,8 @@ impl Speaks {
 
 /// Every address once, with where it is written.
 fn wanted(config: &Config) -> Vec<(SocketAddr, Option<Location>, Speaks)> {
-    let of = |list: &[(SocketAddr, Option<Location>)], speaks| list.iter().map(move |(address, at)| (*address, at.clone(), speaks)).collect();
+    let of =
+        |list: &[(SocketAddr, Option<Location>)], speaks| list.iter().map(move |(address, at)| (*address, at.clone(), speaks)).collect();
     let mut all: Vec<_> = of(&config.listen.https, Speaks::Https);
     for (number, tcp) in config.tcp.iter().enumerate() {
         for address in &tcp.addresses {

@@ -1,8 +1,8 @@
 //! One core: a thread with a runtime, listeners, upstreams and guests of its own. Workers share nothing on a request's path.
 
-use crate::config::{UpstreamName, UpstreamSpec};
 use super::corridors::Course;
 use super::door::{DoorKeeper, DoorPlan};
+use crate::config::{UpstreamName, UpstreamSpec};
 use crate::listen::{self, Gate, Handler, Shutdown};
 use crate::observe::access::AccessWriter;
 use crate::proxy::{Proxy, Snapshot};

@@ -45,7 +45,14 @@ impl Flow {
 
     /// Carries what can be carried now. Ready once the giving side has ended and the taking side knows. `carried` counts what was
     /// written.
-    pub fn poll<G, T>(&mut self, giving: &mut G, taking: &mut T, scratch: &mut [u8], carried: &Cell<u64>, cx: &mut Context<'_>) -> Poll<Result<(), Broken>>
+    pub fn poll<G, T>(
+        &mut self,
+        giving: &mut G,
+        taking: &mut T,
+        scratch: &mut [u8],
+        carried: &Cell<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Broken>>
     where
         G: AsyncRead + Unpin,
         T: AsyncWrite + Unpin,
@@ -86,7 +93,13 @@ impl Flow {
     }
 
     /// Writes, and keeps what the taking side does not take now.
-    fn pass_on<T: AsyncWrite + Unpin>(&mut self, bytes: &[u8], taking: &mut T, carried: &Cell<u64>, cx: &mut Context<'_>) -> io::Result<()> {
+    fn pass_on<T: AsyncWrite + Unpin>(
+        &mut self,
+        bytes: &[u8],
+        taking: &mut T,
+        carried: &Cell<u64>,
+        cx: &mut Context<'_>,
+    ) -> io::Result<()> {
         let mut rest = bytes;
         while !rest.is_empty() {
             match Pin::new(&mut *taking).poll_write(cx, rest)? {

@@ -1,8 +1,8 @@
 //! `[tcp."address"]`: what a TCP listener does with connections, and what it shares an address with.
 
 use super::Context;
-use super::chains::Chains;
 use super::build::section;
+use super::chains::Chains;
 use super::names::Sort;
 use super::node::{Entry, Node, Value};
 use super::reader::{Reader, join, nearest, wrong_type};
@@ -42,16 +42,7 @@ fn one(context: &Context<'_>, chains: &Chains, name: &str, node: &Node, key_span
     let idle = timeout.and_then(|timeout| timeout.duration("idle", Duration::from_millis(1)));
     let chain = chains.of_connections(context, &reader);
     nowhere(context, &reader, tls.as_ref());
-    let spec = TcpSpec {
-        name: name.to_owned(),
-        addresses: addresses?,
-        tls: tls?,
-        to,
-        sni,
-        idle,
-        chain,
-        at: context.location(key_span),
-    };
+    let spec = TcpSpec { name: name.to_owned(), addresses: addresses?, tls: tls?, to, sni, idle, chain, at: context.location(key_span) };
     let to_span = reader.entry("to").map(|entry| entry.key_span);
     Some(Written { spec, key_span, to_span })
 }
@@ -188,7 +179,8 @@ fn shadowed(context: &Context<'_>, targets: &[Target]) {
     let mut taken: BTreeMap<Option<&str>, Span> = BTreeMap::new();
     for (alpn, _, span) in targets {
         let protocols: Vec<Option<&str>> = if alpn.is_empty() { vec![None] } else { alpn.iter().map(|name| Some(&**name)).collect() };
-        if let Some(other) = protocols.iter().map(|protocol| taken.get(protocol)).collect::<Option<Vec<_>>>().and_then(|all| all.first().copied())
+        if let Some(other) =
+            protocols.iter().map(|protocol| taken.get(protocol)).collect::<Option<Vec<_>>>().and_then(|all| all.first().copied())
         {
             let found = Diagnostic::error(Code::RouteShadowed, context.place(*span), "this entry can never take a connection");
             context.report(found.note(context.place(*other), "this one takes the same protocols first"));
@@ -203,7 +195,8 @@ fn shadowed(context: &Context<'_>, targets: &[Target]) {
 pub fn claims(context: &Context<'_>, all: &[Written], sites: &[Site], listen: &ListenSpec) {
     for written in all.iter().filter(|written| written.spec.is_shared(listen)) {
         if let Some(span) = written.to_span {
-            let message = format!("{} is an https listener too: what no entry of `sni` takes goes to the sites, not to `to`", written.spec.name);
+            let message =
+                format!("{} is an https listener too: what no entry of `sni` takes goes to the sites, not to `to`", written.spec.name);
             context.report(Diagnostic::error(Code::Conflict, context.place(span), message).help("leave `to` out, or use another address"));
         }
         // With `alpn` only clients that offer it are passed through, which says enough.
