@@ -251,7 +251,7 @@ impl Explained {
 }
 
 /// A line of three columns; the place stands behind the text.
-fn row(out: &mut String, title: &str, text: &str, place: &str) {
+pub(super) fn row(out: &mut String, title: &str, text: &str, place: &str) {
     let gap = if place.is_empty() { "" } else { "   " };
     // Writing to a string cannot fail.
     let _ = writeln!(out, "{title:<11}{text}{gap}{place}");
@@ -279,14 +279,14 @@ fn origin(origin: &LinkOrigin) -> &'static str {
     }
 }
 
-fn balance(spec: &UpstreamSpec) -> &'static str {
+pub(super) fn balance(spec: &UpstreamSpec) -> &'static str {
     match spec.balance {
         Balance::P2c => "p2c",
         Balance::RoundRobin => "round-robin",
     }
 }
 
-fn servers(spec: &UpstreamSpec) -> String {
+pub(super) fn servers(spec: &UpstreamSpec) -> String {
     let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
     servers.join(" ")
 }
