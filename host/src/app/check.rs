@@ -37,7 +37,8 @@ impl Checked {
         let routes: usize = config.sites.iter().map(|site| site.routes.len()).sum();
         let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
         let tcp = (!config.tcp.is_empty()).then(|| count(config.tcp.len(), "TCP listener"));
-        let parts = [Some(count(config.sites.len(), "site")), Some(count(routes, "route")), tcp, Some(count(config.upstreams.len(), "upstream"))];
+        let parts =
+            [Some(count(config.sites.len(), "site")), Some(count(routes, "route")), tcp, Some(count(config.upstreams.len(), "upstream"))];
         parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 

@@ -164,10 +164,15 @@ impl TcpExplained {
         }
         match &self.place {
             Place::NoListener { http } => answer["answer"] = json!({ "reason": if *http { "http" } else { "no_listener" } }),
-            Place::Unrecognized | Place::Sites(None) => answer["answer"] = json!({ "alert": "unrecognized_name", "reason": "no_sni_match" }),
+            Place::Unrecognized | Place::Sites(None) => {
+                answer["answer"] = json!({ "alert": "unrecognized_name", "reason": "no_sni_match" })
+            }
             Place::Sites(Some(index)) => {
-                answer["site"] =
-                    self.config.sites.get(*index).map_or(Value::Null, |site| json!({ "name": site.name.to_string(), "at": site.at.to_string() }));
+                answer["site"] = self
+                    .config
+                    .sites
+                    .get(*index)
+                    .map_or(Value::Null, |site| json!({ "name": site.name.to_string(), "at": site.at.to_string() }));
             }
             Place::Otherwise => answer["rule"] = json!({ "to": true }),
             Place::Entry(_) => {
@@ -178,7 +183,8 @@ impl TcpExplained {
         }
         if let Some((name, spec)) = self.upstream().and_then(|name| self.config.upstreams.get_key_value(name)) {
             let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
-            answer["upstream"] = json!({ "name": name.to_string(), "balance": balance(spec), "servers": servers, "at": spec.at.to_string() });
+            answer["upstream"] =
+                json!({ "name": name.to_string(), "balance": balance(spec), "servers": servers, "at": spec.at.to_string() });
             answer["timeouts"] = self.times().into_iter().map(|(name, time)| (name.to_owned(), json!(show_duration(time)))).collect();
         }
         answer

@@ -14,3 +14,10 @@ pub struct ListenSpec {
     /// Links that decide about the connections of all of them.
     pub chain: Vec<LinkSpec>,
 }
+
+impl ListenSpec {
+    /// Where requests in the clear for a site with TLS are sent: the port of the first TLS listener.
+    pub fn https_port(&self) -> u16 {
+        self.https.first().map_or(443, |(address, _)| address.port())
+    }
+}

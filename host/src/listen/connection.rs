@@ -10,6 +10,7 @@ use super::tunnels::{Arrived, Ends, Route, Tcp};
 use super::{h1, h2, tls};
 use crate::certs::TlsSettings;
 use crate::message::{Admission, ClientHello, Connection, EndReason, Refusal};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::net::TcpStream;
@@ -21,7 +22,7 @@ pub(super) async fn run<H: Handler>(stream: TcpStream, peer: SocketAddr, entry: 
     let Ok(local) = stream.local_addr().and_then(|local| stream.set_nodelay(true).map(|()| local)) else { return };
     let (mut stay, admission) = Stay::begin(service.door.as_deref(), Some(peer), Some(local));
     let socket = Socket::new(stream, stay.traffic());
-    let connection = Connection { peer, local, tls: None, attributes: stay.attributes() };
+    let connection = Connection { peer, local, tls: None, attributes: stay.attributes(), cut: Cell::new(false) };
     // Boxed, each of them: an idle connection holds the memory of its own corridor, not that of the largest.
     let why = match (&service.kind, admission) {
         (kind, Admission::Refuse(refusal)) => refuse(socket, &connection, None, kind, refusal).await,
@@ -47,7 +48,7 @@ async fn refuse(socket: Socket, connection: &Connection, hello: Option<&ClientHe
 }
 
 async fn http<H: Handler>(socket: Socket, connection: Connection, service: &Service<H>, entry: &Entry) -> EndReason {
-    h1::serve(Box::new(socket), Rc::new(connection), service, entry).await;
+    h1::serve(Box::new(socket), entry.serves(connection), service, entry).await;
     EndReason::Done
 }
 
@@ -66,7 +67,7 @@ async fn https<H: Handler>(
         }
         Ok((stream, facts)) => {
             let h2 = facts.h2;
-            let connection = Rc::new(Connection { tls: Some(facts), ..connection });
+            let connection = entry.serves(Connection { tls: Some(facts), ..connection });
             match h2 {
                 true => h2::serve(stream, connection, service, entry).await,
                 false => h1::serve(Box::new(stream) as Box<dyn ClientIo>, connection, service, entry).await,

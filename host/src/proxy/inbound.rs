@@ -130,11 +130,13 @@ mod tests {
 
     fn connection(tls: bool) -> Connection {
         let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, h2: false });
+        let address = |text: &str| text.parse().expect("an address");
         Connection {
-            peer: "192.0.2.7:5000".parse().expect("an address"),
-            local: "192.0.2.1:8080".parse().expect("an address"),
+            peer: address("192.0.2.7:5000"),
+            local: address("192.0.2.1:8080"),
             tls,
             attributes: Default::default(),
+            cut: Default::default(),
         }
     }
 

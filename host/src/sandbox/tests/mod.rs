@@ -84,6 +84,7 @@ fn exchange() -> Exchange {
         local: "10.0.0.2:443".parse().unwrap(),
         tls: None,
         attributes: Default::default(),
+        cut: Default::default(),
     };
     Exchange {
         id: ExchangeId(7),
