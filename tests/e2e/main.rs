@@ -6,6 +6,7 @@ mod access;
 mod chain;
 mod clients;
 mod commands;
+mod connections;
 mod examples;
 mod exchange;
 mod faults;

@@ -108,6 +108,11 @@ impl Explained {
             &format!("{} {}://{}{}{query}", self.head.method, self.head.scheme.as_str(), self.head.authority, self.head.path),
             "",
         );
+        for (index, link) in self.config.listen.chain.iter().enumerate() {
+            let title = if index == 0 { "connection" } else { "" };
+            let text = format!("{}. {}{}  {}", index + 1, link.name, of(link), link.shown_settings());
+            row(&mut out, title, &text, &format!("{} ({})", link.at, origin(&link.origin)));
+        }
         match &self.place {
             Ok((site, route)) => {
                 let site = &self.config.sites[*site];
@@ -190,6 +195,9 @@ impl Explained {
             "method": self.head.method.as_str(), "scheme": self.head.scheme.as_str(), "authority": &*self.head.authority,
             "path": &*self.head.path, "query": self.head.query.as_deref(),
         });
+        if !self.config.listen.chain.is_empty() {
+            answer["connection"] = self.config.listen.chain.iter().map(|link| self.link_json(link)).collect();
+        }
         let site = |index: usize| {
             let site = &self.config.sites[index];
             json!({ "name": site.name.to_string(), "tls": tls(&site.tls), "at": site.at.to_string() })
@@ -260,6 +268,7 @@ fn origin(origin: &LinkOrigin) -> &'static str {
         LinkOrigin::Server => "server",
         LinkOrigin::Site => "site",
         LinkOrigin::Route => "route",
+        LinkOrigin::Listener => "listener",
     }
 }
 

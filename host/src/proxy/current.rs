@@ -16,7 +16,7 @@ use std::sync::Arc;
 pub(super) struct Current<F> {
     pub snapshot: Arc<Snapshot>,
     /// Indexed by the links of every chain.
-    pub filters: Vec<F>,
+    pub filters: Rc<[F]>,
     pub upstreams: Rc<Upstreams>,
     /// Beside the snapshot's sites.
     sites: Box<[SiteHere]>,
@@ -49,7 +49,7 @@ pub(super) struct Place<'c> {
 }
 
 impl<F> Current<F> {
-    pub fn new(snapshot: Arc<Snapshot>, filters: Vec<F>, upstreams: Rc<Upstreams>) -> Self {
+    pub fn new(snapshot: Arc<Snapshot>, filters: Rc<[F]>, upstreams: Rc<Upstreams>) -> Self {
         // Parts of one text: its reference count is in the cache, each site's own would not be.
         let names = snapshot.sites.iter().map(|site| site.name.as_str());
         let patterns = snapshot.routes.iter().map(|route| route.pattern.as_str());

@@ -10,7 +10,7 @@ pub static TCPS: Keys = named(
 );
 
 pub static TCP: Keys = Keys {
-    later: &["accept", "chain"],
+    later: &["accept"],
     ..table(
         "tcp",
         "A listener of the TCP corridor.",
@@ -28,6 +28,7 @@ pub static TCP: Keys = Keys {
                 "{ \"a.db.example.com\" = \"pg-a\", \"*.db.example.com\" = \"pg\" }",
                 "Upstreams by the server name that the client asks for; exact names first, then the longest wildcard.",
             ),
+            key("chain", CHAIN, "[{ use = \"ip-filter\", allow = [\"10.0.0.0/8\"] }]", "Links that decide about its connections."),
             key(
                 "timeout",
                 Kind::Table(&TCP_TIMEOUT),
