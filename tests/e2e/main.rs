@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
 
 mod access;
+mod acme;
 mod chain;
 mod clients;
 mod commands;
@@ -13,6 +14,7 @@ mod forwarding;
 mod framing;
 mod origin_faults;
 mod pressure;
+mod reload;
 mod routing;
 mod stop;
 mod tls;

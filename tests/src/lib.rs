@@ -3,9 +3,11 @@
 
 pub mod client;
 pub mod origin;
+pub mod pebble;
 pub mod proxy;
 pub mod tools;
 
 pub use client::{Raw, Response, curl, get, get_with};
 pub use origin::Origin;
+pub use pebble::Pebble;
 pub use proxy::Proxy;
