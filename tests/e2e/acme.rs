@@ -161,3 +161,35 @@ fn a_ca_that_has_forgotten_the_account_gets_a_new_one() {
     proxy.logged("does not know our account any more");
     ordered(&proxy, "a.example.org");
 }
+
+#[test]
+fn the_example_acme_local() {
+    let folder = portcullis_tests::tools::repository().join("examples/acme-local");
+    let ports = ports();
+    let pebble = Pebble::start(ports.0, ports.1, "");
+    // The CA is configured for the example's listeners and certificate.
+    let settings: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(folder.join("pebble.json")).unwrap()).unwrap();
+    let settings = &settings["pebble"];
+    assert_eq!((&settings["httpPort"], &settings["tlsPort"]), (&serde_json::json!(8080), &serde_json::json!(8443)));
+    let mut text = std::fs::read_to_string(folder.join("portcullis.toml")).unwrap();
+    let directory = pebble.directory();
+    for (from, to) in [
+        ("127.0.0.1:8080", format!("127.0.0.1:{}", ports.0)),
+        ("127.0.0.1:8443", format!("127.0.0.1:{}", ports.1)),
+        ("https://localhost:14000/dir", directory),
+    ] {
+        assert!(text.contains(from), "{from}");
+        text = text.replace(from, &to);
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::copy(pebble.ca(), dir.path().join("pebble.pem")).unwrap();
+    std::fs::copy(folder.join("portcullis.toml"), dir.path().join("portcullis.toml")).unwrap();
+    let checked = portcullis_tests::proxy::run(dir.path(), &["check"]);
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
+    let proxy = Proxy::start_in(dir, &text);
+    let root = pebble.root();
+    for (name, challenge) in [("app.example.com", "http-01"), ("api.example.com", "tls-alpn-01")] {
+        ordered(&proxy, name);
+        assert_eq!(curl_to(&proxy, name, &root, &[], "/"), format!("proved by {challenge}\n"));
+    }
+}

@@ -4,6 +4,7 @@
 
 mod access;
 mod acme;
+mod certificates;
 mod chain;
 mod clients;
 mod commands;

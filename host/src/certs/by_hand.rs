@@ -35,8 +35,11 @@ impl LocalCa {
         let ends = now + LIFE;
         let mut params = match purpose {
             IssuedFor::Server => CertificateParams::new(alternative_names(&site(name)?))?,
-            IssuedFor::Client => CertificateParams { subject_alt_names: client_names(name)?, ..CertificateParams::default() },
+            IssuedFor::Client => CertificateParams::default(),
         };
+        if purpose == IssuedFor::Client {
+            params.subject_alt_names = client_names(name)?;
+        }
         params.distinguished_name = DistinguishedName::new();
         params.distinguished_name.push(DnType::OrganizationName, "Portcullis local");
         params.distinguished_name.push(DnType::CommonName, name);

@@ -3,7 +3,7 @@
 use super::acme;
 use super::store::{Answer, Store};
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
-use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{Error, ServerConfig};
@@ -44,10 +44,8 @@ impl TlsSettings {
             (address, Arc::new(settings))
         };
         let by_address = store.addresses().into_iter().map(own).collect();
-        let mut proof = ServerConfig::clone(&general);
-        proof.cert_resolver = Arc::new(Proof { store: store.clone() });
-        proof.alpn_protocols = vec![acme::PROTOCOL.to_vec()];
-        Ok(Self { general, by_address, proof: Arc::new(proof), store })
+        let proof = proof_config(store.clone())?;
+        Ok(Self { general, by_address, proof, store })
     }
 
     /// The settings for this client hello.
@@ -79,6 +77,16 @@ pub fn server_config(store: Arc<Store>) -> Result<Arc<ServerConfig>, Error> {
     settings.ticketer = Ticketer::new()?;
     settings.session_storage = ServerSessionMemoryCache::new(SESSIONS);
     settings.max_early_data_size = 0;
+    Ok(Arc::new(settings))
+}
+
+/// For CAs that look (RFC 8737). Nothing can be resumed: what a handshake here was not asked, no other may skip.
+fn proof_config(store: Arc<Store>) -> Result<Arc<ServerConfig>, Error> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider())).with_protocol_versions(&[&TLS13, &TLS12])?;
+    let mut settings = builder.with_no_client_auth().with_cert_resolver(Arc::new(Proof { store }));
+    settings.alpn_protocols = vec![acme::PROTOCOL.to_vec()];
+    settings.session_storage = Arc::new(NoServerSessionStorage {});
+    settings.send_tls13_tickets = 0;
     Ok(Arc::new(settings))
 }
 

@@ -88,8 +88,10 @@ fn proof(name: &str, digest: &[u8]) -> Result<Presented, rcgen::Error> {
     params.custom_extensions = vec![CustomExtension::new_acme_identifier(digest)];
     let certificate = params.self_signed(&key)?;
     let der = PrivateKeyDer::try_from(key.serialize_der()).map_err(|_| rcgen::Error::CouldNotParseKeyPair)?;
-    let presented = CertifiedKey::from_der(vec![certificate.der().clone()], der, &default_provider());
-    presented.map(Arc::new).map_err(|_| rcgen::Error::CouldNotParseKeyPair)
+    let signer = default_provider().key_provider.load_private_key(der).map_err(|_| rcgen::Error::CouldNotParseKeyPair)?;
+    // Not by `from_der`, which compares the halves and for that reads the certificate: the digest is in a critical extension that it
+    // does not know.
+    Ok(Arc::new(CertifiedKey::new(vec![certificate.der().clone()], signer)))
 }
 
 #[cfg(test)]

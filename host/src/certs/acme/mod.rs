@@ -135,6 +135,7 @@ impl Ordered {
         if let Some(kept) = self.shelf.certificate(&self.name).filter(|kept| renewal(&kept.coverage) > now) {
             return Ok(self.serve(kept, now));
         }
+        tracing::info!("certificate of `{}`: ordered from {}", self.name, registrar.directory());
         let text = registrar.order(&self.name, self.spec.challenge).await?;
         let made = shelf::read(&text, &self.name).ok_or(OrderError::Useless)?;
         // Served even if it cannot be kept: a full disk must not take the site down.
