@@ -86,12 +86,19 @@ impl Pebble {
     }
 }
 
-impl Drop for Pebble {
-    fn drop(&mut self) {
+impl Pebble {
+    /// Ends it; its files stay.
+    pub fn stop(&mut self) {
         for child in &mut self.children {
             let _ = child.kill();
             let _ = child.wait();
         }
+    }
+}
+
+impl Drop for Pebble {
+    fn drop(&mut self) {
+        self.stop();
         if std::thread::panicking() {
             eprintln!("--- pebble's log\n{}", self.log());
         }

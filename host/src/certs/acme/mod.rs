@@ -85,7 +85,8 @@ async fn keep(site: Ordered, registrar: Arc<Registrar>, slots: Arc<Semaphore>) {
         let Ok(_slot) = slots.acquire().await else { return };
         let wait = match site.renew(&registrar).await {
             Ok(Renewed::Made(ends, next)) => {
-                tracing::info!("certificate of `{}`: from {}, ends {ends}", site.name, registrar.directory());
+                let (name, day, hour, minute) = (&site.name, ends.date(), ends.hour(), ends.minute());
+                tracing::info!("certificate of `{name}`: from {}, ends {day} {hour:02}:{minute:02} UTC", registrar.directory());
                 backoff = Backoff::default();
                 due = next;
                 continue;
