@@ -31,13 +31,12 @@ use crate::upstream::Upstreams;
 use bytes::Bytes;
 use current::{Current, Place};
 use departure::Departure;
-use exchange::{Guard, Hex, Ids, Ledger};
+use exchange::{Guard, Ids, Ledger};
 use http_body::Body;
 use inbound::Inbound;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use tracing::Instrument;
 
 /// One worker's corridor. `F` is what the links of its chains run.
 pub struct Proxy<F> {
@@ -78,8 +77,7 @@ impl<F: Filter> Proxy<F> {
     {
         let current = Rc::clone(&self.current.borrow());
         let guard = Guard::open(&self.ledger, self.ids.next(), current.snapshot.access_log, &connection);
-        let span = tracing::debug_span!("exchange", id = %Hex(guard.id));
-        self.pass(current, guard, connection, received).instrument(span)
+        self.pass(current, guard, connection, received)
     }
 
     /// The corridor from end to end.

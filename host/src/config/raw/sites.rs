@@ -67,7 +67,7 @@ fn one(
 fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, name: Option<&SiteName>, key_span: Span, defaults: &AcmeIssuer) -> Option<TlsSpec> {
     match reader.get("tls") {
         None => implied(context, reader, name?, key_span, defaults),
-        Some(Node { value: Value::Table(_), span }) => table(context, reader, *span, defaults, name),
+        Some(Node { value: Value::Table(_), .. }) => table(context, reader, defaults, name),
         Some(Node { value: Value::String(text), span }) => match &**text {
             "off" => Some(TlsSpec::Off),
             "local" => Some(TlsSpec::Local),
@@ -120,10 +120,10 @@ pub fn is_address(name: &str) -> bool {
 }
 
 /// `{ cert, key }` or `{ acme }`.
-fn table(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span, defaults: &AcmeIssuer, name: Option<&SiteName>) -> Option<TlsSpec> {
+fn table(context: &Context<'_>, reader: &Reader<'_, '_>, defaults: &AcmeIssuer, name: Option<&SiteName>) -> Option<TlsSpec> {
     let table = reader.open_key("tls", &keys::TLS)?;
     if table.entry("acme").is_none() {
-        return files(context, &table, span);
+        return files(context, &table);
     }
     for key in ["cert", "key"] {
         if let Some(entry) = table.entry(key) {
@@ -134,10 +134,10 @@ fn table(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span, defaults: &
     acme::long(context, &table, defaults, name)
 }
 
-fn files(context: &Context<'_>, table: &Reader<'_, '_>, span: Span) -> Option<TlsSpec> {
+fn files(context: &Context<'_>, table: &Reader<'_, '_>) -> Option<TlsSpec> {
     table.needs(&["cert", "key"]);
     let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
     let (cert, key) = (path("cert"), path("key"));
-    let at = context.location(cert.as_ref().map_or(span, |(_, span)| *span));
-    Some(TlsSpec::Files(CertifiedFiles { cert: cert?.0, key: key?.0, at }))
+    let (cert, key) = (cert?, key?);
+    Some(TlsSpec::Files(CertifiedFiles { at: context.location(cert.1), key_at: context.location(key.1), cert: cert.0, key: key.0 }))
 }

@@ -23,7 +23,7 @@ use answer::{Shape, Unsent};
 use http::{Method, Response, Version};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -146,7 +146,7 @@ impl<H: Handler> Server<'_, H> {
         };
         let ReceivedHead { method, target, version, headers, .. } = head;
         let received = Received { method, target, version, headers, body };
-        let answer = self.handler.handle(self.connection.clone(), Ok(received));
+        let answer = pin!(self.handler.handle(self.connection.clone(), Ok(received)));
         match self.while_there(answer).await {
             None => After::Gone,
             Some(Answer::Respond(response)) => self.respond(response, asked).await,
@@ -158,7 +158,7 @@ impl<H: Handler> Server<'_, H> {
     /// Lets the handler answer what is no request, and ends the connection.
     async fn refuse(&mut self, malformed: Malformed) -> After {
         self.line.borrow_mut().begin(Framing::None, false);
-        let answer = self.handler.handle(self.connection.clone(), Err(malformed));
+        let answer = pin!(self.handler.handle(self.connection.clone(), Err(malformed)));
         match self.while_there(answer).await {
             Some(Answer::Respond(response)) => {
                 // The version is what we speak: the client's may be what was wrong.
@@ -174,8 +174,8 @@ impl<H: Handler> Server<'_, H> {
     }
 
     /// The handler's answer, unless the client goes away first; then the handler is dropped.
-    async fn while_there<F: Future>(&self, answer: F) -> Option<F::Output> {
-        let mut answer = pin!(answer);
+    /// Pinned by the caller: it is large, and moving it would cost more than some of what it does.
+    async fn while_there<F: Future>(&self, mut answer: Pin<&mut F>) -> Option<F::Output> {
         poll_fn(|cx| match answer.as_mut().poll(cx) {
             Poll::Ready(answer) => Poll::Ready(Some(answer)),
             Poll::Pending => self.line.borrow_mut().poll_gone(cx).map(|()| None),

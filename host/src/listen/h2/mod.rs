@@ -55,7 +55,8 @@ where
     let io = TokioIo::new(Metered::new(out.clone(), limits, connection.peer));
     let handle = {
         let (service, connection) = (service.clone(), connection.clone());
-        service_fn(move |request| respond(request, connection.clone(), service.clone()))
+        // Boxed: hyper moves a stream's state about, and this is by far the largest part of it.
+        service_fn(move |request| Box::pin(respond(request, connection.clone(), service.clone())))
     };
     let mut http = pin!(builder(limits, stream::Tasks(streams.clone())).serve_connection(io, handle));
     let mut life = Life::new(limits);
