@@ -69,7 +69,7 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
             found.extend(certs::check_files(files, &site.name).into_iter().map(diagnostic));
         }
         if let TlsSpec::Acme(spec) = &site.tls {
-            found.extend(certs::check_acme(spec).map(diagnostic));
+            found.extend(certs::check_acme(spec, &site.name, state.as_deref()).into_iter().map(diagnostic));
         }
     }
     report.add(found);

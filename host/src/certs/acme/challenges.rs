@@ -40,7 +40,7 @@ impl Challenges {
 
     /// The file of this token, if an order is under way that shows it.
     pub fn file(&self, token: &str) -> Option<String> {
-        if self.count.load(Ordering::Relaxed) == 0 {
+        if self.count.load(Ordering::Acquire) == 0 {
             return None;
         }
         self.files.read().unwrap_or_else(PoisonError::into_inner).get(token).cloned()
@@ -64,7 +64,7 @@ impl Challenges {
     }
 
     fn shown(self: &Arc<Self>, what: What) -> Shown {
-        self.count.fetch_add(1, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Release);
         Shown { challenges: self.clone(), what }
     }
 }
@@ -76,7 +76,7 @@ impl Drop for Shown {
             What::File(token) => drop(files.write().unwrap_or_else(PoisonError::into_inner).remove(token)),
             What::Handshake(name) => drop(handshakes.write().unwrap_or_else(PoisonError::into_inner).remove(name)),
         }
-        count.fetch_sub(1, Ordering::Relaxed);
+        count.fetch_sub(1, Ordering::Release);
     }
 }
 

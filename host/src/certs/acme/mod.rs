@@ -67,7 +67,11 @@ impl Acme {
                 .or_insert_with(|| Arc::new(Registrar::new(issuer.clone(), site.shelf.clone(), self.challenges.clone())));
             tasks.spawn(keep(site, registrar.clone(), slots.clone()));
         }
-        while tasks.join_next().await.is_some() {}
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!("a site's certificate is no longer looked after, by a defect of ours: {error}");
+            }
+        }
     }
 }
 

@@ -22,10 +22,15 @@ pub struct Shelf {
 impl Shelf {
     /// The shelf for the directory with this URL, made if it is not there.
     pub fn open(state: &Path, directory: &str) -> Result<Self, DiskError> {
-        let folder = state.join("acme").join(folder_name(directory));
+        let this = Self::at(state, directory);
         owner_only::directory(&state.join("acme"))?;
-        owner_only::directory(&folder)?;
-        Ok(Self { folder })
+        owner_only::directory(&this.folder)?;
+        Ok(this)
+    }
+
+    /// The same for a look only: it need not be there.
+    pub fn at(state: &Path, directory: &str) -> Self {
+        Self { folder: state.join("acme").join(folder_name(directory)) }
     }
 
     /// The certificate for `name`, if there is one that can be used with its key.

@@ -114,3 +114,20 @@ fn a_local_leaf_is_renewed_while_running() {
     fs::remove_dir_all(dir.path()).expect("removed");
     assert_eq!(certified(now + Duration::days(11)).cert, renewed, "an old leaf is better than none");
 }
+
+#[test]
+fn an_ordered_certificate_that_was_not_renewed_is_told() {
+    let spec = AcmeSpec { challenge: Default::default(), issuer: Default::default(), at: at() };
+    let now = OffsetDateTime::now_utc();
+    let left = |days: i64| {
+        let not_after = now + Duration::days(days);
+        let kept = Coverage { dns: Vec::new(), ips: Vec::new(), not_before: not_after - Duration::days(90), not_after };
+        age_problem(&spec, &exact("a.example.com"), &kept, now).map(|problem| (problem.code, problem.severity))
+    };
+    assert_eq!(left(16), None);
+    assert_eq!(left(14), Some(("E022", Severity::Warning)));
+    assert_eq!(left(-1), Some(("E022", Severity::Warning)));
+    let dir = tempfile::tempdir().expect("a directory");
+    assert_eq!(check_acme(&spec, &exact("a.example.com"), Some(dir.path())), []);
+    assert!(!dir.path().join("acme").exists(), "a look makes nothing");
+}
