@@ -254,6 +254,7 @@ fn tls(spec: &TlsSpec) -> String {
     match spec {
         TlsSpec::Off => "off".to_owned(),
         TlsSpec::Local => "local".to_owned(),
+        TlsSpec::Acme(spec) => format!("acme {} {}", spec.challenge.as_str(), spec.issuer.directory),
         TlsSpec::Files(files) => files.cert.display().to_string(),
     }
 }

@@ -74,6 +74,9 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
         if let TlsSpec::Files(files) = &site.tls {
             found.extend(certs::check_files(files, &site.name).into_iter().map(diagnostic));
         }
+        if let TlsSpec::Acme(spec) = &site.tls {
+            found.extend(certs::check_acme(spec, &site.name, state.as_deref()).into_iter().map(diagnostic));
+        }
     }
     report.add(found);
     Ok((Some(config), report))
@@ -123,6 +126,7 @@ fn diagnostic(problem: CertProblem) -> Diagnostic {
         CertProblem::NOT_COVERED => Code::NotCovered,
         CertProblem::VALIDITY => Code::Expired,
         CertProblem::LOCAL_CA => Code::LocalCa,
+        CertProblem::ACME_STATE => Code::AcmeState,
         _ => Code::CertificateUnreadable,
     };
     let make = if problem.is_error() { Diagnostic::error } else { Diagnostic::warning };

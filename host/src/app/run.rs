@@ -2,6 +2,7 @@
 
 use super::corridors::Course;
 use super::door::DoorPlan;
+use super::keeper;
 use super::listeners::{self, Listener, Speaks};
 use super::prepare::{PrepareError, Prepared, prepare};
 use super::worker::{self, Work};
@@ -29,6 +30,8 @@ pub enum StartError {
     System(#[from] io::Error),
     #[error("worker {0} ended by a defect of ours; please report it with the log above")]
     Worker(usize),
+    #[error("the keeper of certificates ended by a defect of ours; please report it with the log above")]
+    Keeper,
 }
 
 /// The first generation's number.
@@ -51,7 +54,10 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     announce(path, &prepared, &listeners);
     let (stopper, shutdown) = stopping();
     let access = AccessOutput::start(io::stdout())?;
+    let store = prepared.store.clone();
     let running = start(prepared, listeners, workers, &access, &shutdown)?;
+    // After the workers: what CAs look for must be shown by then.
+    let keeper = keeper::start(&store, shutdown)?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
     waiting.block_on(async {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
@@ -65,6 +71,9 @@ pub fn run(path: &Path) -> Result<(), StartError> {
         std::process::exit(1);
     });
     join(running)?;
+    if let Some(keeper) = keeper {
+        keeper.join().map_err(|_panic| StartError::Keeper)?;
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -118,7 +127,8 @@ fn start(
     // For as long as the process lives: guests of every generation run in it.
     Box::leak(Box::new(sandbox));
     // `prepare` gives every link a filter, or fails.
-    let snapshot = Arc::new(Snapshot::new(FIRST, &config, |link| filters.index(link).unwrap_or(usize::MAX)));
+    let snapshot = Snapshot::new(FIRST, &config, |link| filters.index(link).unwrap_or(usize::MAX));
+    let snapshot = Arc::new(snapshot.showing(keeper::proofs(&config, store.challenges())));
     let gate = Gate::new(&config.limits);
     let courses = Course::all(&config, store, tcp_stores)?;
     let doors = DoorPlan::all(&config, &filters);

@@ -3,6 +3,7 @@
 //! In reading order: `source` (files and places in them), `diagnostic` (what is wrong and where), `keys` (what can be written),
 //! `raw` (TOML with spans → meant), then one file per thing a user declares, then what is made for other rooms.
 
+mod acme;
 mod chain;
 mod code;
 mod defaults;
@@ -29,6 +30,7 @@ mod tcp;
 mod units;
 mod upstream;
 
+pub use acme::{AcmeChallenge, AcmeEab, AcmeIssuer, AcmeSpec};
 pub use chain::{LinkOrigin, LinkSpec, PluginRef, When};
 pub use code::Code;
 pub use defaults::{DefaultRow, Defaults};

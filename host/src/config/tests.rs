@@ -68,6 +68,7 @@ const ELSEWHERE: &[Code] = &[
     Code::Expired,
     Code::CertificateUnreadable,
     Code::LocalCa,
+    Code::AcmeState,
     Code::PluginUnreadable,
     Code::NotGranted,
     Code::SettingsRefused,

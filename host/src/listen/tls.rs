@@ -2,7 +2,7 @@
 
 use super::door;
 use super::io::Socket;
-use crate::certs::TlsSettings;
+use crate::certs::{TlsSettings, Unanswered};
 use crate::message::{Refusal, TlsFacts, TlsVersion};
 use rustls::ProtocolVersion;
 use rustls::server::Acceptor;
@@ -18,6 +18,9 @@ use tokio_rustls::server::TlsStream;
 /// that nobody here answers to, and what rustls cannot be made to say.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
+/// As above, `internal_error`: the site's first certificate has not come yet.
+const NO_CERTIFICATE_YET: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
+
 /// Takes at most `limit`, from the first wait for the client hello to the end.
 ///
 /// # Errors
@@ -30,12 +33,21 @@ pub(super) async fn handshake(
 ) -> io::Result<(TlsStream<Socket>, TlsFacts)> {
     let handshake = async {
         let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let proof = TlsSettings::is_proof_wanted(&start.client_hello());
         match settings.choose(&start.client_hello(), local.ip()) {
-            Some(config) => start.into_stream(config).await,
-            None => {
-                start.io.write_all(&UNRECOGNIZED_NAME).await?;
+            Ok(config) if proof => {
+                start.into_stream(config).await?.shutdown().await?;
+                Err(io::Error::other("a CA has seen the proof it wanted"))
+            }
+            Ok(config) => start.into_stream(config).await,
+            Err(refusal) => {
+                let (alert, why) = match refusal {
+                    Unanswered::UnknownName => (UNRECOGNIZED_NAME, "no site for server name"),
+                    Unanswered::NotYet => (NO_CERTIFICATE_YET, "no certificate yet for server name"),
+                };
+                start.io.write_all(&alert).await?;
                 let name = start.client_hello().server_name().unwrap_or("none").to_owned();
-                Err(io::Error::other(format!("no site for server name {name}")))
+                Err(io::Error::other(format!("{why} {name}")))
             }
         }
     };

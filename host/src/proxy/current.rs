@@ -65,8 +65,18 @@ impl<F> Current<F> {
         Self { snapshot, filters, upstreams, sites, routes }
     }
 
+    /// Step 6, and before it what is answered whatever the sites say.
+    pub fn arrive_at(&self, head: &RequestHead) -> Result<Place<'_>, Failure> {
+        if let (Some(proofs), Scheme::Http) = (&self.snapshot.proofs, head.scheme)
+            && let Some(proof) = proofs.0(&head.path)
+        {
+            return Err(Failure::Proof(proof));
+        }
+        self.place(head)
+    }
+
     /// The route that takes the request, if its site is served the way the request came.
-    pub fn place(&self, head: &RequestHead) -> Result<Place<'_>, Failure> {
+    fn place(&self, head: &RequestHead) -> Result<Place<'_>, Failure> {
         let router = &self.snapshot.router;
         let site = router.site(authority::host(&head.authority)).ok_or(Failure::NoSite)?;
         let SiteHere { name, tls } = self.sites.get(site).ok_or(Failure::NoSite)?;
