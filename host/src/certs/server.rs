@@ -1,8 +1,9 @@
 //! rustls settings for the TLS listeners: versions, key exchange, ALPN, resumption.
 
-use super::store::Store;
+use super::acme;
+use super::store::{Answer, Store};
 use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
-use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{Error, ServerConfig};
@@ -20,6 +21,17 @@ pub struct TlsSettings {
     general: Arc<ServerConfig>,
     /// A resolver is not told the local address, so each address that is a site has settings of its own.
     by_address: Arc<[(IpAddr, Arc<ServerConfig>)]>,
+    /// For CAs that look whether a name is ours.
+    proof: Arc<ServerConfig>,
+}
+
+/// Why a client hello gets no settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// No site answers to the name.
+    UnknownName,
+    /// The site's first certificate has not come yet.
+    NotYet,
 }
 
 impl TlsSettings {
@@ -31,16 +43,41 @@ impl TlsSettings {
             settings.cert_resolver = Arc::new(Resolver { store: store.clone(), local: Some(address) });
             (address, Arc::new(settings))
         };
-        let by_address = store.addresses().map(own).collect();
-        Ok(Self { general, by_address, store })
+        let by_address = store.addresses().into_iter().map(own).collect();
+        let proof = proof_config(store.clone())?;
+        Ok(Self { general, by_address, proof, store })
     }
 
-    /// The settings for this client hello; `None`: no site answers to the name (RFC 6066, section 3: `unrecognized_name`).
-    pub fn choose(&self, hello: &ClientHello<'_>, local: IpAddr) -> Option<Arc<ServerConfig>> {
+    /// The same for another protocol than HTTP: agrees on one of these (ALPN), best first, or speaks of none if there are none.
+    #[must_use]
+    pub fn speaking(self, protocols: &[String]) -> Self {
+        let other = |settings: &Arc<ServerConfig>| {
+            let mut settings = ServerConfig::clone(settings);
+            settings.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+            Arc::new(settings)
+        };
+        let by_address = self.by_address.iter().map(|(address, settings)| (*address, other(settings))).collect();
+        Self { general: other(&self.general), by_address, ..self }
+    }
+
+    /// The settings for this client hello.
+    pub fn choose(&self, hello: &ClientHello<'_>, local: IpAddr) -> Result<Arc<ServerConfig>, Unanswered> {
+        if Self::is_proof_wanted(hello) {
+            return Ok(self.proof.clone());
+        }
         let local = local.to_canonical();
         let sni = hello.server_name().map(str::to_ascii_lowercase);
         let own = self.by_address.iter().find(|(address, _)| *address == local).map(|(_, settings)| settings);
-        self.store.answers(sni.as_deref(), Some(local)).then(|| own.unwrap_or(&self.general).clone())
+        match self.store.answer(sni.as_deref(), Some(local)) {
+            Answer::Certificate => Ok(own.unwrap_or(&self.general).clone()),
+            Answer::NotYet => Err(Unanswered::NotYet),
+            Answer::Unknown => Err(Unanswered::UnknownName),
+        }
+    }
+
+    /// Whether it is a CA that looks (RFC 8737): then the connection ends with the handshake.
+    pub fn is_proof_wanted(hello: &ClientHello<'_>) -> bool {
+        hello.alpn().is_some_and(|mut offered| offered.next() == Some(acme::PROTOCOL) && offered.next().is_none())
     }
 }
 
@@ -52,6 +89,16 @@ pub fn server_config(store: Arc<Store>) -> Result<Arc<ServerConfig>, Error> {
     settings.ticketer = Ticketer::new()?;
     settings.session_storage = ServerSessionMemoryCache::new(SESSIONS);
     settings.max_early_data_size = 0;
+    Ok(Arc::new(settings))
+}
+
+/// For CAs that look (RFC 8737). Nothing can be resumed: what a handshake here was not asked, no other may skip.
+fn proof_config(store: Arc<Store>) -> Result<Arc<ServerConfig>, Error> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider())).with_protocol_versions(&[&TLS13, &TLS12])?;
+    let mut settings = builder.with_no_client_auth().with_cert_resolver(Arc::new(Proof { store }));
+    settings.alpn_protocols = vec![acme::PROTOCOL.to_vec()];
+    settings.session_storage = Arc::new(NoServerSessionStorage {});
+    settings.send_tls13_tickets = 0;
     Ok(Arc::new(settings))
 }
 
@@ -70,6 +117,24 @@ impl ResolvesServerCert for Resolver {
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resolver").field("local", &self.local).finish_non_exhaustive()
+    }
+}
+
+/// Only what orders under way show; for other names the handshake fails.
+struct Proof {
+    store: Arc<Store>,
+}
+
+impl ResolvesServerCert for Proof {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name()?.to_ascii_lowercase();
+        self.store.challenges().handshake(&name)
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proof").finish_non_exhaustive()
     }
 }
 

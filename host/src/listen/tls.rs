@@ -1,14 +1,15 @@
 //! The TLS handshake of one connection.
 
-use crate::certs::TlsSettings;
-use crate::message::{TlsFacts, TlsVersion};
+use super::door;
+use super::io::Socket;
+use crate::certs::{TlsSettings, Unanswered};
+use crate::message::{Refusal, TlsFacts, TlsVersion};
 use rustls::ProtocolVersion;
 use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -17,24 +18,36 @@ use tokio_rustls::server::TlsStream;
 /// that nobody here answers to, and what rustls cannot be made to say.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
+/// As above, `internal_error`: the site's first certificate has not come yet.
+const NO_CERTIFICATE_YET: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
+
 /// Takes at most `limit`, from the first wait for the client hello to the end.
 ///
 /// # Errors
 /// The client's, mostly: it went away, took too long, speaks no version or cipher of ours, or asked for an unknown name.
 pub(super) async fn handshake(
-    socket: TcpStream,
+    socket: Socket,
     settings: &TlsSettings,
     local: SocketAddr,
     limit: Duration,
-) -> io::Result<(TlsStream<TcpStream>, TlsFacts)> {
+) -> io::Result<(TlsStream<Socket>, TlsFacts)> {
     let handshake = async {
         let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let proof = TlsSettings::is_proof_wanted(&start.client_hello());
         match settings.choose(&start.client_hello(), local.ip()) {
-            Some(config) => start.into_stream(config).await,
-            None => {
-                start.io.write_all(&UNRECOGNIZED_NAME).await?;
+            Ok(config) if proof => {
+                start.into_stream(config).await?.shutdown().await?;
+                Err(io::Error::other("a CA has seen the proof it wanted"))
+            }
+            Ok(config) => start.into_stream(config).await,
+            Err(refusal) => {
+                let (alert, why) = match refusal {
+                    Unanswered::UnknownName => (UNRECOGNIZED_NAME, "no site for server name"),
+                    Unanswered::NotYet => (NO_CERTIFICATE_YET, "no certificate yet for server name"),
+                };
+                start.io.write_all(&alert).await?;
                 let name = start.client_hello().server_name().unwrap_or("none").to_owned();
-                Err(io::Error::other(format!("no site for server name {name}")))
+                Err(io::Error::other(format!("{why} {name}")))
             }
         }
     };
@@ -43,7 +56,12 @@ pub(super) async fn handshake(
     Ok((stream, facts))
 }
 
-fn facts(stream: &TlsStream<TcpStream>) -> TlsFacts {
+/// Refuses a client that asked for a name which nobody here answers to, without a handshake.
+pub(super) async fn unrecognized_name(socket: Socket) {
+    door::refuse(socket.stream, Refusal::Alert(112)).await;
+}
+
+fn facts(stream: &TlsStream<Socket>) -> TlsFacts {
     let (_, session) = stream.get_ref();
     TlsFacts {
         version: if session.protocol_version() == Some(ProtocolVersion::TLSv1_2) { TlsVersion::V1_2 } else { TlsVersion::V1_3 },
