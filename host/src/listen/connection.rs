@@ -9,6 +9,7 @@ use super::tunnels::{Arrived, Ends, Tcp};
 use super::{h1, h2, tls};
 use crate::certs::TlsSettings;
 use crate::message::{ClientHello, Connection};
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::net::TcpStream;
@@ -18,7 +19,7 @@ pub(super) async fn run<H: Handler>(stream: TcpStream, peer: SocketAddr, entry: 
     entry.register().await;
     // An error means that the client is gone already.
     let Ok(local) = stream.local_addr().and_then(|local| stream.set_nodelay(true).map(|()| local)) else { return };
-    let (socket, connection) = (Socket::new(stream), Connection { peer, local, tls: None });
+    let (socket, connection) = (Socket::new(stream), Connection { peer, local, tls: None, cut: Cell::new(false) });
     // Boxed, each of them: an idle connection holds the memory of its own corridor, not that of the largest.
     match &service.kind {
         Kind::Plain => Box::pin(http(socket, connection, &service, &entry)).await,
@@ -28,7 +29,7 @@ pub(super) async fn run<H: Handler>(stream: TcpStream, peer: SocketAddr, entry: 
 }
 
 async fn http<H: Handler>(socket: Socket, connection: Connection, service: &Service<H>, entry: &Entry) {
-    h1::serve(Box::new(socket), Rc::new(connection), service, entry).await;
+    h1::serve(Box::new(socket), entry.serves(connection), service, entry).await;
 }
 
 /// The handshake, then the protocol that ALPN chose.
@@ -37,7 +38,7 @@ async fn https<H: Handler>(socket: Socket, connection: Connection, settings: &Tl
         Err(error) => tracing::debug!(peer = %connection.peer, %error, "TLS handshake failed"),
         Ok((stream, facts)) => {
             let h2 = facts.h2;
-            let connection = Rc::new(Connection { tls: Some(facts), ..connection });
+            let connection = entry.serves(Connection { tls: Some(facts), ..connection });
             match h2 {
                 true => h2::serve(stream, connection, service, entry).await,
                 false => h1::serve(Box::new(stream) as Box<dyn ClientIo>, connection, service, entry).await,
@@ -83,7 +84,8 @@ async fn arrive<H: Handler>(
     service: &Service<H>,
 ) -> Option<Arrived> {
     let Ends::Here(settings) = ends else { return Some(Arrived::plain(socket, connection, hello)) };
-    match tls::handshake(socket, settings, connection.local, service.limits.tls_handshake).await {
+    // Boxed: the handshake's memory is given back before the tunnel begins.
+    match Box::pin(tls::handshake(socket, settings, connection.local, service.limits.tls_handshake)).await {
         Ok((stream, facts)) => Some(Arrived::decrypted(stream, Connection { tls: Some(facts), ..connection }, hello)),
         Err(error) => {
             tracing::debug!(peer = %connection.peer, %error, "TLS handshake failed");

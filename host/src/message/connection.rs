@@ -1,5 +1,6 @@
 //! A client connection, as far as exchanges on it may know.
 
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// `None` on a plain listener.
     pub tls: Option<TlsFacts>,
+    /// Whether the proxy itself ended the connection without waiting for its exchanges: what is dropped then was not given up by the client.
+    pub cut: Cell<bool>,
 }
 
 /// What the handshake settled.

@@ -51,7 +51,7 @@ impl Snapshot {
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.as_slice().into(),
             access_log: config.server.access_log,
-            https_port: config.listen.https.first().map_or(443, |(address, _)| address.port()),
+            https_port: config.listen.https_port(),
         }
     }
 }
