@@ -70,7 +70,7 @@ fn tls(context: &Context<'_>, reader: &Reader<'_, '_>) -> Option<TcpTls> {
     let choices = "choices: \"passthrough\", \"local\", { cert = \"….pem\", key = \"….key\" }; leave it out for plain TCP";
     match reader.get("tls") {
         None => Some(TcpTls::Plain),
-        Some(Node { value: Value::Table(_), span }) => terminate(context, reader, *span),
+        Some(Node { value: Value::Table(_), .. }) => terminate(context, reader),
         Some(Node { value: Value::String(text), span }) => match &**text {
             "passthrough" => Some(TcpTls::Passthrough),
             "local" => Some(TcpTls::Terminate { certificate: TlsSpec::Local, alpn: Vec::new() }),
@@ -90,13 +90,14 @@ fn tls(context: &Context<'_>, reader: &Reader<'_, '_>) -> Option<TcpTls> {
     }
 }
 
-fn terminate(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) -> Option<TcpTls> {
+fn terminate(context: &Context<'_>, reader: &Reader<'_, '_>) -> Option<TcpTls> {
     let table = reader.open_key("tls", &keys::TCP_TLS)?;
     let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
     let (cert, key) = (path("cert"), path("key"));
     let alpn = alpn(&table);
-    let at = context.location(cert.as_ref().map_or(span, |(_, span)| *span));
-    Some(TcpTls::Terminate { certificate: TlsSpec::Files(CertifiedFiles { cert: cert?.0, key: key?.0, at }), alpn })
+    let (cert, key) = (cert?, key?);
+    let files = CertifiedFiles { at: context.location(cert.1), key_at: context.location(key.1), cert: cert.0, key: key.0 };
+    Some(TcpTls::Terminate { certificate: TlsSpec::Files(files), alpn })
 }
 
 fn alpn(reader: &Reader<'_, '_>) -> Vec<String> {
