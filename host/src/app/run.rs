@@ -54,10 +54,10 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     announce(path, &prepared, &listeners);
     let (stopper, shutdown) = stopping();
     let access = AccessOutput::start(io::stdout())?;
-    let store = prepared.store.clone();
+    let stores: Vec<_> = prepared.tcp_stores.iter().flatten().chain([&prepared.store]).cloned().collect();
     let running = start(prepared, listeners, workers, &access, &shutdown)?;
     // After the workers: what CAs look for must be shown by then.
-    let keeper = keeper::start(&store, shutdown)?;
+    let keeper = keeper::start(&stores, shutdown)?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
     waiting.block_on(async {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
