@@ -55,6 +55,14 @@ impl Server {
         Self::start(command, address, dir)
     }
 
+    /// `openssl s_server`, which answers every request with a page about the handshake.
+    pub fn s_server(cert: &Path, key: &Path) -> Self {
+        let (address, dir) = (crate::nobody(), tempfile::tempdir().expect("a directory"));
+        let mut command = Command::new(tools::need("openssl", "openssl"));
+        command.args(["s_server", "-accept", &address.to_string(), "-www", "-cert"]).arg(cert).arg("-key").arg(key);
+        Self::start(command, address, dir)
+    }
+
     /// PostgreSQL (Debian package postgresql) with a user and database `postgres`; everybody may come in.
     pub fn postgres() -> Self {
         tools::need("psql", "postgresql");

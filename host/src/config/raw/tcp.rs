@@ -193,7 +193,7 @@ fn shadowed(context: &Context<'_>, targets: &[Target]) {
 
 /// Names that a passthrough takes away from the sites of the same address, and defaults that would take all of them.
 pub fn claims(context: &Context<'_>, all: &[Written], sites: &[Site], listen: &ListenSpec) {
-    for written in all.iter().filter(|written| written.spec.is_shared(listen)) {
+    for written in all.iter().filter(|written| written.can_share() && written.spec.is_shared(listen)) {
         if let Some(span) = written.to_span {
             let message =
                 format!("{} is an https listener too: what no entry of `sni` takes goes to the sites, not to `to`", written.spec.name);
