@@ -97,8 +97,9 @@ fn terminate(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) -> Opti
     let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
     let (cert, key) = (path("cert"), path("key"));
     let alpn = alpn(&table);
-    let at = context.location(cert.as_ref().map_or(span, |(_, span)| *span));
-    Some(TcpTls::Terminate { certificate: TlsSpec::Files(CertifiedFiles { cert: cert?.0, key: key?.0, at }), alpn })
+    let at = |path: &Option<(_, Span)>| context.location(path.as_ref().map_or(span, |(_, span)| *span));
+    let (at, key_at) = (at(&cert), at(&key));
+    Some(TcpTls::Terminate { certificate: TlsSpec::Files(CertifiedFiles { cert: cert?.0, key: key?.0, at, key_at }), alpn })
 }
 
 fn alpn(reader: &Reader<'_, '_>) -> Vec<String> {
