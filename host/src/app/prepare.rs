@@ -2,8 +2,8 @@
 
 use super::filters::Filters;
 use super::state::{self, StateError};
-use crate::certs::{self, CertProblem, Store};
-use crate::config::{self, Code, Config, Diagnostic, Place, Report, TlsSpec};
+use crate::certs::{self, CertProblem, Store, TicketKeyError, TicketKeys};
+use crate::config::{self, Code, Config, Diagnostic, Location, Place, Report, TlsSpec};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +15,7 @@ pub struct Prepared {
     pub report: Report,
     pub filters: Filters,
     pub store: Arc<Store>,
+    pub tickets: Arc<TicketKeys>,
     /// Kept for as long as guests live.
     pub sandbox: Sandbox,
 }
@@ -48,11 +49,23 @@ pub fn prepare(path: &Path) -> Result<Prepared, PrepareError> {
             None
         }
     };
+    let tickets = tickets(&config, &mut found);
     report.add(found);
-    match store {
-        Some(store) if report.errors() == 0 => Ok(Prepared { config, report, filters, store: Arc::new(store), sandbox }),
+    match (store, tickets) {
+        (Some(store), Some(tickets)) if report.errors() == 0 => {
+            Ok(Prepared { config, report, filters, store: Arc::new(store), tickets, sandbox })
+        }
         _ => Err(PrepareError::Config(report)),
     }
+}
+
+fn tickets(config: &Config, found: &mut Vec<Diagnostic>) -> Option<Arc<TicketKeys>> {
+    let place = config.server.ticket_keys.as_ref();
+    let opened = TicketKeys::open(place.map(|(directory, _)| directory.as_path()));
+    // Without a directory, only random bytes can be missing.
+    let nowhere = || Location { file: "".into(), line: 1, column: 1 };
+    let problem = |error: TicketKeyError| error.problem(&place.map_or_else(nowhere, |(_, at)| at.clone()));
+    opened.map_err(|error| found.push(diagnostic(problem(error)))).ok()
 }
 
 /// As `prepare`, for a look only: makes no certificate, and no state directory if there is none yet.
@@ -68,6 +81,12 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
         if let TlsSpec::Files(files) = &site.tls {
             found.extend(certs::check_files(files, &site.name).into_iter().map(diagnostic));
         }
+        if let Some(client) = &site.client {
+            found.extend(certs::check_clients(client, &site.name).into_iter().map(diagnostic));
+        }
+    }
+    if let Some((directory, at)) = &config.server.ticket_keys {
+        found.extend(certs::check_ticket_keys(directory, at).map(diagnostic));
     }
     report.add(found);
     Ok((Some(config), report))
@@ -84,6 +103,8 @@ fn diagnostic(problem: CertProblem) -> Diagnostic {
         CertProblem::KEY_DIFFERS => Code::KeyMismatch,
         CertProblem::NOT_COVERED => Code::NotCovered,
         CertProblem::VALIDITY => Code::Expired,
+        CertProblem::TICKET_KEYS => Code::TicketKeys,
+        CertProblem::CLIENT_CA => Code::ClientCa,
         CertProblem::LOCAL_CA => Code::LocalCa,
         _ => Code::CertificateUnreadable,
     };

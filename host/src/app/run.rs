@@ -3,13 +3,14 @@
 use super::listeners::{self, Listener};
 use super::prepare::{PrepareError, Prepared, prepare};
 use super::worker::{self, Work};
-use crate::certs::TlsSettings;
+use crate::certs::{KeyLogFile, TlsSettings};
 use crate::config::Report;
 use crate::listen::{Gate, Kind, Shutdown, stopping};
 use crate::observe::{access::AccessOutput, start_log};
 use crate::proxy::Snapshot;
+use rustls::KeyLog;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -24,6 +25,12 @@ pub enum StartError {
     Bind(Report),
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
+    #[error("the TLS key log {} cannot be used: {source}", path.display())]
+    KeyLog {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("the system refuses what a proxy needs: {0}")]
     System(#[from] io::Error),
     #[error("worker {0} ended by a defect of ours; please report it with the log above")]
@@ -34,7 +41,8 @@ pub enum StartError {
 const FIRST: u64 = 1;
 
 /// Serves the configuration in `path` until SIGTERM or SIGINT, then finishes what runs.
-pub fn run(path: &Path) -> Result<(), StartError> {
+/// `key_log`: a file for the secrets of all TLS connections.
+pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let begun = Instant::now();
     start_log();
     raise_file_limit();
@@ -48,9 +56,10 @@ pub fn run(path: &Path) -> Result<(), StartError> {
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
     };
     announce(path, &prepared, &listeners);
+    let key_log = key_log.map(open_key_log).transpose()?;
     let (stopper, shutdown) = stopping();
     let access = AccessOutput::start(io::stdout())?;
-    let running = start(prepared, listeners, workers, &access, &shutdown)?;
+    let running = start(prepared, listeners, workers, &access, &shutdown, key_log)?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
     waiting.block_on(async {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
@@ -66,6 +75,15 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     join(running)?;
     tracing::info!("stopped");
     Ok(())
+}
+
+fn open_key_log(path: &Path) -> Result<Arc<dyn KeyLog>, StartError> {
+    let file = KeyLogFile::open(path).map_err(|source| StartError::KeyLog { path: path.into(), source })?;
+    tracing::warn!(
+        "THE SECRETS OF ALL TLS CONNECTIONS ARE WRITTEN TO {}: whoever reads it can read everything that is sent",
+        path.display()
+    );
+    Ok(Arc::new(file))
 }
 
 /// Binds, and puts the ports that the kernel chose into the configuration, where redirects take them from.
@@ -106,15 +124,16 @@ fn start(
     workers: usize,
     access: &AccessOutput,
     shutdown: &Shutdown,
+    key_log: Option<Arc<dyn KeyLog>>,
 ) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
-    let Prepared { config, filters, store, sandbox, .. } = prepared;
+    let Prepared { config, filters, store, tickets, sandbox, .. } = prepared;
     // For as long as the process lives: guests of every generation run in it.
     Box::leak(Box::new(sandbox));
     // `prepare` gives every link a filter, or fails.
     let snapshot = Arc::new(Snapshot::new(FIRST, &config, |link| filters.index(link).unwrap_or(usize::MAX)));
     let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams));
     let gate = Gate::new(&config.limits);
-    let tls = TlsSettings::new(store)?;
+    let tls = TlsSettings::new(store, &tickets, key_log)?;
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listeners {
         let kind = if listener.tls { Kind::Tls(tls.clone()) } else { Kind::Plain };

@@ -1,17 +1,22 @@
 //! rustls settings for the TLS listeners: versions, key exchange, ALPN, resumption.
 
+use super::clients::Clients;
 use super::store::Store;
-use rustls::crypto::aws_lc_rs::{Ticketer, default_provider};
-use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache};
+use super::tickets::TicketKeys;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{Error, ServerConfig};
+use rustls::{Error, KeyLog, NoKeyLog, ServerConfig};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Sessions of TLS 1.2 clients that know no tickets; about 300 bytes each.
 const SESSIONS: usize = 4096;
+/// The same at a site that asks for client certificates, whose sessions hold the client's chain as well.
+const GUARDED_SESSIONS: usize = 256;
 
 /// What handshakes are made with. Cheap to clone; one for all workers, so that a ticket of one is good at the others.
 #[derive(Clone)]
@@ -20,39 +25,99 @@ pub struct TlsSettings {
     general: Arc<ServerConfig>,
     /// A resolver is not told the local address, so each address that is a site has settings of its own.
     by_address: Arc<[(IpAddr, Arc<ServerConfig>)]>,
+    /// Of the store's guarded sites, by their numbers. Each has tickets and sessions of its own: an identity that one site has checked
+    /// is none to another.
+    guarded: Arc<[(Arc<str>, Arc<ServerConfig>)]>,
+}
+
+/// The settings for one handshake.
+pub struct Chosen {
+    pub config: Arc<ServerConfig>,
+    /// The site whose demands the client has met when the handshake is over. `None`: it is not asked who it is.
+    pub guard: Option<Arc<str>>,
 }
 
 impl TlsSettings {
-    /// Errors: the system has no random bytes.
-    pub fn new(store: Arc<Store>) -> Result<Self, Error> {
-        let general = server_config(store.clone())?;
+    /// Every secret of every connection goes to `key_log`, if there is one.
+    ///
+    /// # Errors
+    /// None that a machine should show: rustls refuses what we ask of it.
+    pub fn new(store: Arc<Store>, tickets: &Arc<TicketKeys>, key_log: Option<Arc<dyn KeyLog>>) -> Result<Self, Error> {
+        let key_log = key_log.unwrap_or_else(|| Arc::new(NoKeyLog));
+        let general = general_config(store.clone(), tickets, &key_log)?;
         let own = |address| {
             let mut settings = ServerConfig::clone(&general);
             settings.cert_resolver = Arc::new(Resolver { store: store.clone(), local: Some(address) });
             (address, Arc::new(settings))
         };
         let by_address = store.addresses().map(own).collect();
-        Ok(Self { general, by_address, store })
+        let guarded =
+            |(number, clients)| guarded_config(&store, number, clients, tickets, &key_log).map(|config| (clients.site.clone(), config));
+        let guarded = store.guarded().enumerate().map(guarded).collect::<Result<_, _>>()?;
+        Ok(Self { general, by_address, guarded, store })
     }
 
     /// The settings for this client hello; `None`: no site answers to the name (RFC 6066, section 3: `unrecognized_name`).
-    pub fn choose(&self, hello: &ClientHello<'_>, local: IpAddr) -> Option<Arc<ServerConfig>> {
+    pub fn choose(&self, hello: &ClientHello<'_>, local: IpAddr) -> Option<Chosen> {
         let local = local.to_canonical();
         let sni = hello.server_name().map(str::to_ascii_lowercase);
+        if let Some((site, config)) = self.store.guard(sni.as_deref(), Some(local)).and_then(|number| self.guarded.get(number)) {
+            return Some(Chosen { config: config.clone(), guard: Some(site.clone()) });
+        }
         let own = self.by_address.iter().find(|(address, _)| *address == local).map(|(_, settings)| settings);
-        self.store.answers(sni.as_deref(), Some(local)).then(|| own.unwrap_or(&self.general).clone())
+        let config = || own.unwrap_or(&self.general).clone();
+        self.store.answers(sni.as_deref(), Some(local)).then(|| Chosen { config: config(), guard: None })
     }
 }
 
-/// TLS 1.2 and 1.3, X25519MLKEM768 preferred, tickets, no early data (it can be replayed), `h2` before `http/1.1`.
-pub fn server_config(store: Arc<Store>) -> Result<Arc<ServerConfig>, Error> {
-    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider())).with_protocol_versions(&[&TLS13, &TLS12])?;
-    let mut settings = builder.with_no_client_auth().with_cert_resolver(Arc::new(Resolver { store, local: None }));
-    settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    settings.ticketer = Ticketer::new()?;
+/// Of all sites that do not ask their clients who they are.
+fn general_config(store: Arc<Store>, tickets: &Arc<TicketKeys>, key_log: &Arc<dyn KeyLog>) -> Result<Arc<ServerConfig>, Error> {
+    let mut settings = settings(WebPkiClientVerifier::no_client_auth(), Arc::new(Resolver { store, local: None }))?;
+    settings.ticketer = tickets.ticketer([0; 32]);
     settings.session_storage = ServerSessionMemoryCache::new(SESSIONS);
-    settings.max_early_data_size = 0;
+    settings.key_log = key_log.clone();
     Ok(Arc::new(settings))
+}
+
+fn guarded_config(
+    store: &Arc<Store>,
+    number: usize,
+    clients: &Clients,
+    tickets: &Arc<TicketKeys>,
+    key_log: &Arc<dyn KeyLog>,
+) -> Result<Arc<ServerConfig>, Error> {
+    let mut settings = settings(clients.verifier.clone(), Arc::new(OwnCertificate { store: store.clone(), number }))?;
+    settings.ticketer = tickets.ticketer(clients.fingerprint);
+    settings.session_storage = ServerSessionMemoryCache::new(GUARDED_SESSIONS);
+    settings.key_log = key_log.clone();
+    Ok(Arc::new(settings))
+}
+
+/// TLS 1.2 and 1.3, X25519MLKEM768 preferred, no early data (it can be replayed), `h2` before `http/1.1`.
+fn settings(verifier: Arc<dyn ClientCertVerifier>, resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, Error> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider())).with_protocol_versions(&[&TLS13, &TLS12])?;
+    let mut settings = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
+    settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    settings.max_early_data_size = 0;
+    Ok(settings)
+}
+
+/// Of one guarded site, whichever of its names the client said.
+struct OwnCertificate {
+    store: Arc<Store>,
+    number: usize,
+}
+
+impl ResolvesServerCert for OwnCertificate {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.store.guarded_certificate(self.number)
+    }
+}
+
+impl fmt::Debug for OwnCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnCertificate").field("number", &self.number).finish_non_exhaustive()
+    }
 }
 
 struct Resolver {
@@ -80,7 +145,8 @@ mod tests {
 
     #[test]
     fn post_quantum_key_exchange_comes_first() {
-        let settings = server_config(Arc::new(Store::default())).expect("made");
+        let tickets = TicketKeys::open(None).expect("random bytes");
+        let settings = TlsSettings::new(Arc::new(Store::default()), &tickets, None).expect("made").general;
         assert_eq!(settings.crypto_provider().kx_groups[0].name(), NamedGroup::X25519MLKEM768);
         assert_eq!(settings.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
         assert!(settings.ticketer.enabled() && settings.max_early_data_size == 0);

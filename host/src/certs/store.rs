@@ -2,6 +2,7 @@
 //!
 //! Leaves of the local CA are renewed from here, by the first handshake that finds one old: a proxy runs for longer than they live.
 
+use super::clients::{self, Clients};
 use super::coverage::{Coverage, Subject};
 use super::files::{self, Certified};
 use super::local_ca::{LocalCa, renewal};
@@ -26,11 +27,13 @@ pub struct Store {
     /// In file order.
     addresses: Vec<(IpAddr, Arc<Source>)>,
     any: Option<Arc<Source>>,
+    /// The sites that ask their clients for certificates, with what they take.
+    guarded: Vec<(Arc<Source>, Clients)>,
 }
 
 /// Where a certificate comes from.
 enum Source {
-    Files(Arc<CertifiedKey>),
+    Files(Certified),
     Local(LocalLeaf),
 }
 
@@ -54,9 +57,10 @@ impl Store {
                 TlsSpec::Off => continue,
                 TlsSpec::Local => local_leaf(site, &mut local, state).map_err(|problem| problems.extend(problem)),
                 TlsSpec::Files(files) => match files::load(files, &site.name, OffsetDateTime::now_utc()) {
-                    Ok((Certified { key, coverage }, warnings)) => {
+                    Ok((certified, warnings)) => {
                         problems.extend(warnings);
-                        let source = Arc::new(Source::Files(key));
+                        let coverage = certified.coverage.clone();
+                        let source = Arc::new(Source::Files(certified));
                         alternatives.push((Subject::of(&site.name), coverage, source.clone()));
                         Ok(source)
                     }
@@ -66,7 +70,19 @@ impl Store {
                     }
                 },
             };
+            let clients = site.client.as_ref().map(|spec| clients::load(spec, &site.name, OffsetDateTime::now_utc()));
+            let clients = match clients.transpose() {
+                Ok(loaded) => loaded.map(|(clients, warnings)| {
+                    problems.extend(warnings);
+                    clients
+                }),
+                Err(found) => {
+                    problems.extend(found);
+                    None
+                }
+            };
             if let Ok(source) = source {
+                store.guarded.extend(clients.map(|clients| (source.clone(), clients)));
                 store.insert(&site.name, source);
             }
         }
@@ -92,6 +108,28 @@ impl Store {
             Some(name) => self.by_name(name).is_some(),
             None => self.by_address(local).is_some(),
         }
+    }
+
+    /// The sites that ask their clients for certificates, with what they take.
+    pub fn guarded(&self) -> impl Iterator<Item = &Clients> {
+        self.guarded.iter().map(|(_, clients)| clients)
+    }
+
+    /// The number, in `guarded`, of the site whose certificate `choose` would find.
+    pub fn guard(&self, sni: Option<&str>, local: Option<IpAddr>) -> Option<usize> {
+        if self.guarded.is_empty() {
+            return None;
+        }
+        let source = match sni {
+            Some(name) => self.by_name(name),
+            None => self.by_address(local),
+        }?;
+        self.guarded.iter().position(|(guarded, _)| Arc::ptr_eq(guarded, source))
+    }
+
+    /// The certificate of the site with this number in `guarded`.
+    pub fn guarded_certificate(&self, number: usize) -> Option<Arc<CertifiedKey>> {
+        self.guarded.get(number).map(|(source, _)| source.certified(OffsetDateTime::now_utc()))
     }
 
     /// The addresses that are sites of their own.
@@ -156,7 +194,7 @@ fn local_leaf(site: &Site, ca: &mut Option<Option<Arc<LocalCa>>>, state: &Path) 
 impl Source {
     fn certified(&self, now: OffsetDateTime) -> Arc<CertifiedKey> {
         match self {
-            Self::Files(key) => key.clone(),
+            Self::Files(certified) => certified.at(now),
             Self::Local(leaf) => leaf.certified(now),
         }
     }

@@ -66,8 +66,10 @@ const ELSEWHERE: &[Code] = &[
     Code::KeyMismatch,
     Code::NotCovered,
     Code::Expired,
+    Code::ClientCa,
     Code::CertificateUnreadable,
     Code::LocalCa,
+    Code::TicketKeys,
     Code::PluginUnreadable,
     Code::NotGranted,
     Code::SettingsRefused,
@@ -126,6 +128,9 @@ fn meaning(config: &Config) -> String {
     }
     for site in &config.sites {
         let _ = writeln!(out, "site {} {:?} at {}", site.name, site.tls, site.at);
+        if let Some(client) = &site.client {
+            let _ = writeln!(out, "  {client:?}");
+        }
         for route in &site.routes {
             route_meaning(&mut out, route);
         }
@@ -246,6 +251,7 @@ fn every_described_key_is_read() {
         &keys::MATCH,
         &keys::SITE,
         &keys::TLS,
+        &keys::CLIENT_CERTS,
         &keys::ROUTE,
         &keys::RESPOND,
         &keys::TIMEOUT,

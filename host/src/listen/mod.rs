@@ -12,6 +12,7 @@ mod gate;
 mod h1;
 mod h2;
 mod handler;
+mod identity;
 mod io;
 mod shutdown;
 mod tls;

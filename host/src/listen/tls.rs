@@ -1,11 +1,14 @@
 //! The TLS handshake of one connection.
 
-use crate::certs::TlsSettings;
-use crate::message::{TlsFacts, TlsVersion};
+use super::identity::identify;
+use crate::certs::{Chosen, TlsSettings};
+use crate::message::{ClientAuth, TlsFacts, TlsVersion};
 use rustls::ProtocolVersion;
 use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -30,7 +33,7 @@ pub(super) async fn handshake(
     let handshake = async {
         let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
         match settings.choose(&start.client_hello(), local.ip()) {
-            Some(config) => start.into_stream(config).await,
+            Some(Chosen { config, guard }) => Ok((start.into_stream(config).await?, guard)),
             None => {
                 start.io.write_all(&UNRECOGNIZED_NAME).await?;
                 let name = start.client_hello().server_name().unwrap_or("none").to_owned();
@@ -38,16 +41,24 @@ pub(super) async fn handshake(
             }
         }
     };
-    let stream = timeout(limit, handshake).await??;
-    let facts = facts(&stream);
+    let (stream, guard) = timeout(limit, handshake).await??;
+    let facts = facts(&stream, guard)?;
     Ok((stream, facts))
 }
 
-fn facts(stream: &TlsStream<TcpStream>) -> TlsFacts {
+fn facts(stream: &TlsStream<TcpStream>, guard: Option<Arc<str>>) -> io::Result<TlsFacts> {
     let (_, session) = stream.get_ref();
-    TlsFacts {
+    let client = match guard {
+        None => None,
+        Some(site) => {
+            let identity = session.peer_certificates().map(identify).transpose()?.map(Rc::new);
+            Some(ClientAuth { site, identity })
+        }
+    };
+    Ok(TlsFacts {
         version: if session.protocol_version() == Some(ProtocolVersion::TLSv1_2) { TlsVersion::V1_2 } else { TlsVersion::V1_3 },
         sni: session.server_name().map(|name| name.to_ascii_lowercase().into()),
         h2: session.alpn_protocol() == Some(b"h2"),
-    }
+        client,
+    })
 }

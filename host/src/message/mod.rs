@@ -3,6 +3,7 @@
 mod answer;
 pub mod authority;
 mod body;
+pub mod client_identity;
 mod connection;
 mod exchange;
 pub mod forwarded;
@@ -15,7 +16,8 @@ pub mod target;
 
 pub use answer::{Answer, Duplex, Reply, Switched, Takeover};
 pub use body::{BodyError, BoxError};
-pub use connection::{Connection, TlsFacts, TlsVersion};
+pub use client_identity::{AlternativeNames, ClientIdentity, Stated};
+pub use connection::{ClientAuth, Connection, TlsFacts, TlsVersion};
 pub use exchange::{Exchange, ExchangeId};
 pub use head::{RequestHead, ResponseHead, Scheme};
 pub use malformed::Malformed;

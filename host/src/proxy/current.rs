@@ -2,9 +2,10 @@
 //! workers do not count references on each other's cache lines.
 
 use super::failure::Failure;
+use super::snapshot::ClientCertEntry;
 use super::{Missed, RouteEntry, Snapshot};
 use crate::config::UpstreamName;
-use crate::message::{RequestHead, Scheme, authority};
+use crate::message::{Connection, RequestHead, Scheme, authority};
 use crate::upstream::Upstreams;
 use bytestring::ByteString;
 use http::HeaderValue;
@@ -40,6 +41,8 @@ pub(super) struct Place<'c> {
     pub entry: &'c RouteEntry,
     /// `None`: a link must answer.
     pub destination: Option<Destination>,
+    /// What the site asks of its clients.
+    pub client: Option<ClientCertEntry>,
 }
 
 impl<F> Current<F> {
@@ -57,7 +60,7 @@ impl<F> Current<F> {
     }
 
     /// The route that takes the request, if its site is served the way the request came.
-    pub fn place(&self, head: &RequestHead) -> Result<Place<'_>, Failure> {
+    pub fn place(&self, head: &RequestHead, connection: &Connection) -> Result<Place<'_>, Failure> {
         let router = &self.snapshot.router;
         let site = router.site(authority::host(&head.authority)).ok_or(Failure::NoSite)?;
         let (Some(entry), Some(name)) = (self.snapshot.sites.get(site), self.sites.get(site)) else { return Err(Failure::NoSite) };
@@ -66,11 +69,16 @@ impl<F> Current<F> {
             (false, Scheme::Https) => return Err(Failure::Misdirected),
             _ => {}
         }
+        let asked = connection.tls.as_ref().and_then(|tls| tls.client.as_ref());
+        if !entry.accepts(asked) {
+            return Err(Failure::OtherClientAuth);
+        }
+        let client = entry.client;
         let index = router.route(site, head).map_err(Failure::from)?.route;
         let (Some(entry), Some((pattern, destination))) = (self.snapshot.routes.get(index), self.routes.get(index)) else {
             return Err(Failure::NoRoute);
         };
-        Ok(Place { site: name.clone(), route: pattern.clone(), entry, destination: destination.clone() })
+        Ok(Place { site: name.clone(), route: pattern.clone(), entry, destination: destination.clone(), client })
     }
 
     pub fn knows(&self, upstream: &str) -> bool {

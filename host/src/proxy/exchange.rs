@@ -5,7 +5,7 @@ use super::failure::{self, Failure};
 use super::inbound::Inbound;
 use crate::chain::{Acted, Fault, How, Link};
 use crate::config::{AccessLog, LinkSpec};
-use crate::message::{Answer, BodyError, Connection, Exchange, ExchangeId, Reply, RequestHead};
+use crate::message::{Answer, BodyError, ClientIdentity, Connection, Exchange, ExchangeId, Reply, RequestHead};
 use crate::observe::access::AccessWriter;
 use crate::observe::{Entry, RateCap};
 use crate::upstream::{Attempt, SendError};
@@ -133,6 +133,7 @@ struct Record {
     mode: AccessLog,
     started: Instant,
     client: IpAddr,
+    identity: Option<Rc<ClientIdentity>>,
     asked: Option<Asked>,
     site: ByteString,
     route: ByteString,
@@ -159,7 +160,7 @@ struct Asked {
 impl Guard {
     pub fn open(ledger: &Rc<Ledger>, id: ExchangeId, mode: AccessLog, connection: &Connection) -> Self {
         ledger.active.set(ledger.active.get() + 1);
-        let record = (mode != AccessLog::Off).then(|| Box::new(Record::new(mode, connection.peer.ip())));
+        let record = (mode != AccessLog::Off).then(|| Box::new(Record::new(mode, connection)));
         Self { id, ledger: Rc::clone(ledger), record }
     }
 
@@ -281,11 +282,13 @@ impl Drop for Guard {
 }
 
 impl Record {
-    fn new(mode: AccessLog, client: IpAddr) -> Self {
+    fn new(mode: AccessLog, connection: &Connection) -> Self {
+        let auth = connection.tls.as_ref().and_then(|tls| tls.client.as_ref());
         Self {
             mode,
             started: Instant::now(),
-            client: client.to_canonical(),
+            client: connection.peer.ip().to_canonical(),
+            identity: auth.and_then(|auth| auth.identity.clone()),
             asked: None,
             site: ByteString::new(),
             route: ByteString::new(),
@@ -312,6 +315,7 @@ impl Record {
             &Entry {
                 id,
                 client: self.client,
+                client_cert: self.identity.as_ref().map(|identity| &*identity.subject),
                 protocol: self.asked.as_ref().map_or("", |asked| protocol(asked.version)),
                 scheme: head.map_or("", |head| head.scheme.as_str()),
                 method: head.map_or("", |head| head.method.as_str()),

@@ -33,6 +33,9 @@ pub enum Failure {
     /// Over TLS, for a site without (RFC 9110, section 15.5.20).
     #[error("the site is not served over TLS")]
     Misdirected,
+    /// Over a connection whose client was asked for another certificate than the site asks for, or for none.
+    #[error("the connection was made for a site that asks for other client certificates")]
+    OtherClientAuth,
     // The client's or the operator's.
     #[error("no site has this name")]
     NoSite,
@@ -111,6 +114,12 @@ pub const REASONS: &[Reason] = &{
             "http_request_denied",
             "The site is served in the clear only and the request came over TLS.",
         ),
+        reason(
+            "other_client_auth",
+            S::MISDIRECTED_REQUEST,
+            "http_request_denied",
+            "Client certificates are asked for on this site, or on the one that the connection was made for, and these differ.",
+        ),
         // The client's: the body.
         reason("bad_body", S::BAD_REQUEST, REQUEST, "The request body breaks its framing."),
         reason("body_timeout", S::REQUEST_TIMEOUT, REQUEST, "The request body paused for longer than limits.body-idle."),
@@ -175,6 +184,7 @@ impl Failure {
             Self::LastHop => "last_hop",
             Self::Insecure(_) => "https_redirect",
             Self::Misdirected => "misdirected",
+            Self::OtherClientAuth => "other_client_auth",
             Self::NoSite => "no_site",
             Self::NoRoute => "no_route",
             Self::NoDestination => "no_destination",
@@ -318,6 +328,7 @@ mod tests {
             Failure::LastHop,
             Failure::Insecure(HeaderValue::from_static("https://a.test/")),
             Failure::Misdirected,
+            Failure::OtherClientAuth,
             Failure::NoSite,
             Failure::NoRoute,
             Failure::NoDestination,

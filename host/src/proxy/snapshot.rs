@@ -2,7 +2,8 @@
 
 use super::Router;
 use crate::chain::{Chain, Link};
-use crate::config::{AccessLog, Config, Limits, LinkSpec, Route, RouteTimeouts, TlsSpec, UpstreamName};
+use crate::config::{AccessLog, ClientCertForward, Config, Limits, LinkSpec, Route, RouteTimeouts, Site, TlsSpec, UpstreamName};
+use crate::message::ClientAuth;
 use ipnet::IpNet;
 use std::sync::Arc;
 
@@ -28,6 +29,15 @@ pub struct SiteEntry {
     pub name: String,
     /// Whether it is served over TLS only; otherwise in the clear only.
     pub tls: bool,
+    /// Which clients it takes; `None`: it does not ask.
+    pub client: Option<ClientCertEntry>,
+}
+
+/// What is left of a site's `client` table once the handshake is over.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientCertEntry {
+    pub require: bool,
+    pub forward: Option<ClientCertForward>,
 }
 
 /// What is left of a route once it is found.
@@ -46,12 +56,30 @@ impl Snapshot {
         Self {
             generation,
             router: Router::new(&config.sites),
-            sites: config.sites.iter().map(|site| SiteEntry { name: site.name.to_string(), tls: site.tls != TlsSpec::Off }).collect(),
+            sites: config.sites.iter().map(SiteEntry::new).collect(),
             routes: routes.map(|route| RouteEntry::new(route, &mut filter)).collect(),
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.as_slice().into(),
             access_log: config.server.access_log,
             https_port: config.listen.https.first().map_or(443, |(address, _)| address.port()),
+        }
+    }
+}
+
+impl SiteEntry {
+    fn new(site: &Site) -> Self {
+        let client = site.client.as_ref().map(|spec| ClientCertEntry { require: spec.require, forward: spec.forward });
+        Self { name: site.name.to_string(), tls: site.tls != TlsSpec::Off, client }
+    }
+
+    /// Whether the handshake asked the client for what this site asks, no more and no less. A connection that was made for another site
+    /// may well carry a request for this one (HTTP/2 reuses connections between names that share a certificate; and anyone can send
+    /// any `Host`), and what that site's CA has vouched for means nothing here.
+    pub fn accepts(&self, asked: Option<&ClientAuth>) -> bool {
+        match (&self.client, asked) {
+            (None, None) => true,
+            (Some(client), Some(asked)) => *asked.site == *self.name && (asked.identity.is_some() || !client.require),
+            _ => false,
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod build;
 mod chains;
+mod client_certs;
 mod fields;
 mod files;
 mod json;

@@ -67,13 +67,26 @@ impl<'n, 'c> Reader<'n, 'c> {
             if later || misspelt(key) {
                 continue;
             }
-            // After a syntax error, what seems missing may only not have been understood.
-            if self.context.is_broken(self.span.file) {
-                continue;
-            }
-            let found = Diagnostic::error(Code::Missing, self.context.place(self.span), format!("{} needs `{}`", self.section(), key.name));
-            self.context.report(found.help(format!("for example: {} = {}", key.name, key.example)));
+            self.missing(key);
         }
+    }
+
+    /// Says that a key is missing that only this form of the table needs.
+    pub fn require(&self, name: &str) {
+        let spoken = |entry: &Entry| nearest(&entry.key, self.keys.keys.iter().map(|key| key.name)) == Some(name);
+        let said = self.others().any(spoken) || self.table.entries.iter().any(|entry| self.keys.later.contains(&&*entry.key));
+        if let Some(key) = self.keys.find(name).filter(|_| self.table.get(name).is_none() && !said) {
+            self.missing(key);
+        }
+    }
+
+    fn missing(&self, key: &Key) {
+        // After a syntax error, what seems missing may only not have been understood.
+        if self.context.is_broken(self.span.file) {
+            return;
+        }
+        let found = Diagnostic::error(Code::Missing, self.context.place(self.span), format!("{} needs `{}`", self.section(), key.name));
+        self.context.report(found.help(format!("for example: {} = {}", key.name, key.example)));
     }
 
     fn unknown(&self, entry: &Entry) -> Diagnostic {
@@ -163,6 +176,15 @@ impl<'n, 'c> Reader<'n, 'c> {
         let Kind::Choice(choices) = &key.kind else { return None };
         let (text, span) = self.string(name)?;
         chosen(self.context, text, span, choices)
+    }
+
+    /// `true` or `false`.
+    pub fn truth(&self, name: &str) -> Option<bool> {
+        let node = self.get(name)?;
+        match node.value {
+            Value::Boolean(truth) => Some(truth),
+            _ => self.wrong(name, node),
+        }
     }
 
     /// A whole number within the described bounds.

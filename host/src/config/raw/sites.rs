@@ -5,7 +5,7 @@ use super::build::section;
 use super::chains::Chains;
 use super::node::{Node, Value};
 use super::reader::{Reader, nearest};
-use super::{routes, shadow, shorthand};
+use super::{client_certs, routes, shadow, shorthand};
 use crate::config::diagnostic::Place;
 use crate::config::source::Span;
 use crate::config::{CertifiedFiles, Code, Diagnostic, LinkOrigin, LinkSpec, Site, SiteName, TlsSpec, forms, keys};
@@ -40,6 +40,7 @@ fn one(
 ) -> Option<Site> {
     let reader = Reader::open(context, node, &keys::SITE, path)?;
     let tls = tls(context, &reader, name, key_span);
+    let client = client_certs::read(context, &reader);
     let mut inherited = outer.to_vec();
     inherited.extend(shorthand::headers(context, &reader, LinkOrigin::Site));
     inherited.extend(chains.resolve(&chains.items(context, &reader), LinkOrigin::Site));
@@ -57,6 +58,7 @@ fn one(
     Some(Site {
         name: name.cloned().unwrap_or(SiteName::Any),
         tls: tls.unwrap_or(TlsSpec::Local),
+        client,
         routes: all,
         at: context.location(key_span),
     })
@@ -65,7 +67,7 @@ fn one(
 fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, name: Option<&SiteName>, key_span: Span) -> Option<TlsSpec> {
     match reader.get("tls") {
         None => implied(context, reader, name?, key_span),
-        Some(Node { value: Value::Table(_), span }) => files(context, reader, *span),
+        Some(Node { value: Value::Table(_), span }) => table(context, reader, *span),
         Some(Node { value: Value::String(text), span }) => match &**text {
             "off" => Some(TlsSpec::Off),
             "local" => Some(TlsSpec::Local),
@@ -110,10 +112,27 @@ fn later(context: &Context<'_>, span: Span, message: &str) -> Option<TlsSpec> {
     None
 }
 
-fn files(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) -> Option<TlsSpec> {
+/// The long form: the operator's files, or `local = true`, each with or without `client`.
+fn table(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) -> Option<TlsSpec> {
     let table = reader.open_key("tls", &keys::TLS)?;
+    if table.truth("local") != Some(true) {
+        return files(context, &table, span);
+    }
+    for key in ["cert", "key", "ocsp"] {
+        if let Some(entry) = table.entry(key) {
+            let message = format!("`{key}` stands beside `local = true`, which makes a certificate of its own");
+            context.report(Diagnostic::error(Code::Conflict, context.place(entry.key_span), message).help("leave one of them out"));
+        }
+    }
+    Some(TlsSpec::Local)
+}
+
+fn files(context: &Context<'_>, table: &Reader<'_, '_>, span: Span) -> Option<TlsSpec> {
+    for key in ["cert", "key"] {
+        table.require(key);
+    }
     let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
-    let (cert, key) = (path("cert"), path("key"));
+    let (cert, key, ocsp) = (path("cert"), path("key"), path("ocsp"));
     let at = context.location(cert.as_ref().map_or(span, |(_, span)| *span));
-    Some(TlsSpec::Files(CertifiedFiles { cert: cert?.0, key: key?.0, at }))
+    Some(TlsSpec::Files(CertifiedFiles { cert: cert?.0, key: key?.0, ocsp: ocsp.map(|(path, _)| path), at }))
 }
