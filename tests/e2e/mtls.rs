@@ -3,7 +3,7 @@
 use portcullis_tests::{Origin, Proxy, Raw, proxy, tools};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
-    KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber,
+    KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 use std::fs;
 use std::io::Write;
@@ -106,7 +106,7 @@ fn only_clients_of_the_ca_get_in() {
 
 /// Writes a list of what a CA has revoked.
 fn revoke(dir: &Path, by: &Ca, file: &str, serials: &[u64]) {
-    let now = time_of(0);
+    let now = date_time_ymd(2020, 1, 1);
     let revoked = serials.iter().map(|serial| RevokedCertParams {
         serial_number: SerialNumber::from(*serial),
         revocation_time: now,
@@ -115,7 +115,7 @@ fn revoke(dir: &Path, by: &Ca, file: &str, serials: &[u64]) {
     });
     let list = CertificateRevocationListParams {
         this_update: now,
-        next_update: time_of(3650),
+        next_update: date_time_ymd(2090, 1, 1),
         crl_number: SerialNumber::from(1),
         issuing_distribution_point: None,
         revoked_certs: revoked.collect(),
@@ -217,13 +217,16 @@ fn the_origin_hears_who_it_is_and_nobody_can_pretend() {
 #[test]
 fn claims_are_removed_in_the_clear_and_from_trailers() {
     let origin = Origin::echo();
-    let proxy = Proxy::start(&format!("[site.\"a.test\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [\"{}\"]\n", origin.name()));
+    let proxy = Proxy::start(&format!(
+        "[site.\"a.test\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [\"{}\"]\n",
+        origin.name()
+    ));
     let mut raw = Raw::connect(proxy.http());
     raw.send(
         "POST / HTTP/1.1\r\nHost: a.test\r\nClient-Cert: :forged:\r\nX-Forwarded-Client-Cert: forged\r\nTransfer-Encoding: chunked\r\n\
          Trailer: client-cert, x-sum\r\n\r\n1\r\na\r\n0\r\nclient-cert: :forged:\r\nx-sum: 1\r\n\r\n",
     );
-    let said = raw.response("POST").text();
+    let said = raw.response().text();
     assert!(said.contains("x-sum: 1") && !said.contains("forged"), "{said}");
 }
 
@@ -366,18 +369,22 @@ fn mistakes_are_told_with_their_place() {
         site("b.test", ", client = { ca = \"partners.pem\", crl = \"broken.crl\" }"),
         site("open.test", ", client = { ca = \"others.pem\", crl = \"partners.crl\" }"),
     ];
-    fs::write(dir.path().join("portcullis.toml"), proxy::complete(&format!("{}[upstream.app]\nservers = [\"127.0.0.1:9\"]\n", sites.concat()))).unwrap();
+    fs::write(
+        dir.path().join("portcullis.toml"),
+        proxy::complete(&format!("{}[upstream.app]\nservers = [\"127.0.0.1:9\"]\n", sites.concat())),
+    )
+    .unwrap();
     let output = proxy::run(dir.path(), &["check"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{said}");
     for wanted in [
         "error[E023]: no certificate in",
-        "portcullis.toml:8:73",
+        "portcullis.toml:8:66",
         "error[E023]: no revocation list in",
-        "portcullis.toml:11:95",
+        "portcullis.toml:11:88",
         "warning[E023]: ",
         "has no revocation list of `CN=others`",
-        "portcullis.toml:14:93",
+        "portcullis.toml:14:86",
     ] {
         assert!(said.contains(wanted), "{wanted} not in:\n{said}");
     }
@@ -385,15 +392,60 @@ fn mistakes_are_told_with_their_place() {
 
 #[test]
 fn secrets_are_logged_by_the_flag_only() {
-    let origin = Origin::echo();
-    let mut proxy = three_sites("", &origin, "");
-    let (code, _) = ask(&proxy, "open.test", &[]);
-    assert_eq!(code, 0);
-    assert!(!proxy.dir.path().join("secrets").exists());
-    proxy.restart_with(&["--tls-key-log", "secrets"], &[("SSLKEYLOGFILE", "other")]);
-    let (code, _) = ask(&proxy, "open.test", &[]);
-    assert_eq!(code, 0);
-    let text = fs::read_to_string(proxy.dir.path().join("secrets")).unwrap();
-    assert!(text.contains("CLIENT_TRAFFIC_SECRET_0 ") && proxy.log().contains("THE SECRETS OF ALL TLS CONNECTIONS"), "{text}");
-    assert!(!proxy.dir.path().join("other").exists());
+    let config = format!(
+        "{}routes = {{ \"/*\" = {{ respond = \"hi\" }} }}\n",
+        site("open.test", "").lines().take(2).map(|line| format!("{line}\n")).collect::<String>()
+    );
+    for flag in [&[][..], &["--tls-key-log", "secrets"]] {
+        let dir = tempfile::tempdir().unwrap();
+        server(dir.path());
+        let proxy = Proxy::start_with(dir, &config, flag, &[("SSLKEYLOGFILE", "from-environment")]);
+        assert_eq!(ask(&proxy, "open.test", &[]), (0, "hi".into()));
+        let written = fs::read_to_string(proxy.dir.path().join("secrets")).unwrap_or_default();
+        assert_eq!(written.contains("CLIENT_TRAFFIC_SECRET_0 "), !flag.is_empty(), "{written}");
+        assert_eq!(proxy.log().contains("THE SECRETS OF ALL TLS CONNECTIONS"), !flag.is_empty());
+        assert!(!proxy.dir.path().join("from-environment").exists());
+    }
+}
+
+#[test]
+fn an_ocsp_response_is_stapled() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let openssl = |arguments: &[&str]| {
+        let output = Command::new(tools::need("openssl", "openssl")).current_dir(at).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let issuer = ca(at, "issuer");
+    let mut params = CertificateParams::new(vec!["open.test".to_owned()]).unwrap();
+    params.serial_number = Some(SerialNumber::from(0x1f));
+    let key = KeyPair::generate().unwrap();
+    fs::write(at.join("server.pem"), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+    fs::write(at.join("server.key"), key.serialize_pem()).unwrap();
+    fs::write(at.join("issuer.key"), issuer.key().serialize_pem()).unwrap();
+    fs::write(at.join("index.txt"), "V\t900101000000Z\t\t1F\tunknown\t/CN=open.test\n").unwrap();
+    openssl(&["ocsp", "-issuer", "issuer.pem", "-cert", "server.pem", "-reqout", "request.der"]);
+    openssl(&[
+        "ocsp",
+        "-index",
+        "index.txt",
+        "-CA",
+        "issuer.pem",
+        "-rsigner",
+        "issuer.pem",
+        "-rkey",
+        "issuer.key",
+        "-reqin",
+        "request.der",
+        "-respout",
+        "response.der",
+        "-ndays",
+        "2",
+    ]);
+    let proxy = Proxy::start_in(
+        dir,
+        "[site.\"open.test\"]\ntls = { cert = \"server.pem\", key = \"server.key\", ocsp = \"response.der\" }\nroutes = { \"/*\" = { respond = \"hi\" } }\n",
+    );
+    let said = s_client(&proxy, "open.test", &["-status"]);
+    assert!(said.contains("OCSP Response Status: successful") && said.contains("Cert Status: good"), "{said}");
 }
