@@ -20,6 +20,11 @@ use tokio_rustls::server::TlsStream;
 /// that nobody here answers to, and what rustls cannot be made to say.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
+/// What is read of a client that was turned away, bytes: a first request.
+const TURNED_AWAY: usize = 64 << 10;
+/// How long that may take; a round trip or two.
+const TURNED_AWAY_TIME: Duration = Duration::from_secs(1);
+
 /// Takes at most `limit`, from the first wait for the client hello to the end.
 ///
 /// # Errors
@@ -33,7 +38,14 @@ pub(super) async fn handshake(
     let handshake = async {
         let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
         match settings.choose(&start.client_hello(), local.ip()) {
-            Some(Chosen { config, guard }) => Ok((start.into_stream(config).await?, guard)),
+            Some(Chosen { config, guard: None }) => Ok((start.into_stream(config).await?, None)),
+            Some(Chosen { config, guard }) => match start.into_stream(config).into_fallible().await {
+                Ok(stream) => Ok((stream, guard)),
+                Err((error, socket)) => {
+                    turn_away(socket).await;
+                    Err(error)
+                }
+            },
             None => {
                 start.io.write_all(&UNRECOGNIZED_NAME).await?;
                 let name = start.client_hello().server_name().unwrap_or("none").to_owned();
@@ -44,6 +56,27 @@ pub(super) async fn handshake(
     let (stream, guard) = timeout(limit, handshake).await??;
     let facts = facts(&stream, guard)?;
     Ok((stream, facts))
+}
+
+/// Lets a client whose certificate was refused read the alert. In TLS 1.3 it has sent its first request along with the certificate, and
+/// a socket that is closed over unread bytes is reset, which may overtake the alert.
+async fn turn_away(mut socket: TcpStream) {
+    let reading = async {
+        socket.shutdown().await?;
+        let mut left = TURNED_AWAY;
+        while left > 0 {
+            socket.readable().await?;
+            match socket.try_read(&mut [0; 1024]) {
+                Ok(0) => break,
+                Ok(read) => left = left.saturating_sub(read),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        io::Result::Ok(())
+    };
+    // Whatever comes of it: the client has had its chance.
+    let _ = timeout(TURNED_AWAY_TIME, reading).await;
 }
 
 fn facts(stream: &TlsStream<TcpStream>, guard: Option<Arc<str>>) -> io::Result<TlsFacts> {
