@@ -9,6 +9,7 @@ mod fuzz;
 mod run;
 mod setup;
 mod test;
+mod testssl;
 mod wasm_target;
 mod wit;
 
@@ -39,6 +40,7 @@ const COMMANDS: &[Command] = &[
         run: test::run,
     },
     Command { name: "bench", usage: "[--help]", about: "measures side by side with nginx and HAProxy", run: bench },
+    Command { name: "testssl", usage: "", about: "lets testssl.sh look at a TLS site; nothing of MEDIUM or worse", run: testssl::run },
     Command { name: "fuzz", usage: "[SECONDS]", about: "runs each fuzz target for a while (20 s unless said)", run: fuzz::run },
     Command { name: "deny", usage: "", about: "checks licences, advisories and duplicates of all dependencies", run: deny::run },
     Command { name: "setup", usage: "", about: "installs what a build needs: the target wasm32-wasip2", run: setup::run },

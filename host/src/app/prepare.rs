@@ -104,7 +104,7 @@ fn diagnostic(problem: CertProblem) -> Diagnostic {
         CertProblem::NOT_COVERED => Code::NotCovered,
         CertProblem::VALIDITY => Code::Expired,
         CertProblem::TICKET_KEYS => Code::TicketKeys,
-        CertProblem::CLIENT_CA => Code::ClientCa,
+        CertProblem::CA_EMPTY => Code::CaEmpty,
         CertProblem::LOCAL_CA => Code::LocalCa,
         _ => Code::CertificateUnreadable,
     };

@@ -46,8 +46,8 @@ pub fn load(spec: &ClientCertSpec, site: &SiteName, now: OffsetDateTime) -> Resu
         (Ok(bundle), Ok(lists)) => (bundle, lists.unwrap_or_default()),
         (bundle, lists) => {
             let crl_at = spec.crl.as_ref().map_or(&spec.ca_at, |(_, at)| at);
-            problems.extend(bundle.err().map(|message| CertProblem::error(CertProblem::CLIENT_CA, &spec.ca_at, message)));
-            problems.extend(lists.err().map(|message| CertProblem::error(CertProblem::CLIENT_CA, crl_at, message)));
+            problems.extend(bundle.err().map(|message| CertProblem::error(CertProblem::CA_EMPTY, &spec.ca_at, message)));
+            problems.extend(lists.err().map(|message| CertProblem::error(CertProblem::CA_EMPTY, crl_at, message)));
             return Err(problems);
         }
     };
@@ -61,7 +61,7 @@ pub fn load(spec: &ClientCertSpec, site: &SiteName, now: OffsetDateTime) -> Resu
         problems.extend(ca_problem(certificate, number, &file, &spec.ca_at, now));
         if let Err(error) = roots.add(certificate.clone()) {
             let message = format!("certificate {number} in {file} cannot be used: {error}");
-            problems.push(CertProblem::error(CertProblem::CLIENT_CA, &spec.ca_at, message));
+            problems.push(CertProblem::error(CertProblem::CA_EMPTY, &spec.ca_at, message));
         }
     }
     if let Some((path, at)) = &spec.crl {
@@ -72,7 +72,7 @@ pub fn load(spec: &ClientCertSpec, site: &SiteName, now: OffsetDateTime) -> Resu
     let builder = if spec.require { builder } else { builder.allow_unauthenticated() };
     let verifier = builder.build().map_err(|error| {
         let at = spec.crl.as_ref().map_or(&spec.ca_at, |(_, at)| at);
-        problems.push(CertProblem::error(CertProblem::CLIENT_CA, at, format!("client certificates cannot be checked: {error}")));
+        problems.push(CertProblem::error(CertProblem::CA_EMPTY, at, format!("client certificates cannot be checked: {error}")));
     });
     let mut fingerprint = [0; 32];
     fingerprint.copy_from_slice(digest.finish().as_ref());
@@ -124,7 +124,7 @@ fn ca_problem(der: &[u8], number: usize, file: &impl std::fmt::Display, at: &Loc
     }
     (!certificate.is_ca() && certificate.version().0 == 2).then(|| {
         let message = format!("certificate {number} in {file} (`{name}`) is no CA: it vouches for no client");
-        CertProblem::warning(CertProblem::CLIENT_CA, at, message)
+        CertProblem::warning(CertProblem::CA_EMPTY, at, message)
     })
 }
 
@@ -148,7 +148,7 @@ fn list_problems(
     for ca in bundle.iter().filter_map(|ca| X509Certificate::from_der(ca).ok()).map(|(_, ca)| ca) {
         if !parsed.iter().any(|list| list.issuer().as_raw() == ca.subject().as_raw()) {
             let message = format!("{file} has no revocation list of `{}`: every certificate that it issued is refused", ca.subject());
-            problems.push(CertProblem::warning(CertProblem::CLIENT_CA, at, message));
+            problems.push(CertProblem::warning(CertProblem::CA_EMPTY, at, message));
         }
     }
     problems

@@ -32,11 +32,11 @@ impl CertProblem {
     /// Over, not yet begun, or (as a warning) over soon.
     pub const VALIDITY: &'static str = "E022";
     /// A client CA bundle without a CA, or a revocation list that is none.
-    pub const CLIENT_CA: &'static str = "E023";
+    pub const CA_EMPTY: &'static str = "E023";
     /// A file that is missing, forbidden, not PEM, or without the part that is wanted.
     pub const UNREADABLE: &'static str = "E025";
     /// A directory of ticket keys, or a key in it, that cannot be used.
-    pub const TICKET_KEYS: &'static str = "E028";
+    pub const TICKET_KEYS: &'static str = "E029";
     /// The state directory, the local CA in it, or a leaf cannot be used.
     pub const LOCAL_CA: &'static str = "E027";
 

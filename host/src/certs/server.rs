@@ -8,7 +8,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{Error, KeyLog, NoKeyLog, ServerConfig};
+use rustls::{CipherSuite, Error, KeyLog, NoKeyLog, ServerConfig};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -62,10 +62,10 @@ impl TlsSettings {
         let local = local.to_canonical();
         let sni = hello.server_name().map(str::to_ascii_lowercase);
         if let Some((site, config)) = self.store.guard(sni.as_deref(), Some(local)).and_then(|number| self.guarded.get(number)) {
-            return Some(Chosen { config: config.clone(), guard: Some(site.clone()) });
+            return Some(Chosen { config: in_order(hello, config), guard: Some(site.clone()) });
         }
         let own = self.by_address.iter().find(|(address, _)| *address == local).map(|(_, settings)| settings);
-        let config = || own.unwrap_or(&self.general).clone();
+        let config = || in_order(hello, own.unwrap_or(&self.general));
         self.store.answers(sni.as_deref(), Some(local)).then(|| Chosen { config: config(), guard: None })
     }
 }
@@ -95,11 +95,44 @@ fn guarded_config(
 
 /// TLS 1.2 and 1.3, X25519MLKEM768 preferred, no early data (it can be replayed), `h2` before `http/1.1`.
 fn settings(verifier: Arc<dyn ClientCertVerifier>, resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, Error> {
-    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider())).with_protocol_versions(&[&TLS13, &TLS12])?;
+    let mut provider = default_provider();
+    // AES-128 first: it takes a quarter less CPU than AES-256, and no attack on either is in sight.
+    provider.cipher_suites.sort_by_key(|suite| !is_aes_128(suite.suite()));
+    let builder = ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&[&TLS13, &TLS12])?;
     let mut settings = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
     settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     settings.max_early_data_size = 0;
+    settings.ignore_client_order = true;
     Ok(settings)
+}
+
+/// Our order of ciphers, unless the client would rather have ChaCha20: then it has no instructions for AES, and to it they cost a lot.
+fn in_order(hello: &ClientHello<'_>, settings: &Arc<ServerConfig>) -> Arc<ServerConfig> {
+    let first = hello.cipher_suites().iter().find(|suite| !is_grease(**suite));
+    if !first.is_some_and(|suite| is_chacha20(*suite)) {
+        return settings.clone();
+    }
+    // A copy of references, which costs nothing beside a handshake, for the few clients of this kind.
+    Arc::new(ServerConfig { ignore_client_order: false, ..ServerConfig::clone(settings) })
+}
+
+/// What clients throw in so that servers do not take fright at new values (RFC 8701).
+fn is_grease(suite: CipherSuite) -> bool {
+    let value = u16::from(suite);
+    value & 0x0f0f == 0x0a0a && value >> 8 == value & 0xff
+}
+
+fn is_aes_128(suite: CipherSuite) -> bool {
+    use CipherSuite::*;
+    matches!(suite, TLS13_AES_128_GCM_SHA256 | TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256 | TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256)
+}
+
+fn is_chacha20(suite: CipherSuite) -> bool {
+    use CipherSuite::*;
+    matches!(
+        suite,
+        TLS13_CHACHA20_POLY1305_SHA256 | TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256 | TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256
+    )
 }
 
 /// Of one guarded site, whichever of its names the client said.
@@ -150,5 +183,13 @@ mod tests {
         assert_eq!(settings.crypto_provider().kx_groups[0].name(), NamedGroup::X25519MLKEM768);
         assert_eq!(settings.alpn_protocols, [b"h2".to_vec(), b"http/1.1".to_vec()]);
         assert!(settings.ticketer.enabled() && settings.max_early_data_size == 0);
+        let suites: Vec<_> = settings.crypto_provider().cipher_suites.iter().map(|suite| suite.suite()).collect();
+        assert_eq!((suites[0], suites.len()), (CipherSuite::TLS13_AES_128_GCM_SHA256, 9));
+    }
+
+    #[test]
+    fn grease_is_no_cipher() {
+        assert!(is_grease(CipherSuite::from(0x0a0a)) && is_grease(CipherSuite::from(0xfafa)));
+        assert!(!is_grease(CipherSuite::TLS13_CHACHA20_POLY1305_SHA256) && !is_grease(CipherSuite::from(0x0a1a)));
     }
 }

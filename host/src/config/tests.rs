@@ -66,7 +66,7 @@ const ELSEWHERE: &[Code] = &[
     Code::KeyMismatch,
     Code::NotCovered,
     Code::Expired,
-    Code::ClientCa,
+    Code::CaEmpty,
     Code::CertificateUnreadable,
     Code::LocalCa,
     Code::TicketKeys,
