@@ -308,7 +308,8 @@ mod tests {
     #[test]
     fn keys_are_replaced_and_the_one_before_is_kept() {
         let dir = tempfile::tempdir().expect("a directory");
-        for directory in [None, Some(dir.path())] {
+        let place = dir.path().join("keys");
+        for directory in [None, Some(place.as_path())] {
             let keys = TicketKeys::open(directory).expect("made");
             let mut old = sealed(&keys, 1);
             for (periods, accepted) in [(1, true), (3, false)] {
@@ -320,7 +321,7 @@ mod tests {
                 old = keys.ring.load().keys[0].name.to_vec();
             }
         }
-        assert_eq!(fs::read_dir(dir.path()).expect("there").count(), 1, "old keys are deleted");
+        assert_eq!(fs::read_dir(&place).expect("there").count(), 1, "old keys are deleted");
     }
 
     #[test]
