@@ -5,6 +5,7 @@ mod bench;
 mod bundle;
 mod demo;
 mod deny;
+mod dist;
 mod fuzz;
 mod run;
 mod setup;
@@ -41,6 +42,12 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "bench", usage: "[--help]", about: "measures side by side with nginx and HAProxy", run: bench },
     Command { name: "testssl", usage: "", about: "lets testssl.sh look at a TLS site; nothing of MEDIUM or worse", run: testssl::run },
+    Command {
+        name: "dist",
+        usage: "",
+        about: "builds the proxy as it is shipped: profile-guided; half an hour from nothing",
+        run: dist::run,
+    },
     Command { name: "fuzz", usage: "[SECONDS]", about: "runs each fuzz target for a while (20 s unless said)", run: fuzz::run },
     Command { name: "deny", usage: "", about: "checks licences, advisories and duplicates of all dependencies", run: deny::run },
     Command { name: "setup", usage: "", about: "installs what a build needs: the target wasm32-wasip2", run: setup::run },

@@ -66,7 +66,7 @@ pub fn explain(path: &Path, question: Question) -> Result<Explained, ExplainErro
         (Some(site), chosen) => match (&config.sites[site].tls, head.scheme) {
             (TlsSpec::Off, Scheme::Https) => Err(Refused::Misdirected(site)),
             (TlsSpec::Off, Scheme::Http) | (_, Scheme::Https) => chosen.map(|route| (site, route)).ok_or(Refused::NoRoute(site)),
-            (_, Scheme::Http) => Err(Refused::Redirect(site, secure(&config, host, &head))),
+            (_, Scheme::Http) => Err(Refused::Redirect(site, head.secure_location(config.listen.https_port()))),
         },
     };
     Ok(Explained { config, head, place, considered: found.routes })
@@ -92,13 +92,6 @@ fn head(question: Question) -> Result<RequestHead, ExplainError> {
         fields.append(name, value);
     }
     Ok(RequestHead { method, scheme, authority, path, query, headers: fields })
-}
-
-fn secure(config: &Config, host: &str, head: &RequestHead) -> String {
-    let port = config.listen.https.first().map_or(443, |(address, _)| address.port());
-    let port = if port == 443 { String::new() } else { format!(":{port}") };
-    let query = head.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("https://{host}{port}{}{query}", head.path)
 }
 
 impl Explained {

@@ -113,7 +113,9 @@ fn in_order(hello: &ClientHello<'_>, settings: &Arc<ServerConfig>) -> Arc<Server
         return settings.clone();
     }
     // A copy of references, which costs nothing beside a handshake, for the few clients of this kind.
-    Arc::new(ServerConfig { ignore_client_order: false, ..ServerConfig::clone(settings) })
+    let mut own = ServerConfig::clone(settings);
+    own.ignore_client_order = false;
+    Arc::new(own)
 }
 
 /// What clients throw in so that servers do not take fright at new values (RFC 8701).

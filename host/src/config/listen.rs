@@ -12,3 +12,10 @@ pub struct ListenSpec {
     /// Plain listeners; serve the sites with `tls = "off"` and redirect the others to https.
     pub http: Vec<(SocketAddr, Option<Location>)>,
 }
+
+impl ListenSpec {
+    /// Where requests in the clear for a site with TLS are sent: the port of the first TLS listener.
+    pub fn https_port(&self) -> u16 {
+        self.https.first().map_or(443, |(address, _)| address.port())
+    }
+}

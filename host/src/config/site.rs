@@ -55,8 +55,10 @@ pub struct CertifiedFiles {
     pub key: PathBuf,
     /// An OCSP response in DER, to be stapled.
     pub ocsp: Option<PathBuf>,
-    /// Of the `cert` value, for E020 to E022.
+    /// Of the `cert` value: for E020 to E022, and for E025 of its file.
     pub at: Location,
+    /// Of the `key` value: for E025 of its file.
+    pub key_at: Location,
 }
 
 /// Which clients a site takes, and what its upstream hears of them. Says nothing of where the site's own certificate comes from.

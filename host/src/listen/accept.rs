@@ -8,6 +8,7 @@ use super::{h1, h2, tls};
 use crate::certs::TlsSettings;
 use crate::config::Limits;
 use crate::message::Connection;
+use std::cell::Cell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -108,14 +109,14 @@ async fn run<H: Handler>(socket: TcpStream, peer: SocketAddr, _permit: Permit, e
     entry.register().await;
     // An error means that the client is gone already.
     let Ok(local) = socket.local_addr().and_then(|local| socket.set_nodelay(true).map(|()| local)) else { return };
-    let plain = Connection { peer, local, tls: None };
+    let plain = Connection { peer, local, tls: None, cut: Cell::new(false) };
     match &service.kind {
-        Kind::Plain => h1::serve(Box::new(socket), Rc::new(plain), &service, &entry).await,
+        Kind::Plain => h1::serve(Box::new(socket), entry.serves(plain), &service, &entry).await,
         Kind::Tls(settings) => match tls::handshake(socket, settings, local, service.limits.tls_handshake).await {
             Err(error) => tracing::debug!(%peer, %error, "TLS handshake failed"),
             Ok((stream, facts)) => {
                 let h2 = facts.h2;
-                let connection = Rc::new(Connection { tls: Some(facts), ..plain });
+                let connection = entry.serves(Connection { tls: Some(facts), ..plain });
                 match h2 {
                     true => h2::serve(stream, connection, &service, &entry).await,
                     false => h1::serve(Box::new(stream) as Box<dyn ClientIo>, connection, &service, &entry).await,

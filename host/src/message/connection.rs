@@ -2,6 +2,7 @@
 
 use super::ClientIdentity;
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,6 +15,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// `None` on a plain listener.
     pub tls: Option<TlsFacts>,
+    /// Whether the proxy itself ended the connection without waiting for its exchanges: what is dropped then was not given up by the client.
+    pub cut: Cell<bool>,
 }
 
 /// What the handshake settled.

@@ -5,7 +5,7 @@ use super::failure::{self, Failure};
 use super::inbound::Inbound;
 use crate::chain::{Acted, Fault, How, Link};
 use crate::config::{AccessLog, LinkSpec};
-use crate::message::{Answer, BodyError, ClientIdentity, Connection, Exchange, ExchangeId, Reply, RequestHead};
+use crate::message::{Answer, BodyError, Connection, Exchange, ExchangeId, Reply, RequestHead};
 use crate::observe::access::AccessWriter;
 use crate::observe::{Entry, RateCap};
 use crate::upstream::{Attempt, SendError};
@@ -132,8 +132,8 @@ pub(super) struct Guard {
 struct Record {
     mode: AccessLog,
     started: Instant,
+    connection: Rc<Connection>,
     client: IpAddr,
-    identity: Option<Rc<ClientIdentity>>,
     asked: Option<Asked>,
     site: ByteString,
     route: ByteString,
@@ -158,7 +158,7 @@ struct Asked {
 }
 
 impl Guard {
-    pub fn open(ledger: &Rc<Ledger>, id: ExchangeId, mode: AccessLog, connection: &Connection) -> Self {
+    pub fn open(ledger: &Rc<Ledger>, id: ExchangeId, mode: AccessLog, connection: &Rc<Connection>) -> Self {
         ledger.active.set(ledger.active.get() + 1);
         let record = (mode != AccessLog::Off).then(|| Box::new(Record::new(mode, connection)));
         Self { id, ledger: Rc::clone(ledger), record }
@@ -282,13 +282,12 @@ impl Drop for Guard {
 }
 
 impl Record {
-    fn new(mode: AccessLog, connection: &Connection) -> Self {
-        let auth = connection.tls.as_ref().and_then(|tls| tls.client.as_ref());
+    fn new(mode: AccessLog, connection: &Rc<Connection>) -> Self {
         Self {
             mode,
             started: Instant::now(),
+            connection: Rc::clone(connection),
             client: connection.peer.ip().to_canonical(),
-            identity: auth.and_then(|auth| auth.identity.clone()),
             asked: None,
             site: ByteString::new(),
             route: ByteString::new(),
@@ -305,17 +304,31 @@ impl Record {
         }
     }
 
+    /// Why the exchange did not end as it should.
+    fn reason(&self) -> Option<&'static str> {
+        // Dropped before its time: whoever held the other end let go.
+        match self.reason.or((!self.ended).then_some("client_gone")) {
+            // Or so it seems to the exchange, also when we let go ourselves.
+            Some("client_gone") if self.connection.cut.get() => Some("stopped"),
+            reason => reason,
+        }
+    }
+
+    /// Of the certificate that the client has shown.
+    fn subject(&self) -> Option<&str> {
+        let auth = self.connection.tls.as_ref()?.client.as_ref()?;
+        auth.identity.as_ref().map(|identity| &*identity.subject)
+    }
+
     fn write(&self, id: ExchangeId, access: &AccessWriter) {
         let links: SmallVec<[_; 4]> = self.links.iter().map(|(spec, how)| (spec.name.as_str(), how_name(*how))).collect();
         let head = self.asked.as_ref().map(|asked| &asked.head);
-        // Dropped before its time: whoever held the other end let go.
-        let reason = self.reason.or((!self.ended).then_some("client_gone"));
         access.write(
             self.mode,
             &Entry {
                 id,
                 client: self.client,
-                client_cert: self.identity.as_ref().map(|identity| &*identity.subject),
+                client_cert: self.subject(),
                 protocol: self.asked.as_ref().map_or("", |asked| protocol(asked.version)),
                 scheme: head.map_or("", |head| head.scheme.as_str()),
                 method: head.map_or("", |head| head.method.as_str()),
@@ -323,7 +336,7 @@ impl Record {
                 path: head.map_or("", |head| &head.path),
                 query: head.and_then(|head| head.query.as_deref()),
                 status: self.status.map(|status| status.as_u16()),
-                reason,
+                reason: self.reason(),
                 site: &self.site,
                 route: &self.route,
                 upstream: self.upstream.as_deref(),

@@ -159,6 +159,7 @@ pub const REASONS: &[Reason] = &{
         // The operator's.
         reason("exchange_timeout", S::GATEWAY_TIMEOUT, "http_response_timeout", "The exchange took longer than timeout.total."),
         // Ours.
+        unanswered("stopped", OURS, "The proxy was told to stop, and the exchange was not over after limits.stop."),
         reason("overload", S::SERVICE_UNAVAILABLE, "connection_limit_reached", "The proxy has no resources left to connect to a server."),
         reason("internal", S::INTERNAL_SERVER_ERROR, OURS, "The proxy has an error."),
     ]
@@ -278,27 +279,6 @@ mod tests {
         http_response_content_coding http_response_timeout http_upgrade_failed http_protocol_error proxy_internal_response \
         proxy_internal_error proxy_configuration_error proxy_loop_detected";
 
-    fn every_malformed() -> [Malformed; 15] {
-        use Malformed::*;
-        [
-            RequestLine,
-            RequestLineTooLong,
-            Target,
-            Version,
-            Field,
-            ObsoleteFolding,
-            BareLineBreak,
-            FieldsTooLarge,
-            TooManyFields,
-            LengthAndChunked,
-            ContentLength,
-            TransferEncoding,
-            Host,
-            Timeout,
-            Http2,
-        ]
-    }
-
     fn every_failure() -> Vec<Failure> {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let bodies = vec![
@@ -333,7 +313,7 @@ mod tests {
             Failure::NoRoute,
             Failure::NoDestination,
         ];
-        all.extend(every_malformed().map(Failure::Malformed));
+        all.extend(Malformed::ALL.iter().copied().map(Failure::Malformed));
         all.extend(causes.map(Failure::Plugin));
         all.extend(sends.into_iter().chain(bodies.into_iter().map(SendError::Client)).map(Failure::Send));
         all
@@ -357,7 +337,8 @@ mod tests {
 
     #[test]
     fn every_failure_is_in_the_table_and_every_row_is_used() {
-        let used: BTreeSet<_> = every_failure().iter().map(Failure::token).chain(["plugin_abort", "upgraded_idle", "internal"]).collect();
+        let used: BTreeSet<_> =
+            every_failure().iter().map(Failure::token).chain(["plugin_abort", "upgraded_idle", "stopped", "internal"]).collect();
         let listed: BTreeSet<_> = REASONS.iter().map(|reason| reason.token).collect();
         assert_eq!(used, listed);
     }

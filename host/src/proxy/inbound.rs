@@ -150,7 +150,8 @@ mod tests {
 
     fn connection(tls: bool) -> Connection {
         let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, h2: false, client: None });
-        Connection { peer: "192.0.2.7:5000".parse().expect("an address"), local: "192.0.2.1:8080".parse().expect("an address"), tls }
+        let address = |text: &str| text.parse().expect("an address");
+        Connection { peer: address("192.0.2.7:5000"), local: address("192.0.2.1:8080"), tls, cut: Default::default() }
     }
 
     fn received(method: &str, authority: Option<&str>, target: &str, headers: &[(&str, &str)]) -> Received<()> {

@@ -3,7 +3,6 @@
 use super::Router;
 use crate::chain::{Chain, Link};
 use crate::config::{AccessLog, ClientCertForward, Config, Limits, LinkSpec, Route, RouteTimeouts, Site, TlsSpec, UpstreamName};
-use crate::message::ClientAuth;
 use ipnet::IpNet;
 use std::sync::Arc;
 
@@ -61,7 +60,7 @@ impl Snapshot {
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.as_slice().into(),
             access_log: config.server.access_log,
-            https_port: config.listen.https.first().map_or(443, |(address, _)| address.port()),
+            https_port: config.listen.https_port(),
         }
     }
 }
@@ -70,17 +69,6 @@ impl SiteEntry {
     fn new(site: &Site) -> Self {
         let client = site.client.as_ref().map(|spec| ClientCertEntry { require: spec.require, forward: spec.forward });
         Self { name: site.name.to_string(), tls: site.tls != TlsSpec::Off, client }
-    }
-
-    /// Whether the handshake asked the client for what this site asks, no more and no less. A connection that was made for another site
-    /// may well carry a request for this one (HTTP/2 reuses connections between names that share a certificate; and anyone can send
-    /// any `Host`), and what that site's CA has vouched for means nothing here.
-    pub fn accepts(&self, asked: Option<&ClientAuth>) -> bool {
-        match (&self.client, asked) {
-            (None, None) => true,
-            (Some(client), Some(asked)) => *asked.site == *self.name && (asked.identity.is_some() || !client.require),
-            _ => false,
-        }
     }
 }
 

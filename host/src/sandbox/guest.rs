@@ -23,6 +23,7 @@ struct Live {
     store: Store<State>,
     request: Option<OnRequest>,
     response: Option<OnResponse>,
+    one_block: bool,
 }
 
 /// A guest that is not configured.
@@ -75,7 +76,7 @@ impl Bare {
         let request = exports.request.filter(|_| plan.request.is_some()).map(|index| self.func(&index)).transpose()?;
         let response = exports.response.filter(|_| plan.response.is_some()).map(|index| self.func(&index)).transpose()?;
         let (request, response) = (request.map(abi::on_request), response.map(abi::on_response));
-        Ok(Guest(Box::new(Live { store: self.store, request, response })))
+        Ok(Guest(Box::new(Live { store: self.store, request, response, one_block: exports.one_block })))
     }
 
     fn func(&mut self, index: &ComponentExportIndex) -> Result<Func, Broken> {
@@ -92,7 +93,7 @@ impl Guest {
         let id = if interest.exchange { exchange.id.0 } else { 0 };
         let mut attributes = SmallVec::new();
         lower::look_up(exchange, head, &interest.shown, &mut attributes);
-        match func.call(&mut live.store, (id, Request { head, attributes: &attributes, interest })) {
+        match func.call(&mut live.store, (id, Request { head, attributes: &attributes, interest, one_block: live.one_block })) {
             Ok((decided,)) => Ok(decided.0),
             Err(error) => Err(broken(&live.store, &error)),
         }
@@ -111,7 +112,7 @@ impl Guest {
         let id = if interest.exchange { exchange.id.0 } else { 0 };
         let mut attributes = SmallVec::new();
         lower::look_up(exchange, request, &interest.shown, &mut attributes);
-        match func.call(&mut live.store, (id, Response { head, attributes: &attributes, interest })) {
+        match func.call(&mut live.store, (id, Response { head, attributes: &attributes, interest, one_block: live.one_block })) {
             Ok((decided,)) => Ok(decided.0),
             Err(error) => Err(broken(&live.store, &error)),
         }

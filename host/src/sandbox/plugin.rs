@@ -63,6 +63,8 @@ pub(super) struct Exports {
     pub(super) configure: ComponentExportIndex,
     pub(super) request: Option<ComponentExportIndex>,
     pub(super) response: Option<ComponentExportIndex>,
+    /// Whether what the phases are passed may lie in one block (`inspect::takes_one_block`).
+    pub(super) one_block: bool,
 }
 
 /// For `describe`, which runs before any limit is configured, off the path of requests.
@@ -70,8 +72,14 @@ const DESCRIBE_LIMITS: GuestLimits = GuestLimits { memory: 64 << 20, cpu: Durati
 
 impl Plugin {
     /// Checks what the component exports, then runs `describe`.
-    pub(super) fn describe(pre: InstancePre<State>, ticker: &Arc<Ticker>, seed: (u64, u64), digest: [u8; 32]) -> Result<Self, LoadError> {
-        let exports = Exports::find(&pre)?;
+    pub(super) fn describe(
+        pre: InstancePre<State>,
+        ticker: &Arc<Ticker>,
+        seed: (u64, u64),
+        digest: [u8; 32],
+        one_block: bool,
+    ) -> Result<Self, LoadError> {
+        let exports = Exports::find(&pre, one_block)?;
         ticker.cover(DESCRIBE_LIMITS.cpu);
         let backing = Backing { limits: DESCRIBE_LIMITS, log: Log::new("describe"), ticker: Arc::clone(ticker), seed };
         let said = Bare::start(&pre, &Arc::new(backing)).and_then(|guest| guest.describe(&exports));
@@ -115,7 +123,7 @@ impl Plugin {
 }
 
 impl Exports {
-    fn find(pre: &InstancePre<State>) -> Result<Self, LoadError> {
+    fn find(pre: &InstancePre<State>, one_block: bool) -> Result<Self, LoadError> {
         let find = Finder { pre };
         let missing = |what: &str| LoadError::NoExport(format!("{PACKAGE}{what}@{VERSION}"));
         let lifecycle = |func| find.func::<(), (String,)>("lifecycle", func);
@@ -126,7 +134,7 @@ impl Exports {
         if request.is_none() && response.is_none() {
             return Err(LoadError::NoPhase);
         }
-        Ok(Self { describe, configure, request, response })
+        Ok(Self { describe, configure, request, response, one_block })
     }
 }
 

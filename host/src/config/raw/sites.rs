@@ -67,7 +67,7 @@ fn one(
 fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, name: Option<&SiteName>, key_span: Span) -> Option<TlsSpec> {
     match reader.get("tls") {
         None => implied(context, reader, name?, key_span),
-        Some(Node { value: Value::Table(_), span }) => table(context, reader, *span),
+        Some(Node { value: Value::Table(_), .. }) => table(context, reader),
         Some(Node { value: Value::String(text), span }) => match &**text {
             "off" => Some(TlsSpec::Off),
             "local" => Some(TlsSpec::Local),
@@ -113,10 +113,10 @@ fn later(context: &Context<'_>, span: Span, message: &str) -> Option<TlsSpec> {
 }
 
 /// The long form: the operator's files, or `local = true`, each with or without `client`.
-fn table(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) -> Option<TlsSpec> {
+fn table(context: &Context<'_>, reader: &Reader<'_, '_>) -> Option<TlsSpec> {
     let table = reader.open_key("tls", &keys::TLS)?;
     if table.truth("local") != Some(true) {
-        return files(context, &table, span);
+        return files(context, &table);
     }
     for key in ["cert", "key", "ocsp"] {
         if let Some(entry) = table.entry(key) {
@@ -127,12 +127,13 @@ fn table(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) -> Option<T
     Some(TlsSpec::Local)
 }
 
-fn files(context: &Context<'_>, table: &Reader<'_, '_>, span: Span) -> Option<TlsSpec> {
+fn files(context: &Context<'_>, table: &Reader<'_, '_>) -> Option<TlsSpec> {
     for key in ["cert", "key"] {
         table.require(key);
     }
     let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
     let (cert, key, ocsp) = (path("cert"), path("key"), path("ocsp"));
-    let at = context.location(cert.as_ref().map_or(span, |(_, span)| *span));
-    Some(TlsSpec::Files(CertifiedFiles { cert: cert?.0, key: key?.0, ocsp: ocsp.map(|(path, _)| path), at }))
+    let (cert, key) = (cert?, key?);
+    let (at, key_at) = (context.location(cert.1), context.location(key.1));
+    Some(TlsSpec::Files(CertifiedFiles { cert: cert.0, key: key.0, ocsp: ocsp.map(|(path, _)| path), at, key_at }))
 }

@@ -78,7 +78,8 @@ fn lie(changes: &[(&str, &str)]) -> Guests {
 }
 
 fn exchange() -> Exchange {
-    let connection = Connection { peer: "10.0.0.1:4000".parse().unwrap(), local: "10.0.0.2:443".parse().unwrap(), tls: None };
+    let connection =
+        Connection { peer: "10.0.0.1:4000".parse().unwrap(), local: "10.0.0.2:443".parse().unwrap(), tls: None, cut: Default::default() };
     Exchange {
         id: ExchangeId(7),
         connection: Rc::new(connection),
