@@ -27,8 +27,8 @@ policy = any
 x509_extensions = client
 crl_extensions = crl
 [any]
-commonName = supplied
 organizationName = optional
+commonName = supplied
 [client]
 basicConstraints = CA:FALSE
 extendedKeyUsage = clientAuth
