@@ -105,9 +105,8 @@ fn look(folder: &Path, port: u16) -> Result<(), String> {
     let ended = testssl.status().map_err(|error| format!("testssl does not start: {error}"))?;
     let text = fs::read_to_string(&found).map_err(|error| format!("testssl ended with {ended} and wrote nothing: {error}"))?;
     let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.trim_matches('"').split("\",\"").collect()).collect();
-    if !rows.iter().any(|row| row.first() == Some(&"overall_grade") || row.first() == Some(&"clientsimulation-android_12"))
-        && rows.len() < 100
-    {
+    // A whole look gives well over a hundred, whatever is found.
+    if rows.len() < 100 {
         return Err(format!("testssl broke off after {} findings", rows.len()));
     }
     let of = |wanted: &[&str]| rows.iter().filter(|row| row.get(3).is_some_and(|severity| wanted.contains(severity))).collect::<Vec<_>>();
