@@ -23,7 +23,7 @@ const ARROWS: &[Room] = &[
     Room { name: "config", may: &[], outside: &["toml", "jsonschema"] },
     Room { name: "observe", may: &["message", "config"], outside: &["tokio"] },
     Room { name: "wire", may: &["message"], outside: &["tokio"] },
-    Room { name: "certs", may: &["config", "observe"], outside: &["rustls", "rcgen"] },
+    Room { name: "certs", may: &["config", "observe"], outside: &["rustls", "rcgen", "tokio", "hyper", "hyper_util", "tokio_rustls"] }, // ACME talks to CAs
     Room { name: "chain", may: &["message", "config"], outside: &[] },
     Room { name: "sandbox", may: &["chain", "message", "config", "observe"], outside: &["wasmtime", "tokio"] },
     Room { name: "upstream", may: &["message", "config", "observe", "certs", "wire"], outside: &["tokio", "hyper", "rustls", "socket2"] },
@@ -33,9 +33,10 @@ const ARROWS: &[Room] = &[
         outside: &["tokio", "hyper", "hyper_util", "rustls", "tokio_rustls", "socket2"],
     },
     Room { name: "proxy", may: &["chain", "upstream", "message", "config", "observe"], outside: &["tokio", "hyper"] },
+    Room { name: "tunnel", may: &["chain", "upstream", "message", "config", "observe"], outside: &["tokio"] },
     Room {
         name: "app",
-        may: &["message", "config", "observe", "wire", "certs", "chain", "sandbox", "upstream", "listen", "proxy"],
+        may: &["message", "config", "observe", "wire", "certs", "chain", "sandbox", "upstream", "listen", "proxy", "tunnel"],
         outside: &["tokio", "hyper", "rustls", "socket2"],
     },
     Room { name: "cli", may: &["app", "config"], outside: &["clap"] },

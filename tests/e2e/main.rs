@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
 
 mod access;
+mod acme;
+mod certificates;
 mod chain;
 mod clients;
 mod commands;
+mod connections;
 mod examples;
 mod exchange;
 mod faults;
@@ -14,8 +17,11 @@ mod framing;
 mod mtls;
 mod origin_faults;
 mod pressure;
+mod reload;
 mod routing;
+mod sni;
 mod stop;
+mod tcp;
 mod tls;
 mod upgrade;
 

@@ -48,7 +48,7 @@ pub fn curl_to(proxy: &Proxy, name: &str, ca: &Path, arguments: &[&str], path: &
 }
 
 /// What `openssl s_client` prints about a handshake.
-fn handshake(address: SocketAddr, arguments: &[&str]) -> String {
+pub fn handshake(address: SocketAddr, arguments: &[&str]) -> String {
     let openssl = tools::need("openssl", "openssl");
     let output =
         Command::new(openssl).args(["s_client", "-connect", &address.to_string()]).args(arguments).stdin(Stdio::null()).output().unwrap();

@@ -3,9 +3,13 @@
 
 pub mod client;
 pub mod origin;
+pub mod pebble;
 pub mod proxy;
+pub mod servers;
 pub mod tools;
 
 pub use client::{Raw, Response, curl, get, get_with};
-pub use origin::Origin;
+pub use origin::{Origin, nobody};
+pub use pebble::Pebble;
 pub use proxy::Proxy;
+pub use servers::Server;

@@ -109,6 +109,11 @@ impl Explained {
             &format!("{} {}://{}{}{query}", self.head.method, self.head.scheme.as_str(), self.head.authority, self.head.path),
             "",
         );
+        for (index, link) in self.config.listen.chain.iter().enumerate() {
+            let title = if index == 0 { "connection" } else { "" };
+            let text = format!("{}. {}{}  {}", index + 1, link.name, of(link), link.shown_settings());
+            row(&mut out, title, &text, &format!("{} ({})", link.at, origin(&link.origin)));
+        }
         match &self.place {
             Ok((site, route)) => {
                 let site = &self.config.sites[*site];
@@ -191,6 +196,9 @@ impl Explained {
             "method": self.head.method.as_str(), "scheme": self.head.scheme.as_str(), "authority": &*self.head.authority,
             "path": &*self.head.path, "query": self.head.query.as_deref(),
         });
+        if !self.config.listen.chain.is_empty() {
+            answer["connection"] = self.config.listen.chain.iter().map(|link| self.link_json(link)).collect();
+        }
         let site = |index: usize| {
             let site = &self.config.sites[index];
             json!({ "name": site.name.to_string(), "tls": tls(&site.tls), "at": site.at.to_string() })
@@ -237,7 +245,7 @@ impl Explained {
 }
 
 /// A line of three columns; the place stands behind the text.
-fn row(out: &mut String, title: &str, text: &str, place: &str) {
+pub(super) fn row(out: &mut String, title: &str, text: &str, place: &str) {
     let gap = if place.is_empty() { "" } else { "   " };
     // Writing to a string cannot fail.
     let _ = writeln!(out, "{title:<11}{text}{gap}{place}");
@@ -247,6 +255,7 @@ fn tls(spec: &TlsSpec) -> String {
     match spec {
         TlsSpec::Off => "off".to_owned(),
         TlsSpec::Local => "local".to_owned(),
+        TlsSpec::Acme(spec) => format!("acme {} {}", spec.challenge.as_str(), spec.issuer.directory),
         TlsSpec::Files(files) => files.cert.display().to_string(),
     }
 }
@@ -273,17 +282,18 @@ fn origin(origin: &LinkOrigin) -> &'static str {
         LinkOrigin::Server => "server",
         LinkOrigin::Site => "site",
         LinkOrigin::Route => "route",
+        LinkOrigin::Listener => "listener",
     }
 }
 
-fn balance(spec: &UpstreamSpec) -> &'static str {
+pub(super) fn balance(spec: &UpstreamSpec) -> &'static str {
     match spec.balance {
         Balance::P2c => "p2c",
         Balance::RoundRobin => "round-robin",
     }
 }
 
-fn servers(spec: &UpstreamSpec) -> String {
+pub(super) fn servers(spec: &UpstreamSpec) -> String {
     let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
     servers.join(" ")
 }

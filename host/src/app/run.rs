@@ -1,11 +1,14 @@
 //! `portcullis run`: prepare, bind, start the workers, wait for the word to stop.
 
-use super::listeners::{self, Listener};
+use super::corridors::Course;
+use super::door::DoorPlan;
+use super::keeper;
+use super::listeners::{self, Listener, Speaks};
 use super::prepare::{PrepareError, Prepared, prepare};
 use super::worker::{self, Work};
-use crate::certs::{KeyLogFile, TlsSettings};
+use crate::certs::KeyLogFile;
 use crate::config::Report;
-use crate::listen::{Gate, Kind, Shutdown, stopping};
+use crate::listen::{Gate, Shutdown, stopping};
 use crate::observe::{access::AccessOutput, start_log};
 use crate::proxy::Snapshot;
 use rustls::KeyLog;
@@ -35,6 +38,8 @@ pub enum StartError {
     System(#[from] io::Error),
     #[error("worker {0} ended by a defect of ours; please report it with the log above")]
     Worker(usize),
+    #[error("the keeper of certificates ended by a defect of ours; please report it with the log above")]
+    Keeper,
 }
 
 /// The first generation's number.
@@ -59,7 +64,10 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let key_log = key_log.map(open_key_log).transpose()?;
     let (stopper, shutdown) = stopping();
     let access = AccessOutput::start(io::stdout())?;
+    let store = prepared.store.clone();
     let running = start(prepared, listeners, workers, &access, &shutdown, key_log)?;
+    // After the workers: what CAs look for must be shown by then.
+    let keeper = keeper::start(&store, shutdown)?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
     waiting.block_on(async {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
@@ -73,6 +81,9 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
         std::process::exit(1);
     });
     join(running)?;
+    if let Some(keeper) = keeper {
+        keeper.join().map_err(|_panic| StartError::Keeper)?;
+    }
     tracing::info!("stopped");
     Ok(())
 }
@@ -88,14 +99,16 @@ fn open_key_log(path: &Path) -> Result<Arc<dyn KeyLog>, StartError> {
 
 /// Binds, and puts the ports that the kernel chose into the configuration, where redirects take them from.
 fn bind(mut prepared: Prepared, workers: usize) -> Result<(Vec<Listener>, Prepared), StartError> {
-    let listeners = listeners::bind(&prepared.config.listen, workers).map_err(|problems| {
+    let listeners = listeners::bind(&prepared.config, workers).map_err(|problems| {
         let mut report = prepared.report.clone();
         report.add(problems);
         StartError::Bind(report)
     })?;
-    let of = |tls| listeners.iter().filter(move |listener| listener.tls == tls).map(|listener| (listener.address, None)).collect();
-    prepared.config.listen.https = of(true);
-    prepared.config.listen.http = of(false);
+    let of = |wanted: fn(Speaks) -> bool| {
+        listeners.iter().filter(move |listener| wanted(listener.speaks)).map(|listener| (listener.address, None)).collect()
+    };
+    prepared.config.listen.https = of(Speaks::https);
+    prepared.config.listen.http = of(|speaks| speaks == Speaks::Http);
     Ok((listeners, prepared))
 }
 
@@ -114,7 +127,11 @@ fn announce(path: &Path, prepared: &Prepared, listeners: &[Listener]) {
         prepared.filters.len(),
     );
     for listener in listeners {
-        tracing::info!("listening {} {}", if listener.tls { "https" } else { "http" }, listener.address);
+        let speaks = listener.speaks;
+        let words = [(speaks == Speaks::Http, "http"), (speaks.https(), "https"), (speaks.tcp(), "tcp")];
+        for (_, word) in words.iter().filter(|(spoken, _)| *spoken) {
+            tracing::info!("listening {word} {}", listener.address);
+        }
     }
 }
 
@@ -126,19 +143,23 @@ fn start(
     shutdown: &Shutdown,
     key_log: Option<Arc<dyn KeyLog>>,
 ) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
-    let Prepared { config, filters, store, tickets, sandbox, .. } = prepared;
+    let Prepared { config, filters, store, tickets, tcp_stores, sandbox, .. } = prepared;
     // For as long as the process lives: guests of every generation run in it.
     Box::leak(Box::new(sandbox));
     // `prepare` gives every link a filter, or fails.
-    let snapshot = Arc::new(Snapshot::new(FIRST, &config, |link| filters.index(link).unwrap_or(usize::MAX)));
-    let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams));
+    let snapshot = Snapshot::new(FIRST, &config, |link| filters.index(link).unwrap_or(usize::MAX));
+    let snapshot = Arc::new(snapshot.showing(keeper::proofs(&config, store.challenges())));
     let gate = Gate::new(&config.limits);
-    let tls = TlsSettings::new(store, &tickets, key_log)?;
+    let courses = Course::all(&config, store, tcp_stores, &tickets, key_log)?;
+    let doors = DoorPlan::all(&config, &filters);
+    let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams));
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listeners {
-        let kind = if listener.tls { Kind::Tls(tls.clone()) } else { Kind::Plain };
+        let door = doors.of(listener.speaks);
+        let course = courses.of(listener.speaks);
+        let course = if door.as_ref().is_some_and(DoorPlan::wants_hellos) { course.seeing_hellos() } else { course };
         for (own, socket) in sockets.iter_mut().zip(listener.sockets) {
-            own.push((socket, kind.clone()));
+            own.push((socket, course.clone(), door.clone()));
         }
     }
     let mut running = Vec::new();
@@ -151,6 +172,7 @@ fn start(
             listeners,
             gate: gate.clone(),
             access: access.writer(),
+            tunnel_access: access.writer(),
             shutdown: shutdown.clone(),
         })?);
     }

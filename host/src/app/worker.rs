@@ -1,10 +1,13 @@
 //! One core: a thread with a runtime, listeners, upstreams and guests of its own. Workers share nothing on a request's path.
 
+use super::corridors::Course;
+use super::door::{DoorKeeper, DoorPlan};
 use crate::config::{UpstreamName, UpstreamSpec};
-use crate::listen::{self, Gate, Handler, Kind, Shutdown};
+use crate::listen::{self, Gate, Handler, Shutdown};
 use crate::observe::access::AccessWriter;
 use crate::proxy::{Proxy, Snapshot};
 use crate::sandbox::Guests;
+use crate::tunnel::Ledger;
 use crate::upstream::Upstreams;
 use std::collections::BTreeMap;
 use std::io;
@@ -21,9 +24,10 @@ pub struct Work {
     pub snapshot: Arc<Snapshot>,
     pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
     pub filters: Arc<super::filters::Filters>,
-    pub listeners: Vec<(TcpListener, Kind)>,
+    pub listeners: Vec<(TcpListener, Course, Option<DoorPlan>)>,
     pub gate: Arc<Gate>,
     pub access: AccessWriter,
+    pub tunnel_access: AccessWriter,
     pub shutdown: Shutdown,
 }
 
@@ -41,14 +45,20 @@ impl Work {
     async fn serve(self) -> io::Result<()> {
         let limits = Arc::new(self.snapshot.limits.clone());
         let upstreams = Upstreams::new(&self.upstreams, &limits);
-        let filters: Vec<Guests> = self.filters.for_worker();
+        let filters: Rc<[Guests]> = self.filters.for_worker().into();
+        let keeper = DoorKeeper::new(self.number, Rc::clone(&filters), Rc::clone(&upstreams));
+        let ledger = Ledger::new(self.number, self.snapshot.access_log, self.tunnel_access);
+        let opened = |(socket, course, door): (TcpListener, Course, Option<DoorPlan>)| {
+            let door = door.map(|plan| keeper.door(&plan, &socket, course.reach()));
+            (socket, course.kind(&limits, &upstreams, &ledger), door)
+        };
+        let listeners: Vec<_> = self.listeners.into_iter().map(opened).collect();
         let proxy = Proxy::new(self.number, self.access, self.snapshot, filters, upstreams);
         let handler = handler(proxy);
-        let serving: Vec<_> = self
-            .listeners
+        let serving: Vec<_> = listeners
             .into_iter()
-            .map(|(socket, kind)| {
-                let served = listen::serve(socket, kind, limits.clone(), self.gate.clone(), handler.clone(), self.shutdown.clone());
+            .map(|(socket, kind, door)| {
+                let served = listen::serve(socket, kind, door, limits.clone(), self.gate.clone(), handler.clone(), self.shutdown.clone());
                 spawn_local(served)
             })
             .collect();

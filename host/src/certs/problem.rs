@@ -39,6 +39,8 @@ impl CertProblem {
     pub const TICKET_KEYS: &'static str = "E029";
     /// The state directory, the local CA in it, or a leaf cannot be used.
     pub const LOCAL_CA: &'static str = "E027";
+    /// ACME's part of the state directory, or the CA file for a directory, cannot be used.
+    pub const ACME_STATE: &'static str = "E028";
 
     pub(super) fn error(code: &'static str, at: &Location, message: impl Into<String>) -> Self {
         Self { code, severity: Severity::Error, at: at.clone(), message: message.into(), help: None }

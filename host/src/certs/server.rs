@@ -1,11 +1,12 @@
 //! rustls settings for the TLS listeners: versions, key exchange, ALPN, resumption.
 
+use super::acme;
 use super::clients::Clients;
-use super::store::Store;
+use super::store::{Answer, Store};
 use super::tickets::TicketKeys;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{ClientHello, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use rustls::{CipherSuite, Error, KeyLog, NoKeyLog, ServerConfig};
@@ -18,6 +19,10 @@ const SESSIONS: usize = 4096;
 /// The same at a site that asks for client certificates, whose sessions hold the client's chain as well.
 const GUARDED_SESSIONS: usize = 256;
 
+/// What the tickets of sites that do not ask their clients who they are were made for; guarded sites have a fingerprint.
+const HTTP: [u8; 32] = [0; 32];
+const NOT_HTTP: [u8; 32] = [1; 32];
+
 /// What handshakes are made with. Cheap to clone; one for all workers, so that a ticket of one is good at the others.
 #[derive(Clone)]
 pub struct TlsSettings {
@@ -28,6 +33,18 @@ pub struct TlsSettings {
     /// Of the store's guarded sites, by their numbers. Each has tickets and sessions of its own: an identity that one site has checked
     /// is none to another.
     guarded: Arc<[(Arc<str>, Arc<ServerConfig>)]>,
+    /// For CAs that look whether a name is ours.
+    proof: Arc<ServerConfig>,
+    tickets: Arc<TicketKeys>,
+}
+
+/// Why a client hello gets no settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unanswered {
+    /// No site answers to the name.
+    UnknownName,
+    /// The site's first certificate has not come yet.
+    NotYet,
 }
 
 /// The settings for one handshake.
@@ -50,30 +67,58 @@ impl TlsSettings {
             settings.cert_resolver = Arc::new(Resolver { store: store.clone(), local: Some(address) });
             (address, Arc::new(settings))
         };
-        let by_address = store.addresses().map(own).collect();
+        let by_address = store.addresses().into_iter().map(own).collect();
         let guarded =
             |(number, clients)| guarded_config(&store, number, clients, tickets, &key_log).map(|config| (clients.site.clone(), config));
         let guarded = store.guarded().enumerate().map(guarded).collect::<Result<_, _>>()?;
-        Ok(Self { general, by_address, guarded, store })
+        let proof = proof_config(store.clone())?;
+        Ok(Self { general, by_address, guarded, proof, tickets: tickets.clone(), store })
     }
 
-    /// The settings for this client hello; `None`: no site answers to the name (RFC 6066, section 3: `unrecognized_name`).
-    pub fn choose(&self, hello: &ClientHello<'_>, local: IpAddr) -> Option<Chosen> {
+    /// The same for another protocol than HTTP: agrees on one of these (ALPN), best first, or speaks of none if there are none. Tickets
+    /// of one kind are good for nothing to the other.
+    #[must_use]
+    pub fn speaking(self, protocols: &[String]) -> Self {
+        let ticketer = self.tickets.ticketer(NOT_HTTP);
+        let other = |settings: &Arc<ServerConfig>| {
+            let mut settings = ServerConfig::clone(settings);
+            settings.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+            settings.ticketer = ticketer.clone();
+            Arc::new(settings)
+        };
+        let by_address = self.by_address.iter().map(|(address, settings)| (*address, other(settings))).collect();
+        Self { general: other(&self.general), by_address, ..self }
+    }
+
+    /// The settings for this client hello.
+    pub fn choose(&self, hello: &ClientHello<'_>, local: IpAddr) -> Result<Chosen, Unanswered> {
+        if Self::is_proof_wanted(hello) {
+            return Ok(Chosen { config: self.proof.clone(), guard: None });
+        }
         let local = local.to_canonical();
         let sni = hello.server_name().map(str::to_ascii_lowercase);
+        match self.store.answer(sni.as_deref(), Some(local)) {
+            Answer::Certificate => {}
+            Answer::NotYet => return Err(Unanswered::NotYet),
+            Answer::Unknown => return Err(Unanswered::UnknownName),
+        }
         if let Some((site, config)) = self.store.guard(sni.as_deref(), Some(local)).and_then(|number| self.guarded.get(number)) {
-            return Some(Chosen { config: in_order(hello, config), guard: Some(site.clone()) });
+            return Ok(Chosen { config: in_order(hello, config), guard: Some(site.clone()) });
         }
         let own = self.by_address.iter().find(|(address, _)| *address == local).map(|(_, settings)| settings);
-        let config = || in_order(hello, own.unwrap_or(&self.general));
-        self.store.answers(sni.as_deref(), Some(local)).then(|| Chosen { config: config(), guard: None })
+        Ok(Chosen { config: in_order(hello, own.unwrap_or(&self.general)), guard: None })
+    }
+
+    /// Whether it is a CA that looks (RFC 8737): then the connection ends with the handshake.
+    pub fn is_proof_wanted(hello: &ClientHello<'_>) -> bool {
+        hello.alpn().is_some_and(|mut offered| offered.next() == Some(acme::PROTOCOL) && offered.next().is_none())
     }
 }
 
 /// Of all sites that do not ask their clients who they are.
 fn general_config(store: Arc<Store>, tickets: &Arc<TicketKeys>, key_log: &Arc<dyn KeyLog>) -> Result<Arc<ServerConfig>, Error> {
     let mut settings = settings(WebPkiClientVerifier::no_client_auth(), Arc::new(Resolver { store, local: None }))?;
-    settings.ticketer = tickets.ticketer([0; 32]);
+    settings.ticketer = tickets.ticketer(HTTP);
     settings.session_storage = ServerSessionMemoryCache::new(SESSIONS);
     settings.key_log = key_log.clone();
     Ok(Arc::new(settings))
@@ -90,6 +135,16 @@ fn guarded_config(
     settings.ticketer = tickets.ticketer(clients.fingerprint);
     settings.session_storage = ServerSessionMemoryCache::new(GUARDED_SESSIONS);
     settings.key_log = key_log.clone();
+    Ok(Arc::new(settings))
+}
+
+/// For CAs that look (RFC 8737). Nothing can be resumed: what a handshake here was not asked, no other may skip.
+fn proof_config(store: Arc<Store>) -> Result<Arc<ServerConfig>, Error> {
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider())).with_protocol_versions(&[&TLS13, &TLS12])?;
+    let mut settings = builder.with_no_client_auth().with_cert_resolver(Arc::new(Proof { store }));
+    settings.alpn_protocols = vec![acme::PROTOCOL.to_vec()];
+    settings.session_storage = Arc::new(NoServerSessionStorage {});
+    settings.send_tls13_tickets = 0;
     Ok(Arc::new(settings))
 }
 
@@ -170,6 +225,24 @@ impl ResolvesServerCert for Resolver {
 impl fmt::Debug for Resolver {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Resolver").field("local", &self.local).finish_non_exhaustive()
+    }
+}
+
+/// Only what orders under way show; for other names the handshake fails.
+struct Proof {
+    store: Arc<Store>,
+}
+
+impl ResolvesServerCert for Proof {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name()?.to_ascii_lowercase();
+        self.store.challenges().handshake(&name)
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proof").finish_non_exhaustive()
     }
 }
 

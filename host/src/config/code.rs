@@ -49,6 +49,7 @@ codes! {
     25 CertificateUnreadable "certificate or key cannot be read" "The PEM file is missing, not readable, or holds no certificate or key."
     26 SecretMissing "secret cannot be read" "The environment variable is not set, or the file cannot be read."
     27 LocalCa "local CA cannot be used" "The state directory, the local CA in it, or a leaf it should make cannot be read or written."
+    28 AcmeState "ACME cannot be prepared" "The state directory for ACME accounts and certificates, or the CA file that `ca` names, cannot be used."
     29 TicketKeys "ticket keys cannot be used" "The directory in `ticket-keys`, or a key in it, cannot be read or written, or is open to others than its owner."
     30 PluginUnreadable "component cannot be read" "The file is missing, is no component for portcullis:plugin, or its SHA-256 differs from the pin."
     31 NotGranted "import not granted" "The component imports something that `allow` does not grant or that this version does not know."

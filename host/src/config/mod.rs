@@ -3,6 +3,7 @@
 //! In reading order: `source` (files and places in them), `diagnostic` (what is wrong and where), `keys` (what can be written),
 //! `raw` (TOML with spans → meant), then one file per thing a user declares, then what is made for other rooms.
 
+mod acme;
 mod chain;
 mod code;
 mod defaults;
@@ -25,9 +26,11 @@ mod settings;
 mod site;
 mod source;
 mod surroundings;
+mod tcp;
 mod units;
 mod upstream;
 
+pub use acme::{AcmeChallenge, AcmeEab, AcmeIssuer, AcmeSpec};
 pub use chain::{LinkOrigin, LinkSpec, PluginRef, When};
 pub use code::Code;
 pub use defaults::{DefaultRow, Defaults};
@@ -41,6 +44,7 @@ pub use schema::schema;
 pub use server::{AccessLog, ServerSpec};
 pub use settings::{SettingsSchema, check_settings, upstreams_named};
 pub use site::{CertifiedFiles, ClientCertForward, ClientCertSpec, Site, SiteName, TlsSpec};
+pub use tcp::{TcpRoute, TcpSpec, TcpTls};
 pub use units::show_duration;
 pub use upstream::{Balance, ServerAddress, UpstreamName, UpstreamSpec};
 
@@ -57,6 +61,8 @@ pub struct Config {
     pub limits: Limits,
     /// In file order. Names are unique.
     pub sites: Vec<Site>,
+    /// In file order.
+    pub tcp: Vec<TcpSpec>,
     pub upstreams: BTreeMap<UpstreamName, UpstreamSpec>,
     /// Declared in `[plugin.x]`. Bundled plugins need no declaration and are not in here unless re-declared with limits.
     pub plugins: BTreeMap<PluginName, PluginSpec>,

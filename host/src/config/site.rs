@@ -1,6 +1,6 @@
 //! `[site."name"]`.
 
-use super::{Location, Route};
+use super::{AcmeSpec, Location, Route};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -27,6 +27,13 @@ pub enum SiteName {
     Any,
 }
 
+impl SiteName {
+    /// As the key of `[site."…"]` is read.
+    pub fn read(text: &str) -> Result<Self, String> {
+        super::forms::site_name(text).map_err(|wrong| wrong.message)
+    }
+}
+
 impl fmt::Display for SiteName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -46,6 +53,8 @@ pub enum TlsSpec {
     Local,
     /// PEM files.
     Files(CertifiedFiles),
+    /// Ordered from a CA, renewed before it ends.
+    Acme(AcmeSpec),
 }
 
 /// A certificate chain and its key, both PEM, leaf first.

@@ -69,6 +69,7 @@ const ELSEWHERE: &[Code] = &[
     Code::CaEmpty,
     Code::CertificateUnreadable,
     Code::LocalCa,
+    Code::AcmeState,
     Code::TicketKeys,
     Code::PluginUnreadable,
     Code::NotGranted,
@@ -110,6 +111,7 @@ fn meaning(config: &Config) -> String {
             let _ = writeln!(out, "{scheme} {address} {}", at.as_ref().map_or("by default".into(), |at| at.to_string()));
         }
     }
+    links_meaning(&mut out, &config.listen.chain);
     let default = Limits::default();
     for limit in limits_table::LIMITS {
         let amount = (limit.read)(&config.limits);
@@ -121,6 +123,13 @@ fn meaning(config: &Config) -> String {
         let servers: Vec<String> = upstream.servers.iter().map(ToString::to_string).collect();
         let _ =
             writeln!(out, "upstream {name} {} {:?} pool {:?} at {}", servers.join(" "), upstream.balance, upstream.pool_idle, upstream.at);
+    }
+    for tcp in &config.tcp {
+        let _ = writeln!(out, "tcp {:?} {:?} → {:?} idle {:?} at {}", tcp.addresses, tcp.tls, tcp.to, tcp.idle, tcp.at);
+        for route in &tcp.sni {
+            let _ = writeln!(out, "  {} {:?} → {} at {}", route.name, route.alpn, route.to, route.at);
+        }
+        links_meaning(&mut out, &tcp.chain);
     }
     for (name, plugin) in &config.plugins {
         let _ = writeln!(out, "plugin {name} {:?} {:?} {:?}", plugin.source, plugin.limits, plugin.isolation);
@@ -148,7 +157,11 @@ fn route_meaning(out: &mut String, route: &Route) {
     if route.timeouts != RouteTimeouts::default() {
         let _ = writeln!(out, "    {:?}", route.timeouts);
     }
-    for link in &route.chain {
+    links_meaning(out, &route.chain);
+}
+
+fn links_meaning(out: &mut String, links: &[LinkSpec]) {
+    for link in links {
         let _ = writeln!(out, "    link {} {:?} {:?} at {}", link.name, link.plugin, link.origin, link.at);
         if link.settings.as_object().is_some_and(|settings| !settings.is_empty()) {
             let _ = writeln!(out, "      {}", link.settings);
@@ -260,6 +273,10 @@ fn every_described_key_is_read() {
         &keys::SECRET,
         &keys::UPSTREAM,
         &keys::POOL,
+        &keys::TCP,
+        &keys::TCP_TLS,
+        &keys::SNI_ENTRY,
+        &keys::TCP_TIMEOUT,
     ];
     for key in described.iter().flat_map(|keys| keys.keys) {
         assert!(source.contains(&format!("\"{}\"", key.name)), "nothing reads `{}`", key.name);

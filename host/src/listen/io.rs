@@ -1,6 +1,12 @@
 //! A client's socket, encrypted or not.
 
-use crate::message::Duplex;
+use crate::message::{Duplex, Traffic};
+use bytes::Bytes;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -11,14 +17,82 @@ pub trait ClientIo: Duplex {
     fn reset(&self);
 }
 
-impl ClientIo for TcpStream {
-    fn reset(&self) {
-        // An error means that it is already closed.
-        let _ = self.set_zero_linger();
+/// An accepted connection, with what was read of it before it was known who would answer: read again first.
+pub(super) struct Socket {
+    pub stream: TcpStream,
+    pub early: Bytes,
+    /// Where bytes are counted, if anybody wants to know.
+    pub traffic: Option<Rc<Traffic>>,
+}
+
+impl Socket {
+    pub fn new(stream: TcpStream, traffic: Option<Rc<Traffic>>) -> Self {
+        Self { stream, early: Bytes::new(), traffic }
     }
 }
 
-impl ClientIo for TlsStream<TcpStream> {
+impl Socket {
+    fn count(&self, written: &Poll<io::Result<usize>>) {
+        if let (Some(traffic), Poll::Ready(Ok(count))) = (&self.traffic, written) {
+            traffic.send(*count);
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            let before = buf.filled().len();
+            let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+            if let Some(traffic) = &self.traffic {
+                traffic.receive(buf.filled().len() - before);
+            }
+            return read;
+        }
+        let length = self.early.len().min(buf.remaining());
+        buf.put_slice(&self.early.split_to(length));
+        if self.early.is_empty() {
+            // An empty rest would still hold the memory.
+            self.early = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.count(&written);
+        written
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.count(&written);
+        written
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl ClientIo for Socket {
+    fn reset(&self) {
+        // An error means that it is already closed.
+        let _ = self.stream.set_zero_linger();
+    }
+}
+
+impl ClientIo for TlsStream<Socket> {
     fn reset(&self) {
         self.get_ref().0.reset();
     }

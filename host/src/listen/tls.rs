@@ -1,8 +1,10 @@
 //! The TLS handshake of one connection.
 
+use super::door;
 use super::identity::identify;
-use crate::certs::{Chosen, TlsSettings};
-use crate::message::{ClientAuth, TlsFacts, TlsVersion};
+use super::io::Socket;
+use crate::certs::{Chosen, TlsSettings, Unanswered};
+use crate::message::{ClientAuth, Refusal, TlsFacts, TlsVersion};
 use rustls::ProtocolVersion;
 use rustls::server::Acceptor;
 use std::io;
@@ -24,32 +26,43 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 const TURNED_AWAY: usize = 64 << 10;
 /// How long that may take; a round trip or two.
 const TURNED_AWAY_TIME: Duration = Duration::from_secs(1);
+/// As above, `internal_error`: the site's first certificate has not come yet.
+const NO_CERTIFICATE_YET: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
 /// Takes at most `limit`, from the first wait for the client hello to the end.
 ///
 /// # Errors
 /// The client's, mostly: it went away, took too long, speaks no version or cipher of ours, or asked for an unknown name.
 pub(super) async fn handshake(
-    socket: TcpStream,
+    socket: Socket,
     settings: &TlsSettings,
     local: SocketAddr,
     limit: Duration,
-) -> io::Result<(TlsStream<TcpStream>, TlsFacts)> {
+) -> io::Result<(TlsStream<Socket>, TlsFacts)> {
     let handshake = async {
         let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let proof = TlsSettings::is_proof_wanted(&start.client_hello());
         match settings.choose(&start.client_hello(), local.ip()) {
-            Some(Chosen { config, guard: None }) => Ok((start.into_stream(config).await?, None)),
-            Some(Chosen { config, guard }) => match start.into_stream(config).into_fallible().await {
+            Ok(Chosen { config, .. }) if proof => {
+                start.into_stream(config).await?.shutdown().await?;
+                Err(io::Error::other("a CA has seen the proof it wanted"))
+            }
+            Ok(Chosen { config, guard: None }) => Ok((start.into_stream(config).await?, None)),
+            Ok(Chosen { config, guard }) => match start.into_stream(config).into_fallible().await {
                 Ok(stream) => Ok((stream, guard)),
                 Err((error, socket)) => {
-                    turn_away(socket).await;
+                    turn_away(socket.stream).await;
                     Err(error)
                 }
             },
-            None => {
-                start.io.write_all(&UNRECOGNIZED_NAME).await?;
+            Err(refusal) => {
+                let (alert, why) = match refusal {
+                    Unanswered::UnknownName => (UNRECOGNIZED_NAME, "no site for server name"),
+                    Unanswered::NotYet => (NO_CERTIFICATE_YET, "no certificate yet for server name"),
+                };
+                start.io.write_all(&alert).await?;
                 let name = start.client_hello().server_name().unwrap_or("none").to_owned();
-                Err(io::Error::other(format!("no site for server name {name}")))
+                Err(io::Error::other(format!("{why} {name}")))
             }
         }
     };
@@ -79,7 +92,12 @@ async fn turn_away(mut socket: TcpStream) {
     let _ = timeout(TURNED_AWAY_TIME, reading).await;
 }
 
-fn facts(stream: &TlsStream<TcpStream>, guard: Option<Arc<str>>) -> io::Result<TlsFacts> {
+/// Refuses a client that asked for a name which nobody here answers to, without a handshake.
+pub(super) async fn unrecognized_name(socket: Socket) {
+    door::refuse(socket.stream, Refusal::Alert(112)).await;
+}
+
+fn facts(stream: &TlsStream<Socket>, guard: Option<Arc<str>>) -> io::Result<TlsFacts> {
     let (_, session) = stream.get_ref();
     let client = match guard {
         None => None,

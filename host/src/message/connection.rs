@@ -1,6 +1,6 @@
 //! A client connection, as far as exchanges on it may know.
 
-use super::ClientIdentity;
+use super::{Attributes, ClientIdentity};
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -15,6 +15,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// `None` on a plain listener.
     pub tls: Option<TlsFacts>,
+    /// Set by the links of the listener's chain; every exchange begins with them.
+    pub attributes: Attributes,
     /// Whether the proxy itself ended the connection without waiting for its exchanges: what is dropped then was not given up by the client.
     pub cut: Cell<bool>,
 }

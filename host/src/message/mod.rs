@@ -1,8 +1,10 @@
 //! The vocabulary: HTTP messages as the rooms hand them to each other. Types and pure functions, no sockets, no runtime.
 
 mod answer;
+mod arrival;
 pub mod authority;
 mod body;
+mod client_hello;
 pub mod client_identity;
 mod connection;
 mod exchange;
@@ -15,7 +17,9 @@ pub mod survey;
 pub mod target;
 
 pub use answer::{Answer, Duplex, Reply, Switched, Takeover};
+pub use arrival::{Admission, Arrival, Attributes, ConnectionId, EndReason, Ending, ListenerKind, Refusal, Traffic};
 pub use body::{BodyError, BoxError};
+pub use client_hello::ClientHello;
 pub use client_identity::{AlternativeNames, ClientIdentity, Stated};
 pub use connection::{ClientAuth, Connection, TlsFacts, TlsVersion};
 pub use exchange::{Exchange, ExchangeId};

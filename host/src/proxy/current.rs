@@ -17,7 +17,7 @@ use std::sync::Arc;
 pub(super) struct Current<F> {
     pub snapshot: Arc<Snapshot>,
     /// Indexed by the links of every chain.
-    pub filters: Vec<F>,
+    pub filters: Rc<[F]>,
     pub upstreams: Rc<Upstreams>,
     /// Beside the snapshot's sites.
     sites: Box<[SiteHere]>,
@@ -53,7 +53,7 @@ pub(super) struct Place<'c> {
 }
 
 impl<F> Current<F> {
-    pub fn new(snapshot: Arc<Snapshot>, filters: Vec<F>, upstreams: Rc<Upstreams>) -> Self {
+    pub fn new(snapshot: Arc<Snapshot>, filters: Rc<[F]>, upstreams: Rc<Upstreams>) -> Self {
         // Parts of one text: its reference count is in the cache, each site's own would not be.
         let names = snapshot.sites.iter().map(|site| site.name.as_str());
         let patterns = snapshot.routes.iter().map(|route| route.pattern.as_str());
@@ -69,8 +69,18 @@ impl<F> Current<F> {
         Self { snapshot, filters, upstreams, sites, routes }
     }
 
+    /// Step 6, and before it what is answered whatever the sites say.
+    pub fn arrive_at(&self, head: &RequestHead, connection: &Connection) -> Result<Place<'_>, Failure> {
+        if let (Some(proofs), Scheme::Http) = (&self.snapshot.proofs, head.scheme)
+            && let Some(proof) = proofs.0(&head.path)
+        {
+            return Err(Failure::Proof(proof));
+        }
+        self.place(head, connection)
+    }
+
     /// The route that takes the request, if its site is served the way the request came.
-    pub fn place(&self, head: &RequestHead, connection: &Connection) -> Result<Place<'_>, Failure> {
+    fn place(&self, head: &RequestHead, connection: &Connection) -> Result<Place<'_>, Failure> {
         let router = &self.snapshot.router;
         let site = router.site(authority::host(&head.authority)).ok_or(Failure::NoSite)?;
         let here = self.sites.get(site).ok_or(Failure::NoSite)?;

@@ -109,6 +109,7 @@ impl std::fmt::Display for Hex {
 pub(super) fn open(id: ExchangeId, connection: Rc<Connection>, inbound: &Inbound, place: &Place<'_>) -> Exchange {
     Exchange {
         id,
+        attributes: connection.attributes.clone(),
         connection,
         client: inbound.client,
         client_port: inbound.client_port,
@@ -116,7 +117,6 @@ pub(super) fn open(id: ExchangeId, connection: Rc<Connection>, inbound: &Inbound
         site: place.site.clone(),
         route: place.route.clone(),
         upstream: None,
-        attributes: SmallVec::new(),
     }
 }
 
@@ -300,7 +300,7 @@ impl Record {
             sent: 0,
             length: None,
             links: SmallVec::new(),
-            attributes: SmallVec::new(),
+            attributes: connection.attributes.clone(),
         }
     }
 

@@ -27,6 +27,9 @@ pub enum Failure {
     /// `Max-Forwards: 0` (RFC 9110, section 7.6.2): no failure, the answer is ours.
     #[error("the client asked the last hop before the origin")]
     LastHop,
+    /// A CA looks whether a name is ours (RFC 8555, section 8.3): no failure, the answer is ours.
+    #[error("the request is a CA's")]
+    Proof(String),
     /// In the clear, for a site with TLS: it is sent to this location.
     #[error("the site is served over TLS")]
     Insecure(HeaderValue),
@@ -107,6 +110,7 @@ pub const REASONS: &[Reason] = &{
         reason("bad_http2_request", S::BAD_REQUEST, REQUEST, "The request has what HTTP/2 forbids."),
         reason("method_refused", S::NOT_IMPLEMENTED, "http_request_denied", "CONNECT and TRACE are not for a gateway."),
         no_error("last_hop", S::NO_CONTENT, "OPTIONS with Max-Forwards: 0 is answered by the proxy."),
+        no_error("acme_challenge", S::OK, "A CA that looks whether a site's name is ours is shown what it wants to see."),
         no_error("https_redirect", S::PERMANENT_REDIRECT, "The site is served over TLS and the request came in the clear."),
         reason(
             "misdirected",
@@ -183,6 +187,7 @@ impl Failure {
             Self::Host(host) => host.reason(),
             Self::Method(_) => "method_refused",
             Self::LastHop => "last_hop",
+            Self::Proof(_) => "acme_challenge",
             Self::Insecure(_) => "https_redirect",
             Self::Misdirected => "misdirected",
             Self::OtherClientAuth => "other_client_auth",
@@ -200,6 +205,10 @@ impl Failure {
         let mut reply = answer(reason, reason.status?, id);
         if let Self::Insecure(location) = self {
             reply.headers.insert(header::LOCATION, location.clone());
+        }
+        if let Self::Proof(proof) = self {
+            reply.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            reply.body = proof.clone().into();
         }
         Some(reply)
     }
@@ -306,6 +315,7 @@ mod tests {
             BadHost.into(),
             Failure::Method(Method::CONNECT),
             Failure::LastHop,
+            Failure::Proof("token.thumbprint".into()),
             Failure::Insecure(HeaderValue::from_static("https://a.test/")),
             Failure::Misdirected,
             Failure::OtherClientAuth,

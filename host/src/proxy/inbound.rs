@@ -151,7 +151,13 @@ mod tests {
     fn connection(tls: bool) -> Connection {
         let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, h2: false, client: None });
         let address = |text: &str| text.parse().expect("an address");
-        Connection { peer: address("192.0.2.7:5000"), local: address("192.0.2.1:8080"), tls, cut: Default::default() }
+        Connection {
+            peer: address("192.0.2.7:5000"),
+            local: address("192.0.2.1:8080"),
+            tls,
+            attributes: Default::default(),
+            cut: Default::default(),
+        }
     }
 
     fn received(method: &str, authority: Option<&str>, target: &str, headers: &[(&str, &str)]) -> Received<()> {

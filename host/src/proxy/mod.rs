@@ -22,7 +22,7 @@ pub use body::{RequestBody, ResponseBody};
 pub use explain::{Explanation, Finding, explain};
 pub use failure::{Failure, REASONS, Reason};
 pub use router::{Found, Missed, Router};
-pub use snapshot::{RouteEntry, SiteEntry, Snapshot};
+pub use snapshot::{Proofs, RouteEntry, SiteEntry, Snapshot};
 
 use crate::chain::{Aborted, Fault, Filter, Link, Walk};
 use crate::message::{Answer, BodyError, Connection, Malformed, Received};
@@ -47,14 +47,20 @@ pub struct Proxy<F> {
 
 impl<F: Filter> Proxy<F> {
     /// `worker` is its number in the process; `filters` are those that the snapshot's links index.
-    pub fn new(worker: u16, access: AccessWriter, snapshot: Arc<Snapshot>, filters: Vec<F>, upstreams: Rc<Upstreams>) -> Rc<Self> {
-        let current = RefCell::new(Rc::new(Current::new(snapshot, filters, upstreams)));
+    pub fn new(
+        worker: u16,
+        access: AccessWriter,
+        snapshot: Arc<Snapshot>,
+        filters: impl Into<Rc<[F]>>,
+        upstreams: Rc<Upstreams>,
+    ) -> Rc<Self> {
+        let current = RefCell::new(Rc::new(Current::new(snapshot, filters.into(), upstreams)));
         Rc::new(Self { current, ids: Ids::new(worker), ledger: Ledger::new(access) })
     }
 
     /// Exchanges that begin from now on see this snapshot; others end with the one they began with.
-    pub fn install(&self, snapshot: Arc<Snapshot>, filters: Vec<F>, upstreams: Rc<Upstreams>) {
-        let _earlier = self.current.replace(Rc::new(Current::new(snapshot, filters, upstreams)));
+    pub fn install(&self, snapshot: Arc<Snapshot>, filters: impl Into<Rc<[F]>>, upstreams: Rc<Upstreams>) {
+        let _earlier = self.current.replace(Rc::new(Current::new(snapshot, filters.into(), upstreams)));
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
@@ -125,7 +131,7 @@ fn arrive<'c, F, B>(
 ) -> Result<(Inbound, Place<'c>, B), Failure> {
     let (mut inbound, body) = inbound::clean(received?, connection, &current.snapshot)?;
     guard.asked(&inbound);
-    let place = current.place(&inbound.head, connection)?;
+    let place = current.arrive_at(&inbound.head, connection)?;
     guard.placed(&place);
     inbound.introduce(connection, place.client);
     Ok((inbound, place, body))

@@ -20,6 +20,18 @@ pub struct Snapshot {
     pub access_log: AccessLog,
     /// Where sites with TLS are served; requests in the clear are sent there.
     pub https_port: u16,
+    /// What CAs are shown in the clear, whatever the sites say; `None`: no site needs it.
+    pub proofs: Option<Proofs>,
+}
+
+/// From the path of a request in the clear to the body of its answer, if it is a CA that looks whether a name is ours.
+#[derive(Clone)]
+pub struct Proofs(pub Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+
+impl std::fmt::Debug for Proofs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Proofs")
+    }
 }
 
 /// What is left of a site once its routes are found.
@@ -61,7 +73,14 @@ impl Snapshot {
             trusted_proxies: config.server.trusted_proxies.as_slice().into(),
             access_log: config.server.access_log,
             https_port: config.listen.https_port(),
+            proofs: None,
         }
+    }
+
+    /// The same, showing these to CAs.
+    #[must_use]
+    pub fn showing(self, proofs: Option<Proofs>) -> Self {
+        Self { proofs, ..self }
     }
 }
 

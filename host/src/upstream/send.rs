@@ -14,6 +14,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use std::future::poll_fn;
 use std::rc::Rc;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 /// Sends `outgoing`, trying again where that is safe; `attempt` says what was tried, also after an error.
@@ -132,6 +133,14 @@ impl Line<'_> {
         }
         if self.retry.is_some() { Ok(()) } else { Err(error) }
     }
+}
+
+/// A connection of its own to a server, trying another where one cannot be reached; `attempt` says what was tried, also after an error.
+pub(super) async fn open(upstream: &Rc<Upstream>, settings: &Settings, attempt: &mut Attempt) -> Result<(TcpStream, Ticket), SendError> {
+    let started = Instant::now();
+    let mut line = Line { upstream, settings, started, until: None, tried: Tried::new(), retry: None, fresh: true, sure: true };
+    let (channel, ticket, _) = line.channel(attempt).await?;
+    Ok((channel.io, ticket))
 }
 
 /// Makes of a connection whose response head is read what the caller gets.

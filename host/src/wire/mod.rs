@@ -3,8 +3,10 @@
 //!
 //! In reading order: `lines` (where a head ends), `fields` (field lines and what they say about framing), `target`, `request`,
 //! `response`; `decoder` (bodies in), `encode` and `outbox` (heads and bodies out), `date`; `deadline` is the one timer both walls use.
+//! `client_hello` is the one thing of TLS that is read here: who the client asks for, before it is decided who answers.
 
 mod chunked;
+mod client_hello;
 mod date;
 mod deadline;
 mod decoder;
@@ -16,6 +18,7 @@ mod request;
 mod response;
 mod target;
 
+pub use client_hello::{BadHello, HelloReader, MOST_HELLO};
 pub use date::put_date;
 pub use deadline::Deadline;
 pub use decoder::{BadBody, Decoded, Decoder};

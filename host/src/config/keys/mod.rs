@@ -2,8 +2,10 @@
 //! (`schema`) and the lists in error messages share, so that they cannot differ.
 
 mod tables;
+mod tcp;
 
 pub use tables::*;
+pub use tcp::*;
 
 /// A table of the configuration.
 #[derive(Debug)]
@@ -61,12 +63,15 @@ pub static LISTEN: Form = Form { name: "an address with a port", pattern: "^.*:[
 pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^.+:[0-9]+$" };
 pub static NETWORK: Form = Form { name: "a network", pattern: "^[0-9a-fA-F.:]+(/[0-9]+)?$" };
 pub static FILE: Form = Form { name: "a path", pattern: "." };
+pub static DIRECTORY: Form = Form { name: "an https URL, \"production\" or \"staging\"", pattern: "^(https://.+|production|staging)$" };
+pub static MAILBOX: Form = Form { name: "an e-mail address", pattern: "^.+@.+$" };
 pub static DIGEST: Form = Form { name: "a SHA-256", pattern: "^[0-9a-fA-F]{64}$" };
 pub static METHOD: Form = Form { name: "a method", pattern: "^[^ ]+$" };
 pub static HEADER: Form = Form { name: "a header name", pattern: "^[-!#$%&'*+.^_`|~0-9A-Za-z]+$" };
 pub static HEADER_TEXT: Kind = Kind::Text(&HEADER);
 pub static PATH: Form = Form { name: "a path", pattern: "^/" };
 pub static PATTERN: Form = Form { name: "a path pattern", pattern: "^(/|=/|~)" };
+pub static ALPN: Form = Form { name: "the name of a protocol (ALPN)", pattern: "^[!-~]{1,255}$" };
 pub static UPSTREAM_NAME: Form = Form { name: "the name of an upstream", pattern: "^[-_.0-9A-Za-z]+$" };
 pub static LINK_NAME: Form = Form { name: "the name of a plugin, or of a chain as \"@name\"", pattern: "^@?[-_.0-9A-Za-z]+$" };
 

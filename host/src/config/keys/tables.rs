@@ -3,25 +3,25 @@
 use super::*;
 use crate::config::limits_table;
 
-const fn key(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+pub(super) const fn key(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
     Key { name, kind, doc, example, required: false }
 }
 
-const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+pub(super) const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
     Key { required: true, ..key(name, kind, example, doc) }
 }
 
-const fn table(name: &'static str, doc: &'static str, keys: &'static [Key]) -> Keys {
+pub(super) const fn table(name: &'static str, doc: &'static str, keys: &'static [Key]) -> Keys {
     Keys { name, doc, keys, later: &[], open: None }
 }
 
 /// A table whose keys are names that the operator chooses.
-const fn named(name: &'static str, doc: &'static str, of: &'static Kind) -> Keys {
+pub(super) const fn named(name: &'static str, doc: &'static str, of: &'static Kind) -> Keys {
     Keys { name, doc, keys: &[], later: &[], open: Some(of) }
 }
 
 pub static ROOT: Keys = Keys {
-    later: &["tcp", "admin", "acme"],
+    later: &["admin"],
     ..table(
         "root",
         "A Portcullis configuration.",
@@ -48,6 +48,8 @@ pub static ROOT: Keys = Keys {
             key("plugin", Kind::Table(&PLUGINS), "{ jwt = \"plugins/jwt.wasm\" }", "Plugins by name."),
             key("chain", Kind::Table(&CHAINS), "{ edge = [\"request-id\"] }", "Named chains, used as \"@name\"."),
             key("site", Kind::Table(&SITES), "{ \"app.example.com\" = { … } }", "Sites by host name."),
+            key("tcp", Kind::Table(&TCPS), "{ \"0.0.0.0:5432\" = { to = \"db\" } }", "TCP listeners by address."),
+            key("acme", Kind::Table(&ACME), "{ contact = \"ops@example.com\" }", "Where ACME certificates come from, for all sites."),
             key("upstream", Kind::Table(&UPSTREAMS), "{ app = \"10.0.0.1:8080\" }", "Upstreams by name."),
         ],
     )
@@ -97,6 +99,12 @@ pub static LISTEN_TABLE: Keys = Keys {
                 "[\"0.0.0.0:80\", \"[::]:80\"]",
                 "Plain listeners: sites without TLS, and redirects to the others. [] for none.",
             ),
+            key(
+                "chain",
+                CHAIN,
+                "[{ use = \"ip-filter\", deny = [\"192.0.2.0/24\"] }]",
+                "Links that decide about connections before HTTP is spoken.",
+            ),
         ],
     )
 };
@@ -116,7 +124,12 @@ pub static PLUGIN: Keys = table(
         key("sha256", Kind::Text(&DIGEST), "\"9c82…\"", "The file's digest; another file is refused."),
         key("allow", Kind::Table(&ALLOW), "{}", "Capabilities; none unless written."),
         key("limits", Kind::Table(&GUEST_LIMITS), "{ memory = \"16MiB\", cpu = \"5ms\" }", "What one guest may use."),
-        key("isolate", Kind::Choice(&["worker", "request"]), "\"request\"", "One guest per worker, or a fresh one for every exchange."),
+        key(
+            "isolate",
+            Kind::Choice(&["worker", "request"]),
+            "\"request\"",
+            "One guest per worker, or a fresh one for every exchange (in a listener's chain: connection).",
+        ),
         key(
             "fail",
             Kind::Either(&[FAIL, Kind::Table(&FAIL_TABLE)]),
@@ -217,9 +230,9 @@ pub static SITE: Keys = Keys {
         &[
             key(
                 "tls",
-                Kind::Either(&[Kind::Choice(&["off", "local"]), Kind::Table(&TLS)]),
+                Kind::Either(&[Kind::Choice(&["off", "local", "acme"]), Kind::Table(&TLS)]),
                 "{ cert = \"app.pem\", key = \"app.key\" }",
-                "Where the certificate comes from. \"local\" unless written for localhost, *.localhost, *.test, *.internal and IP addresses.",
+                "Where the certificate comes from. Unless written: \"local\" for localhost, *.localhost, *.test, *.internal and IP addresses, \"acme\" for other names.",
             ),
             key("chain", CHAIN, "[\"request-id\"]", "Links that every route of the site inherits."),
             key(
@@ -234,13 +247,19 @@ pub static SITE: Keys = Keys {
 };
 
 pub static TLS: Keys = Keys {
-    later: &["acme"],
+    later: &[],
     ..table(
         "tls",
-        "Where the certificate comes from, and which clients are taken.",
+        "Where the certificate comes from (`cert` and `key`, `local`, or `acme`), and which clients are taken.",
         &[
-            key("cert", Kind::Text(&FILE), "\"/etc/tls/app.pem\"", "PEM, leaf first; relative to this file."),
-            key("key", Kind::Text(&FILE), "\"/etc/tls/app.key\"", "PEM; relative to this file."),
+            key("cert", Kind::Text(&FILE), "\"/etc/tls/app.pem\"", "PEM, leaf first; relative to this file. Read again when it changes."),
+            key("key", Kind::Text(&FILE), "\"/etc/tls/app.key\"", "PEM; relative to this file. Read again when it changes."),
+            key(
+                "acme",
+                Kind::Table(&SITE_ACME),
+                "{ challenge = \"tls-alpn-01\" }",
+                "Ordered by ACME; what is not written is as in [acme].",
+            ),
             key("ocsp", Kind::Text(&FILE), "\"/etc/tls/app.ocsp\"", "An OCSP response in DER that is sent with the certificate."),
             key("local", Kind::Truth, "true", "The local CA instead of `cert` and `key`; the long form of \"local\"."),
             key("client", Kind::Table(&CLIENT_CERTS), "{ ca = \"/etc/tls/partners.pem\" }", "Clients show a certificate too (mTLS)."),
@@ -261,6 +280,64 @@ pub static CLIENT_CERTS: Keys = table(
         ),
         key("require", Kind::Truth, "false", "Whether clients without a certificate are refused; true unless written."),
         key("forward", Kind::Choice(&["rfc9440", "xfcc"]), "\"rfc9440\"", "How the upstream is told; it is not unless written."),
+    ],
+);
+
+const DIRECTORY_KEY: Key = key(
+    "directory",
+    Kind::Text(&DIRECTORY),
+    "\"staging\"",
+    "The CA: \"production\" (Let's Encrypt, unless written), \"staging\" (its test CA), or the https URL of any ACME directory.",
+);
+const MAILBOXES: Kind = Kind::Either(&[Kind::Text(&MAILBOX), Kind::List(&Kind::Text(&MAILBOX))]);
+const CONTACT_KEY: Key = key("contact", MAILBOXES, "\"ops@example.com\"", "E-mail addresses that the CA may write to.");
+const EAB_KEY: Key = key(
+    "eab",
+    Kind::Table(&ACME_EAB),
+    "{ kid = \"k1\", key = { env = \"ACME_EAB_KEY\" } }",
+    "External account binding, for CAs that want it. Holds for the directory it is written beside.",
+);
+const CA_KEY: Key = key(
+    "ca",
+    Kind::Text(&FILE),
+    "\"pebble.pem\"",
+    "PEM with the roots that the directory's own certificate is checked against; the system's unless written.",
+);
+
+pub static ACME: Keys = table(
+    "acme",
+    "Where ACME certificates come from. Using ACME means agreeing to the CA's terms of service.",
+    &[DIRECTORY_KEY, CONTACT_KEY, EAB_KEY, CA_KEY],
+);
+
+pub static SITE_ACME: Keys = table(
+    "site-acme",
+    "How a site's certificate is ordered.",
+    &[
+        key(
+            "challenge",
+            Kind::Choice(&["http-01", "tls-alpn-01"]),
+            "\"tls-alpn-01\"",
+            "How the name is proved: by a file on port 80 (http-01, unless written) or by a handshake on port 443.",
+        ),
+        DIRECTORY_KEY,
+        CONTACT_KEY,
+        EAB_KEY,
+        CA_KEY,
+    ],
+);
+
+pub static ACME_EAB: Keys = table(
+    "acme-eab",
+    "External account binding (RFC 8555, section 7.3.4).",
+    &[
+        required("kid", Kind::Text(&TEXT), "\"k1\"", "The key's identifier, from the CA."),
+        required(
+            "key",
+            Kind::Either(&[Kind::Table(&SECRET), Kind::Text(&TEXT)]),
+            "{ env = \"ACME_EAB_KEY\" }",
+            "The MAC key in base64url, from the CA.",
+        ),
     ],
 );
 

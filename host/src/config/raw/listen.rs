@@ -1,15 +1,17 @@
 //! `[listen]`: what is written, the defaults where nothing is, and addresses that get in each other's way.
 
 use super::Context;
+use super::chains::Chains;
 use super::reader::Reader;
+use super::tcp::Written;
 use crate::config::source::Span;
-use crate::config::{Code, Diagnostic, ListenSpec, Site, TlsSpec, forms, keys};
+use crate::config::{AcmeChallenge, AcmeSpec, Code, Diagnostic, ListenSpec, Site, TlsSpec, forms, keys};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Addresses with where they are written; defaults are not.
 type Addresses = Vec<(SocketAddr, Option<Span>)>;
 
-pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, sites: &[Site]) -> ListenSpec {
+pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, sites: &[Site], tcp: &[Written]) -> ListenSpec {
     let reader = root.open_key("listen", &keys::LISTEN_TABLE);
     let written = |key: &str| -> Option<Addresses> {
         let lists = reader.as_ref()?.list(key, forms::listen_address)?;
@@ -30,11 +32,28 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, sites: &[Site]) -> Lis
             context.report(found.note(place, "which needs one"));
         }
     }
+    if http.as_ref().is_some_and(Vec::is_empty) && clean {
+        for (site, spec) in sites.iter().filter_map(|site| Some((site, proved_in_the_clear(site)?))) {
+            let message = format!("the challenge http-01 of site `{}` needs an http listener", site.name);
+            let found = Diagnostic::error(Code::Conflict, spec.at.clone().into(), message);
+            context.report(found.help("write tls = { acme = { challenge = \"tls-alpn-01\" } }, or name an address in [listen] http"));
+        }
+    }
     let https = https.unwrap_or_else(|| if tls.is_some() { everywhere(443) } else { Vec::new() });
-    let http = http.unwrap_or_else(|| everywhere(80));
+    // Who only passes TCP on has nothing to say in HTTP.
+    let http = http.unwrap_or_else(|| if sites.is_empty() { Vec::new() } else { everywhere(80) });
     overlaps(context, https.iter().chain(&http));
+    tcp_overlaps(context, tcp, &https, &http);
+    let chain = reader.as_ref().map(|reader| chains.of_connections(context, reader)).unwrap_or_default();
     let located = |list: Addresses| list.into_iter().map(|(address, span)| (address, span.map(|span| context.location(span)))).collect();
-    ListenSpec { https: located(https), http: located(http) }
+    ListenSpec { https: located(https), http: located(http), chain }
+}
+
+fn proved_in_the_clear(site: &Site) -> Option<&AcmeSpec> {
+    match &site.tls {
+        TlsSpec::Acme(spec) if spec.challenge == AcmeChallenge::Http01 => Some(spec),
+        _ => None,
+    }
 }
 
 /// Both stacks; `app` binds the second with IPV6_V6ONLY, so they do not meet.
@@ -52,7 +71,31 @@ fn overlaps<'l>(context: &Context<'_>, all: impl Iterator<Item = &'l (SocketAddr
     }
 }
 
+/// A TCP listener beside the others, and those among themselves. Only a passthrough by name can stand where an https listener does, and
+/// only at just the same address, so that what a connection meets does not depend on the kernel's choice.
+fn tcp_overlaps(context: &Context<'_>, tcp: &[Written], https: &Addresses, http: &Addresses) {
+    let mut earlier: Addresses = http.clone();
+    for written in tcp {
+        for address in &written.spec.addresses {
+            let this = (*address, Some(written.key_span));
+            let beside = https.iter().find(|(other, _)| meet(*other, *address) && !(written.can_share() && other == address));
+            if let Some(other) = earlier.iter().find(|other| meet(other.0, *address)) {
+                overlap(context, &this, other);
+            } else if let Some(other) = beside {
+                let mut found = overlapping(context, &this, other);
+                found.help.push("an https listener can share its very address with tls = \"passthrough\" and `sni`".into());
+                context.report(found);
+            }
+            earlier.push(this);
+        }
+    }
+}
+
 fn overlap(context: &Context<'_>, this: &(SocketAddr, Option<Span>), other: &(SocketAddr, Option<Span>)) {
+    context.report(overlapping(context, this, other));
+}
+
+fn overlapping(context: &Context<'_>, this: &(SocketAddr, Option<Span>), other: &(SocketAddr, Option<Span>)) -> Diagnostic {
     // A default has no place, so the written one of the two is shown.
     let (shown, hidden) = if this.1.is_some() { (this, other) } else { (other, this) };
     let message = match this.0 == other.0 {
@@ -64,7 +107,7 @@ fn overlap(context: &Context<'_>, this: &(SocketAddr, Option<Span>), other: &(So
         Some(span) => found.notes.push((context.place(span), "the other one".into())),
         None => found.help.push(format!("{} is a default; write `http = []` or `https = […]` to change it", hidden.0)),
     }
-    context.report(found);
+    found
 }
 
 /// Port 0 asks for a free port, so it never meets another.

@@ -1,6 +1,7 @@
 //! As written → as meant: TOML with spans, decoded by hand, because serde's `untagged` and `flatten` lose the spans that
 //! "string or table" needs. One file per thing a user declares; all of them report to one [`Context`].
 
+mod acme;
 mod build;
 mod chains;
 mod client_certs;
@@ -19,6 +20,7 @@ mod shadow;
 mod shorthand;
 mod sites;
 mod syntax;
+mod tcp;
 mod upstreams;
 
 pub use build::config;

@@ -59,34 +59,30 @@ impl<'n, 'c> Reader<'n, 'c> {
                 self.context.report(self.unknown(entry));
             }
         }
+        self.needs_all(self.keys.keys.iter().filter(|key| key.required));
+    }
+
+    /// Reports which of these keys are missing, where others than the described ones need them.
+    pub fn needs(&self, names: &[&str]) {
+        self.needs_all(self.keys.keys.iter().filter(|key| names.contains(&key.name)));
+    }
+
+    fn needs_all(&self, needed: impl Iterator<Item = &'static Key>) {
         let later = self.table.entries.iter().any(|entry| self.keys.later.contains(&&*entry.key));
         let misspelt =
             |key: &Key| self.others().any(|entry| nearest(&entry.key, self.keys.keys.iter().map(|key| key.name)) == Some(key.name));
-        for key in self.keys.keys.iter().filter(|key| key.required && self.table.get(key.name).is_none()) {
+        for key in needed.filter(|key| self.table.get(key.name).is_none()) {
             // Said already, in another way.
             if later || misspelt(key) {
                 continue;
             }
-            self.missing(key);
+            // After a syntax error, what seems missing may only not have been understood.
+            if self.context.is_broken(self.span.file) {
+                continue;
+            }
+            let found = Diagnostic::error(Code::Missing, self.context.place(self.span), format!("{} needs `{}`", self.section(), key.name));
+            self.context.report(found.help(format!("for example: {} = {}", key.name, key.example)));
         }
-    }
-
-    /// Says that a key is missing that only this form of the table needs.
-    pub fn require(&self, name: &str) {
-        let spoken = |entry: &Entry| nearest(&entry.key, self.keys.keys.iter().map(|key| key.name)) == Some(name);
-        let said = self.others().any(spoken) || self.table.entries.iter().any(|entry| self.keys.later.contains(&&*entry.key));
-        if let Some(key) = self.keys.find(name).filter(|_| self.table.get(name).is_none() && !said) {
-            self.missing(key);
-        }
-    }
-
-    fn missing(&self, key: &Key) {
-        // After a syntax error, what seems missing may only not have been understood.
-        if self.context.is_broken(self.span.file) {
-            return;
-        }
-        let found = Diagnostic::error(Code::Missing, self.context.place(self.span), format!("{} needs `{}`", self.section(), key.name));
-        self.context.report(found.help(format!("for example: {} = {}", key.name, key.example)));
     }
 
     fn unknown(&self, entry: &Entry) -> Diagnostic {
