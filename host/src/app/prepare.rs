@@ -2,7 +2,7 @@
 
 use super::filters::Filters;
 use super::state::{self, StateError};
-use crate::certs::{self, CertProblem, Store};
+use crate::certs::{self, CertProblem, Outbound, Store};
 use crate::config::{self, Code, Config, Diagnostic, Place, Report, TlsSpec};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
 use std::path::{Path, PathBuf};
@@ -15,6 +15,7 @@ pub struct Prepared {
     pub report: Report,
     pub filters: Filters,
     pub store: Arc<Store>,
+    pub outbound: Arc<Outbound>,
     /// Kept for as long as guests live.
     pub sandbox: Sandbox,
 }
@@ -48,9 +49,12 @@ pub fn prepare(path: &Path) -> Result<Prepared, PrepareError> {
             None
         }
     };
+    let outbound = outbound(&config, &mut found);
     report.add(found);
-    match store {
-        Some(store) if report.errors() == 0 => Ok(Prepared { config, report, filters, store: Arc::new(store), sandbox }),
+    match store.zip(outbound) {
+        Some((store, outbound)) if report.errors() == 0 => {
+            Ok(Prepared { config, report, filters, store: Arc::new(store), outbound: Arc::new(outbound), sandbox })
+        }
         _ => Err(PrepareError::Config(report)),
     }
 }
@@ -69,8 +73,19 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
             found.extend(certs::check_files(files, &site.name).into_iter().map(diagnostic));
         }
     }
+    outbound(&config, &mut found);
     report.add(found);
     Ok((Some(config), report))
+}
+
+/// What upstreams with TLS need; `None`: something is wrong with it.
+fn outbound(config: &Config, found: &mut Vec<Diagnostic>) -> Option<Outbound> {
+    let (outbound, problems) = match Outbound::open(&config.upstreams) {
+        Ok((outbound, warnings)) => (Some(outbound), warnings),
+        Err(problems) => (None, problems),
+    };
+    found.extend(problems.into_iter().map(diagnostic));
+    outbound
 }
 
 /// With its cache of compiled components in the state directory.
@@ -84,6 +99,7 @@ fn diagnostic(problem: CertProblem) -> Diagnostic {
         CertProblem::KEY_DIFFERS => Code::KeyMismatch,
         CertProblem::NOT_COVERED => Code::NotCovered,
         CertProblem::VALIDITY => Code::Expired,
+        CertProblem::CA_EMPTY => Code::CaEmpty,
         CertProblem::LOCAL_CA => Code::LocalCa,
         _ => Code::CertificateUnreadable,
     };

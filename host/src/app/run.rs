@@ -107,7 +107,7 @@ fn start(
     access: &AccessOutput,
     shutdown: &Shutdown,
 ) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
-    let Prepared { config, filters, store, sandbox, .. } = prepared;
+    let Prepared { config, filters, store, outbound, sandbox, .. } = prepared;
     // For as long as the process lives: guests of every generation run in it.
     Box::leak(Box::new(sandbox));
     // `prepare` gives every link a filter, or fails.
@@ -128,6 +128,7 @@ fn start(
             number,
             snapshot: snapshot.clone(),
             upstreams: upstreams.clone(),
+            outbound: outbound.clone(),
             filters: filters.clone(),
             listeners,
             gate: gate.clone(),

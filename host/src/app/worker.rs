@@ -1,5 +1,6 @@
 //! One core: a thread with a runtime, listeners, upstreams and guests of its own. Workers share nothing on a request's path.
 
+use crate::certs::Outbound;
 use crate::config::{UpstreamName, UpstreamSpec};
 use crate::listen::{self, Gate, Handler, Kind, Shutdown};
 use crate::observe::access::AccessWriter;
@@ -20,6 +21,7 @@ pub struct Work {
     pub number: u16,
     pub snapshot: Arc<Snapshot>,
     pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
+    pub outbound: Arc<Outbound>,
     pub filters: Arc<super::filters::Filters>,
     pub listeners: Vec<(TcpListener, Kind)>,
     pub gate: Arc<Gate>,
@@ -40,7 +42,7 @@ impl Work {
 
     async fn serve(self) -> io::Result<()> {
         let limits = Arc::new(self.snapshot.limits.clone());
-        let upstreams = Upstreams::new(&self.upstreams, &limits);
+        let upstreams = Upstreams::new(&self.upstreams, &self.outbound, &limits);
         let filters: Vec<Guests> = self.filters.for_worker();
         let proxy = Proxy::new(self.number, self.access, self.snapshot, filters, upstreams);
         let handler = handler(proxy);

@@ -31,6 +31,8 @@ impl CertProblem {
     pub const NOT_COVERED: &'static str = "E021";
     /// Over, not yet begun, or (as a warning) over soon.
     pub const VALIDITY: &'static str = "E022";
+    /// A file of trusted certificates without one, or no trusted certificates on this system.
+    pub const CA_EMPTY: &'static str = "E023";
     /// A file that is missing, forbidden, not PEM, or without the part that is wanted.
     pub const UNREADABLE: &'static str = "E025";
     /// The state directory, the local CA in it, or a leaf cannot be used.

@@ -44,6 +44,7 @@ codes! {
     20 KeyMismatch "key and certificate differ" "The private key does not belong to the first certificate of the file."
     21 NotCovered "certificate does not cover the name" "No subject alternative name of the certificate fits the site's name."
     22 Expired "certificate expired or ends soon" "An error once it has expired, a warning in the last days before."
+    23 CaEmpty "no CA certificate" "The file of trusted certificates holds none, or the system has none to trust."
     24 PlainSecret "secret in plain text" "A key that looks like a secret has a literal value; write { env = \"NAME\" } or { file = \"/run/secrets/name\" }."
     25 CertificateUnreadable "certificate or key cannot be read" "The PEM file is missing, not readable, or holds no certificate or key."
     26 SecretMissing "secret cannot be read" "The environment variable is not set, or the file cannot be read."
@@ -56,6 +57,7 @@ codes! {
     41 ListenersOverlap "two listeners overlap" "Two addresses would receive the same connections."
     50 StripMismatch "`strip` is not a prefix of the route" "Only a part of the path that every request of the route begins with can be stripped."
     53 TrustsAll "everybody is trusted" "With 0.0.0.0/0 or ::/0 any client can claim any address in X-Forwarded-For."
+    54 Unverified "server is not verified" "With verify = false anybody on the way to the upstream can take its place."
     60 Unused "declared but not used" "Nothing refers to it."
 }
 

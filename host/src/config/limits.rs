@@ -47,6 +47,8 @@ pub struct Limits {
     pub connections_per_ip: usize,
     /// To a server of an upstream, TCP.
     pub connect: Duration,
+    /// The same with the TLS handshake.
+    pub connect_tls: Duration,
     /// From the request's end to the response head.
     pub response: Duration,
     /// Between two reads of a response body.
@@ -93,6 +95,7 @@ impl Default for Limits {
             connections: 20_000,
             connections_per_ip: 256,
             connect: secs(3),
+            connect_tls: secs(5),
             response: secs(60),
             response_idle: secs(60),
             upgraded_idle: secs(3600),

@@ -142,6 +142,7 @@ limits! {
     connections "connections" Unit::Count(1, 10_000_000), "20000", "client connections of the process", "about 600 MiB of idle TLS at 30 KiB each";
     connections_per_ip "connections-per-ip" Unit::Count(1, 10_000_000), "256", "of one IPv4 address or IPv6 /64, counted before TLS", "one client cannot take all; an office behind NAT fits";
     connect "connect" Unit::Time(1, HOUR), "\"3s\"", "TCP connection to a server", "Caddy, Sōzu";
+    connect_tls "connect-tls" Unit::Time(1, HOUR), "\"5s\"", "and with the TLS handshake, where a server wants one", "two more round trips and the server's work";
     response "response" Unit::Time(1, DAY), "\"60s\"", "from the request's end to the response head", "nginx";
     response_idle "response-idle" Unit::Time(1, DAY), "\"60s\"", "between two reads of a response body", "nginx";
     upgraded_idle "upgraded-idle" Unit::Time(SECOND, 365 * DAY), "\"1h\"", "upgraded connections without a byte in either direction", "WebSockets are quiet for long";

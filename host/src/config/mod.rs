@@ -42,7 +42,7 @@ pub use server::{AccessLog, ServerSpec};
 pub use settings::{SettingsSchema, check_settings, upstreams_named};
 pub use site::{CertifiedFiles, Site, SiteName, TlsSpec};
 pub use units::show_duration;
-pub use upstream::{Balance, ServerAddress, UpstreamName, UpstreamSpec};
+pub use upstream::{Balance, ServerAddress, UpstreamName, UpstreamSpec, UpstreamTls};
 
 pub use surroundings::{Disk, Memory, Surroundings};
 

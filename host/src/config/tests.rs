@@ -66,6 +66,7 @@ const ELSEWHERE: &[Code] = &[
     Code::KeyMismatch,
     Code::NotCovered,
     Code::Expired,
+    Code::CaEmpty,
     Code::CertificateUnreadable,
     Code::LocalCa,
     Code::PluginUnreadable,
@@ -119,6 +120,9 @@ fn meaning(config: &Config) -> String {
         let servers: Vec<String> = upstream.servers.iter().map(ToString::to_string).collect();
         let _ =
             writeln!(out, "upstream {name} {} {:?} pool {:?} at {}", servers.join(" "), upstream.balance, upstream.pool_idle, upstream.at);
+        if let Some(tls) = &upstream.tls {
+            let _ = writeln!(out, "  {tls:?}");
+        }
     }
     for (name, plugin) in &config.plugins {
         let _ = writeln!(out, "plugin {name} {:?} {:?} {:?}", plugin.source, plugin.limits, plugin.isolation);
@@ -254,6 +258,7 @@ fn every_described_key_is_read() {
         &keys::SECRET,
         &keys::UPSTREAM,
         &keys::POOL,
+        &keys::UPSTREAM_TLS,
     ];
     for key in described.iter().flat_map(|keys| keys.keys) {
         assert!(source.contains(&format!("\"{}\"", key.name)), "nothing reads `{}`", key.name);

@@ -3,23 +3,26 @@
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
-//! In reading order: `send` (one request, its attempts), `server` (choosing one), `pool`, `connect`, `channel` (a connection),
-//! `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
+//! In reading order: `send` (one request, its attempts), `server` (choosing one), `pool`, `connect`, `tls`, `io` (what a
+//! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
 
 mod body;
 mod channel;
 mod connect;
 mod error;
+mod io;
 mod pool;
 mod pump;
 mod send;
 mod server;
 mod switched;
+mod tls;
 mod transfer;
 
 pub use body::Body;
 pub use error::{Failed, SendError};
 
+use crate::certs::Outbound;
 use crate::config::{Limits, UpstreamName, UpstreamSpec};
 use crate::message::{BodyError, RequestHead, ResponseHead, Switched};
 use crate::wire::{Deadline, HeadLimits};
@@ -97,18 +100,20 @@ pub struct Attempt {
 struct Settings {
     heads: HeadLimits,
     connect: Duration,
+    connect_tls: Duration,
     retries: u32,
     /// Per cent.
     retry_budget: u32,
 }
 
 impl Upstreams {
-    /// For one worker; specs and limits of one snapshot.
-    pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, limits: &Limits) -> Rc<Self> {
+    /// For one worker; specs, limits and what TLS needs of one snapshot.
+    pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, tls: &Outbound, limits: &Limits) -> Rc<Self> {
         let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
-        let settings = Settings { heads, connect: limits.connect, retries: limits.retries, retry_budget: limits.retry_budget };
+        let Limits { connect, connect_tls, retries, retry_budget, .. } = *limits;
+        let settings = Settings { heads, connect, connect_tls, retries, retry_budget };
         // A map in the order of names, so an index is a place in it.
-        let upstreams = specs.iter().map(|(name, spec)| Rc::new(Upstream::new(&name.0, spec, limits))).collect();
+        let upstreams = specs.iter().map(|(name, spec)| Rc::new(Upstream::new(&name.0, spec, tls.servers(name), limits))).collect();
         Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })
     }
 

@@ -3,9 +3,11 @@
 use super::body::{Body, Opened};
 use super::channel::Channel;
 use super::connect::connect;
+use super::io::OriginIo;
 use super::pump::{Pump, coding};
 use super::server::{Retry, Server, Ticket, Tried, Upstream};
 use super::switched::SwitchedIo;
+use super::tls::handshake;
 use super::transfer::Transfer;
 use super::{Answered, Attempt, Content, Outgoing, SendError, Settings};
 use crate::message::{BodyError, ResponseHead, Switched};
@@ -109,9 +111,9 @@ impl Line<'_> {
 
     async fn connect(&self, server: &Server, attempt: &mut Attempt) -> Result<(Box<Channel>, Instant), SendError> {
         let from = Instant::now();
-        let limit = from + self.settings.connect;
+        let limit = from + if server.tls.is_some() { self.settings.connect_tls } else { self.settings.connect };
         let until = self.until.map_or(limit, |total| total.min(limit));
-        let connected = connect(&server.address, until).await;
+        let connected = open(server, until).await;
         let now = Instant::now();
         attempt.connect = now.saturating_duration_since(from);
         match connected {
@@ -131,6 +133,15 @@ impl Line<'_> {
             self.retry = Retry::new(self.upstream, self.settings.retry_budget);
         }
         if self.retry.is_some() { Ok(()) } else { Err(error) }
+    }
+}
+
+/// A connection to the server, ready for a request.
+async fn open(server: &Server, until: Instant) -> Result<OriginIo, SendError> {
+    let socket = connect(&server.address, until).await?;
+    match &server.tls {
+        None => Ok(OriginIo::Plain(socket)),
+        Some(tls) => handshake(socket, tls, until).await.map(OriginIo::Tls),
     }
 }
 

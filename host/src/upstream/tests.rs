@@ -118,12 +118,12 @@ fn full(text: &'static str) -> impl http_body::Body<Data = Bytes, Error = BodyEr
 }
 
 fn upstreams_with(addresses: &[SocketAddr], change: impl FnOnce(&mut Limits, &mut UpstreamSpec)) -> Rc<Upstreams> {
-    let server = |address: &SocketAddr| ServerAddress { host: address.ip().to_string(), port: address.port() };
+    let server = |address: &SocketAddr| ServerAddress::Tcp { host: address.ip().to_string(), port: address.port() };
     let at = Location { file: "test".into(), line: 1, column: 1 };
-    let mut spec = UpstreamSpec { servers: addresses.iter().map(server).collect(), balance: Balance::RoundRobin, pool_idle: None, at };
+    let mut spec = UpstreamSpec { balance: Balance::RoundRobin, ..UpstreamSpec::plain(addresses.iter().map(server).collect(), at) };
     let mut limits = Limits::default();
     change(&mut limits, &mut spec);
-    Upstreams::new(&BTreeMap::from([(UpstreamName("app".into()), spec)]), &limits)
+    Upstreams::new(&BTreeMap::from([(UpstreamName("app".into()), spec)]), &Outbound::default(), &limits)
 }
 
 fn upstreams(origin: &Origin) -> Rc<Upstreams> {
@@ -724,7 +724,7 @@ async fn the_sweeper_ends_with_its_upstreams() {
 async fn names_are_resolved_and_unknown_ones_are_errors() {
     let origin = Origin::new().await;
     let port = origin.address().port();
-    let upstreams = upstreams_with(&[], |_, spec| spec.servers = vec![ServerAddress { host: "localhost".into(), port }]);
+    let upstreams = upstreams_with(&[], |_, spec| spec.servers = vec![ServerAddress::Tcp { host: "localhost".into(), port }]);
     let serve = async {
         let mut peer = origin.accept().await;
         peer.head().await;
@@ -733,7 +733,7 @@ async fn names_are_resolved_and_unknown_ones_are_errors() {
     let ((), outcome) = join!(serve, get(&upstreams));
     assert_eq!(outcome.expect("an answer").1, "ok");
 
-    let upstreams = upstreams_with(&[], |_, spec| spec.servers = vec![ServerAddress { host: "no.such.name.invalid".into(), port }]);
+    let upstreams = upstreams_with(&[], |_, spec| spec.servers = vec![ServerAddress::Tcp { host: "no.such.name.invalid".into(), port }]);
     assert!(matches!(get(&upstreams).await, Err(SendError::Connect(_))));
 }
 

@@ -1,8 +1,10 @@
 //! Every key a configuration may have: type, meaning, example. The one description that the decoder (`raw`), the JSON Schema
 //! (`schema`) and the lists in error messages share, so that they cannot differ.
 
+mod outbound;
 mod tables;
 
+pub use outbound::*;
 pub use tables::*;
 
 /// A table of the configuration.
@@ -58,7 +60,8 @@ pub static DURATION: Form = Form { name: "a duration", pattern: "^([0-9]+(ms|s|m
 pub static SIZE: Form = Form { name: "a size", pattern: "^[0-9]+([KMGT]iB|[kKMG]?B)$" };
 pub static PERCENT: Form = Form { name: "a percentage", pattern: "^[0-9]+%$" };
 pub static LISTEN: Form = Form { name: "an address with a port", pattern: "^.*:[0-9]+$" };
-pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^.+:[0-9]+$" };
+pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^(.+:[0-9]+|https://.+|unix:.+)$" };
+pub static HOST: Form = Form { name: "a host name", pattern: "^[-_.:0-9A-Za-z\\[\\]]+$" };
 pub static NETWORK: Form = Form { name: "a network", pattern: "^[0-9a-fA-F.:]+(/[0-9]+)?$" };
 pub static FILE: Form = Form { name: "a path", pattern: "." };
 pub static DIGEST: Form = Form { name: "a SHA-256", pattern: "^[0-9a-fA-F]{64}$" };

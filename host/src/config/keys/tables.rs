@@ -353,7 +353,7 @@ static UPSTREAMS: Keys = named(
 );
 
 pub static UPSTREAM: Keys = Keys {
-    later: &["health", "sticky", "retry", "timeout", "tls"],
+    later: &["health", "sticky", "retry", "timeout"],
     ..table(
         "upstream",
         "A named set of servers. A string or list is `servers`.",
@@ -362,7 +362,7 @@ pub static UPSTREAM: Keys = Keys {
                 "servers",
                 Kind::Either(&[Kind::Text(&SERVER), Kind::List(&Kind::Text(&SERVER))]),
                 "[\"10.0.0.1:8080\", \"10.0.0.2:8080\"]",
-                "host:port; names are resolved by the system.",
+                "host:port, https://host:port or unix:/path; names are resolved by the system.",
             ),
             key(
                 "balance",
@@ -375,6 +375,12 @@ pub static UPSTREAM: Keys = Keys {
                 Kind::Either(&[Kind::Whole(0, 100_000), Kind::Table(&POOL)]),
                 "{ idle = 32 }",
                 "Idle connections kept per server and worker; a number is `idle`.",
+            ),
+            key(
+                "tls",
+                Kind::Either(&[Kind::Truth, Kind::Table(&UPSTREAM_TLS)]),
+                "{ ca = \"internal.pem\" }",
+                "TLS to the servers, on if one is written as https://.",
             ),
         ],
     )

@@ -10,6 +10,7 @@ mod links;
 mod listen;
 mod names;
 mod node;
+mod outbound;
 mod plugins;
 mod reader;
 mod routes;
