@@ -33,9 +33,10 @@ const ARROWS: &[Room] = &[
         outside: &["tokio", "hyper", "hyper_util", "rustls", "tokio_rustls", "socket2"],
     },
     Room { name: "proxy", may: &["chain", "upstream", "message", "config", "observe"], outside: &["tokio", "hyper"] },
+    Room { name: "tunnel", may: &["chain", "upstream", "message", "config", "observe"], outside: &["tokio"] },
     Room {
         name: "app",
-        may: &["message", "config", "observe", "wire", "certs", "chain", "sandbox", "upstream", "listen", "proxy"],
+        may: &["message", "config", "observe", "wire", "certs", "chain", "sandbox", "upstream", "listen", "proxy", "tunnel"],
         outside: &["tokio", "hyper", "rustls", "socket2"],
     },
     Room { name: "cli", may: &["app", "config"], outside: &["clap"] },

@@ -3,7 +3,7 @@
 //! ```text
 //!                        main → cli → app     (app wires everything; the only room that sees all others)
 //!                                │
-//!    client ⇄ listen ─ handler ─▶ proxy ──────────▶ upstream ⇄ origin
+//!    client ⇄ listen ─ handler ─▶ proxy │ tunnel ─▶ upstream ⇄ origin
 //!             (accept, tls,      │  one exchange     (pick, pool, connect)
 //!              http)             ▼
 //!                              chain      ordered links, verdicts       — knows no Wasm, no sockets
@@ -27,8 +27,11 @@
 //! 11. `proxy/outbound.rs` → `listen`; the body streams under the exchange's guard
 //! 12. any error on the way → `proxy/failure.rs`; one access line when the body ends
 //!
+//! A connection for `[tcp."addr"]` takes the other corridor: `listen/connection.rs` looks at the client hello if there is one
+//! (`listen/peek.rs`), `tunnel/routes.rs` finds the upstream, `upstream` connects, `tunnel/relay.rs` carries bytes both ways.
+//!
 //! # Invariants
-//! `config` imports no room. `wasmtime` is named in `sandbox` only. `listen` never imports `proxy`. Only `proxy/failure.rs` turns an
+//! `config` imports no room. `wasmtime` is named in `sandbox` only. `listen` never imports `proxy` or `tunnel`. Only `proxy/failure.rs` turns an
 //! error into a status. `sdk` and `host` share only `wit/`. `tests/house.rs` reads the source and holds us to it.
 
 // In reading order: the leaves, policy, mechanism, the walls, the corridor, wiring.
@@ -42,5 +45,6 @@ pub mod sandbox;
 pub mod upstream;
 pub mod listen;
 pub mod proxy;
+pub mod tunnel;
 pub mod app;
 pub mod cli;

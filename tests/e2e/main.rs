@@ -17,6 +17,7 @@ mod routing;
 mod stop;
 mod tls;
 mod upgrade;
+mod upstream_tls;
 
 use portcullis_tests::{Origin, Proxy};
 

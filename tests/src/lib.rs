@@ -3,7 +3,9 @@
 
 pub mod client;
 pub mod origin;
+pub mod pki;
 pub mod proxy;
+pub mod server;
 pub mod tools;
 
 pub use client::{Raw, Response, curl, get, get_with};

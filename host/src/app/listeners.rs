@@ -1,6 +1,6 @@
 //! Binding: every address once for each worker, before anything is served.
 
-use crate::config::{Diagnostic, ListenSpec, Location};
+use crate::config::{Config, Diagnostic, Location};
 use crate::listen;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -8,21 +8,58 @@ use std::net::{SocketAddr, TcpListener};
 /// A bound address.
 pub struct Listener {
     pub address: SocketAddr,
-    pub tls: bool,
+    pub speaks: Speaks,
     /// One for each worker.
     pub sockets: Vec<TcpListener>,
 }
 
+/// What is spoken at an address; numbers are those of the configuration's TCP listeners.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Speaks {
+    Http,
+    Https,
+    Tcp(usize),
+    /// Some names are passed through, the rest is HTTPS.
+    HttpsAndTcp(usize),
+}
+
+impl Speaks {
+    pub fn https(self) -> bool {
+        matches!(self, Self::Https | Self::HttpsAndTcp(_))
+    }
+
+    pub fn tcp(self) -> bool {
+        matches!(self, Self::Tcp(_) | Self::HttpsAndTcp(_))
+    }
+}
+
+/// Every address once, with where it is written.
+fn wanted(config: &Config) -> Vec<(SocketAddr, Option<Location>, Speaks)> {
+    let of = |list: &[(SocketAddr, Option<Location>)], speaks| list.iter().map(move |(address, at)| (*address, at.clone(), speaks)).collect();
+    let mut all: Vec<_> = of(&config.listen.https, Speaks::Https);
+    for (number, tcp) in config.tcp.iter().enumerate() {
+        for address in &tcp.addresses {
+            match all.iter_mut().find(|(other, ..)| other == address && address.port() != 0) {
+                // `config` lets no other TCP listener have the address.
+                Some(shared) => shared.2 = Speaks::HttpsAndTcp(number),
+                None => all.push((*address, Some(tcp.at.clone()), Speaks::Tcp(number))),
+            }
+        }
+    }
+    let http: Vec<_> = of(&config.listen.http, Speaks::Http);
+    all.extend(http);
+    all
+}
+
 /// Binds all addresses, or says of each that cannot be bound why.
-pub fn bind(spec: &ListenSpec, workers: usize) -> Result<Vec<Listener>, Vec<Diagnostic>> {
+pub fn bind(config: &Config, workers: usize) -> Result<Vec<Listener>, Vec<Diagnostic>> {
     let (mut bound, mut problems) = (Vec::new(), Vec::new());
-    let https = spec.https.iter().map(|listener| (listener, true));
-    for ((address, at), tls) in https.chain(spec.http.iter().map(|listener| (listener, false))) {
-        match bind_for_all(*address, workers) {
-            Ok((address, sockets)) => bound.push(Listener { address, tls, sockets }),
+    for (address, at, speaks) in wanted(config) {
+        match bind_for_all(address, workers) {
+            Ok((address, sockets)) => bound.push(Listener { address, speaks, sockets }),
             // A machine without IPv6 has no `[::]` to listen on; nobody asked for it by name.
             Err(error) if at.is_none() && address.is_ipv6() && error.raw_os_error() == Some(libc::EAFNOSUPPORT) => {}
-            Err(error) => problems.push(refused(*address, at.as_ref(), &error)),
+            Err(error) => problems.push(refused(address, at.as_ref(), &error)),
         }
     }
     if problems.is_empty() { Ok(bound) } else { Err(problems) }

@@ -4,6 +4,7 @@
 //! checked text), `listeners`, `worker` (one core), `run`; then the answers to questions: `check`, `explain`, `inspect`.
 
 mod check;
+mod corridors;
 mod explain;
 mod filters;
 mod inspect;

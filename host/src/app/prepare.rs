@@ -3,8 +3,10 @@
 use super::filters::Filters;
 use super::state::{self, StateError};
 use crate::certs::{self, CertProblem, Outbound, Store};
-use crate::config::{self, Code, Config, Diagnostic, Place, Report, TlsSpec};
+use crate::config::{self, Code, Config, Diagnostic, Place, Report, Site, SiteName, TcpSpec, TcpTls, TlsSpec};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +18,8 @@ pub struct Prepared {
     pub filters: Filters,
     pub store: Arc<Store>,
     pub outbound: Arc<Outbound>,
+    /// Beside the configuration's TCP listeners; for those that end TLS.
+    pub tcp_stores: Vec<Option<Arc<Store>>>,
     /// Kept for as long as guests live.
     pub sandbox: Sandbox,
 }
@@ -49,11 +53,13 @@ pub fn prepare(path: &Path) -> Result<Prepared, PrepareError> {
             None
         }
     };
+    let tcp_stores = tcp_stores(&config, &state, &mut found);
     let outbound = outbound(&config, &mut found);
     report.add(found);
     match store.zip(outbound) {
         Some((store, outbound)) if report.errors() == 0 => {
-            Ok(Prepared { config, report, filters, store: Arc::new(store), outbound: Arc::new(outbound), sandbox })
+            let (store, outbound) = (Arc::new(store), Arc::new(outbound));
+            Ok(Prepared { config, report, filters, store, outbound, tcp_stores, sandbox })
         }
         _ => Err(PrepareError::Config(report)),
     }
@@ -68,7 +74,8 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
     let state = config.server.state.as_deref().filter(|dir| dir.is_dir()).map(Path::to_path_buf);
     let mut found = Vec::new();
     Filters::build(&config, &sandbox(state.as_deref())?, &mut found);
-    for site in &config.sites {
+    let certified: Vec<Site> = config.tcp.iter().flat_map(certified_names).collect();
+    for site in config.sites.iter().chain(&certified) {
         if let TlsSpec::Files(files) = &site.tls {
             found.extend(certs::check_files(files, &site.name).into_iter().map(diagnostic));
         }
@@ -86,6 +93,38 @@ fn outbound(config: &Config, found: &mut Vec<Diagnostic>) -> Option<Outbound> {
     };
     found.extend(problems.into_iter().map(diagnostic));
     outbound
+}
+
+fn tcp_stores(config: &Config, state: &Path, found: &mut Vec<Diagnostic>) -> Vec<Option<Arc<Store>>> {
+    let mut open = |spec: &TcpSpec| {
+        let names = certified_names(spec);
+        let (store, problems) = match (!names.is_empty()).then(|| Store::open(&names, state))? {
+            Ok((store, warnings)) => (Some(Arc::new(store)), warnings),
+            Err(problems) => (None, problems),
+        };
+        for problem in problems.into_iter().map(diagnostic) {
+            // One file for several names: what is wrong with the file is wrong with it for each.
+            if !found.contains(&problem) {
+                found.push(problem);
+            }
+        }
+        store
+    };
+    config.tcp.iter().map(&mut open).collect()
+}
+
+/// What a TCP listener that ends TLS needs certificates for, as the sites they would be: the names in `sni`, and with `to` whatever else
+/// is asked for.
+fn certified_names(spec: &TcpSpec) -> Vec<Site> {
+    let TcpTls::Terminate { certificate, .. } = &spec.tls else { return Vec::new() };
+    let mut names: BTreeSet<SiteName> = spec.sni.iter().map(|route| route.name.clone()).collect();
+    if spec.to.is_some() {
+        names.insert(SiteName::Any);
+        let own = spec.addresses.iter().map(SocketAddr::ip).filter(|ip| *certificate == TlsSpec::Local && !ip.is_unspecified());
+        names.extend(own.map(|ip| SiteName::Exact(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() })));
+    }
+    let site = |name| Site { name, tls: certificate.clone(), routes: Vec::new(), at: spec.at.clone() };
+    names.into_iter().map(site).collect()
 }
 
 /// With its cache of compiled components in the state directory.

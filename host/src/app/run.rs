@@ -1,11 +1,11 @@
 //! `portcullis run`: prepare, bind, start the workers, wait for the word to stop.
 
-use super::listeners::{self, Listener};
+use super::corridors::Course;
+use super::listeners::{self, Listener, Speaks};
 use super::prepare::{PrepareError, Prepared, prepare};
 use super::worker::{self, Work};
-use crate::certs::TlsSettings;
 use crate::config::Report;
-use crate::listen::{Gate, Kind, Shutdown, stopping};
+use crate::listen::{Gate, Shutdown, stopping};
 use crate::observe::{access::AccessOutput, start_log};
 use crate::proxy::Snapshot;
 use std::io;
@@ -70,14 +70,16 @@ pub fn run(path: &Path) -> Result<(), StartError> {
 
 /// Binds, and puts the ports that the kernel chose into the configuration, where redirects take them from.
 fn bind(mut prepared: Prepared, workers: usize) -> Result<(Vec<Listener>, Prepared), StartError> {
-    let listeners = listeners::bind(&prepared.config.listen, workers).map_err(|problems| {
+    let listeners = listeners::bind(&prepared.config, workers).map_err(|problems| {
         let mut report = prepared.report.clone();
         report.add(problems);
         StartError::Bind(report)
     })?;
-    let of = |tls| listeners.iter().filter(move |listener| listener.tls == tls).map(|listener| (listener.address, None)).collect();
-    prepared.config.listen.https = of(true);
-    prepared.config.listen.http = of(false);
+    let of = |wanted: fn(Speaks) -> bool| {
+        listeners.iter().filter(move |listener| wanted(listener.speaks)).map(|listener| (listener.address, None)).collect()
+    };
+    prepared.config.listen.https = of(Speaks::https);
+    prepared.config.listen.http = of(|speaks| speaks == Speaks::Http);
     Ok((listeners, prepared))
 }
 
@@ -96,7 +98,11 @@ fn announce(path: &Path, prepared: &Prepared, listeners: &[Listener]) {
         prepared.filters.len(),
     );
     for listener in listeners {
-        tracing::info!("listening {} {}", if listener.tls { "https" } else { "http" }, listener.address);
+        let speaks = listener.speaks;
+        let words = [(speaks == Speaks::Http, "http"), (speaks.https(), "https"), (speaks.tcp(), "tcp")];
+        for (_, word) in words.iter().filter(|(spoken, _)| *spoken) {
+            tracing::info!("listening {word} {}", listener.address);
+        }
     }
 }
 
@@ -107,19 +113,19 @@ fn start(
     access: &AccessOutput,
     shutdown: &Shutdown,
 ) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
-    let Prepared { config, filters, store, outbound, sandbox, .. } = prepared;
+    let Prepared { config, filters, store, outbound, tcp_stores, sandbox, .. } = prepared;
     // For as long as the process lives: guests of every generation run in it.
     Box::leak(Box::new(sandbox));
     // `prepare` gives every link a filter, or fails.
     let snapshot = Arc::new(Snapshot::new(FIRST, &config, |link| filters.index(link).unwrap_or(usize::MAX)));
-    let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams));
     let gate = Gate::new(&config.limits);
-    let tls = TlsSettings::new(store)?;
+    let courses = Course::all(&config, store, tcp_stores)?;
+    let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams));
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listeners {
-        let kind = if listener.tls { Kind::Tls(tls.clone()) } else { Kind::Plain };
+        let course = courses.of(listener.speaks);
         for (own, socket) in sockets.iter_mut().zip(listener.sockets) {
-            own.push((socket, kind.clone()));
+            own.push((socket, course.clone()));
         }
     }
     let mut running = Vec::new();
@@ -133,6 +139,7 @@ fn start(
             listeners,
             gate: gate.clone(),
             access: access.writer(),
+            tunnel_access: access.writer(),
             shutdown: shutdown.clone(),
         })?);
     }

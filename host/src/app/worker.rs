@@ -2,10 +2,12 @@
 
 use crate::certs::Outbound;
 use crate::config::{UpstreamName, UpstreamSpec};
-use crate::listen::{self, Gate, Handler, Kind, Shutdown};
+use super::corridors::Course;
+use crate::listen::{self, Gate, Handler, Shutdown};
 use crate::observe::access::AccessWriter;
 use crate::proxy::{Proxy, Snapshot};
 use crate::sandbox::Guests;
+use crate::tunnel::Ledger;
 use crate::upstream::Upstreams;
 use std::collections::BTreeMap;
 use std::io;
@@ -23,9 +25,10 @@ pub struct Work {
     pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
     pub outbound: Arc<Outbound>,
     pub filters: Arc<super::filters::Filters>,
-    pub listeners: Vec<(TcpListener, Kind)>,
+    pub listeners: Vec<(TcpListener, Course)>,
     pub gate: Arc<Gate>,
     pub access: AccessWriter,
+    pub tunnel_access: AccessWriter,
     pub shutdown: Shutdown,
 }
 
@@ -44,10 +47,12 @@ impl Work {
         let limits = Arc::new(self.snapshot.limits.clone());
         let upstreams = Upstreams::new(&self.upstreams, &self.outbound, &limits);
         let filters: Vec<Guests> = self.filters.for_worker();
+        let ledger = Ledger::new(self.number, self.snapshot.access_log, self.tunnel_access);
+        let kind = |course: Course| course.kind(&limits, &upstreams, &ledger);
+        let listeners: Vec<_> = self.listeners.into_iter().map(|(socket, course)| (socket, kind(course))).collect();
         let proxy = Proxy::new(self.number, self.access, self.snapshot, filters, upstreams);
         let handler = handler(proxy);
-        let serving: Vec<_> = self
-            .listeners
+        let serving: Vec<_> = listeners
             .into_iter()
             .map(|(socket, kind)| {
                 let served = listen::serve(socket, kind, limits.clone(), self.gate.clone(), handler.clone(), self.shutdown.clone());

@@ -35,6 +35,18 @@ impl TlsSettings {
         Ok(Self { general, by_address, store })
     }
 
+    /// The same for another protocol than HTTP: agrees on one of these (ALPN), best first, or speaks of none if there are none.
+    #[must_use]
+    pub fn speaking(self, protocols: &[String]) -> Self {
+        let other = |settings: &Arc<ServerConfig>| {
+            let mut settings = ServerConfig::clone(settings);
+            settings.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+            Arc::new(settings)
+        };
+        let by_address = self.by_address.iter().map(|(address, settings)| (*address, other(settings))).collect();
+        Self { general: other(&self.general), by_address, ..self }
+    }
+
     /// The settings for this client hello; `None`: no site answers to the name (RFC 6066, section 3: `unrecognized_name`).
     pub fn choose(&self, hello: &ClientHello<'_>, local: IpAddr) -> Option<Arc<ServerConfig>> {
         let local = local.to_canonical();

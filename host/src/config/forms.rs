@@ -264,6 +264,17 @@ pub fn sha256(text: &str) -> Result<[u8; 32], Wrong> {
     Ok(digest)
 }
 
+/// A protocol's name in the handshake (RFC 7301, section 6): registered ones are printable, and an operator can write no others.
+pub fn alpn(text: &str) -> Result<String, Wrong> {
+    if text.is_empty() || text.len() > 255 {
+        return Err(Wrong::whole(text, "a protocol has 1 to 255 characters").help("for example: h2"));
+    }
+    match text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
+        Some((at, c)) => Err(Wrong::at(at..at + c.len_utf8(), "cannot stand in the name of a protocol").help("for example: http/1.1")),
+        None => Ok(text.to_owned()),
+    }
+}
+
 /// A name of an upstream, plugin or chain: letters, digits, `-`, `_` and `.`, at most 100.
 pub fn name(text: &str) -> Result<String, Wrong> {
     if text.is_empty() || text.len() > 100 {

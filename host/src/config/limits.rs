@@ -55,6 +55,10 @@ pub struct Limits {
     pub response_idle: Duration,
     /// Upgraded connections without a byte in either direction.
     pub upgraded_idle: Duration,
+    /// A client hello that decides on the corridor, in total.
+    pub hello_read: Duration,
+    /// Tunnels without a byte in either direction.
+    pub tcp_idle: Duration,
     /// Idle connections kept per server and worker.
     pub pool_idle: usize,
     pub pool_idle_time: Duration,
@@ -63,7 +67,7 @@ pub struct Limits {
     pub retries: u32,
     /// Percentage of running requests that may be retries, but at least three.
     pub retry_budget: u32,
-    /// On SIGTERM: how long requests may go on, and how long upgraded connections may.
+    /// On SIGTERM: how long requests may go on, and how long upgraded connections and tunnels may.
     pub stop: Duration,
     pub stop_upgraded: Duration,
 }
@@ -99,6 +103,8 @@ impl Default for Limits {
             response: secs(60),
             response_idle: secs(60),
             upgraded_idle: secs(3600),
+            hello_read: secs(5),
+            tcp_idle: secs(600),
             pool_idle: 32,
             pool_idle_time: secs(55),
             pool_age: secs(3600),

@@ -146,11 +146,13 @@ limits! {
     response "response" Unit::Time(1, DAY), "\"60s\"", "from the request's end to the response head", "nginx";
     response_idle "response-idle" Unit::Time(1, DAY), "\"60s\"", "between two reads of a response body", "nginx";
     upgraded_idle "upgraded-idle" Unit::Time(SECOND, 365 * DAY), "\"1h\"", "upgraded connections without a byte in either direction", "WebSockets are quiet for long";
+    hello_read "hello-read" Unit::Time(1, HOUR), "\"5s\"", "client hello that decides where a connection goes, in total; at most 16 KiB", "HAProxy's manual advises it; nginx waits 30 s";
+    tcp_idle "tcp-idle" Unit::Time(SECOND, 365 * DAY), "\"10m\"", "TCP tunnels without a byte in either direction", "nginx";
     pool_idle "pool-idle" Unit::Count(0, 100_000), "32", "idle connections kept per server and worker", "enough for bursts, few enough for small origins";
     pool_idle_time "pool-idle-time" Unit::Time(0, DAY), "\"55s\"", "and for how long", "just under the usual 60 s of servers";
     pool_age "pool-age" Unit::Time(SECOND, 365 * DAY), "\"1h\"", "age of a connection to a server", "follows changes of DNS";
     retries "retries" Unit::Count(0, 10), "1", "further attempts, on another server, after a connection could not be made", "Envoy";
     retry_budget "retry-budget" Unit::Percent, "\"20%\"", "of running requests may be retries, but at least 3", "Envoy";
     stop "stop" Unit::Time(0, DAY), "\"30s\"", "requests may go on after SIGTERM", "between Traefik's 10 s and Pingora's 300 s";
-    stop_upgraded "stop-upgraded" Unit::Time(0, 7 * DAY), "\"5m\"", "upgraded connections may go on after SIGTERM", "Pingora";
+    stop_upgraded "stop-upgraded" Unit::Time(0, 7 * DAY), "\"5m\"", "upgraded connections and TCP tunnels may go on after SIGTERM", "Pingora";
 }

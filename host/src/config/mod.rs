@@ -25,6 +25,7 @@ mod settings;
 mod site;
 mod source;
 mod surroundings;
+mod tcp;
 mod units;
 mod upstream;
 
@@ -41,6 +42,7 @@ pub use schema::schema;
 pub use server::{AccessLog, ServerSpec};
 pub use settings::{SettingsSchema, check_settings, upstreams_named};
 pub use site::{CertifiedFiles, Site, SiteName, TlsSpec};
+pub use tcp::{TcpRoute, TcpSpec, TcpTls};
 pub use units::show_duration;
 pub use upstream::{Balance, ServerAddress, UpstreamName, UpstreamSpec, UpstreamTls};
 
@@ -57,6 +59,8 @@ pub struct Config {
     pub limits: Limits,
     /// In file order. Names are unique.
     pub sites: Vec<Site>,
+    /// In file order.
+    pub tcp: Vec<TcpSpec>,
     pub upstreams: BTreeMap<UpstreamName, UpstreamSpec>,
     /// Declared in `[plugin.x]`. Bundled plugins need no declaration and are not in here unless re-declared with limits.
     pub plugins: BTreeMap<PluginName, PluginSpec>,

@@ -124,6 +124,12 @@ fn meaning(config: &Config) -> String {
             let _ = writeln!(out, "  {tls:?}");
         }
     }
+    for tcp in &config.tcp {
+        let _ = writeln!(out, "tcp {:?} {:?} → {:?} idle {:?} at {}", tcp.addresses, tcp.tls, tcp.to, tcp.idle, tcp.at);
+        for route in &tcp.sni {
+            let _ = writeln!(out, "  {} {:?} → {} at {}", route.name, route.alpn, route.to, route.at);
+        }
+    }
     for (name, plugin) in &config.plugins {
         let _ = writeln!(out, "plugin {name} {:?} {:?} {:?}", plugin.source, plugin.limits, plugin.isolation);
         let _ = writeln!(out, "  {:?} pinned {} at {} {}", plugin.fail, plugin.sha256.is_some(), plugin.at, plugin.source_at);
@@ -259,6 +265,10 @@ fn every_described_key_is_read() {
         &keys::UPSTREAM,
         &keys::POOL,
         &keys::UPSTREAM_TLS,
+        &keys::TCP,
+        &keys::TCP_TLS,
+        &keys::SNI_ENTRY,
+        &keys::TCP_TIMEOUT,
     ];
     for key in described.iter().flat_map(|keys| keys.keys) {
         assert!(source.contains(&format!("\"{}\"", key.name)), "nothing reads `{}`", key.name);

@@ -1,13 +1,12 @@
-//! The accept loop of one worker, and the life of one connection from there on.
+//! The accept loop of one worker. What becomes of a connection from there on, see `connection`.
 
+use super::connection;
 use super::gate::{Gate, Permit, Sparse};
 use super::handler::Handler;
-use super::io::ClientIo;
-use super::shutdown::{Connections, Entry, Shutdown};
-use super::{h1, h2, tls};
+use super::shutdown::{Connections, Shutdown};
+use super::tunnels::Tcp;
 use crate::certs::TlsSettings;
 use crate::config::Limits;
-use crate::message::Connection;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -18,12 +17,13 @@ use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
 /// What a listener speaks.
-#[derive(Clone)]
 pub enum Kind {
     /// HTTP/1.1 in the clear.
     Plain,
     /// HTTP/2 or HTTP/1.1, as ALPN decides.
     Tls(TlsSettings),
+    /// Whatever client and server speak with each other.
+    Tcp(Tcp),
 }
 
 /// After an error that will not go away at once: out of file descriptors or memory.
@@ -100,29 +100,12 @@ fn close<H: Handler>(listener: TcpListener, gate: &Arc<Gate>, service: &Rc<Servi
 fn start<H: Handler>(socket: TcpStream, peer: SocketAddr, permit: Permit, service: &Rc<Service<H>>) {
     let entry = service.connections.enter();
     let index = entry.index();
-    let task = spawn_local(run(socket, peer, permit, entry, service.clone()));
+    let life = connection::run(socket, peer, entry, service.clone());
+    let task = spawn_local(async move {
+        let _held = permit;
+        life.await;
+    });
     service.connections.attach(index, task.abort_handle());
-}
-
-async fn run<H: Handler>(socket: TcpStream, peer: SocketAddr, _permit: Permit, entry: Entry, service: Rc<Service<H>>) {
-    entry.register().await;
-    // An error means that the client is gone already.
-    let Ok(local) = socket.local_addr().and_then(|local| socket.set_nodelay(true).map(|()| local)) else { return };
-    let plain = Connection { peer, local, tls: None };
-    match &service.kind {
-        Kind::Plain => h1::serve(Box::new(socket), Rc::new(plain), &service, &entry).await,
-        Kind::Tls(settings) => match tls::handshake(socket, settings, local, service.limits.tls_handshake).await {
-            Err(error) => tracing::debug!(%peer, %error, "TLS handshake failed"),
-            Ok((stream, facts)) => {
-                let h2 = facts.h2;
-                let connection = Rc::new(Connection { tls: Some(facts), ..plain });
-                match h2 {
-                    true => h2::serve(stream, connection, &service, &entry).await,
-                    false => h1::serve(Box::new(stream) as Box<dyn ClientIo>, connection, &service, &entry).await,
-                }
-            }
-        },
-    }
 }
 
 async fn drain(connections: &Connections, limits: &Limits) {

@@ -1,6 +1,11 @@
 //! A client's socket, encrypted or not.
 
 use crate::message::Duplex;
+use bytes::Bytes;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
@@ -11,14 +16,63 @@ pub trait ClientIo: Duplex {
     fn reset(&self);
 }
 
-impl ClientIo for TcpStream {
-    fn reset(&self) {
-        // An error means that it is already closed.
-        let _ = self.set_zero_linger();
+/// An accepted connection, with what was read of it before it was known who would answer: read again first.
+pub(super) struct Socket {
+    pub stream: TcpStream,
+    pub early: Bytes,
+}
+
+impl Socket {
+    pub fn new(stream: TcpStream) -> Self {
+        Self { stream, early: Bytes::new() }
     }
 }
 
-impl ClientIo for TlsStream<TcpStream> {
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, buf);
+        }
+        let length = self.early.len().min(buf.remaining());
+        buf.put_slice(&self.early.split_to(length));
+        if self.early.is_empty() {
+            // An empty rest would still hold the memory.
+            self.early = Bytes::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+impl ClientIo for Socket {
+    fn reset(&self) {
+        // An error means that it is already closed.
+        let _ = self.stream.set_zero_linger();
+    }
+}
+
+impl ClientIo for TlsStream<Socket> {
     fn reset(&self) {
         self.get_ref().0.reset();
     }

@@ -2,19 +2,23 @@
 //! handler. What a request means, and which status an error gets, is the handler's business.
 //!
 //! In reading order: `bind`, `gate` (how many may come in), `shutdown` (how they are asked to leave), `accept` (the loop of one
-//! worker), `tls`, then `h1` (our own server, on `wire`) and `h2` (hyper's). `handler` and `body` are what both share; `io` is a
-//! client's socket, encrypted or not. Everything but `Gate` and `Shutdown` stays on one worker.
+//! worker), `connection` (the steps of one connection's life), `peek` (at a client hello), `tls`, then `h1` (our own server, on `wire`)
+//! and `h2` (hyper's). `handler` and `body` are what both share; `tunnels` is what takes connections that are not for HTTP; `io` is
+//! a client's socket, encrypted or not. Everything but `Gate` and `Shutdown` stays on one worker.
 
 mod accept;
 mod bind;
 mod body;
+mod connection;
 mod gate;
 mod h1;
 mod h2;
 mod handler;
 mod io;
+mod peek;
 mod shutdown;
 mod tls;
+mod tunnels;
 
 pub use accept::{Kind, serve};
 pub use bind::bind;
@@ -22,6 +26,7 @@ pub use body::Body;
 pub use gate::{Gate, Permit, Refused};
 pub use handler::Handler;
 pub use shutdown::{Shutdown, Stopper, stopping};
+pub use tunnels::{Arrived, ArrivedIo, Ends, Route, Tcp, Tunnels};
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;

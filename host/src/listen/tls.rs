@@ -1,5 +1,6 @@
 //! The TLS handshake of one connection.
 
+use super::io::Socket;
 use crate::certs::TlsSettings;
 use crate::message::{TlsFacts, TlsVersion};
 use rustls::ProtocolVersion;
@@ -7,8 +8,7 @@ use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -22,11 +22,11 @@ const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 /// # Errors
 /// The client's, mostly: it went away, took too long, speaks no version or cipher of ours, or asked for an unknown name.
 pub(super) async fn handshake(
-    socket: TcpStream,
+    socket: Socket,
     settings: &TlsSettings,
     local: SocketAddr,
     limit: Duration,
-) -> io::Result<(TlsStream<TcpStream>, TlsFacts)> {
+) -> io::Result<(TlsStream<Socket>, TlsFacts)> {
     let handshake = async {
         let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
         match settings.choose(&start.client_hello(), local.ip()) {
@@ -43,7 +43,25 @@ pub(super) async fn handshake(
     Ok((stream, facts))
 }
 
-fn facts(stream: &TlsStream<TcpStream>) -> TlsFacts {
+/// How long a client may take to hear that its name is unknown; chosen arbitrarily.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Refuses a client that asked for a name which nobody here answers to, without a handshake.
+pub(super) async fn unrecognized_name(socket: Socket) {
+    let Socket { mut stream, .. } = socket;
+    let farewell = async {
+        stream.write_all(&UNRECOGNIZED_NAME).await?;
+        stream.shutdown().await?;
+        // What it sent along with the hello must be read: closing over unread bytes resets, and the alert could be lost.
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
+    };
+    // Who is gone or slow has no need to be told.
+    let _ = timeout(FAREWELL, farewell).await;
+}
+
+fn facts(stream: &TlsStream<Socket>) -> TlsFacts {
     let (_, session) = stream.get_ref();
     TlsFacts {
         version: if session.protocol_version() == Some(ProtocolVersion::TLSv1_2) { TlsVersion::V1_2 } else { TlsVersion::V1_3 },

@@ -3,6 +3,7 @@
 mod answer;
 pub mod authority;
 mod body;
+mod client_hello;
 mod connection;
 mod exchange;
 pub mod forwarded;
@@ -15,6 +16,7 @@ pub mod target;
 
 pub use answer::{Answer, Duplex, Reply, Switched, Takeover};
 pub use body::{BodyError, BoxError};
+pub use client_hello::ClientHello;
 pub use connection::{Connection, TlsFacts, TlsVersion};
 pub use exchange::{Exchange, ExchangeId};
 pub use head::{RequestHead, ResponseHead, Scheme};

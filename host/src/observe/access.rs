@@ -1,7 +1,6 @@
 //! Where access lines go: each worker has a buffer of its own, one thread writes them out. A worker never waits for the output:
 //! lines that find their buffer full are counted and dropped.
 
-use super::Entry;
 use crate::config::AccessLog;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,6 +21,13 @@ const FULL: usize = 1 << 20;
 pub struct AccessOutput {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What can be written as a line. `time` is RFC 3339.
+pub trait Line {
+    fn text(&self, out: &mut Vec<u8>, time: &str);
+    /// One object; keys always in the same order, absent ones left out.
+    fn json(&self, out: &mut Vec<u8>, time: &str);
 }
 
 /// One worker's end.
@@ -88,11 +94,11 @@ impl Drop for AccessOutput {
 
 impl AccessWriter {
     /// Writes one line, if the mode is not off. Never waits for the output.
-    pub fn write(&self, mode: AccessLog, entry: &Entry<'_>) {
+    pub fn write(&self, mode: AccessLog, entry: &impl Line) {
         let write = match mode {
             AccessLog::Off => return,
-            AccessLog::Text => Entry::text,
-            AccessLog::Json => Entry::json,
+            AccessLog::Text => Line::text,
+            AccessLog::Json => Line::json,
         };
         let mut clock = self.clock.borrow_mut();
         let mut lines = lock(&self.lines);

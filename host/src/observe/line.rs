@@ -1,5 +1,6 @@
 //! One access line: an exchange as text or as a JSON object. Knows no clock and no file.
 
+use super::access::Line;
 use super::escape::{quoted, word};
 use crate::message::ExchangeId;
 use bytestring::ByteString;
@@ -70,9 +71,8 @@ const SECRET_PARAMETERS: &[&str] = &[
     "x-amz-signature",
 ];
 
-impl Entry<'_> {
-    /// `time` is RFC 3339.
-    pub(super) fn text(&self, out: &mut Vec<u8>, time: &str) {
+impl Line for Entry<'_> {
+    fn text(&self, out: &mut Vec<u8>, time: &str) {
         print(out, format_args!("{time} {:016x} {} ", self.id.0, self.client));
         word(out, self.method);
         out.push(b' ');
@@ -115,8 +115,7 @@ impl Entry<'_> {
         out.push(b'\n');
     }
 
-    /// One object a line; keys always in this order, absent ones left out.
-    pub(super) fn json(&self, out: &mut Vec<u8>, time: &str) {
+    fn json(&self, out: &mut Vec<u8>, time: &str) {
         print(out, format_args!("{{\"time\":\"{time}\",\"id\":\"{:016x}\",\"client\":\"{}\"", self.id.0, self.client));
         let head =
             [("protocol", self.protocol), ("scheme", self.scheme), ("method", self.method), ("host", self.host), ("path", self.path)];
@@ -149,7 +148,9 @@ impl Entry<'_> {
         }
         out.extend_from_slice(b"}\n");
     }
+}
 
+impl Entry<'_> {
     fn names(&self) -> impl Iterator<Item = (&str, &str)> {
         let matched = [("site", self.site), ("route", self.route)].into_iter().filter(|(_, value)| !value.is_empty());
         matched.chain(self.upstream.map(|upstream| ("upstream", upstream))).chain(self.server.map(|server| ("server", server)))
@@ -179,18 +180,18 @@ fn is_secret(name: &str) -> bool {
     decoded.is_some_and(|name| SECRET_PARAMETERS.contains(&name.as_str()))
 }
 
-fn key(out: &mut Vec<u8>, name: &str) {
+pub(super) fn key(out: &mut Vec<u8>, name: &str) {
     out.push(b',');
     quoted(out, name);
     out.push(b':');
 }
 
 /// Writing to a `Vec` cannot fail.
-fn print(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+pub(super) fn print(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     drop(out.write_fmt(text));
 }
 
-fn millis(time: Duration) -> f64 {
+pub(super) fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 

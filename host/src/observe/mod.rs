@@ -1,11 +1,13 @@
-//! What an operator sees: one access line per exchange, and the log. Measures and decides nothing.
+//! What an operator sees: one access line per exchange and per tunnel, and the log. Measures and decides nothing.
 
 pub mod access;
 mod escape;
 mod line;
 mod log;
 mod rate_cap;
+mod tunnel_line;
 
 pub use line::Entry;
 pub use log::start_log;
 pub use rate_cap::RateCap;
+pub use tunnel_line::TunnelEntry;

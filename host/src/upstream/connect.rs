@@ -1,8 +1,8 @@
 //! Making connections: names to addresses, addresses in turn, all within one deadline.
 
 use super::SendError;
-use super::io::Socket;
 use crate::config::ServerAddress;
+use crate::wire::Stream;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,10 +10,10 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 /// Connects to a server, before `until`.
-pub(super) async fn connect(server: &ServerAddress, until: Instant) -> Result<Socket, SendError> {
+pub(super) async fn connect(server: &ServerAddress, until: Instant) -> Result<Stream, SendError> {
     match server {
-        ServerAddress::Tcp { host, port } => tcp(host, *port, until).await.map(Socket::Tcp),
-        ServerAddress::Unix(path) => unix(path, until).await.map(Socket::Unix),
+        ServerAddress::Tcp { host, port } => tcp(host, *port, until).await.map(Stream::Tcp),
+        ServerAddress::Unix(path) => unix(path, until).await.map(Stream::Unix),
     }
 }
 

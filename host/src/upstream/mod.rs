@@ -24,7 +24,7 @@ pub use error::{Failed, SendError};
 
 use crate::certs::Outbound;
 use crate::config::{Limits, UpstreamName, UpstreamSpec};
-use crate::message::{BodyError, RequestHead, ResponseHead, Switched};
+use crate::message::{BodyError, Duplex, RequestHead, ResponseHead, Switched};
 use crate::wire::{Deadline, HeadLimits};
 use bytes::Bytes;
 use http::HeaderValue;
@@ -33,6 +33,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep};
 
@@ -79,6 +80,24 @@ pub enum Content<B> {
     Body(Body<B>),
     /// After 101: the connection speaks another protocol now.
     Switched(Switched),
+}
+
+/// A connection to a server that carries whatever its user likes. Counts as running on the server until it is dropped.
+pub struct Opened {
+    pub io: OpenedIo,
+    pub held: Held,
+    pub attempt: Attempt,
+}
+
+/// Its bytes: on a TCP socket, or by way of TLS or a Unix socket.
+pub enum OpenedIo {
+    Socket(TcpStream),
+    Stream(Box<dyn Duplex>),
+}
+
+/// A place in the count of what runs on a server; keep it as long as the connection.
+pub struct Held {
+    _ticket: server::Ticket,
 }
 
 /// What was tried, for the log.
@@ -143,6 +162,25 @@ impl Upstreams {
         let mut attempt = Attempt::default();
         match send::send(upstream, &self.settings, outgoing, &mut attempt).await {
             Ok(answered) => Ok(answered),
+            Err(error) => Err(Failed { error, attempt }),
+        }
+    }
+}
+
+impl Upstreams {
+    /// Connects to a server of the upstream: balanced, tried again on another server and limited in time as for requests, but with a
+    /// connection that is never pooled.
+    ///
+    /// # Errors
+    /// If no connection can be made.
+    ///
+    /// # Panics
+    /// If `upstream` is not from [`Self::index`] of this set.
+    pub async fn open(&self, upstream: usize) -> Result<Opened, Failed> {
+        let upstream = self.upstreams.get(upstream).expect("an index of this set");
+        let mut attempt = Attempt::default();
+        match send::open(upstream, &self.settings, &mut attempt).await {
+            Ok((io, ticket)) => Ok(Opened { io: io.into(), held: Held { _ticket: ticket }, attempt }),
             Err(error) => Err(Failed { error, attempt }),
         }
     }

@@ -72,8 +72,8 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::upstream::io::{OriginIo, Socket};
-    use crate::wire::HeadLimits;
+    use crate::upstream::io::OriginIo;
+    use crate::wire::{HeadLimits, Stream};
     use tokio::net::{TcpListener, TcpStream};
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -85,7 +85,7 @@ mod tests {
         for _ in 0..count {
             let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
             let peer = listener.accept().await.expect("a connection").0;
-            channels.push((Box::new(Channel::new(OriginIo::Plain(Socket::Tcp(stream)), HeadLimits { start_line: 99, fields: 99, count: 9 }, opened)), peer));
+            channels.push((Box::new(Channel::new(OriginIo::Plain(Stream::Tcp(stream)), HeadLimits { start_line: 99, fields: 99, count: 9 }, opened)), peer));
         }
         channels
     }
@@ -131,7 +131,7 @@ mod tests {
         let mut channels = channels(2, now).await;
         let (closed, peer) = channels.pop().expect("made");
         drop(peer);
-        let OriginIo::Plain(Socket::Tcp(socket)) = &closed.io else { panic!("made so") };
+        let OriginIo::Plain(Stream::Tcp(socket)) = &closed.io else { panic!("made so") };
         socket.readable().await.expect("the end to be read");
         let _open = fill(&pool, channels, now);
         pool.put(closed, now);

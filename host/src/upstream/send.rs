@@ -32,7 +32,7 @@ where
     let coding = coding(&head.method, &body);
     let sure = !head.method.is_idempotent() || !matches!(coding, Coding::None | Coding::Length(0));
     let (started, until) = (Instant::now(), times.total);
-    let mut line = Line { upstream, settings, started, until, tried: Tried::new(), retry: None, fresh: false, sure };
+    let mut line = Line { upstream, settings, started, until, tried: Tried::new(), retry: None, fresh: false, sure, raw: false };
     let mut pump = Pump::new(body, coding);
     let mut unsent = None;
     loop {
@@ -82,6 +82,8 @@ struct Line<'a> {
     fresh: bool,
     /// The request cannot be sent a second time, so one from the pool must be looked at closely.
     sure: bool,
+    /// What will be said is not HTTP.
+    raw: bool,
 }
 
 impl Line<'_> {
@@ -113,7 +115,7 @@ impl Line<'_> {
         let from = Instant::now();
         let limit = from + if server.tls.is_some() { self.settings.connect_tls } else { self.settings.connect };
         let until = self.until.map_or(limit, |total| total.min(limit));
-        let connected = open(server, until).await;
+        let connected = prepare(server, self.raw, until).await;
         let now = Instant::now();
         attempt.connect = now.saturating_duration_since(from);
         match connected {
@@ -136,13 +138,21 @@ impl Line<'_> {
     }
 }
 
-/// A connection to the server, ready for a request.
-async fn open(server: &Server, until: Instant) -> Result<OriginIo, SendError> {
+/// A connection to the server, with TLS on it if it wants that.
+async fn prepare(server: &Server, raw: bool, until: Instant) -> Result<OriginIo, SendError> {
     let socket = connect(&server.address, until).await?;
     match &server.tls {
         None => Ok(OriginIo::Plain(socket)),
-        Some(tls) => handshake(socket, tls, until).await.map(OriginIo::Tls),
+        Some(tls) => handshake(socket, tls, raw, until).await.map(OriginIo::Tls),
     }
+}
+
+/// A connection of its own to a server, trying another where one cannot be reached; `attempt` says what was tried, also after an error.
+pub(super) async fn open(upstream: &Rc<Upstream>, settings: &Settings, attempt: &mut Attempt) -> Result<(OriginIo, Ticket), SendError> {
+    let started = Instant::now();
+    let mut line = Line { upstream, settings, started, until: None, tried: Tried::new(), retry: None, fresh: true, sure: true, raw: true };
+    let (channel, ticket, _) = line.channel(attempt).await?;
+    Ok((channel.io, ticket))
 }
 
 /// Makes of a connection whose response head is read what the caller gets.

@@ -1,17 +1,17 @@
 //! TLS on a connection to a server, and what its failures mean.
 
 use super::SendError;
-use super::io::Socket;
 use crate::certs::ServerTls;
+use crate::wire::Stream;
 use rustls::Error;
 use std::io;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Makes the handshake before `until`.
-pub(super) async fn handshake(socket: Socket, tls: &ServerTls, until: Instant) -> Result<Box<TlsStream<Socket>>, SendError> {
-    let (settings, name) = tls.http();
+/// Makes the handshake before `until`. `raw`: no protocol is offered.
+pub(super) async fn handshake(socket: Stream, tls: &ServerTls, raw: bool, until: Instant) -> Result<Box<TlsStream<Stream>>, SendError> {
+    let (settings, name) = if raw { tls.raw() } else { tls.http() };
     match timeout_at(until, TlsConnector::from(settings).connect(name, socket)).await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
         Ok(Err(error)) => Err(sort(error)),

@@ -2,9 +2,11 @@
 //! pieces out. What a head *means* (routing, hop-by-hop rules, statuses) is not decided here.
 //!
 //! In reading order: `lines` (where a head ends), `fields` (field lines and what they say about framing), `target`, `request`,
-//! `response`; `decoder` (bodies in), `encode` and `outbox` (heads and bodies out), `date`; `deadline` is the one timer both walls use.
+//! `response`; `decoder` (bodies in), `encode` and `outbox` (heads and bodies out), `date`; `deadline` is the one timer both walls use, `stream` the one socket.
+//! `client_hello` is the one thing of TLS that is read here: who the client asks for, before it is decided who answers.
 
 mod chunked;
+mod client_hello;
 mod date;
 mod deadline;
 mod decoder;
@@ -14,8 +16,10 @@ mod lines;
 mod outbox;
 mod request;
 mod response;
+mod stream;
 mod target;
 
+pub use client_hello::{BadHello, HelloReader, MOST_HELLO};
 pub use date::put_date;
 pub use deadline::Deadline;
 pub use decoder::{BadBody, Decoded, Decoder};
@@ -24,6 +28,8 @@ pub use lines::HeadLimits;
 pub use outbox::{Coding, Encoder, Outbox, WrongLength};
 pub use request::ReceivedHead;
 pub use response::{MalformedResponse, ReceivedResponse};
+pub use stream::Stream;
+pub(crate) use stream::either;
 pub use target::{is_authority, parse as parse_target};
 
 use crate::message::Malformed;

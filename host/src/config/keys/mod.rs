@@ -3,9 +3,11 @@
 
 mod outbound;
 mod tables;
+mod tcp;
 
 pub use outbound::*;
 pub use tables::*;
+pub use tcp::*;
 
 /// A table of the configuration.
 #[derive(Debug)]
@@ -70,6 +72,7 @@ pub static HEADER: Form = Form { name: "a header name", pattern: "^[-!#$%&'*+.^_
 pub static HEADER_TEXT: Kind = Kind::Text(&HEADER);
 pub static PATH: Form = Form { name: "a path", pattern: "^/" };
 pub static PATTERN: Form = Form { name: "a path pattern", pattern: "^(/|=/|~)" };
+pub static ALPN: Form = Form { name: "the name of a protocol (ALPN)", pattern: "^[!-~]{1,255}$" };
 pub static UPSTREAM_NAME: Form = Form { name: "the name of an upstream", pattern: "^[-_.0-9A-Za-z]+$" };
 pub static LINK_NAME: Form = Form { name: "the name of a plugin, or of a chain as \"@name\"", pattern: "^@?[-_.0-9A-Za-z]+$" };
 

@@ -3,25 +3,25 @@
 use super::*;
 use crate::config::limits_table;
 
-const fn key(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+pub(super) const fn key(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
     Key { name, kind, doc, example, required: false }
 }
 
-const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
+pub(super) const fn required(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
     Key { required: true, ..key(name, kind, example, doc) }
 }
 
-const fn table(name: &'static str, doc: &'static str, keys: &'static [Key]) -> Keys {
+pub(super) const fn table(name: &'static str, doc: &'static str, keys: &'static [Key]) -> Keys {
     Keys { name, doc, keys, later: &[], open: None }
 }
 
 /// A table whose keys are names that the operator chooses.
-const fn named(name: &'static str, doc: &'static str, of: &'static Kind) -> Keys {
+pub(super) const fn named(name: &'static str, doc: &'static str, of: &'static Kind) -> Keys {
     Keys { name, doc, keys: &[], later: &[], open: Some(of) }
 }
 
 pub static ROOT: Keys = Keys {
-    later: &["tcp", "admin", "acme"],
+    later: &["admin", "acme"],
     ..table(
         "root",
         "A Portcullis configuration.",
@@ -48,6 +48,7 @@ pub static ROOT: Keys = Keys {
             key("plugin", Kind::Table(&PLUGINS), "{ jwt = \"plugins/jwt.wasm\" }", "Plugins by name."),
             key("chain", Kind::Table(&CHAINS), "{ edge = [\"request-id\"] }", "Named chains, used as \"@name\"."),
             key("site", Kind::Table(&SITES), "{ \"app.example.com\" = { … } }", "Sites by host name."),
+            key("tcp", Kind::Table(&TCPS), "{ \"0.0.0.0:5432\" = { to = \"db\" } }", "TCP listeners by address."),
             key("upstream", Kind::Table(&UPSTREAMS), "{ app = \"10.0.0.1:8080\" }", "Upstreams by name."),
         ],
     )

@@ -4,7 +4,7 @@ use super::chains::Chains;
 use super::names::Names;
 use super::node::{Node, Table, Value};
 use super::reader::Reader;
-use super::{Context, Files, files, listen, plugins, server, sites, upstreams};
+use super::{Context, Files, files, listen, plugins, server, sites, tcp, upstreams};
 use crate::config::keys;
 use crate::config::source::Span;
 use crate::config::surroundings::Surroundings;
@@ -32,9 +32,12 @@ fn decode(context: &Context<'_>, root: &Table) -> Config {
     let outer = chains.resolve(&outer, LinkOrigin::Server);
     let sites = sites::read(context, &reader, &chains, &outer);
     let limits = server::limits(context, &reader);
-    let listen = listen::read(context, &reader, &sites);
-    let config = Config { server, listen, limits, sites, upstreams, plugins };
-    if config.sites.is_empty() && !context.any_error() {
+    let tcp = tcp::read(context, &reader);
+    let listen = listen::read(context, &reader, &sites, &tcp);
+    tcp::claims(context, &tcp, &sites, &listen);
+    let tcp = tcp.into_iter().map(|written| written.spec).collect();
+    let config = Config { server, listen, limits, sites, tcp, upstreams, plugins };
+    if config.sites.is_empty() && config.tcp.is_empty() && !context.any_error() {
         let found = Diagnostic::error(Code::Missing, context.place(Span::default()), "there is no site, so nothing would be served");
         context.report(found.help("for example: [site.localhost.routes]").help("             \"/*\" = \"app\""));
     }

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::reader::Reader;
+use super::tcp::Written;
 use crate::config::source::Span;
 use crate::config::{Code, Diagnostic, ListenSpec, Site, TlsSpec, forms, keys};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,7 +10,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 /// Addresses with where they are written; defaults are not.
 type Addresses = Vec<(SocketAddr, Option<Span>)>;
 
-pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, sites: &[Site]) -> ListenSpec {
+pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, sites: &[Site], tcp: &[Written]) -> ListenSpec {
     let reader = root.open_key("listen", &keys::LISTEN_TABLE);
     let written = |key: &str| -> Option<Addresses> {
         let lists = reader.as_ref()?.list(key, forms::listen_address)?;
@@ -31,8 +32,10 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, sites: &[Site]) -> Lis
         }
     }
     let https = https.unwrap_or_else(|| if tls.is_some() { everywhere(443) } else { Vec::new() });
-    let http = http.unwrap_or_else(|| everywhere(80));
+    // Who only passes TCP on has nothing to say in HTTP.
+    let http = http.unwrap_or_else(|| if sites.is_empty() { Vec::new() } else { everywhere(80) });
     overlaps(context, https.iter().chain(&http));
+    overlaps_of_tcp(context, tcp, &https, &http);
     let located = |list: Addresses| list.into_iter().map(|(address, span)| (address, span.map(|span| context.location(span)))).collect();
     ListenSpec { https: located(https), http: located(http) }
 }
@@ -49,6 +52,22 @@ fn overlaps<'l>(context: &Context<'_>, all: impl Iterator<Item = &'l (SocketAddr
             overlap(context, this, other);
         }
         earlier.push(this);
+    }
+}
+
+/// A TCP listener beside the others, and those among themselves. Only a passthrough by name can stand where an https listener does, and
+/// only at just the same address, so that what a connection meets does not depend on the kernel's choice.
+fn overlaps_of_tcp(context: &Context<'_>, tcp: &[Written], https: &Addresses, http: &Addresses) {
+    let mut earlier: Addresses = http.clone();
+    for written in tcp {
+        for address in &written.spec.addresses {
+            let this = (*address, Some(written.key_span));
+            let beside = https.iter().find(|(other, _)| meet(*other, *address) && !(written.can_share() && other == address));
+            if let Some(other) = earlier.iter().find(|other| meet(other.0, *address)).or(beside) {
+                overlap(context, &this, other);
+            }
+            earlier.push(this);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ mod shadow;
 mod shorthand;
 mod sites;
 mod syntax;
+mod tcp;
 mod upstreams;
 
 pub use build::config;

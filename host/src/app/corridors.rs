@@ -1,0 +1,109 @@
+//! Which corridor a listener leads to: what crosses threads, and what each worker makes of it. The walls and the TCP corridor do not
+//! know each other; their types are put together here.
+
+use super::listeners::Speaks;
+use crate::certs::{Store, TlsSettings};
+use crate::config::{Config, Limits, TcpSpec, TcpTls};
+use crate::listen::{Arrived, ArrivedIo, Ends, Kind, Route, Tcp, Tunnels};
+use crate::message::{ClientHello, Connection};
+use crate::tunnel::{Arrival, Client, Ledger, Tunnel};
+use crate::upstream::Upstreams;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What a listener leads to, for any worker.
+#[derive(Clone)]
+pub enum Course {
+    Http,
+    Https(TlsSettings),
+    Tcp {
+        spec: Arc<TcpSpec>,
+        ends: Tls,
+    },
+}
+
+/// As `listen::Ends`.
+#[derive(Clone)]
+pub enum Tls {
+    Nowhere,
+    Beyond(Option<TlsSettings>),
+    Here(TlsSettings),
+}
+
+/// The courses of a configuration.
+pub struct Courses {
+    https: TlsSettings,
+    tcp: Vec<(Arc<TcpSpec>, Tls)>,
+}
+
+impl Course {
+    /// `tcp_stores` beside the TCP listeners. Errors: the system has no random bytes.
+    pub fn all(config: &Config, store: Arc<Store>, tcp_stores: Vec<Option<Arc<Store>>>) -> Result<Courses, rustls::Error> {
+        let mut tcp = Vec::new();
+        for (spec, store) in config.tcp.iter().zip(tcp_stores) {
+            let ends = match (&spec.tls, store) {
+                (TcpTls::Terminate { alpn, .. }, Some(store)) => Tls::Here(TlsSettings::new(store)?.speaking(alpn)),
+                (TcpTls::Passthrough, _) => Tls::Beyond(None),
+                // Plain, since whoever ends TLS has a store.
+                _ => Tls::Nowhere,
+            };
+            tcp.push((Arc::new(spec.clone()), ends));
+        }
+        Ok(Courses { https: TlsSettings::new(store)?, tcp })
+    }
+
+    /// On a worker.
+    pub fn kind(self, limits: &Limits, upstreams: &Rc<Upstreams>, ledger: &Rc<Ledger>) -> Kind {
+        let (spec, ends) = match self {
+            Self::Http => return Kind::Plain,
+            Self::Https(settings) => return Kind::Tls(settings),
+            Self::Tcp { spec, ends } => (spec, ends),
+        };
+        let tls = match ends {
+            Tls::Nowhere => Ends::Nowhere,
+            Tls::Beyond(sites) => Ends::Beyond { sites },
+            Tls::Here(settings) => Ends::Here(settings),
+        };
+        let tunnel = Tunnel::new(&spec, limits, upstreams.clone(), ledger.clone());
+        Kind::Tcp(Tcp { tls, tunnels: Rc::new(Corridor(tunnel)) })
+    }
+}
+
+impl Courses {
+    pub fn of(&self, speaks: Speaks) -> Course {
+        let tcp = |number: usize| self.tcp.get(number).cloned();
+        match speaks {
+            Speaks::Http => Course::Http,
+            Speaks::Https => Course::Https(self.https.clone()),
+            Speaks::Tcp(number) => tcp(number).map_or(Course::Http, |(spec, ends)| Course::Tcp { spec, ends }),
+            Speaks::HttpsAndTcp(number) => match tcp(number) {
+                Some((spec, _)) => Course::Tcp { spec, ends: Tls::Beyond(Some(self.https.clone())) },
+                None => Course::Https(self.https.clone()),
+            },
+        }
+    }
+}
+
+/// The TCP corridor behind a listener.
+struct Corridor(Rc<Tunnel>);
+
+impl Tunnels for Corridor {
+    fn route(&self, hello: Option<&ClientHello>) -> Option<Route> {
+        self.0.route(hello).map(Route)
+    }
+
+    fn carry(&self, arrived: Arrived, route: Route) -> Pin<Box<dyn Future<Output = ()>>> {
+        let Arrived { connection, io, early, hello } = arrived;
+        let client = match io {
+            ArrivedIo::Socket(socket) => Client::Socket(socket),
+            ArrivedIo::Stream(stream) => Client::Stream(stream),
+        };
+        let tunnel = self.0.clone();
+        Box::pin(async move { tunnel.carry(Arrival { connection, hello }, client, early, route.0).await })
+    }
+
+    fn refuse(&self, connection: &Connection, hello: Option<&ClientHello>, reason: &'static str) {
+        self.0.refuse(Arrival { connection: Rc::new(connection.clone()), hello: hello.cloned() }, reason);
+    }
+}

@@ -1,0 +1,75 @@
+//! `[tcp."address"]` and what stands in it.
+
+use super::tables::{key, named, required, table};
+use super::*;
+
+pub static TCPS: Keys =
+    named("tcps", "Listeners that pass connections on as they are, by address: 0.0.0.0:5432, [::]:5432, or :5432 for both.", &Kind::Table(&TCP));
+
+pub static TCP: Keys = Keys {
+    later: &["accept", "chain"],
+    ..table(
+        "tcp",
+        "A listener of the TCP corridor.",
+        &[
+            key("to", Kind::Text(&UPSTREAM_NAME), "\"db\"", "The upstream; with `sni`, for connections that no entry takes."),
+            key(
+                "tls",
+                Kind::Either(&[Kind::Choice(&["passthrough", "local"]), Kind::Table(&TCP_TLS)]),
+                "\"passthrough\"",
+                "\"passthrough\" leaves the handshake to the server; \"local\" or { cert, key } makes it here. Plain TCP unless written.",
+            ),
+            key(
+                "sni",
+                Kind::Table(&SNI),
+                "{ \"a.db.example.com\" = \"pg-a\", \"*.db.example.com\" = \"pg\" }",
+                "Upstreams by the server name that the client asks for; exact names first, then the longest wildcard.",
+            ),
+            key("timeout", Kind::Table(&TCP_TIMEOUT), "{ idle = \"10m\" }", "The listener's own timeouts; [limits] holds for what is not written."),
+        ],
+    )
+};
+
+pub static TCP_TLS: Keys = Keys {
+    later: &["acme", "client"],
+    ..table(
+        "tcp-tls",
+        "A certificate of the operator's.",
+        &[
+            required("cert", Kind::Text(&FILE), "\"/etc/tls/db.pem\"", "PEM, leaf first; relative to this file."),
+            required("key", Kind::Text(&FILE), "\"/etc/tls/db.key\"", "PEM; relative to this file."),
+            key(
+                "alpn",
+                Kind::Either(&[Kind::Text(&ALPN), Kind::List(&Kind::Text(&ALPN))]),
+                "[\"postgresql\"]",
+                "Protocols to agree on, best first; a client that offers only others is refused. None is spoken of unless written.",
+            ),
+        ],
+    )
+};
+
+pub static SNI: Keys = named(
+    "sni",
+    "Upstreams by server name. A list has several entries for one name, which differ in `alpn`.",
+    &Kind::Either(&[Kind::Text(&UPSTREAM_NAME), Kind::Table(&SNI_ENTRY), Kind::List(&Kind::Table(&SNI_ENTRY))]),
+);
+
+pub static SNI_ENTRY: Keys = table(
+    "sni-entry",
+    "Where connections for a name go. A string is `to`.",
+    &[
+        required("to", Kind::Text(&UPSTREAM_NAME), "\"pg\"", "The upstream."),
+        key(
+            "alpn",
+            Kind::Either(&[Kind::Text(&ALPN), Kind::List(&Kind::Text(&ALPN))]),
+            "[\"h2\"]",
+            "Only for clients that offer one of these protocols.",
+        ),
+    ],
+);
+
+pub static TCP_TIMEOUT: Keys = table(
+    "tcp-timeout",
+    "A TCP listener's timeouts.",
+    &[key("idle", Kind::Text(&DURATION), "\"10m\"", "Without a byte in either direction.")],
+);

@@ -1,0 +1,215 @@
+//! `[tcp."address"]`: what a TCP listener does with connections, and what it shares an address with.
+
+use super::Context;
+use super::build::section;
+use super::names::Sort;
+use super::node::{Entry, Node, Value};
+use super::reader::{Reader, join, nearest, wrong_type};
+use crate::config::diagnostic::Place;
+use crate::config::source::Span;
+use crate::config::{
+    CertifiedFiles, Code, Diagnostic, ListenSpec, Site, SiteName, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamName, forms, keys,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// A listener, and where its parts are written.
+pub struct Written {
+    pub spec: TcpSpec,
+    pub key_span: Span,
+    to_span: Option<Span>,
+}
+
+impl Written {
+    /// Whether it may listen where an https listener does: then it takes the names in `sni`, and the sites everything else.
+    pub fn can_share(&self) -> bool {
+        self.spec.tls == TcpTls::Passthrough && !self.spec.sni.is_empty()
+    }
+}
+
+pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> Vec<Written> {
+    section(root, "tcp").into_iter().filter_map(|(name, node, key_span, path)| one(context, name, node, key_span, path)).collect()
+}
+
+fn one(context: &Context<'_>, name: &str, node: &Node, key_span: Span, path: String) -> Option<Written> {
+    let addresses = context.form(name, key_span, forms::listen_address);
+    let reader = Reader::open(context, node, &keys::TCP, path)?;
+    let to = upstream(context, &reader, "to");
+    let tls = tls(context, &reader);
+    let sni = sni(context, &reader);
+    let timeout = reader.open_key("timeout", &keys::TCP_TIMEOUT);
+    let idle = timeout.and_then(|timeout| timeout.duration("idle", Duration::from_millis(1)));
+    nowhere(context, &reader, tls.as_ref());
+    let spec = TcpSpec {
+        name: name.to_owned(),
+        addresses: addresses?,
+        tls: tls?,
+        to,
+        sni,
+        idle,
+        at: context.location(key_span),
+    };
+    let to_span = reader.entry("to").map(|entry| entry.key_span);
+    Some(Written { spec, key_span, to_span })
+}
+
+/// A listener must have somewhere to lead, and can only go by a name that it is told.
+fn nowhere(context: &Context<'_>, reader: &Reader<'_, '_>, tls: Option<&TcpTls>) {
+    match (reader.entry("sni"), reader.entry("to")) {
+        (Some(sni), _) if tls == Some(&TcpTls::Plain) => {
+            let message = "`sni` needs `tls`: in plain TCP no server name is sent";
+            let found = Diagnostic::error(Code::Conflict, context.place(sni.key_span), message);
+            context.report(found.help("write tls = \"passthrough\", or tls = { cert = \"….pem\", key = \"….key\" } to end TLS here"));
+        }
+        (None, None) if !context.is_broken(reader.span.file) => {
+            let message = format!("{} has neither `to` nor `sni`, so connections would lead nowhere", reader.section());
+            context.report(Diagnostic::error(Code::Missing, context.place(reader.span), message).help("for example: to = \"db\""));
+        }
+        _ => {}
+    }
+}
+
+fn upstream(context: &Context<'_>, reader: &Reader<'_, '_>, key: &str) -> Option<UpstreamName> {
+    let (name, span) = reader.string(key)?;
+    context.refer(Sort::Upstream, name, span).then(|| UpstreamName(name.to_owned()))
+}
+
+fn tls(context: &Context<'_>, reader: &Reader<'_, '_>) -> Option<TcpTls> {
+    let choices = "choices: \"passthrough\", \"local\", { cert = \"….pem\", key = \"….key\" }; leave it out for plain TCP";
+    match reader.get("tls") {
+        None => Some(TcpTls::Plain),
+        Some(Node { value: Value::Table(_), span }) => terminate(context, reader, *span),
+        Some(Node { value: Value::String(text), span }) => match &**text {
+            "passthrough" => Some(TcpTls::Passthrough),
+            "local" => Some(TcpTls::Terminate { certificate: TlsSpec::Local, alpn: Vec::new() }),
+            "acme" => {
+                let found = Diagnostic::error(Code::NotYet, context.place(*span), "tls = \"acme\" is not in this version");
+                context.report(found.help(choices));
+                None
+            }
+            other => {
+                let mut found = Diagnostic::error(Code::BadValue, context.place(*span), format!("`{other}` is no choice here"));
+                found.label = nearest(other, ["passthrough", "local"].into_iter()).map(|near| format!("did you mean \"{near}\"?"));
+                context.report(found.help(choices));
+                None
+            }
+        },
+        Some(other) => reader.wrong("tls", other),
+    }
+}
+
+fn terminate(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) -> Option<TcpTls> {
+    let table = reader.open_key("tls", &keys::TCP_TLS)?;
+    let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
+    let (cert, key) = (path("cert"), path("key"));
+    let alpn = alpn(&table);
+    let at = context.location(cert.as_ref().map_or(span, |(_, span)| *span));
+    Some(TcpTls::Terminate { certificate: TlsSpec::Files(CertifiedFiles { cert: cert?.0, key: key?.0, at }), alpn })
+}
+
+fn alpn(reader: &Reader<'_, '_>) -> Vec<String> {
+    reader.list("alpn", forms::alpn).unwrap_or_default().into_iter().map(|(protocol, _)| protocol).collect()
+}
+
+fn sni(context: &Context<'_>, reader: &Reader<'_, '_>) -> Vec<TcpRoute> {
+    let Some(table) = reader.open_key("sni", &keys::SNI) else { return Vec::new() };
+    let mut routes: Vec<TcpRoute> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for entry in table.others() {
+        let name = context.form(&entry.key, entry.key_span, server_name);
+        let entries = entries(context, entry, &join(&table.path, &entry.key));
+        let Some(name) = name else { continue };
+        if !seen.insert(name.clone()) {
+            let found = Diagnostic::error(Code::Duplicate, context.place(entry.key_span), format!("the name `{name}` is written twice"));
+            context.report(found.help("several entries for one name are a list: [{ to = \"a\", alpn = [\"h2\"] }, { to = \"b\" }]"));
+        }
+        routes.extend(entries.into_iter().map(|(alpn, to, span)| TcpRoute { name: name.clone(), alpn, to, at: context.location(span) }));
+    }
+    if table.others().next().is_none() {
+        let found = Diagnostic::error(Code::Missing, context.place(table.span), format!("{} has no name", table.section()));
+        context.report(found.help("for example: { \"*.db.example.com\" = \"pg\" }"));
+    }
+    routes
+}
+
+/// A site's name, but for what SNI cannot say.
+fn server_name(text: &str) -> Result<SiteName, forms::Wrong> {
+    let name = forms::site_name(text)?;
+    match &name {
+        SiteName::Any => Err(forms::Wrong::whole(text, "any name is what `to` takes").help("write to = \"…\" beside `sni`")),
+        SiteName::Exact(host) if host.starts_with('[') || host.parse::<std::net::Ipv4Addr>().is_ok() => {
+            Err(forms::Wrong::whole(text, "clients send no address as server name").help("what has no name goes to `to`"))
+        }
+        _ => Ok(name),
+    }
+}
+
+type Target = (Vec<String>, UpstreamName, Span);
+
+/// What stands behind one name.
+fn entries(context: &Context<'_>, entry: &Entry, path: &str) -> Vec<Target> {
+    let node = &entry.value;
+    match &node.value {
+        Value::String(name) if context.refer(Sort::Upstream, name, node.span) => {
+            vec![(Vec::new(), UpstreamName(name.clone()), entry.key_span)]
+        }
+        Value::String(_) => Vec::new(),
+        Value::Table(_) => target(context, node, path.to_owned(), entry.key_span).into_iter().collect(),
+        Value::Array(items) if !items.is_empty() => {
+            let targets: Vec<Target> = items.iter().filter_map(|item| target(context, item, path.to_owned(), item.span)).collect();
+            shadowed(context, &targets);
+            targets
+        }
+        _ => {
+            let wanted = "an upstream, a table, or a list of tables";
+            wrong_type(context, node, wanted, Some(format!("\"{}\" = {{ to = \"pg\", alpn = [\"postgresql\"] }}", entry.key)));
+            Vec::new()
+        }
+    }
+}
+
+fn target(context: &Context<'_>, node: &Node, path: String, span: Span) -> Option<Target> {
+    let reader = Reader::open(context, node, &keys::SNI_ENTRY, path)?;
+    let to = upstream(context, &reader, "to");
+    let alpn = alpn(&reader);
+    if let (Some(entry), true) = (reader.entry("alpn"), alpn.is_empty())
+        && matches!(&entry.value.value, Value::Array(items) if items.is_empty())
+    {
+        context.error(Code::Missing, entry.value.span, "`alpn` names at least one protocol; leave it out for every protocol")?;
+    }
+    Some((alpn, to?, span))
+}
+
+/// Protocols are looked for in order, so one that an earlier entry takes never reaches a later one.
+fn shadowed(context: &Context<'_>, targets: &[Target]) {
+    let mut taken: BTreeMap<Option<&str>, Span> = BTreeMap::new();
+    for (alpn, _, span) in targets {
+        let protocols: Vec<Option<&str>> = if alpn.is_empty() { vec![None] } else { alpn.iter().map(|name| Some(&**name)).collect() };
+        if let Some(other) = protocols.iter().map(|protocol| taken.get(protocol)).collect::<Option<Vec<_>>>().and_then(|all| all.first().copied())
+        {
+            let found = Diagnostic::error(Code::RouteShadowed, context.place(*span), "this entry can never take a connection");
+            context.report(found.note(context.place(*other), "this one takes the same protocols first"));
+        }
+        for protocol in protocols {
+            taken.entry(protocol).or_insert(*span);
+        }
+    }
+}
+
+/// Names that a passthrough takes away from the sites of the same address, and defaults that would take all of them.
+pub fn claims(context: &Context<'_>, all: &[Written], sites: &[Site], listen: &ListenSpec) {
+    for written in all.iter().filter(|written| written.spec.is_shared(listen)) {
+        if let Some(span) = written.to_span {
+            let message = format!("{} is an https listener too: what no entry of `sni` takes goes to the sites, not to `to`", written.spec.name);
+            context.report(Diagnostic::error(Code::Conflict, context.place(span), message).help("leave `to` out, or use another address"));
+        }
+        // With `alpn` only clients that offer it are passed through, which says enough.
+        for route in written.spec.sni.iter().filter(|route| route.alpn.is_empty()) {
+            if let Some(site) = sites.iter().find(|site| site.name == route.name && site.tls != TlsSpec::Off) {
+                let message = format!("`{}` is passed through here and served by a site on the same address", route.name);
+                let found = Diagnostic::error(Code::SiteTwice, Place::from(route.at.clone()), message);
+                context.report(found.note(Place::from(site.at.clone()), "the site"));
+            }
+        }
+    }
+}

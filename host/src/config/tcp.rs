@@ -1,0 +1,61 @@
+//! `[tcp."address"]`: connections that are passed on as they are.
+
+use super::{ListenSpec, Location, SiteName, TlsSpec, UpstreamName};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// One listener of the TCP corridor.
+#[derive(Debug, Clone)]
+pub struct TcpSpec {
+    /// As written: the name of the listener in logs.
+    pub name: String,
+    /// One, or both wildcards for `":5432"`.
+    pub addresses: Vec<SocketAddr>,
+    pub tls: TcpTls,
+    /// For what no entry of `sni` takes. `None`: nobody takes it, or the HTTPS sites of the same address do.
+    pub to: Option<UpstreamName>,
+    /// In file order; see [`TcpRoute`] for precedence.
+    pub sni: Vec<TcpRoute>,
+    /// Without a byte in either direction. `None`: [`super::Limits::tcp_idle`].
+    pub idle: Option<Duration>,
+    pub at: Location,
+}
+
+/// Who makes the handshake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TcpTls {
+    /// Nobody looks.
+    Plain,
+    /// The client and the server; we read the client hello and pass it on.
+    Passthrough,
+    /// We do.
+    Terminate {
+        certificate: TlsSpec,
+        /// Protocols to agree on (ALPN), best first. Empty: none is spoken of.
+        alpn: Vec<String>,
+    },
+}
+
+/// One entry of `sni`. The most specific name with an entry that fits takes the connection: exact, then the longest wildcard; of one
+/// name, entries with `alpn` before the one without, in file order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpRoute {
+    /// Never `Any`.
+    pub name: SiteName,
+    /// One of these must be offered. Empty: whatever is.
+    pub alpn: Vec<String>,
+    pub to: UpstreamName,
+    pub at: Location,
+}
+
+impl TcpSpec {
+    /// Whether HTTPS sites are served on an address of this listener: then what no entry of `sni` takes is theirs.
+    pub fn is_shared(&self, listen: &ListenSpec) -> bool {
+        self.addresses.iter().any(|address| shares(listen, *address))
+    }
+}
+
+/// Whether an https listener is bound to this address. Port 0 asks for a free port, so it is never another's.
+fn shares(listen: &ListenSpec, address: SocketAddr) -> bool {
+    address.port() != 0 && listen.https.iter().any(|(https, _)| *https == address)
+}

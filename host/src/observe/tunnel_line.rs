@@ -1,0 +1,117 @@
+//! One access line of the TCP corridor: a connection as text or as a JSON object. Knows no clock and no file.
+
+use super::access::Line;
+use super::escape::{quoted, word};
+use super::line::{key, millis, print};
+use crate::message::ExchangeId;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+/// What is known of a connection when it has ended.
+#[derive(Debug, Clone)]
+pub struct TunnelEntry<'a> {
+    pub id: ExchangeId,
+    pub client: IpAddr,
+    /// The address that the client reached.
+    pub listener: SocketAddr,
+    /// The name that the client asked for, if TLS was spoken and we looked.
+    pub sni: Option<&'a str>,
+    /// Why it was not carried, or ended before both sides were done.
+    pub reason: Option<&'a str>,
+    pub upstream: Option<&'a str>,
+    /// Address of the server that took it, or of the last that was tried.
+    pub server: Option<&'a str>,
+    pub total: Duration,
+    /// For making the connection to the server.
+    pub connect: Option<Duration>,
+    /// Bytes from the client.
+    pub received: u64,
+    /// Bytes to the client.
+    pub sent: u64,
+}
+
+impl TunnelEntry<'_> {
+    fn names(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = [("sni", self.sni), ("upstream", self.upstream), ("server", self.server)];
+        all.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+}
+
+impl Line for TunnelEntry<'_> {
+    fn text(&self, out: &mut Vec<u8>, time: &str) {
+        print(out, format_args!("{time} {:016x} {} TCP {} ", self.id.0, self.client, self.listener));
+        word(out, self.reason.unwrap_or_default());
+        for (name, value) in self.names() {
+            print(out, format_args!(" {name}="));
+            word(out, value);
+        }
+        print(out, format_args!(" total={:.3}ms", millis(self.total)));
+        if let Some(connect) = self.connect {
+            print(out, format_args!(" connect={:.3}ms", millis(connect)));
+        }
+        print(out, format_args!(" in={} out={}\n", self.received, self.sent));
+    }
+
+    fn json(&self, out: &mut Vec<u8>, time: &str) {
+        print(out, format_args!("{{\"time\":\"{time}\",\"id\":\"{:016x}\",\"client\":\"{}\"", self.id.0, self.client));
+        print(out, format_args!(",\"protocol\":\"TCP\",\"listener\":\"{}\"", self.listener));
+        for (name, value) in self.reason.map(|reason| ("reason", reason)).into_iter().chain(self.names()) {
+            key(out, name);
+            quoted(out, value);
+        }
+        print(out, format_args!(",\"total_ms\":{:.3}", millis(self.total)));
+        if let Some(connect) = self.connect {
+            print(out, format_args!(",\"connect_ms\":{:.3}", millis(connect)));
+        }
+        print(out, format_args!(",\"in\":{},\"out\":{}}}\n", self.received, self.sent));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> TunnelEntry<'static> {
+        TunnelEntry {
+            id: ExchangeId(0x1a2b),
+            client: [192, 0, 2, 7].into(),
+            listener: ([10, 0, 0, 1], 5432).into(),
+            sni: None,
+            reason: None,
+            upstream: Some("pg"),
+            server: Some("10.0.0.2:5432"),
+            total: Duration::from_micros(1500),
+            connect: Some(Duration::from_micros(250)),
+            received: 7,
+            sent: 12,
+        }
+    }
+
+    fn both(entry: &TunnelEntry<'_>) -> (String, serde_json::Value) {
+        let (mut text, mut json) = (Vec::new(), Vec::new());
+        entry.text(&mut text, "T");
+        entry.json(&mut json, "T");
+        (String::from_utf8(text).expect("UTF-8"), serde_json::from_slice(&json).expect("JSON"))
+    }
+
+    #[test]
+    fn a_tunnel_is_one_line() {
+        let (text, json) = both(&entry());
+        let expected = "T 0000000000001a2b 192.0.2.7 TCP 10.0.0.1:5432 - upstream=pg server=10.0.0.2:5432 total=1.500ms \
+                        connect=0.250ms in=7 out=12\n";
+        assert_eq!(text, expected);
+        let expected = serde_json::json!({
+            "time": "T", "id": "0000000000001a2b", "client": "192.0.2.7", "protocol": "TCP", "listener": "10.0.0.1:5432", "upstream": "pg",
+            "server": "10.0.0.2:5432", "total_ms": 1.5, "connect_ms": 0.25, "in": 7, "out": 12,
+        });
+        assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn a_refused_connection_says_why_and_for_whom() {
+        let refused = TunnelEntry { sni: Some("a.b\nforged"), reason: Some("no_sni_match"), upstream: None, server: None, connect: None, ..entry() };
+        let (text, json) = both(&refused);
+        assert!(text.contains(" TCP 10.0.0.1:5432 no_sni_match sni=") && text.matches('\n').count() == 1, "{text}");
+        assert_eq!((&json["reason"], &json["sni"], json.get("upstream")), (&"no_sni_match".into(), &"a.b\nforged".into(), None));
+    }
+}

@@ -1,0 +1,80 @@
+//! The TCP corridor: a connection in, a connection out, and bytes both ways until both sides are done. Looks at none of them; what TLS
+//! a client asked for was read by the listening wall.
+//!
+//! In reading order: `routes` (which upstream), this file (a connection from end to end), `record` (what is said of it), `relay` (bytes
+//! both ways), `flow` (one way of it).
+
+mod flow;
+mod record;
+mod relay;
+mod routes;
+
+pub use record::Ledger;
+pub use routes::Routes;
+
+use crate::config::{Limits, TcpSpec};
+use crate::message::{ClientHello, Connection, Duplex};
+use crate::upstream::{Failed, Upstreams};
+use bytes::Bytes;
+use record::Record;
+use relay::{End, Relay};
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::net::TcpStream;
+
+/// One TCP listener's corridor on one worker.
+pub struct Tunnel {
+    routes: Routes,
+    upstreams: Rc<Upstreams>,
+    idle: Duration,
+    ledger: Rc<Ledger>,
+}
+
+/// A connection to be carried, or one that is not.
+pub struct Arrival {
+    pub connection: Rc<Connection>,
+    pub hello: Option<ClientHello>,
+}
+
+/// The client's bytes: as they are on its socket, or with TLS taken off.
+pub enum Client {
+    Socket(TcpStream),
+    Stream(Box<dyn Duplex>),
+}
+
+impl Tunnel {
+    /// `upstreams` are those of the snapshot that `spec` is from.
+    pub fn new(spec: &TcpSpec, limits: &Limits, upstreams: Rc<Upstreams>, ledger: Rc<Ledger>) -> Rc<Self> {
+        Rc::new(Self { routes: Routes::new(spec), upstreams, idle: spec.idle.unwrap_or(limits.tcp_idle), ledger })
+    }
+
+    /// The upstream, as [`Self::carry`] wants it, for a connection with this client hello; `None`: nobody takes it.
+    pub fn route(&self, hello: Option<&ClientHello>) -> Option<usize> {
+        self.upstreams.index(&self.routes.find(hello)?.0)
+    }
+
+    /// Carries a connection to a server of the upstream until both sides are done. `early` was read from the client before. Dropping
+    /// the future closes both connections.
+    pub async fn carry(&self, arrival: Arrival, client: Client, early: Bytes, upstream: usize) {
+        let mut record = Record::open(&self.ledger, &arrival);
+        record.forwarded(self.upstreams.name(upstream));
+        match self.upstreams.open(upstream).await {
+            Ok(opened) => {
+                record.connected(&opened.attempt);
+                let _held = opened.held;
+                let relay = Relay::new(client.into(), opened.io.into(), early, self.idle, &self.ledger, record.counts());
+                record.ended(relay.await);
+            }
+            Err(Failed { error, attempt }) => {
+                record.failed(&error, &attempt);
+                // Closed without a word, a connection looks like one that was served.
+                End::from(client).reset();
+            }
+        }
+    }
+
+    /// Notes a connection that is not carried.
+    pub fn refuse(&self, arrival: Arrival, reason: &'static str) {
+        Record::open(&self.ledger, &arrival).refused(reason);
+    }
+}

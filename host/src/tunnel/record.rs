@@ -1,0 +1,176 @@
+//! What is known of a tunnel while it lives: whatever way it ends, its access line is written, once.
+
+use super::Arrival;
+use crate::config::AccessLog;
+use crate::message::ExchangeId;
+use crate::observe::access::AccessWriter;
+use crate::observe::{RateCap, TunnelEntry};
+use crate::upstream::{Attempt, SendError};
+use std::cell::{Cell, RefCell};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// What one worker keeps of its tunnels.
+pub struct Ledger {
+    mode: AccessLog,
+    access: AccessWriter,
+    /// Tunnels whose record lives.
+    active: Cell<usize>,
+    worker: u64,
+    next: Cell<u64>,
+    failures: RefCell<RateCap>,
+    /// Bytes on their way, one read at a time: what cannot be written at once is copied out of it.
+    pub(super) scratch: RefCell<Box<[u8]>>,
+}
+
+/// A read's worth: what a socket of a fast network holds between two looks at it.
+const SCRATCH: usize = 64 << 10;
+
+impl Ledger {
+    /// `worker` is its number in the process.
+    pub fn new(worker: u16, mode: AccessLog, access: AccessWriter) -> Rc<Self> {
+        Rc::new(Self {
+            mode,
+            access,
+            active: Cell::new(0),
+            worker: u64::from(worker) << 48,
+            next: Cell::new(RandomState::new().build_hasher().finish()),
+            // Arbitrary: enough to see what is going on, too little to fill a disk within a day.
+            failures: RefCell::new(RateCap::new(20, Duration::from_millis(500))),
+            scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
+        })
+    }
+
+    /// Tunnels that are not over.
+    pub fn active(&self) -> usize {
+        self.active.get()
+    }
+
+    /// As those of exchanges are made: the worker in the top 16 bits, below a counter that starts anywhere.
+    fn id(&self) -> ExchangeId {
+        const COUNTER: u64 = (1 << 48) - 1;
+        ExchangeId(self.worker | self.next.replace(self.next.get().wrapping_add(1)) & COUNTER)
+    }
+
+    fn failure(&self, id: ExchangeId, reason: &str, error: &SendError) {
+        if let Some(silent) = self.failures.borrow_mut().admit(Instant::now()) {
+            let more = if silent > 0 { format!(" ({silent} more were not logged)") } else { String::new() };
+            let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+            tracing::warn!(id = format_args!("{:016x}", id.0), "{reason}: {error}{cause}{more}");
+        }
+    }
+}
+
+/// How much was carried, as the relay counts it.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// From the client.
+    pub received: Cell<u64>,
+    /// To the client.
+    pub sent: Cell<u64>,
+}
+
+/// Why a relay ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// Both sides said that they were done.
+    Both,
+    Idle,
+    ClientGone,
+    OriginGone,
+}
+
+/// Writes the tunnel's access line when it is dropped.
+pub(super) struct Record {
+    ledger: Rc<Ledger>,
+    id: ExchangeId,
+    started: Instant,
+    peer: SocketAddr,
+    local: SocketAddr,
+    sni: Option<Arc<str>>,
+    /// Dropped before anything else is known: the proxy stopped.
+    reason: Option<&'static str>,
+    upstream: Option<Rc<str>>,
+    attempt: Option<Attempt>,
+    counts: Rc<Counts>,
+}
+
+impl Record {
+    pub fn open(ledger: &Rc<Ledger>, arrival: &Arrival) -> Self {
+        ledger.active.set(ledger.active.get() + 1);
+        Self {
+            ledger: ledger.clone(),
+            id: ledger.id(),
+            started: Instant::now(),
+            peer: arrival.connection.peer,
+            local: arrival.connection.local,
+            sni: arrival.hello.as_ref().and_then(|hello| hello.sni.clone()),
+            reason: Some("stopped"),
+            upstream: None,
+            attempt: None,
+            counts: Rc::default(),
+        }
+    }
+
+    pub fn counts(&self) -> Rc<Counts> {
+        self.counts.clone()
+    }
+
+    pub fn refused(mut self, reason: &'static str) {
+        self.reason = Some(reason);
+    }
+
+    pub fn forwarded(&mut self, upstream: Option<&Rc<str>>) {
+        self.upstream = upstream.cloned();
+    }
+
+    pub fn connected(&mut self, attempt: &Attempt) {
+        self.attempt = Some(attempt.clone());
+    }
+
+    pub fn failed(&mut self, error: &SendError, attempt: &Attempt) {
+        let reason = match error {
+            SendError::ConnectTimeout | SendError::Expired => "connect_timeout",
+            SendError::Overloaded(_) => "overload",
+            SendError::Connect(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => "connect_refused",
+            _ => "connect_failed",
+        };
+        self.ledger.failure(self.id, reason, error);
+        self.reason = Some(reason);
+        self.attempt = Some(attempt.clone());
+    }
+
+    pub fn ended(&mut self, how: Ended) {
+        self.reason = match how {
+            Ended::Both => None,
+            Ended::Idle => Some("idle"),
+            Ended::ClientGone => Some("client_gone"),
+            Ended::OriginGone => Some("origin_gone"),
+        };
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.ledger.active.set(self.ledger.active.get() - 1);
+        let attempt = self.attempt.as_ref();
+        let entry = TunnelEntry {
+            id: self.id,
+            client: self.peer.ip().to_canonical(),
+            listener: self.local,
+            sni: self.sni.as_deref(),
+            reason: self.reason,
+            upstream: self.upstream.as_deref(),
+            server: attempt.and_then(|attempt| attempt.server.as_deref()),
+            total: self.started.elapsed(),
+            connect: attempt.map(|attempt| attempt.connect),
+            received: self.counts.received.get(),
+            sent: self.counts.sent.get(),
+        };
+        self.ledger.access.write(self.ledger.mode, &entry);
+    }
+}
