@@ -13,7 +13,7 @@ use std::process::Command;
 const TARGET: &str = "wasm32-wasip2";
 
 /// Directories under `plugins/`, each with a package `plugin-<name>`.
-const PLUGINS: [&str; 6] = ["headers", "redirect", "request-id", "respond", "rewrite", "route"];
+const PLUGINS: [&str; 8] = ["conn-limit", "headers", "ip-filter", "redirect", "request-id", "respond", "rewrite", "route"];
 
 /// With the default of 1 MiB at the start of memory, a fresh guest touches pages far from each other. Enough for a regular expression
 /// nested as deeply as `rewrite` allows.

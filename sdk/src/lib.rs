@@ -49,6 +49,7 @@
 //! - **Phases**: `on_request` and `on_response`, each if it is written. `fn on_request(&self, request: &Request, edit: &mut
 //!   RequestEdits)` returns nothing to go on, a [`Reply`] (or an `Option` of one) to answer, or a [`Verdict`].
 //!   `fn on_response(&self, response: &Response, edit: &mut Edits)` likewise, with [`ResponseVerdict`].
+//! - **Connections**: `on_accept`, `on_client_hello` and `on_close` are phases below HTTP, for listeners; see [`connection`].
 //! - **Interest**: `#[interest(method, path, headers = ["cookie"], attributes = ["client.ip"])]` on a phase says what it wants to see;
 //!   `fn plan(&self, plan: &mut Plan)` changes that by the settings. What is not asked for is not sent.
 //! - **Checks**: `fn check(&self) -> Result<(), Vec<Problem>>` refuses settings that the schema cannot; or
@@ -71,6 +72,7 @@ extern crate self as portcullis_sdk;
 
 #[doc(hidden)]
 pub mod abi;
+pub mod connection;
 mod edits;
 pub mod field;
 mod head;
@@ -85,14 +87,16 @@ mod template;
 pub mod test;
 mod verdict;
 
+pub use connection::{AcceptVerdict, Accepted, ClientHello, Closed, ConnectionEdits, HelloVerdict};
 pub use edits::{Edits, RequestEdits};
 pub use head::{Fields, Request, Response, host};
-pub use plan::{Plan, RequestInterest, ResponseInterest};
+pub use plan::{AcceptInterest, CloseInterest, HelloInterest, Plan, RequestInterest, ResponseInterest};
 pub use problem::{Pointer, Problem};
 pub use template::{Piece, Template};
 pub use verdict::{Bytes, Reply, ResponseVerdict, Verdict};
 
-/// Makes a plugin of an `impl` block: its methods `on_request` and `on_response` become the exports of the component, each if it is there.
+/// Makes a plugin of an `impl` block: its methods `on_request`, `on_response`, `on_accept`, `on_client_hello` and `on_close` become
+/// the exports of the component, each if it is there.
 ///
 /// The methods `configure`, `check` and `plan` have the meanings that the [front page](crate) gives; others are the author's own.
 /// `#[plugin(name = "…", description = "…")]` replace the package's name and the doc comment.
@@ -156,7 +160,7 @@ pub use portcullis_sdk_macros::settings;
 pub mod prelude {
     pub use crate::settings::{Map, OneOrMany, Upstream};
     pub use crate::{
-        Edits, Fields, Plan, Pointer, Problem, Reply, Request, RequestEdits, Response, ResponseVerdict, Verdict, plugin, settings,
+        AcceptVerdict, Accepted, ClientHello, Closed, ConnectionEdits, Edits, Fields, HelloVerdict, Plan, Pointer, Problem, Reply, Request, RequestEdits, Response, ResponseVerdict, Verdict, plugin, settings,
     };
     pub use alloc::borrow::ToOwned;
     pub use alloc::boxed::Box;

@@ -14,6 +14,9 @@ use alloc::vec::Vec;
 pub struct Plan {
     pub(crate) request: Option<RequestInterest>,
     pub(crate) response: Option<ResponseInterest>,
+    pub(crate) accept: Option<AcceptInterest>,
+    pub(crate) client_hello: Option<HelloInterest>,
+    pub(crate) close: Option<CloseInterest>,
     pub(crate) warnings: Vec<Problem>,
 }
 
@@ -36,6 +39,36 @@ impl Plan {
     /// `on_response` has nothing to do under these settings and is not to be called.
     pub fn skip_response(&mut self) {
         self.response = None;
+    }
+
+    /// What `on_accept` wants to see. Asking makes sure that the phase is entered.
+    pub fn accept(&mut self) -> &mut AcceptInterest {
+        self.accept.get_or_insert_default()
+    }
+
+    /// What `on_client_hello` wants to see. Asking makes sure that the phase is entered.
+    pub fn client_hello(&mut self) -> &mut HelloInterest {
+        self.client_hello.get_or_insert_default()
+    }
+
+    /// What `on_close` wants to see. Asking makes sure that the phase is entered.
+    pub fn close(&mut self) -> &mut CloseInterest {
+        self.close.get_or_insert_default()
+    }
+
+    /// `on_accept` has nothing to do under these settings and is not to be called.
+    pub fn skip_accept(&mut self) {
+        self.accept = None;
+    }
+
+    /// `on_client_hello` has nothing to do under these settings and is not to be called.
+    pub fn skip_client_hello(&mut self) {
+        self.client_hello = None;
+    }
+
+    /// `on_close` has nothing to do under these settings and is not to be called.
+    pub fn skip_close(&mut self) {
+        self.close = None;
     }
 
     /// Tells the operator about something doubtful; stops nothing. `path` is a JSON pointer into the settings.
@@ -149,5 +182,84 @@ impl RequestInterest {
     /// As the contract's `request-fields`.
     pub(crate) fn flags(&self) -> u8 {
         self.fields | if self.asked.exchange { Self::EXCHANGE } else { 0 }
+    }
+}
+
+/// An interest in connections: bits in the order of the contract's flags, and attributes.
+macro_rules! of_connections {
+    ($(#[$doc:meta])* $interest:ident { $($(#[$field_doc:meta])* $field:ident $bit:ident = $value:literal),* $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, PartialEq, Eq)]
+        pub struct $interest {
+            pub(crate) fields: u8,
+            pub(crate) attributes: Vec<Cow<'static, str>>,
+        }
+
+        impl $interest {
+            $(pub(crate) const $bit: u8 = $value;)*
+
+            $($(#[$field_doc])*
+            pub fn $field(&mut self) -> &mut Self {
+                self.fields |= Self::$bit;
+                self
+            })*
+
+            /// An attribute such as `listener`, or one that another link sets.
+            pub fn attribute(&mut self, name: impl Into<Cow<'static, str>>) -> &mut Self {
+                let name = name.into();
+                if !self.attributes.contains(&name) {
+                    self.attributes.push(name);
+                }
+                self
+            }
+        }
+    };
+}
+
+of_connections! {
+    /// What `on_accept` wants to see.
+    AcceptInterest {
+        /// Who connected.
+        peer PEER = 1,
+        /// Where to.
+        local LOCAL = 2,
+        /// The number that ties the phases of one connection together.
+        connection CONNECTION = 4,
+    }
+}
+
+of_connections! {
+    /// What `on_client_hello` wants to see.
+    HelloInterest {
+        /// The server's name.
+        sni SNI = 1,
+        /// Protocols.
+        alpn ALPN = 2,
+        /// Versions of TLS.
+        versions VERSIONS = 4,
+        /// Cipher suites.
+        ciphers CIPHERS = 8,
+        /// The fingerprint. Costs two SHA-256 per connection.
+        ja4 JA4 = 16,
+        /// The message itself.
+        raw RAW = 32,
+        /// The number that ties the phases of one connection together.
+        connection CONNECTION = 64,
+    }
+}
+
+of_connections! {
+    /// What `on_close` wants to see.
+    CloseInterest {
+        /// Who had connected.
+        peer PEER = 1,
+        /// Bytes each way.
+        bytes BYTES = 2,
+        /// How long it was open.
+        duration DURATION = 4,
+        /// Why it ended.
+        reason REASON = 8,
+        /// The number that ties the phases of one connection together.
+        connection CONNECTION = 16,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Authors do not implement these by hand; the names appear in compiler messages and in the bounds of [`crate::test`].
 
+use crate::connection::{AcceptVerdict, Accepted, ClientHello, Closed, ConnectionEdits, HelloVerdict};
 use crate::edits::{Edits, RequestEdits};
 use crate::head::{Request, Response};
 use crate::plan::Plan;
@@ -33,6 +34,21 @@ pub trait OnRequest: Plugin {
 /// A plugin that looks at responses.
 pub trait OnResponse: Plugin {
     fn on_response(&self, response: &Response<'_>, edit: &mut Edits<'_>) -> ResponseVerdict;
+}
+
+/// A plugin that decides about connections when they come in.
+pub trait OnAccept: Plugin {
+    fn on_accept(&self, accepted: &Accepted<'_>, edit: &mut ConnectionEdits<'_>) -> AcceptVerdict;
+}
+
+/// A plugin that decides about TLS connections by what the client offers.
+pub trait OnClientHello: Plugin {
+    fn on_client_hello(&self, hello: &ClientHello<'_>, edit: &mut ConnectionEdits<'_>) -> HelloVerdict;
+}
+
+/// A plugin that wants to know when connections end.
+pub trait OnClose: Plugin {
+    fn on_close(&self, closed: &Closed<'_>);
 }
 
 /// What `plugin inspect` shows about a plugin.

@@ -6,8 +6,10 @@ pub mod origin;
 pub mod pki;
 pub mod proxy;
 pub mod server;
+pub mod servers;
 pub mod tools;
 
 pub use client::{Raw, Response, curl, get, get_with};
-pub use origin::Origin;
+pub use origin::{Origin, nobody};
 pub use proxy::Proxy;
+pub use servers::Server;

@@ -99,6 +99,11 @@ impl Proxy {
         self.listening("https")
     }
 
+    /// The first TCP listener.
+    pub fn tcp(&self) -> SocketAddr {
+        self.listening("tcp")
+    }
+
     fn listening(&self, protocol: &str) -> SocketAddr {
         let log = self.log();
         let mut words = log.lines().filter_map(|line| line.split_once(&format!("listening {protocol} "))).map(|(_, rest)| rest);
@@ -179,6 +184,6 @@ fn collect(pipe: impl Read + Send + 'static, output: Arc<(Mutex<Lines>, Condvar)
 }
 
 #[allow(unsafe_code, reason = "kill(2) has no safe wrapper in std; the pid is our own child's, not yet reaped")]
-fn signal(pid: u32, signal: i32) {
+pub fn signal(pid: u32, signal: i32) {
     unsafe { libc::kill(pid as i32, signal) };
 }

@@ -5,6 +5,7 @@ mod bench;
 mod bundle;
 mod demo;
 mod deny;
+mod dist;
 mod fuzz;
 mod run;
 mod setup;
@@ -39,6 +40,12 @@ const COMMANDS: &[Command] = &[
         run: test::run,
     },
     Command { name: "bench", usage: "[--help]", about: "measures side by side with nginx and HAProxy", run: bench },
+    Command {
+        name: "dist",
+        usage: "",
+        about: "builds the proxy as it is shipped: profile-guided; half an hour from nothing",
+        run: dist::run,
+    },
     Command { name: "fuzz", usage: "[SECONDS]", about: "runs each fuzz target for a while (20 s unless said)", run: fuzz::run },
     Command { name: "deny", usage: "", about: "checks licences, advisories and duplicates of all dependencies", run: deny::run },
     Command { name: "setup", usage: "", about: "installs what a build needs: the target wasm32-wasip2", run: setup::run },

@@ -3,6 +3,7 @@
 
 use super::listeners::Speaks;
 use crate::certs::{Store, TlsSettings};
+use crate::chain::Reach;
 use crate::config::{Config, Limits, TcpSpec, TcpTls};
 use crate::listen::{Arrived, ArrivedIo, Ends, Kind, Route, Tcp, Tunnels};
 use crate::message::{ClientHello, Connection};
@@ -70,6 +71,29 @@ impl Course {
     }
 }
 
+impl Course {
+    /// What links can do with its connections.
+    pub fn reach(&self) -> Reach {
+        let ends = match self {
+            Self::Http | Self::Https(_) => return Reach::default(),
+            Self::Tcp { ends, .. } => ends,
+        };
+        match ends {
+            Tls::Nowhere => Reach { forward: true, ..Reach::default() },
+            Tls::Beyond(_) => Reach { pass_through: true, ..Reach::default() },
+            Tls::Here(_) => Reach { forward_terminated: true, pass_through: true, ..Reach::default() },
+        }
+    }
+
+    /// With client hellos read before the handshake, for links that want to see them: as if some names could be passed through.
+    pub fn seeing_hellos(self) -> Self {
+        match self {
+            Self::Https(settings) => Self::Tcp { spec: Arc::new(TcpSpec::nowhere()), ends: Tls::Beyond(Some(settings)) },
+            other => other,
+        }
+    }
+}
+
 impl Courses {
     pub fn of(&self, speaks: Speaks) -> Course {
         let tcp = |number: usize| self.tcp.get(number).cloned();
@@ -93,17 +117,21 @@ impl Tunnels for Corridor {
         self.0.route(hello).map(Route)
     }
 
+    fn named(&self, upstream: &str) -> Option<Route> {
+        self.0.named(upstream).map(Route)
+    }
+
     fn carry(&self, arrived: Arrived, route: Route) -> Pin<Box<dyn Future<Output = ()>>> {
-        let Arrived { connection, io, early, hello } = arrived;
+        let Arrived { connection, io, early, hello, traffic } = arrived;
         let client = match io {
             ArrivedIo::Socket(socket) => Client::Socket(socket),
             ArrivedIo::Stream(stream) => Client::Stream(stream),
         };
         let tunnel = self.0.clone();
-        Box::pin(async move { tunnel.carry(Arrival { connection, hello }, client, early, route.0).await })
+        Box::pin(async move { tunnel.carry(Arrival { connection, hello, traffic }, client, early, route.0).await })
     }
 
     fn refuse(&self, connection: &Connection, hello: Option<&ClientHello>, reason: &'static str) {
-        self.0.refuse(Arrival { connection: Rc::new(connection.clone()), hello: hello.cloned() }, reason);
+        self.0.refuse(Arrival { connection: Rc::new(connection.clone()), hello: hello.cloned(), traffic: None }, reason);
     }
 }

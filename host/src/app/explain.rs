@@ -267,6 +267,7 @@ fn origin(origin: &LinkOrigin) -> &'static str {
         LinkOrigin::Server => "server",
         LinkOrigin::Site => "site",
         LinkOrigin::Route => "route",
+        LinkOrigin::Listener => "listener",
     }
 }
 

@@ -1,8 +1,8 @@
 //! Links → configured plugins: each component is loaded once, each pair of plugin and settings configured once, whatever the number of
 //! routes that use it.
 
-use crate::config::{Config, Diagnostic, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
-use crate::sandbox::{ConfigureError, Configured, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component};
+use crate::config::{Config, Diagnostic, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
+use crate::sandbox::{ConfigureError, Configured, ConnectionPlan, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -26,6 +26,7 @@ impl Filters {
         let mut filters = Self { configured: Vec::new(), by_link: HashMap::new() };
         for link in links(config) {
             let Some(plugin) = plugins.get(&link.plugin) else { continue };
+            found.extend(misplaced(link, &plugin.plugin));
             let key = (link.plugin.clone(), link.settings.to_string());
             if filters.by_link.contains_key(&key) {
                 continue;
@@ -47,6 +48,11 @@ impl Filters {
         self.by_link.get(&(link.plugin.clone(), link.settings.to_string())).copied()
     }
 
+    /// What the filter of this index wants to know of connections.
+    pub fn connections(&self, index: usize) -> &ConnectionPlan {
+        self.configured[index].connections()
+    }
+
     /// One worker's filters, in the order of their indices.
     pub fn for_worker(&self) -> Vec<Guests> {
         self.configured.iter().map(Configured::for_worker).collect()
@@ -57,9 +63,10 @@ impl Filters {
     }
 }
 
-/// Every link of every route, in file order.
+/// Every link of every route, in file order, then those of listeners.
 fn links(config: &Config) -> impl Iterator<Item = &LinkSpec> {
-    config.sites.iter().flat_map(|site| &site.routes).flat_map(|route| &route.chain)
+    let routes = config.sites.iter().flat_map(|site| &site.routes).flat_map(|route| &route.chain);
+    routes.chain(&config.listen.chain).chain(config.tcp.iter().flat_map(|listener| &listener.chain))
 }
 
 /// All components that the configuration declares or uses.
@@ -152,6 +159,19 @@ impl Origin<'_> {
 
 fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What a plugin has no phase for.
+fn misplaced(link: &LinkSpec, plugin: &Plugin) -> Option<Diagnostic> {
+    let why = match link.origin {
+        LinkOrigin::Listener if plugin.connection_phases().any() => return None,
+        LinkOrigin::Listener => {
+            "exports no phase of connections (`on-accept`, `on-client-hello`, `on-close`), and requests are not seen in a listener's chain"
+        }
+        _ if plugin.phases() != (false, false) => return None,
+        _ => "exports neither `on-request` nor `on-response`; it belongs in the `chain` of [listen] or of a [tcp] listener",
+    };
+    Some(Diagnostic::phase_missing(&link.plugin.to_string(), link.at.clone(), &why))
 }
 
 /// Checks a link's settings against the schema, then asks the plugin itself.

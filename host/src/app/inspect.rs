@@ -1,7 +1,8 @@
 //! `portcullis plugin inspect FILE`: what a component is, wants to see and may do.
 
 use super::prepare::sandbox;
-use crate::sandbox::{ConfigureError, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled, read_component};
+use crate::chain::ConnectionPhases;
+use crate::sandbox::{ConfigureError, ConnectionPlan, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled, read_component};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::Path;
@@ -58,9 +59,9 @@ impl Inspected {
                 if let Some(description) = &about.description {
                     line("", description);
                 }
-                line("phases", &phases(plugin.phases).join(", "));
+                line("phases", &phases(plugin.phases, plugin.connection_phases).join(", "));
                 match &plugin.plan {
-                    Ok(plan) => interest(plan, |text| line("interest", text)),
+                    Ok((plan, connections)) => interest(plan, connections, |text| line("interest", text)),
                     Err(error) => line("interest", &format!("depends on its settings: {}", problems(error).join("; "))),
                 }
             }
@@ -101,12 +102,12 @@ impl Inspected {
                 json["name"] = json!(about.name);
                 json["version"] = json!(about.version);
                 json["description"] = json!(about.description);
-                json["phases"] = json!(phases(plugin.phases));
+                json["phases"] = json!(phases(plugin.phases, plugin.connection_phases));
                 json["settings"] = json!(about.settings);
                 match &plugin.plan {
-                    Ok(plan) => {
+                    Ok((plan, connections)) => {
                         let mut wants = Vec::new();
-                        interest(plan, |text| wants.push(text.to_owned()));
+                        interest(plan, connections, |text| wants.push(text.to_owned()));
                         json["interest"] = json!(wants);
                     }
                     Err(error) => json["needs"] = json!(problems(error)),
@@ -122,8 +123,15 @@ fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn phases((request, response): (bool, bool)) -> Vec<&'static str> {
-    [(request, "on-request"), (response, "on-response")].into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect()
+fn phases((request, response): (bool, bool), of: ConnectionPhases) -> Vec<&'static str> {
+    let all = [
+        (request, "on-request"),
+        (response, "on-response"),
+        (of.accept, "on-accept"),
+        (of.client_hello, "on-client-hello"),
+        (of.close, "on-close"),
+    ];
+    all.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect()
 }
 
 fn standing(standing: &Standing) -> String {
@@ -144,7 +152,7 @@ fn problems(error: &ConfigureError) -> Vec<String> {
 }
 
 /// A line for each phase that is entered under the settings `{}`.
-fn interest(plan: &Plan, mut line: impl FnMut(&str)) {
+fn interest(plan: &Plan, connections: &ConnectionPlan, mut line: impl FnMut(&str)) {
     if let Some(wants) = &plan.request {
         let fields = [
             (wants.method, "method"),
@@ -161,9 +169,41 @@ fn interest(plan: &Plan, mut line: impl FnMut(&str)) {
         let fields = if wants.exchange { vec!["status".to_owned(), "exchange".to_owned()] } else { vec!["status".to_owned()] };
         line(&format!("responses: {}", wanted(fields, &wants.shown)));
     }
-    if plan.request.is_none() && plan.response.is_none() {
+    if let Some(wants) = &connections.accept {
+        let fields = [(wants.peer, "peer"), (wants.local, "local"), (wants.connection, "connection")];
+        line(&format!("accepted connections: {}", shown(&fields, &wants.attributes)));
+    }
+    if let Some(wants) = &connections.client_hello {
+        let fields = [
+            (wants.sni, "sni"),
+            (wants.alpn, "alpn"),
+            (wants.versions, "versions"),
+            (wants.ciphers, "ciphers"),
+            (wants.ja4, "ja4"),
+            (wants.raw, "raw"),
+            (wants.connection, "connection"),
+        ];
+        line(&format!("client hellos: {}", shown(&fields, &wants.attributes)));
+    }
+    if let Some(wants) = &connections.close {
+        let fields = [
+            (wants.peer, "peer"),
+            (wants.bytes, "bytes"),
+            (wants.duration, "duration"),
+            (wants.reason, "reason"),
+            (wants.connection, "connection"),
+        ];
+        line(&format!("closed connections: {}", shown(&fields, &wants.attributes)));
+    }
+    if plan.request.is_none() && plan.response.is_none() && !connections.phases().any() {
         line("nothing with empty settings");
     }
+}
+
+fn shown(fields: &[(bool, &str)], attributes: &[String]) -> String {
+    let mut names: Vec<String> = fields.iter().filter(|(wanted, _)| *wanted).map(|(_, name)| (*name).to_owned()).collect();
+    names.extend(attributes.iter().map(|name| format!("attribute {name}")));
+    if names.is_empty() { "entered, sees nothing".to_owned() } else { names.join(", ") }
 }
 
 fn wanted(mut names: Vec<String>, shown: &Interest) -> String {

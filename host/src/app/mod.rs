@@ -1,10 +1,11 @@
 //! Wiring: the only room that sees all others. From a configuration file to a process that serves, or to what there is to say about it.
 //!
 //! In reading order: `state` (the directory), `filters` (links → configured plugins), `prepare` (everything that can still be wrong with a
-//! checked text), `listeners`, `worker` (one core), `run`; then the answers to questions: `check`, `explain`, `inspect`.
+//! checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `worker` (one core), `run`; then the answers to questions: `check`, `explain`, `inspect`.
 
 mod check;
 mod corridors;
+mod door;
 mod explain;
 mod filters;
 mod inspect;

@@ -1,6 +1,7 @@
 //! `portcullis run`: prepare, bind, start the workers, wait for the word to stop.
 
 use super::corridors::Course;
+use super::door::DoorPlan;
 use super::listeners::{self, Listener, Speaks};
 use super::prepare::{PrepareError, Prepared, prepare};
 use super::worker::{self, Work};
@@ -120,12 +121,15 @@ fn start(
     let snapshot = Arc::new(Snapshot::new(FIRST, &config, |link| filters.index(link).unwrap_or(usize::MAX)));
     let gate = Gate::new(&config.limits);
     let courses = Course::all(&config, store, tcp_stores)?;
+    let doors = DoorPlan::all(&config, &filters);
     let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams));
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listeners {
+        let door = doors.of(listener.speaks);
         let course = courses.of(listener.speaks);
+        let course = if door.as_ref().is_some_and(DoorPlan::wants_hellos) { course.seeing_hellos() } else { course };
         for (own, socket) in sockets.iter_mut().zip(listener.sockets) {
-            own.push((socket, course.clone()));
+            own.push((socket, course.clone(), door.clone()));
         }
     }
     let mut running = Vec::new();

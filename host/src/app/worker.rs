@@ -3,6 +3,7 @@
 use crate::certs::Outbound;
 use crate::config::{UpstreamName, UpstreamSpec};
 use super::corridors::Course;
+use super::door::{DoorKeeper, DoorPlan};
 use crate::listen::{self, Gate, Handler, Shutdown};
 use crate::observe::access::AccessWriter;
 use crate::proxy::{Proxy, Snapshot};
@@ -25,7 +26,7 @@ pub struct Work {
     pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
     pub outbound: Arc<Outbound>,
     pub filters: Arc<super::filters::Filters>,
-    pub listeners: Vec<(TcpListener, Course)>,
+    pub listeners: Vec<(TcpListener, Course, Option<DoorPlan>)>,
     pub gate: Arc<Gate>,
     pub access: AccessWriter,
     pub tunnel_access: AccessWriter,
@@ -46,16 +47,20 @@ impl Work {
     async fn serve(self) -> io::Result<()> {
         let limits = Arc::new(self.snapshot.limits.clone());
         let upstreams = Upstreams::new(&self.upstreams, &self.outbound, &limits);
-        let filters: Vec<Guests> = self.filters.for_worker();
+        let filters: Rc<[Guests]> = self.filters.for_worker().into();
+        let keeper = DoorKeeper::new(self.number, Rc::clone(&filters), Rc::clone(&upstreams));
         let ledger = Ledger::new(self.number, self.snapshot.access_log, self.tunnel_access);
-        let kind = |course: Course| course.kind(&limits, &upstreams, &ledger);
-        let listeners: Vec<_> = self.listeners.into_iter().map(|(socket, course)| (socket, kind(course))).collect();
+        let opened = |(socket, course, door): (TcpListener, Course, Option<DoorPlan>)| {
+            let door = door.map(|plan| keeper.door(&plan, &socket, course.reach()));
+            (socket, course.kind(&limits, &upstreams, &ledger), door)
+        };
+        let listeners: Vec<_> = self.listeners.into_iter().map(opened).collect();
         let proxy = Proxy::new(self.number, self.access, self.snapshot, filters, upstreams);
         let handler = handler(proxy);
         let serving: Vec<_> = listeners
             .into_iter()
-            .map(|(socket, kind)| {
-                let served = listen::serve(socket, kind, limits.clone(), self.gate.clone(), handler.clone(), self.shutdown.clone());
+            .map(|(socket, kind, door)| {
+                let served = listen::serve(socket, kind, door, limits.clone(), self.gate.clone(), handler.clone(), self.shutdown.clone());
                 spawn_local(served)
             })
             .collect();

@@ -1,10 +1,12 @@
-//! Policy: ordered links that decide what happens to an exchange. Knows neither sockets nor Wasm.
+//! Policy: ordered links that decide what happens to an exchange, or to a connection. Knows neither sockets nor Wasm.
 
+mod connection;
 mod decision;
 mod fault;
 mod link;
 mod walk;
 
+pub use connection::{Around, ConnectionDecision, ConnectionFilter, ConnectionPhases, ConnectionWalk, Hello, Reach};
 pub use decision::{Decision, Edit, Verdict};
 pub use fault::{Cause, Fault};
 pub use link::{Chain, Filter, Link};

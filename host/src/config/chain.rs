@@ -24,7 +24,7 @@ pub struct LinkSpec {
 /// Which code a link runs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PluginRef {
-    /// One of the components in the binary: `headers`, `rewrite`, `redirect`, `respond`, `route`, `request-id`.
+    /// One of the components in the binary: `headers`, `rewrite`, `redirect`, `respond`, `route`, `request-id`, `ip-filter`, `conn-limit`.
     Bundled(&'static str),
     /// `[plugin.x]`.
     Declared(PluginName),
@@ -48,6 +48,8 @@ pub enum LinkOrigin {
     Site,
     /// the route's `chain` or shorthand
     Route,
+    /// `[listen] chain`, or that of a `[tcp.x]`: about connections, not requests
+    Listener,
 }
 
 /// `when = { path = …, method = …, header = …, query = … }`: evaluated by the host, all parts must hold.

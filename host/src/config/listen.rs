@@ -1,6 +1,6 @@
 //! `[listen]`: which addresses are bound.
 
-use super::Location;
+use super::{LinkSpec, Location};
 use std::net::SocketAddr;
 
 /// Addresses as meant: the defaults (`0.0.0.0` and `[::]`, ports 80 and 443) are already filled in where nothing was written,
@@ -11,4 +11,6 @@ pub struct ListenSpec {
     pub https: Vec<(SocketAddr, Option<Location>)>,
     /// Plain listeners; serve the sites with `tls = "off"` and redirect the others to https.
     pub http: Vec<(SocketAddr, Option<Location>)>,
+    /// Links that decide about the connections of all of them.
+    pub chain: Vec<LinkSpec>,
 }

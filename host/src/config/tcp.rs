@@ -1,6 +1,6 @@
 //! `[tcp."address"]`: connections that are passed on as they are.
 
-use super::{ListenSpec, Location, SiteName, TlsSpec, UpstreamName};
+use super::{LinkSpec, ListenSpec, Location, SiteName, TlsSpec, UpstreamName};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -18,6 +18,8 @@ pub struct TcpSpec {
     pub sni: Vec<TcpRoute>,
     /// Without a byte in either direction. `None`: [`super::Limits::tcp_idle`].
     pub idle: Option<Duration>,
+    /// Links that decide about its connections.
+    pub chain: Vec<LinkSpec>,
     pub at: Location,
 }
 
@@ -49,6 +51,12 @@ pub struct TcpRoute {
 }
 
 impl TcpSpec {
+    /// One that takes nothing by itself: for https listeners whose links may pass connections through.
+    pub fn nowhere() -> Self {
+        let at = Location { file: "".into(), line: 1, column: 1 };
+        Self { name: String::new(), addresses: Vec::new(), tls: TcpTls::Passthrough, to: None, sni: Vec::new(), idle: None, chain: Vec::new(), at }
+    }
+
     /// Whether HTTPS sites are served on an address of this listener: then what no entry of `sni` takes is theirs.
     pub fn is_shared(&self, listen: &ListenSpec) -> bool {
         self.addresses.iter().any(|address| shares(listen, *address))

@@ -109,6 +109,7 @@ fn meaning(config: &Config) -> String {
             let _ = writeln!(out, "{scheme} {address} {}", at.as_ref().map_or("by default".into(), |at| at.to_string()));
         }
     }
+    links_meaning(&mut out, &config.listen.chain);
     let default = Limits::default();
     for limit in limits_table::LIMITS {
         let amount = (limit.read)(&config.limits);
@@ -129,6 +130,7 @@ fn meaning(config: &Config) -> String {
         for route in &tcp.sni {
             let _ = writeln!(out, "  {} {:?} → {} at {}", route.name, route.alpn, route.to, route.at);
         }
+        links_meaning(&mut out, &tcp.chain);
     }
     for (name, plugin) in &config.plugins {
         let _ = writeln!(out, "plugin {name} {:?} {:?} {:?}", plugin.source, plugin.limits, plugin.isolation);
@@ -153,7 +155,11 @@ fn route_meaning(out: &mut String, route: &Route) {
     if route.timeouts != RouteTimeouts::default() {
         let _ = writeln!(out, "    {:?}", route.timeouts);
     }
-    for link in &route.chain {
+    links_meaning(out, &route.chain);
+}
+
+fn links_meaning(out: &mut String, links: &[LinkSpec]) {
+    for link in links {
         let _ = writeln!(out, "    link {} {:?} {:?} at {}", link.name, link.plugin, link.origin, link.at);
         if link.settings.as_object().is_some_and(|settings| !settings.is_empty()) {
             let _ = writeln!(out, "      {}", link.settings);

@@ -1,6 +1,7 @@
 //! The accept loop of one worker. What becomes of a connection from there on, see `connection`.
 
 use super::connection;
+use super::door::Door;
 use super::gate::{Gate, Permit, Sparse};
 use super::handler::Handler;
 use super::shutdown::{Connections, Shutdown};
@@ -32,6 +33,8 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What the connections of one listener share.
 pub(super) struct Service<H> {
     pub kind: Kind,
+    /// `None`: nobody looks at connections.
+    pub door: Option<Rc<dyn Door>>,
     pub limits: Arc<Limits>,
     pub handler: H,
     pub connections: Rc<Connections>,
@@ -46,6 +49,7 @@ pub(super) struct Service<H> {
 pub async fn serve<H: Handler>(
     listener: std::net::TcpListener,
     kind: Kind,
+    door: Option<Rc<dyn Door>>,
     limits: Arc<Limits>,
     gate: Arc<Gate>,
     handler: H,
@@ -53,7 +57,7 @@ pub async fn serve<H: Handler>(
 ) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let connections = Rc::new(Connections::default());
-    let service = Rc::new(Service { kind, limits, handler, connections });
+    let service = Rc::new(Service { kind, door, limits, handler, connections });
     tokio::select! {
         // Both are cancel-safe, and neither is polled again.
         () = accept_all(&listener, &gate, &service) => {}

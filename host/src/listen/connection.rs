@@ -1,14 +1,15 @@
 //! The life of one accepted connection, step by step: what is settled before anyone speaks HTTP, and which corridor it goes down.
 
 use super::accept::{Kind, Service};
+use super::door::{self, Stay};
 use super::handler::Handler;
 use super::io::{ClientIo, Socket};
 use super::peek::{Unseen, client_hello};
 use super::shutdown::Entry;
-use super::tunnels::{Arrived, Ends, Tcp};
+use super::tunnels::{Arrived, Ends, Route, Tcp};
 use super::{h1, h2, tls};
 use crate::certs::TlsSettings;
-use crate::message::{ClientHello, Connection};
+use crate::message::{Admission, ClientHello, Connection, EndReason, Refusal};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use tokio::net::TcpStream;
@@ -18,23 +19,51 @@ pub(super) async fn run<H: Handler>(stream: TcpStream, peer: SocketAddr, entry: 
     entry.register().await;
     // An error means that the client is gone already.
     let Ok(local) = stream.local_addr().and_then(|local| stream.set_nodelay(true).map(|()| local)) else { return };
-    let (socket, connection) = (Socket::new(stream), Connection { peer, local, tls: None });
+    let (mut stay, admission) = Stay::begin(service.door.as_deref(), Some(peer), Some(local));
+    let socket = Socket::new(stream, stay.traffic());
+    let connection = Connection { peer, local, tls: None, attributes: stay.attributes() };
     // Boxed, each of them: an idle connection holds the memory of its own corridor, not that of the largest.
-    match &service.kind {
-        Kind::Plain => Box::pin(http(socket, connection, &service, &entry)).await,
-        Kind::Tls(settings) => Box::pin(https(socket, connection, settings, &service, &entry)).await,
-        Kind::Tcp(tcp) => Box::pin(self::tcp(socket, connection, tcp, &service, &entry)).await,
-    }
+    let why = match (&service.kind, admission) {
+        (kind, Admission::Refuse(refusal)) => refuse(socket, &connection, None, kind, refusal).await,
+        (Kind::Plain, _) => Box::pin(http(socket, connection, &service, &entry)).await,
+        (Kind::Tls(settings), _) => Box::pin(https(socket, connection, settings, &service, &entry)).await,
+        // Only where TLS is nobody's concern: `Reach` says so.
+        (Kind::Tcp(tcp), Admission::Forward(upstream)) if let Some(route) = tcp.tunnels.named(&upstream) => {
+            Box::pin(tunnel(socket, connection, None, tcp, (route, &Ends::Nowhere), &service, &entry)).await
+        }
+        (Kind::Tcp(tcp), _) => Box::pin(self::tcp(socket, connection, &mut stay, tcp, &service, &entry)).await,
+    };
+    stay.end(why);
 }
 
-async fn http<H: Handler>(socket: Socket, connection: Connection, service: &Service<H>, entry: &Entry) {
+/// Turns away a connection that a link does not want.
+async fn refuse(socket: Socket, connection: &Connection, hello: Option<&ClientHello>, kind: &Kind, refusal: Refusal) -> EndReason {
+    match kind {
+        Kind::Tcp(tcp) if !tcp.is_for_sites() => tcp.tunnels.refuse(connection, hello, "link_refused"),
+        _ => tracing::debug!(peer = %connection.peer, "refused by a link of the listener"),
+    }
+    door::refuse(socket.stream, refusal).await;
+    EndReason::Refused
+}
+
+async fn http<H: Handler>(socket: Socket, connection: Connection, service: &Service<H>, entry: &Entry) -> EndReason {
     h1::serve(Box::new(socket), Rc::new(connection), service, entry).await;
+    EndReason::Done
 }
 
 /// The handshake, then the protocol that ALPN chose.
-async fn https<H: Handler>(socket: Socket, connection: Connection, settings: &TlsSettings, service: &Rc<Service<H>>, entry: &Entry) {
+async fn https<H: Handler>(
+    socket: Socket,
+    connection: Connection,
+    settings: &TlsSettings,
+    service: &Rc<Service<H>>,
+    entry: &Entry,
+) -> EndReason {
     match tls::handshake(socket, settings, connection.local, service.limits.tls_handshake).await {
-        Err(error) => tracing::debug!(peer = %connection.peer, %error, "TLS handshake failed"),
+        Err(error) => {
+            tracing::debug!(peer = %connection.peer, %error, "TLS handshake failed");
+            EndReason::Tls
+        }
         Ok((stream, facts)) => {
             let h2 = facts.h2;
             let connection = Rc::new(Connection { tls: Some(facts), ..connection });
@@ -42,34 +71,73 @@ async fn https<H: Handler>(socket: Socket, connection: Connection, settings: &Tl
                 true => h2::serve(stream, connection, service, entry).await,
                 false => h1::serve(Box::new(stream) as Box<dyn ClientIo>, connection, service, entry).await,
             }
+            EndReason::Done
         }
     }
 }
 
 /// A look at the client hello if TLS is spoken, then to whoever takes it.
-async fn tcp<H: Handler>(mut socket: Socket, connection: Connection, tcp: &Tcp, service: &Rc<Service<H>>, entry: &Entry) {
+async fn tcp<H: Handler>(
+    mut socket: Socket,
+    mut connection: Connection,
+    stay: &mut Stay,
+    tcp: &Tcp,
+    service: &Rc<Service<H>>,
+    entry: &Entry,
+) -> EndReason {
     let seen = match tcp.tls {
         Ends::Nowhere => Ok(None),
         _ => client_hello(&mut socket, service.limits.hello_read).await.map(Some),
     };
-    match (seen, &tcp.tls) {
+    let seen = match (seen, &tcp.tls) {
+        (Ok(seen), _) => seen,
         // Not for us to judge: rustls finds the right words for what is wrong with it.
-        (Err(Unseen::Bad(_)), Ends::Beyond { sites: Some(sites) }) => Box::pin(https(socket, connection, sites, service, entry)).await,
-        (Err(unseen), _) => tcp.tunnels.refuse(&connection, None, unseen.reason()),
-        (Ok(hello), _) => match (tcp.tunnels.route(hello.as_ref()), &tcp.tls) {
-            (Some(route), ends) => {
-                // Stopping gives tunnels the time of upgraded connections.
-                entry.upgraded();
-                if let Some(arrived) = arrive(socket, connection, hello, ends, tcp, service).await {
-                    tcp.tunnels.carry(arrived, route).await;
-                }
-            }
-            (None, Ends::Beyond { sites: Some(sites) }) => Box::pin(https(socket, connection, sites, service, entry)).await,
-            (None, _) => {
-                tcp.tunnels.refuse(&connection, hello.as_ref(), "no_sni_match");
-                tls::unrecognized_name(socket).await;
-            }
-        },
+        (Err(Unseen::Bad(_)), Ends::Beyond { sites: Some(sites) }) => {
+            return Box::pin(https(socket, connection, sites, service, entry)).await;
+        }
+        (Err(unseen), _) => {
+            tcp.tunnels.refuse(&connection, None, unseen.reason());
+            return EndReason::Tls;
+        }
+    };
+    let admission = seen.as_ref().map_or(Admission::Onward, |seen| stay.on_client_hello(seen));
+    let hello = seen.map(|seen| seen.hello);
+    connection.attributes = stay.attributes();
+    let (route, ends) = match admission {
+        Admission::Refuse(refusal) => return refuse(socket, &connection, hello.as_ref(), &service.kind, refusal).await,
+        Admission::Onward => (tcp.tunnels.route(hello.as_ref()), &tcp.tls),
+        Admission::Forward(upstream) => (tcp.tunnels.named(&upstream), &tcp.tls),
+        Admission::PassThrough(upstream) => (tcp.tunnels.named(&upstream), &Ends::Nowhere),
+    };
+    match (route, ends) {
+        (None, Ends::Beyond { sites: Some(sites) }) => Box::pin(https(socket, connection, sites, service, entry)).await,
+        (None, _) => {
+            tcp.tunnels.refuse(&connection, hello.as_ref(), "no_sni_match");
+            tls::unrecognized_name(socket).await;
+            EndReason::Tls
+        }
+        (Some(route), ends) => tunnel(socket, connection, hello, tcp, (route, ends), service, entry).await,
+    }
+}
+
+/// Down the TCP corridor.
+async fn tunnel<H: Handler>(
+    socket: Socket,
+    connection: Connection,
+    hello: Option<ClientHello>,
+    tcp: &Tcp,
+    (route, ends): (Route, &Ends),
+    service: &Service<H>,
+    entry: &Entry,
+) -> EndReason {
+    // Stopping gives tunnels the time of upgraded connections.
+    entry.upgraded();
+    match arrive(socket, connection, hello, ends, tcp, service).await {
+        Some(arrived) => {
+            tcp.tunnels.carry(arrived, route).await;
+            EndReason::Done
+        }
+        None => EndReason::Tls,
     }
 }
 

@@ -1,5 +1,6 @@
 //! How many connections may be open: in all, and per client address. Counted before TLS, so that a flood costs no handshake.
 
+use super::crowd::Client;
 use crate::config::Limits;
 use hashbrown::HashMap;
 use hashbrown::hash_map::Entry;
@@ -21,14 +22,6 @@ pub struct Gate {
     /// A lock and not an atomic map: it is held for one look-up, once at each end of a connection.
     clients: [Mutex<HashMap<Client, usize>>; SHARDS],
     log: Sparse,
-}
-
-/// Who counts as one client.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Client {
-    V4(u32),
-    /// The /64: what one household or machine is usually given.
-    V6(u64),
 }
 
 /// Why a connection was not let in.
@@ -100,15 +93,6 @@ impl Gate {
         // The low bits choose the bucket inside the map, so the shard is chosen by others.
         let index = (self.hasher.hash_one(client) >> 32) as usize % SHARDS;
         self.clients[index].lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Client {
-    fn of(peer: IpAddr) -> Self {
-        match peer.to_canonical() {
-            IpAddr::V4(v4) => Self::V4(v4.to_bits()),
-            IpAddr::V6(v6) => Self::V6((v6.to_bits() >> 64) as u64),
-        }
     }
 }
 

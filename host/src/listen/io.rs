@@ -1,9 +1,10 @@
 //! A client's socket, encrypted or not.
 
-use crate::message::Duplex;
+use crate::message::{Duplex, Traffic};
 use bytes::Bytes;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -20,18 +21,33 @@ pub trait ClientIo: Duplex {
 pub(super) struct Socket {
     pub stream: TcpStream,
     pub early: Bytes,
+    /// Where bytes are counted, if anybody wants to know.
+    pub traffic: Option<Rc<Traffic>>,
 }
 
 impl Socket {
-    pub fn new(stream: TcpStream) -> Self {
-        Self { stream, early: Bytes::new() }
+    pub fn new(stream: TcpStream, traffic: Option<Rc<Traffic>>) -> Self {
+        Self { stream, early: Bytes::new(), traffic }
+    }
+}
+
+impl Socket {
+    fn count(&self, written: &Poll<io::Result<usize>>) {
+        if let (Some(traffic), Poll::Ready(Ok(count))) = (&self.traffic, written) {
+            traffic.send(*count);
+        }
     }
 }
 
 impl AsyncRead for Socket {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.early.is_empty() {
-            return Pin::new(&mut self.stream).poll_read(cx, buf);
+            let before = buf.filled().len();
+            let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+            if let Some(traffic) = &self.traffic {
+                traffic.receive(buf.filled().len() - before);
+            }
+            return read;
         }
         let length = self.early.len().min(buf.remaining());
         buf.put_slice(&self.early.split_to(length));
@@ -45,11 +61,15 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.count(&written);
+        written
     }
 
     fn poll_write_vectored(mut self: Pin<&mut Self>, cx: &mut Context<'_>, parts: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, parts);
+        self.count(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -2,7 +2,7 @@
 //! handler. What a request means, and which status an error gets, is the handler's business.
 //!
 //! In reading order: `bind`, `gate` (how many may come in), `shutdown` (how they are asked to leave), `accept` (the loop of one
-//! worker), `connection` (the steps of one connection's life), `peek` (at a client hello), `tls`, then `h1` (our own server, on `wire`)
+//! worker), `connection` (the steps of one connection's life), `door` (who looks at it), `crowd` (how many each client has), `peek` (at a client hello), `tls`, then `h1` (our own server, on `wire`)
 //! and `h2` (hyper's). `handler` and `body` are what both share; `tunnels` is what takes connections that are not for HTTP; `io` is
 //! a client's socket, encrypted or not. Everything but `Gate` and `Shutdown` stays on one worker.
 
@@ -10,6 +10,8 @@ mod accept;
 mod bind;
 mod body;
 mod connection;
+mod crowd;
+mod door;
 mod gate;
 mod h1;
 mod h2;
@@ -23,6 +25,8 @@ mod tunnels;
 pub use accept::{Kind, serve};
 pub use bind::bind;
 pub use body::Body;
+pub use crowd::{Counted, Crowd};
+pub use door::{Door, Visit};
 pub use gate::{Gate, Permit, Refused};
 pub use handler::Handler;
 pub use shutdown::{Shutdown, Stopper, stopping};

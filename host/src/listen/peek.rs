@@ -11,6 +11,12 @@ use tokio::time::timeout;
 /// What a read asks for: a client hello with post-quantum keys fits.
 const ROOM: usize = 2 << 10;
 
+/// A client hello, and the one who has read it.
+pub(super) struct Seen {
+    pub hello: ClientHello,
+    pub reader: HelloReader,
+}
+
 /// Why there is no client hello.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unseen {
@@ -32,22 +38,23 @@ impl Unseen {
 }
 
 /// Waits for a client hello, at most `limit` in all.
-pub(super) async fn client_hello(socket: &mut Socket, limit: Duration) -> Result<ClientHello, Unseen> {
+pub(super) async fn client_hello(socket: &mut Socket, limit: Duration) -> Result<Seen, Unseen> {
     let mut received = BytesMut::from(&*std::mem::take(&mut socket.early));
     let seen = timeout(limit, look(socket, &mut received)).await.unwrap_or(Err(Unseen::Timeout));
     socket.early = received.freeze();
     seen
 }
 
-async fn look(socket: &mut Socket, received: &mut BytesMut) -> Result<ClientHello, Unseen> {
+async fn look(socket: &mut Socket, received: &mut BytesMut) -> Result<Seen, Unseen> {
     let mut reader = HelloReader::default();
     loop {
         if let Some(hello) = reader.read(received).map_err(Unseen::Bad)? {
-            return Ok(hello);
+            return Ok(Seen { hello, reader });
         }
         received.reserve(ROOM);
-        if !matches!(socket.stream.read_buf(received).await, Ok(1..)) {
-            return Err(Unseen::Gone);
+        let Ok(count @ 1..) = socket.stream.read_buf(received).await else { return Err(Unseen::Gone) };
+        if let Some(traffic) = &socket.traffic {
+            traffic.receive(count);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::io::Socket;
 use crate::certs::TlsSettings;
-use crate::message::{ClientHello, Connection, Duplex};
+use crate::message::{ClientHello, Connection, Duplex, Traffic};
 use bytes::Bytes;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,6 +13,9 @@ use tokio_rustls::server::TlsStream;
 pub trait Tunnels {
     /// Where a connection with this client hello goes (`None`: nobody looked for one); `None`: nowhere.
     fn route(&self, hello: Option<&ClientHello>) -> Option<Route>;
+
+    /// The way out to the upstream of this name.
+    fn named(&self, upstream: &str) -> Option<Route>;
 
     /// Carries a connection to its end. Dropping the future ends it at once.
     fn carry(&self, arrived: Arrived, route: Route) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -32,6 +35,8 @@ pub struct Arrived {
     /// What was read already; nothing else has been.
     pub early: Bytes,
     pub hello: Option<ClientHello>,
+    /// Where bytes are to be counted, if it is not done on the way.
+    pub traffic: Option<Rc<Traffic>>,
 }
 
 /// Its bytes: as they are on the socket, or with TLS taken off.
@@ -46,6 +51,13 @@ pub struct Tcp {
     pub tunnels: Rc<dyn Tunnels>,
 }
 
+impl Tcp {
+    /// Whether connections that are not carried are for our sites, which have a log of their own.
+    pub(super) fn is_for_sites(&self) -> bool {
+        matches!(self.tls, Ends::Beyond { sites: Some(_) })
+    }
+}
+
 /// Where TLS ends.
 pub enum Ends {
     /// There is none that concerns us.
@@ -57,10 +69,10 @@ pub enum Ends {
 
 impl Arrived {
     pub(super) fn plain(socket: Socket, connection: Connection, hello: Option<ClientHello>) -> Self {
-        Self { connection: Rc::new(connection), io: ArrivedIo::Socket(socket.stream), early: socket.early, hello }
+        Self { connection: Rc::new(connection), io: ArrivedIo::Socket(socket.stream), early: socket.early, hello, traffic: socket.traffic }
     }
 
     pub(super) fn decrypted(stream: TlsStream<Socket>, connection: Connection, hello: Option<ClientHello>) -> Self {
-        Self { connection: Rc::new(connection), io: ArrivedIo::Stream(Box::new(stream)), early: Bytes::new(), hello }
+        Self { connection: Rc::new(connection), io: ArrivedIo::Stream(Box::new(stream)), early: Bytes::new(), hello, traffic: None }
     }
 }

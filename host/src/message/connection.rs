@@ -1,5 +1,6 @@
 //! A client connection, as far as exchanges on it may know.
 
+use super::Attributes;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ pub struct Connection {
     pub local: SocketAddr,
     /// `None` on a plain listener.
     pub tls: Option<TlsFacts>,
+    /// Set by the links of the listener's chain; every exchange begins with them.
+    pub attributes: Attributes,
 }
 
 /// What the handshake settled.

@@ -69,8 +69,8 @@ impl Exchange {
 
     /// Whether a link may set this name: those of the proxy are reserved.
     pub fn is_reserved(name: &str) -> bool {
-        const PREFIXES: [&str; 7] = ["client.", "peer.", "server.", "tls.", "http.", "request.", "portcullis."];
-        matches!(name, "site" | "route" | "upstream") || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+        const PREFIXES: [&str; 8] = ["client.", "peer.", "server.", "tls.", "http.", "request.", "portcullis.", "listener."];
+        matches!(name, "site" | "route" | "upstream" | "listener") || PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The vocabulary: HTTP messages as the rooms hand them to each other. Types and pure functions, no sockets, no runtime.
 
 mod answer;
+mod arrival;
 pub mod authority;
 mod body;
 mod client_hello;
@@ -15,6 +16,7 @@ pub mod survey;
 pub mod target;
 
 pub use answer::{Answer, Duplex, Reply, Switched, Takeover};
+pub use arrival::{Admission, Arrival, Attributes, ConnectionId, EndReason, Ending, ListenerKind, Refusal, Traffic};
 pub use body::{BodyError, BoxError};
 pub use client_hello::ClientHello;
 pub use connection::{Connection, TlsFacts, TlsVersion};

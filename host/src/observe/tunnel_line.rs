@@ -4,6 +4,7 @@ use super::access::Line;
 use super::escape::{quoted, word};
 use super::line::{key, millis, print};
 use crate::message::ExchangeId;
+use bytestring::ByteString;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -28,9 +29,15 @@ pub struct TunnelEntry<'a> {
     pub received: u64,
     /// Bytes to the client.
     pub sent: u64,
+    /// Names that begin with `log.` are written.
+    pub attributes: &'a [(ByteString, ByteString)],
 }
 
 impl TunnelEntry<'_> {
+    fn logged(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.attributes.iter().filter(|(name, _)| name.starts_with("log.")).map(|(name, value)| (&**name, &**value))
+    }
+
     fn names(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = [("sni", self.sni), ("upstream", self.upstream), ("server", self.server)];
         all.into_iter().filter_map(|(name, value)| Some((name, value?)))
@@ -49,7 +56,14 @@ impl Line for TunnelEntry<'_> {
         if let Some(connect) = self.connect {
             print(out, format_args!(" connect={:.3}ms", millis(connect)));
         }
-        print(out, format_args!(" in={} out={}\n", self.received, self.sent));
+        print(out, format_args!(" in={} out={}", self.received, self.sent));
+        for (name, value) in self.logged() {
+            out.push(b' ');
+            word(out, name);
+            out.push(b'=');
+            word(out, value);
+        }
+        out.push(b'\n');
     }
 
     fn json(&self, out: &mut Vec<u8>, time: &str) {
@@ -63,7 +77,12 @@ impl Line for TunnelEntry<'_> {
         if let Some(connect) = self.connect {
             print(out, format_args!(",\"connect_ms\":{:.3}", millis(connect)));
         }
-        print(out, format_args!(",\"in\":{},\"out\":{}}}\n", self.received, self.sent));
+        print(out, format_args!(",\"in\":{},\"out\":{}", self.received, self.sent));
+        for (name, value) in self.logged() {
+            key(out, name);
+            quoted(out, value);
+        }
+        out.extend_from_slice(b"}\n");
     }
 }
 
@@ -84,6 +103,7 @@ mod tests {
             connect: Some(Duration::from_micros(250)),
             received: 7,
             sent: 12,
+            attributes: &[],
         }
     }
 

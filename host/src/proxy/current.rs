@@ -16,12 +16,18 @@ use std::sync::Arc;
 pub(super) struct Current<F> {
     pub snapshot: Arc<Snapshot>,
     /// Indexed by the links of every chain.
-    pub filters: Vec<F>,
+    pub filters: Rc<[F]>,
     pub upstreams: Rc<Upstreams>,
     /// Beside the snapshot's sites.
-    sites: Box<[ByteString]>,
+    sites: Box<[SiteHere]>,
     /// Beside the snapshot's routes.
     routes: Box<[(ByteString, Option<Destination>)]>,
+}
+
+/// A site as a worker has it at hand.
+struct SiteHere {
+    name: ByteString,
+    tls: bool,
 }
 
 /// An upstream.
@@ -43,16 +49,19 @@ pub(super) struct Place<'c> {
 }
 
 impl<F> Current<F> {
-    pub fn new(snapshot: Arc<Snapshot>, filters: Vec<F>, upstreams: Rc<Upstreams>) -> Self {
-        let sites = snapshot.sites.iter().map(|site| ByteString::from(site.name.as_str())).collect();
+    pub fn new(snapshot: Arc<Snapshot>, filters: Rc<[F]>, upstreams: Rc<Upstreams>) -> Self {
+        // Parts of one text: its reference count is in the cache, each site's own would not be.
+        let names = snapshot.sites.iter().map(|site| site.name.as_str());
+        let patterns = snapshot.routes.iter().map(|route| route.pattern.as_str());
+        let mut texts = parts(names.chain(patterns)).into_iter();
+        let sites = texts.by_ref().zip(&snapshot.sites).map(|(name, site)| SiteHere { name, tls: site.tls }).collect();
         // One text for all routes to an upstream.
         let mut known = BTreeMap::new();
         let mut destination = |name: &UpstreamName| {
             let name = known.entry(name.clone()).or_insert_with(|| ByteString::from(name.0.as_str())).clone();
             upstreams.index(&name).map(|index| Destination { index, name })
         };
-        let mut route = |route: &RouteEntry| (route.pattern.as_str().into(), route.to.as_ref().and_then(&mut destination));
-        let routes = snapshot.routes.iter().map(&mut route).collect();
+        let routes = texts.zip(&snapshot.routes).map(|(pattern, route)| (pattern, route.to.as_ref().and_then(&mut destination))).collect();
         Self { snapshot, filters, upstreams, sites, routes }
     }
 
@@ -60,8 +69,8 @@ impl<F> Current<F> {
     pub fn place(&self, head: &RequestHead) -> Result<Place<'_>, Failure> {
         let router = &self.snapshot.router;
         let site = router.site(authority::host(&head.authority)).ok_or(Failure::NoSite)?;
-        let (Some(entry), Some(name)) = (self.snapshot.sites.get(site), self.sites.get(site)) else { return Err(Failure::NoSite) };
-        match (entry.tls, head.scheme) {
+        let SiteHere { name, tls } = self.sites.get(site).ok_or(Failure::NoSite)?;
+        match (tls, head.scheme) {
             (true, Scheme::Http) => return Err(Failure::Insecure(self.secure_location(head))),
             (false, Scheme::Https) => return Err(Failure::Misdirected),
             _ => {}
@@ -96,6 +105,19 @@ impl<F> Current<F> {
         // Authority, path and query were checked; none has a byte that a field value must not have.
         HeaderValue::try_from(location).unwrap_or_else(|_| HeaderValue::from_static("/"))
     }
+}
+
+/// Texts that share one buffer and so one count of references.
+fn parts<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Vec<ByteString> {
+    let whole = ByteString::from(texts.clone().collect::<String>());
+    let mut from = 0;
+    texts
+        .map(|text| {
+            let part = whole.slice_ref(whole.get(from..from + text.len()).unwrap_or_default());
+            from += text.len();
+            part
+        })
+        .collect()
 }
 
 impl From<Missed> for Failure {

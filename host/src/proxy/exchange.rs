@@ -109,6 +109,7 @@ impl std::fmt::Display for Hex {
 pub(super) fn open(id: ExchangeId, connection: Rc<Connection>, inbound: &Inbound, place: &Place<'_>) -> Exchange {
     Exchange {
         id,
+        attributes: connection.attributes.clone(),
         connection,
         client: inbound.client,
         client_port: inbound.client_port,
@@ -116,7 +117,6 @@ pub(super) fn open(id: ExchangeId, connection: Rc<Connection>, inbound: &Inbound
         site: place.site.clone(),
         route: place.route.clone(),
         upstream: None,
-        attributes: SmallVec::new(),
     }
 }
 
@@ -159,7 +159,7 @@ struct Asked {
 impl Guard {
     pub fn open(ledger: &Rc<Ledger>, id: ExchangeId, mode: AccessLog, connection: &Connection) -> Self {
         ledger.active.set(ledger.active.get() + 1);
-        let record = (mode != AccessLog::Off).then(|| Box::new(Record::new(mode, connection.peer.ip())));
+        let record = (mode != AccessLog::Off).then(|| Box::new(Record::new(mode, connection)));
         Self { id, ledger: Rc::clone(ledger), record }
     }
 
@@ -281,11 +281,11 @@ impl Drop for Guard {
 }
 
 impl Record {
-    fn new(mode: AccessLog, client: IpAddr) -> Self {
+    fn new(mode: AccessLog, connection: &Connection) -> Self {
         Self {
             mode,
             started: Instant::now(),
-            client: client.to_canonical(),
+            client: connection.peer.ip().to_canonical(),
             asked: None,
             site: ByteString::new(),
             route: ByteString::new(),
@@ -298,7 +298,7 @@ impl Record {
             sent: 0,
             length: None,
             links: SmallVec::new(),
-            attributes: SmallVec::new(),
+            attributes: connection.attributes.clone(),
         }
     }
 

@@ -130,7 +130,7 @@ mod tests {
 
     fn connection(tls: bool) -> Connection {
         let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, h2: false });
-        Connection { peer: "192.0.2.7:5000".parse().expect("an address"), local: "192.0.2.1:8080".parse().expect("an address"), tls }
+        Connection { peer: "192.0.2.7:5000".parse().expect("an address"), local: "192.0.2.1:8080".parse().expect("an address"), tls, attributes: Default::default() }
     }
 
     fn received(method: &str, authority: Option<&str>, target: &str, headers: &[(&str, &str)]) -> Received<()> {

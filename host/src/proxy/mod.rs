@@ -47,14 +47,14 @@ pub struct Proxy<F> {
 
 impl<F: Filter> Proxy<F> {
     /// `worker` is its number in the process; `filters` are those that the snapshot's links index.
-    pub fn new(worker: u16, access: AccessWriter, snapshot: Arc<Snapshot>, filters: Vec<F>, upstreams: Rc<Upstreams>) -> Rc<Self> {
-        let current = RefCell::new(Rc::new(Current::new(snapshot, filters, upstreams)));
+    pub fn new(worker: u16, access: AccessWriter, snapshot: Arc<Snapshot>, filters: impl Into<Rc<[F]>>, upstreams: Rc<Upstreams>) -> Rc<Self> {
+        let current = RefCell::new(Rc::new(Current::new(snapshot, filters.into(), upstreams)));
         Rc::new(Self { current, ids: Ids::new(worker), ledger: Ledger::new(access) })
     }
 
     /// Exchanges that begin from now on see this snapshot; others end with the one they began with.
-    pub fn install(&self, snapshot: Arc<Snapshot>, filters: Vec<F>, upstreams: Rc<Upstreams>) {
-        let _earlier = self.current.replace(Rc::new(Current::new(snapshot, filters, upstreams)));
+    pub fn install(&self, snapshot: Arc<Snapshot>, filters: impl Into<Rc<[F]>>, upstreams: Rc<Upstreams>) {
+        let _earlier = self.current.replace(Rc::new(Current::new(snapshot, filters.into(), upstreams)));
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {

@@ -5,7 +5,7 @@
 //! one look-up for each element boundary of the path. `explain.rs` says the same the slow way, with reasons; a test holds the two
 //! together.
 
-use super::paths::{Candidate, Paths, PathsBuilder};
+use super::paths::{Candidate, Lengths, Paths, PathsBuilder};
 use crate::config::{FieldMatch, PathMatch, Route, RouteMatch, Site, SiteName};
 use crate::message::RequestHead;
 use hashbrown::HashMap;
@@ -19,14 +19,16 @@ pub struct Router {
     wildcards: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
     any: Option<u32>,
     sites: Box<[SiteTable]>,
+    exact: Paths,
+    prefixes: Paths,
 }
 
-/// The routes of one site, each kind in the order of precedence.
-#[derive(Debug)]
+/// Of one site: its regular expressions in the order of precedence, and what to look for among all sites' paths.
+#[derive(Debug, Default)]
 struct SiteTable {
-    exact: Paths,
+    exact: Lengths,
+    prefixes: Lengths,
     regexes: Box<[(regex::Regex, Candidate)]>,
-    prefixes: Paths,
 }
 
 /// Indices into the snapshot's sites, and into all its routes, counted through in file order.
@@ -56,20 +58,20 @@ pub(super) struct Conditions {
 
 impl Router {
     pub fn new(sites: &[Site]) -> Self {
-        let mut router = Self { names: HashMap::default(), wildcards: HashMap::default(), any: None, sites: Box::default() };
+        let (mut names, mut wildcards, mut any) = (HashMap::default(), HashMap::default(), None);
         let mut tables = Vec::with_capacity(sites.len());
+        let (mut exact, mut prefixes) = (PathsBuilder::default(), PathsBuilder::default());
         let mut first_route = 0;
         for (index, site) in (0_u32..).zip(sites) {
             match &site.name {
-                SiteName::Exact(name) => drop(router.names.insert(name.as_str().into(), index)),
-                SiteName::Wildcard(suffix) => drop(router.wildcards.insert(suffix.as_str().into(), index)),
-                SiteName::Any => router.any = Some(index),
+                SiteName::Exact(name) => drop(names.insert(name.as_str().into(), index)),
+                SiteName::Wildcard(suffix) => drop(wildcards.insert(suffix.as_str().into(), index)),
+                SiteName::Any => any = Some(index),
             }
-            tables.push(SiteTable::new(&site.routes, first_route));
+            tables.push(SiteTable::new(index, &site.routes, first_route, &mut exact, &mut prefixes));
             first_route += u32::try_from(site.routes.len()).expect("fewer than 2^32 routes fit in memory");
         }
-        router.sites = tables.into();
-        router
+        Self { names, wildcards, any, sites: tables.into(), exact: exact.build(), prefixes: prefixes.build() }
     }
 
     /// The site that answers to a host (in normal form, without port).
@@ -80,8 +82,19 @@ impl Router {
 
     /// The route of the site that takes this request.
     pub fn route(&self, site: usize, head: &RequestHead) -> Result<Found, Missed> {
-        let route = self.sites.get(site).and_then(|table| table.find(head));
+        let route = self.sites.get(site).and_then(|table| self.within(site as u32, table, head));
         route.map(|route| Found { site, route: route as usize }).ok_or(Missed::Route { site })
+    }
+
+    fn within(&self, site: u32, table: &SiteTable, head: &RequestHead) -> Option<u32> {
+        let path: &str = &head.path;
+        let mut regexes = table.regexes.iter();
+        self.exact
+            .at(site, table.exact, path, head)
+            .or_else(|| {
+                regexes.find(|(regex, candidate)| regex.is_match(path) && candidate.takes(head)).map(|(_, candidate)| candidate.route)
+            })
+            .or_else(|| self.prefixes.above(site, table.prefixes, path, head))
     }
 
     /// Both at once; `host` is `head.authority` without its port.
@@ -100,34 +113,22 @@ impl Router {
 }
 
 impl SiteTable {
-    fn new(routes: &[Route], first: u32) -> Self {
-        let (mut exact, mut prefixes) = (PathsBuilder::default(), PathsBuilder::default());
+    /// Takes up the routes of a site, of which the first is number `first`.
+    fn new(site: u32, routes: &[Route], first: u32, exact: &mut PathsBuilder, prefixes: &mut PathsBuilder) -> Self {
+        let mut table = Self::default();
         let mut regexes = Vec::new();
         for (route, spec) in (first..).zip(routes) {
             let candidate = Candidate { route, conditions: Conditions::of(&spec.matches).map(Box::new) };
             match &spec.matches.path {
-                PathMatch::Exact(path) => exact.add(path, candidate),
-                PathMatch::Prefix(path) => prefixes.add(path, candidate),
+                PathMatch::Exact(path) => exact.add(site, path, candidate, &mut table.exact),
+                PathMatch::Prefix(path) => prefixes.add(site, path, candidate, &mut table.prefixes),
                 PathMatch::Regex { regex, priority } => regexes.push((Reverse(*priority), regex.clone(), candidate)),
             }
         }
         // Stable, and candidates come in file order: the last rule of precedence.
         regexes.sort_by(|(a_priority, _, a), (b_priority, _, b)| (a_priority, a.rank()).cmp(&(b_priority, b.rank())));
-        let regexes = regexes.into_iter().map(|(_, regex, candidate)| (regex, candidate)).collect();
-        Self { exact: exact.build(), regexes, prefixes: prefixes.build() }
-    }
-
-    fn find(&self, head: &RequestHead) -> Option<u32> {
-        let path: &str = &head.path;
-        let first = |candidates: &[Candidate]| candidates.iter().find(|candidate| candidate.takes(head)).map(|candidate| candidate.route);
-        self.exact
-            .at(path)
-            .and_then(first)
-            .or_else(|| {
-                let mut regexes = self.regexes.iter();
-                regexes.find(|(regex, candidate)| regex.is_match(path) && candidate.takes(head)).map(|(_, candidate)| candidate.route)
-            })
-            .or_else(|| self.prefixes.above(path).find_map(first))
+        table.regexes = regexes.into_iter().map(|(_, regex, candidate)| (regex, candidate)).collect();
+        table
     }
 }
 
@@ -146,7 +147,7 @@ impl Conditions {
 }
 
 impl Candidate {
-    fn takes(&self, head: &RequestHead) -> bool {
+    pub(super) fn takes(&self, head: &RequestHead) -> bool {
         self.conditions.as_ref().is_none_or(|conditions| conditions.hold(head))
     }
 

@@ -7,6 +7,7 @@
 
 #![allow(unsafe_code, reason = "hand-written ComponentType/Lower/Lift; the layout and type check are the derived ones")]
 
+use super::connection::types as connection;
 use super::lift::{self, BadOutput, Phase};
 use super::lower::Attribute;
 use super::plan::{RequestInterest, ResponseInterest};
@@ -52,6 +53,9 @@ pub(super) struct Accepted(pub(super) bool);
 
 pub(super) type OnRequest = TypedFunc<(u64, Request<'static>), (Decided<true>,)>;
 pub(super) type OnResponse = TypedFunc<(u64, Response<'static>), (Decided<false>,)>;
+pub(super) type OnAccept = TypedFunc<(u64, connection::Accepted<'static>), (connection::AcceptDecision,)>;
+pub(super) type OnClientHello = TypedFunc<(u64, connection::ClientHello<'static>), (connection::HelloDecision,)>;
+pub(super) type OnClose = TypedFunc<(u64, connection::Closed<'static>), ()>;
 pub(super) type Reconfigure = TypedFunc<(&'static str,), (Accepted,)>;
 
 /// Types a function that `load` has checked once for its component.
@@ -62,6 +66,24 @@ pub(super) fn on_request(func: Func) -> OnRequest {
 
 /// As [`on_request`].
 pub(super) fn on_response(func: Func) -> OnResponse {
+    // SAFETY: as above.
+    unsafe { TypedFunc::new_unchecked(func) }
+}
+
+/// As [`on_request`].
+pub(super) fn on_accept(func: Func) -> OnAccept {
+    // SAFETY: as above.
+    unsafe { TypedFunc::new_unchecked(func) }
+}
+
+/// As [`on_request`].
+pub(super) fn on_client_hello(func: Func) -> OnClientHello {
+    // SAFETY: as above.
+    unsafe { TypedFunc::new_unchecked(func) }
+}
+
+/// As [`on_request`].
+pub(super) fn on_close(func: Func) -> OnClose {
     // SAFETY: as above.
     unsafe { TypedFunc::new_unchecked(func) }
 }

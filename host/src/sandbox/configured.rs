@@ -1,5 +1,6 @@
 //! A plugin with its settings: what all workers share of a link, and the sum of what its guests did.
 
+use super::connection::ConnectionPlan;
 use super::fault::Broken;
 use super::guest::{Bare, Guest};
 use super::guests::Guests;
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Configured {
     plugin: Arc<Plugin>,
     plan: Plan,
+    connections: ConnectionPlan,
     settings: String,
     backing: Arc<Backing>,
     pub(super) isolation: Isolation,
@@ -47,13 +49,13 @@ pub(super) struct Tally {
 impl Configured {
     pub(super) fn new(
         plugin: Arc<Plugin>,
-        plan: Plan,
+        (plan, connections): (Plan, ConnectionPlan),
         settings: String,
         backing: Arc<Backing>,
         isolation: Isolation,
         fail: FailurePolicy,
     ) -> Self {
-        Self { plugin, plan, settings, backing, isolation, fail, tallies: Mutex::default() }
+        Self { plugin, plan, connections, settings, backing, isolation, fail, tallies: Mutex::default() }
     }
 
     pub fn plugin(&self) -> &Arc<Plugin> {
@@ -63,6 +65,11 @@ impl Configured {
     /// What it does and wants to see under these settings.
     pub const fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// What it does with connections under these settings.
+    pub const fn connections(&self) -> &ConnectionPlan {
+        &self.connections
     }
 
     /// The filter of one worker.
@@ -81,7 +88,7 @@ impl Configured {
     /// A fresh configured guest.
     pub(super) fn guest(&self) -> Result<Guest, Broken> {
         let (plugin, plan) = (&*self.plugin, &self.plan);
-        Bare::start(&plugin.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plan)
+        Bare::start(&plugin.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plan, &self.connections)
     }
 
     pub(super) fn fault(&self, broken: Broken) -> Fault {

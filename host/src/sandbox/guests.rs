@@ -4,9 +4,9 @@ use super::backoff::Backoff;
 use super::configured::{Configured, Tally};
 use super::fault::Broken;
 use super::guest::Guest;
-use crate::chain::{Cause, Decision, Fault, Filter, Verdict};
+use crate::chain::{Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases, Decision, Fault, Filter, Hello, Verdict};
 use crate::config::Isolation;
-use crate::message::{Exchange, RequestHead, ResponseHead};
+use crate::message::{Admission, Arrival, Attributes, Ending, Exchange, RequestHead, ResponseHead};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
@@ -43,16 +43,28 @@ impl Guests {
         more: bool,
         call: impl FnOnce(&mut Guest) -> Result<Decision, Broken>,
     ) -> Result<Decision, Fault> {
+        let goes_on = |decision: &Decision| more && matches!(decision.verdict, Verdict::Next | Verdict::Forward(_));
+        self.enter(held, goes_on, call)
+    }
+
+    /// `goes_on`: there is another phase, so a guest that was made for this one is kept for it.
+    #[inline]
+    fn enter<T>(
+        &self,
+        held: &mut Option<Guest>,
+        goes_on: impl FnOnce(&T) -> bool,
+        call: impl FnOnce(&mut Guest) -> Result<T, Broken>,
+    ) -> Result<T, Fault> {
         self.tally.called();
         let decided = match self.configured.isolation {
             Isolation::Worker => self.run_reused(call),
-            Isolation::Request => self.run_fresh(held, more, call),
+            Isolation::Request => self.run_fresh(held, goes_on, call),
         };
         decided.map_err(|broken| self.fault(broken))
     }
 
     #[inline]
-    fn run_reused(&self, call: impl FnOnce(&mut Guest) -> Result<Decision, Broken>) -> Result<Decision, Broken> {
+    fn run_reused<T>(&self, call: impl FnOnce(&mut Guest) -> Result<T, Broken>) -> Result<T, Broken> {
         // Held over the call, which is synchronous and cannot come back here.
         let reused = &mut *self.reused.borrow_mut();
         let decided = match &mut reused.guest {
@@ -81,20 +93,19 @@ impl Guests {
         Ok(self.fresh().map(|guest| place.insert(guest)))
     }
 
-    /// `more`: the exchange has another phase, so the guest is kept for it.
     #[inline]
-    fn run_fresh(
+    fn run_fresh<T>(
         &self,
         held: &mut Option<Guest>,
-        more: bool,
-        call: impl FnOnce(&mut Guest) -> Result<Decision, Broken>,
-    ) -> Result<Decision, Broken> {
+        goes_on: impl FnOnce(&T) -> bool,
+        call: impl FnOnce(&mut Guest) -> Result<T, Broken>,
+    ) -> Result<T, Broken> {
         let mut guest = match held.take() {
             Some(guest) => guest,
             None => self.fresh()?,
         };
         let decision = call(&mut guest)?;
-        if more && matches!(decision.verdict, Verdict::Next | Verdict::Forward(_)) {
+        if goes_on(&decision) {
             *held = Some(guest);
         }
         Ok(decision)
@@ -103,6 +114,16 @@ impl Guests {
     fn fresh(&self) -> Result<Guest, Broken> {
         self.tally.made();
         self.configured.guest()
+    }
+
+    /// A decision that was well formed turned out to be impossible.
+    #[cold]
+    fn blame(&self, why: String) -> Fault {
+        let reused = &mut *self.reused.borrow_mut();
+        if reused.guest.take().is_some() {
+            reused.backoff.failed(Instant::now());
+        }
+        self.fault(Broken::bad_output(why))
     }
 
     #[cold]
@@ -138,12 +159,48 @@ impl Filter for Guests {
     }
 
     fn unknown_upstream(&self, name: &str) -> Fault {
-        let reused = &mut *self.reused.borrow_mut();
-        if reused.guest.take().is_some() {
-            reused.backoff.failed(Instant::now());
-        }
-        self.fault(Broken::bad_output(format!("forwards to upstream \"{}\", which does not exist", name.escape_debug())))
+        self.blame(format!("forwards to upstream \"{}\", which does not exist", name.escape_debug()))
     }
+}
+
+impl ConnectionFilter for Guests {
+    type Held = Guest;
+
+    fn connection_phases(&self) -> ConnectionPhases {
+        self.configured.connections().phases()
+    }
+
+    fn on_accept(&self, arrival: &Arrival, held: &mut Option<Guest>) -> Result<ConnectionDecision, Fault> {
+        let plan = self.configured.connections();
+        let Some(interest) = &plan.accept else { return Ok(onward()) };
+        let more = plan.client_hello.is_some() || plan.close.is_some();
+        self.enter(held, |decision| more && stays(decision), |guest| guest.on_accept(arrival, interest))
+    }
+
+    fn on_client_hello(&self, arrival: &Arrival, hello: Hello<'_>, held: &mut Option<Guest>) -> Result<ConnectionDecision, Fault> {
+        let plan = self.configured.connections();
+        let Some(interest) = &plan.client_hello else { return Ok(onward()) };
+        let more = plan.close.is_some();
+        self.enter(held, |decision| more && stays(decision), |guest| guest.on_client_hello(arrival, hello, interest))
+    }
+
+    fn on_close(&self, arrival: &Arrival, ending: &Ending, held: &mut Option<Guest>) -> Result<(), Fault> {
+        let Some(interest) = &self.configured.connections().close else { return Ok(()) };
+        self.enter(held, |()| false, |guest| guest.on_close(arrival, ending, interest))
+    }
+
+    fn misled(&self, why: &str) -> Fault {
+        self.blame(why.to_owned())
+    }
+}
+
+fn onward() -> ConnectionDecision {
+    ConnectionDecision { admission: Admission::Onward, attributes: Attributes::new() }
+}
+
+/// Whether the link will see more of the connection.
+fn stays(decision: &ConnectionDecision) -> bool {
+    !matches!(decision.admission, Admission::Refuse(_))
 }
 
 fn next() -> Decision {

@@ -1,10 +1,12 @@
 //! What `portcullis plugin inspect` shows of a file.
 
+use super::connection::ConnectionPlan;
 use super::describe::Description;
 use super::grants::Import;
 use super::load::{LoadError, Sandbox, digest};
 use super::plan::Plan;
 use super::plugin::ConfigureError;
+use crate::chain::ConnectionPhases;
 use crate::config::{FailurePolicy, GuestLimits, Isolation};
 use wasmtime::component::__internal::wasmtime_environ::wasmparser;
 
@@ -26,9 +28,10 @@ pub struct Inspection {
 pub struct Inspected {
     /// Whether it exports `on-request`, and `on-response`.
     pub phases: (bool, bool),
+    pub connection_phases: ConnectionPhases,
     pub description: Description,
     /// What it does with the settings `{}`; `Err` if it needs some.
-    pub plan: Result<Plan, ConfigureError>,
+    pub plan: Result<(Plan, ConnectionPlan), ConfigureError>,
 }
 
 /// A line of a `producers` section: which tool the file comes from.
@@ -48,8 +51,9 @@ pub(super) fn inspect(sandbox: &Sandbox, bytes: &[u8]) -> Result<Inspection, Loa
         let plan = plugin.configure(&empty, GuestLimits::default(), Isolation::Worker, FailurePolicy::default(), "inspect");
         Inspected {
             phases: plugin.phases(),
+            connection_phases: plugin.connection_phases(),
             description: plugin.description().clone(),
-            plan: plan.map(|configured| configured.plan().clone()),
+            plan: plan.map(|configured| (configured.plan().clone(), configured.connections().clone())),
         }
     });
     Ok(Inspection { size: bytes.len(), digest, imports: sandbox.imports(&component), producers: producers(bytes), plugin })

@@ -73,7 +73,7 @@ pub enum LoadError {
     Version { export: String, offered: String },
     #[error("does not export `{0}`")]
     NoExport(String),
-    #[error("exports neither `on-request` nor `on-response`")]
+    #[error("exports no phase, such as `on-request` or `on-accept`")]
     NoPhase,
     #[error("exports `{export}` with another type: {reason}")]
     WrongType { export: String, reason: String },

@@ -13,6 +13,7 @@ pub mod bundled;
 mod cache;
 mod clock;
 mod configured;
+mod connection;
 mod describe;
 mod engine;
 mod fault;
@@ -35,6 +36,7 @@ mod wasi;
 mod tests;
 
 pub use configured::{Configured, Counts};
+pub use connection::{AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 pub use describe::Description;
 pub use grants::{Import, Refusal, Standing};
 pub use guest::Guest;

@@ -43,7 +43,7 @@ pub struct Interest {
 }
 
 /// Names in one interest. Each is looked up in every exchange.
-const MOST_NAMES: usize = 256;
+pub(super) const MOST_NAMES: usize = 256;
 
 impl Plan {
     /// `exported`: whether the component has `on-request`, and `on-response`.

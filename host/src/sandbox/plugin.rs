@@ -2,17 +2,19 @@
 
 use super::abi::{Decided, Request, Response};
 use super::configured::Configured;
+use super::connection::{ConnectionPlan, types as connection};
 use super::describe::Description;
 use super::fault::Broken;
 use super::grants::{PACKAGE, VERSION, serves};
 use super::guest::Bare;
+use super::lift::BadOutput;
 use super::load::LoadError;
 use super::plan::Plan;
 use super::state::{Backing, State};
 use super::ticker::Ticker;
 use super::types;
 use super::wasi::Log;
-use crate::chain::Fault;
+use crate::chain::{ConnectionPhases, Fault};
 use crate::config::{FailurePolicy, GuestLimits, Isolation};
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +65,11 @@ pub(super) struct Exports {
     pub(super) configure: ComponentExportIndex,
     pub(super) request: Option<ComponentExportIndex>,
     pub(super) response: Option<ComponentExportIndex>,
+    /// `plan-connections`, which is there if one of the following is.
+    pub(super) connections: Option<ComponentExportIndex>,
+    pub(super) accept: Option<ComponentExportIndex>,
+    pub(super) client_hello: Option<ComponentExportIndex>,
+    pub(super) close: Option<ComponentExportIndex>,
 }
 
 /// For `describe`, which runs before any limit is configured, off the path of requests.
@@ -94,6 +101,12 @@ impl Plugin {
         (self.exports.request.is_some(), self.exports.response.is_some())
     }
 
+    /// Which phases of connections it exports.
+    pub const fn connection_phases(&self) -> ConnectionPhases {
+        let Exports { accept, client_hello, close, .. } = &self.exports;
+        ConnectionPhases { accept: accept.is_some(), client_hello: client_hello.is_some(), close: close.is_some(), bytes: close.is_some() }
+    }
+
     /// Asks a guest of its own whether it takes `settings` (a JSON object that fits the schema). `link` is what logs call it.
     pub fn configure(
         self: &Arc<Self>,
@@ -108,9 +121,13 @@ impl Plugin {
         let settings = settings.to_string();
         let fault = |broken: Broken| ConfigureError::Fault(broken.into_fault(&fail));
         let said = Bare::start(&self.pre, &backing).and_then(|guest| guest.plan(&self.exports, &settings)).map_err(fault)?;
+        let (said, connections) = said;
+        let bad = |wrong: BadOutput| fault(Broken::bad_output(wrong.to_string()));
         let refused = |problems: Vec<Problem>| ConfigureError::Problems(problems.into_iter().map(Problem::tidied).collect());
-        let plan = Plan::check(said.map_err(refused)?, self.phases()).map_err(|wrong| fault(Broken::bad_output(wrong.to_string())))?;
-        Ok(Arc::new(Configured::new(Arc::clone(self), plan, settings, backing, isolation, fail)))
+        let plan = Plan::check(said.map_err(refused)?, self.phases()).map_err(bad)?;
+        let connections = connections.map(|raw| ConnectionPlan::check(raw, self.connection_phases()).map_err(bad));
+        let plans = (plan, connections.transpose()?.unwrap_or_default());
+        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, isolation, fail)))
     }
 }
 
@@ -123,10 +140,19 @@ impl Exports {
         let configure = find.func::<(&str,), (types::Configured,)>("lifecycle", "configure")?.ok_or_else(|| missing("lifecycle"))?;
         let request = find.func::<(u64, Request<'_>), (Decided<true>,)>("on-request", "on-request")?;
         let response = find.func::<(u64, Response<'_>), (Decided<false>,)>("on-response", "on-response")?;
-        if request.is_none() && response.is_none() {
+        let connections = find.func::<(), (connection::ConnectionPlan,)>("connections", "plan-connections")?;
+        let accept = find.func::<(u64, connection::Accepted<'_>), (connection::AcceptDecision,)>("on-accept", "on-accept")?;
+        let client_hello =
+            find.func::<(u64, connection::ClientHello<'_>), (connection::HelloDecision,)>("on-client-hello", "on-client-hello")?;
+        let close = find.func::<(u64, connection::Closed<'_>), ()>("on-close", "on-close")?;
+        let any_of_connections = accept.or(client_hello).or(close).is_some();
+        if any_of_connections && connections.is_none() {
+            return Err(missing("connections"));
+        }
+        if request.is_none() && response.is_none() && !any_of_connections {
             return Err(LoadError::NoPhase);
         }
-        Ok(Self { describe, configure, request, response })
+        Ok(Self { describe, configure, request, response, connections, accept, client_hello, close })
     }
 }
 

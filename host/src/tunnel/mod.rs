@@ -13,7 +13,7 @@ pub use record::Ledger;
 pub use routes::Routes;
 
 use crate::config::{Limits, TcpSpec};
-use crate::message::{ClientHello, Connection, Duplex};
+use crate::message::{ClientHello, Connection, Duplex, Traffic};
 use crate::upstream::{Failed, Upstreams};
 use bytes::Bytes;
 use record::Record;
@@ -34,6 +34,8 @@ pub struct Tunnel {
 pub struct Arrival {
     pub connection: Rc<Connection>,
     pub hello: Option<ClientHello>,
+    /// Told at the end how many bytes were carried.
+    pub traffic: Option<Rc<Traffic>>,
 }
 
 /// The client's bytes: as they are on its socket, or with TLS taken off.
@@ -51,6 +53,11 @@ impl Tunnel {
     /// The upstream, as [`Self::carry`] wants it, for a connection with this client hello; `None`: nobody takes it.
     pub fn route(&self, hello: Option<&ClientHello>) -> Option<usize> {
         self.upstreams.index(&self.routes.find(hello)?.0)
+    }
+
+    /// The upstream of this name, as [`Self::carry`] wants it.
+    pub fn named(&self, upstream: &str) -> Option<usize> {
+        self.upstreams.index(upstream)
     }
 
     /// Carries a connection to a server of the upstream until both sides are done. `early` was read from the client before. Dropping

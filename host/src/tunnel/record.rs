@@ -2,7 +2,7 @@
 
 use super::Arrival;
 use crate::config::AccessLog;
-use crate::message::ExchangeId;
+use crate::message::{Attributes, ExchangeId, Traffic};
 use crate::observe::access::AccessWriter;
 use crate::observe::{RateCap, TunnelEntry};
 use crate::upstream::{Attempt, SendError};
@@ -92,6 +92,8 @@ pub(super) struct Record {
     peer: SocketAddr,
     local: SocketAddr,
     sni: Option<Arc<str>>,
+    attributes: Attributes,
+    traffic: Option<Rc<Traffic>>,
     /// Dropped before anything else is known: the proxy stopped.
     reason: Option<&'static str>,
     upstream: Option<Rc<str>>,
@@ -108,6 +110,8 @@ impl Record {
             started: Instant::now(),
             peer: arrival.connection.peer,
             local: arrival.connection.local,
+            attributes: arrival.connection.attributes.clone(),
+            traffic: arrival.traffic.clone(),
             sni: arrival.hello.as_ref().and_then(|hello| hello.sni.clone()),
             reason: Some("stopped"),
             upstream: None,
@@ -170,7 +174,12 @@ impl Drop for Record {
             connect: attempt.map(|attempt| attempt.connect),
             received: self.counts.received.get(),
             sent: self.counts.sent.get(),
+            attributes: &self.attributes,
         };
+        if let Some(traffic) = &self.traffic {
+            traffic.received.set(entry.received);
+            traffic.sent.set(entry.sent);
+        }
         self.ledger.access.write(self.ledger.mode, &entry);
     }
 }

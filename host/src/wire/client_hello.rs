@@ -60,6 +60,12 @@ impl HelloReader {
         if received.len() >= MOST_HELLO { Err(BadHello::TooLarge) } else { Ok(None) }
     }
 
+    /// The hello as a handshake message, with its header of four bytes and without those of records; empty until it has been read.
+    pub fn message(&self) -> &[u8] {
+        let Ok(Some(body)) = self.complete() else { return &[] };
+        self.message.get(..4 + body.len()).unwrap_or_default()
+    }
+
     /// The next record's content, if it is all there.
     fn next_record<'r>(&mut self, received: &'r [u8]) -> Result<Option<&'r [u8]>, BadHello> {
         let rest = received.get(self.record..).unwrap_or_default();

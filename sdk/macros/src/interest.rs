@@ -9,6 +9,13 @@ use syn::{Error, Ident, LitStr, Result, Token, bracketed};
 /// Of the request's head; the response's status is always there.
 const FIELDS: [&str; 5] = ["method", "scheme", "authority", "path", "query"];
 
+/// Of connections, by phase.
+const OF_CONNECTIONS: [(&str, &[&str]); 3] = [
+    ("accept", &["peer", "local", "connection"]),
+    ("client_hello", &["sni", "alpn", "versions", "ciphers", "ja4", "raw", "connection"]),
+    ("close", &["peer", "bytes", "duration", "reason", "connection"]),
+];
+
 /// Never shown to plugins (`wit/types.wit`, `header`).
 const HIDDEN: [&str; 9] =
     ["connection", "transfer-encoding", "content-length", "keep-alive", "te", "trailer", "upgrade", "proxy-connection", "host"];
@@ -57,11 +64,24 @@ fn list(input: ParseStream<'_>) -> Result<Vec<LitStr>> {
 }
 
 impl Interest {
-    /// Calls on `plan` that ask for it, in `phase` (`request` or `response`).
+    /// Calls on `plan` that ask for it, in `phase`, as `Plan` names it.
     pub(crate) fn ask(&self, phase: &str) -> Result<TokenStream> {
         let mut calls = TokenStream::new();
+        let of_connections = OF_CONNECTIONS.iter().find(|(of, _)| *of == phase).map(|(_, words)| *words);
+        if let (Some(words), Some(header)) = (of_connections, self.headers.first()) {
+            let message = format!("connections have no header fields; there are: {}, attributes = […]", words.join(", "));
+            return Err(Error::new(header.span(), message));
+        }
         for word in &self.words {
             let name = word.to_string();
+            if let Some(words) = of_connections {
+                if !words.contains(&&*name) {
+                    let message = format!("`{name}` cannot be asked for; there are: {}, attributes = […]", words.join(", "));
+                    return Err(Error::new(word.span(), message));
+                }
+                calls.extend(quote!(interest.#word();));
+                continue;
+            }
             let known = ["exchange", "all_headers"].contains(&&*name) || (phase == "request" && FIELDS.contains(&&*name));
             if !known {
                 return Err(Error::new(word.span(), unknown(&name, phase)));

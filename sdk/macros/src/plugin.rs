@@ -13,9 +13,64 @@ struct Phase {
     method: &'static str,
     /// In `Plan`.
     plan: &'static str,
+    /// In `portcullis_sdk::plugin`.
+    of: &'static str,
+    /// Arguments after `&self`, in `portcullis_sdk`; borrowed, the second one mutably.
+    takes: &'static [&'static str],
+    /// In `portcullis_sdk`; `None`: nothing.
+    gives: Option<&'static str>,
+    export: &'static str,
+    /// Of connections, and so beside `connections`.
+    below_http: bool,
 }
 
-const PHASES: [Phase; 2] = [Phase { method: "on_request", plan: "request" }, Phase { method: "on_response", plan: "response" }];
+const PHASES: [Phase; 5] = [
+    Phase {
+        method: "on_request",
+        plan: "request",
+        of: "OnRequest",
+        takes: &["Request", "RequestEdits"],
+        gives: Some("Verdict"),
+        export: "__export_on_request",
+        below_http: false,
+    },
+    Phase {
+        method: "on_response",
+        plan: "response",
+        of: "OnResponse",
+        takes: &["Response", "Edits"],
+        gives: Some("ResponseVerdict"),
+        export: "__export_on_response",
+        below_http: false,
+    },
+    Phase {
+        method: "on_accept",
+        plan: "accept",
+        of: "OnAccept",
+        takes: &["Accepted", "ConnectionEdits"],
+        gives: Some("AcceptVerdict"),
+        export: "__export_on_accept",
+        below_http: true,
+    },
+    Phase {
+        method: "on_client_hello",
+        plan: "client_hello",
+        of: "OnClientHello",
+        takes: &["ClientHello", "ConnectionEdits"],
+        gives: Some("HelloVerdict"),
+        export: "__export_on_client_hello",
+        below_http: true,
+    },
+    Phase {
+        method: "on_close",
+        plan: "close",
+        of: "OnClose",
+        takes: &["Closed"],
+        gives: None,
+        export: "__export_on_close",
+        below_http: true,
+    },
+];
 
 /// `#[plugin(name = "…", description = "…")]`, both optional.
 #[derive(Default)]
@@ -45,7 +100,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> Result<TokenS
     }
     let found = find(&mut block)?;
     if found.phases.is_empty() {
-        let names = PHASES.map(|phase| phase.method).join("`, `");
+        let names = PHASES.each_ref().map(|phase| phase.method).join("`, `");
         return Err(Error::new(block.self_ty.span(), format!("a plugin takes part in at least one phase: write `{names}` or several")));
     }
     let traits = traits(&block.self_ty, &block, &arguments, &found)?;
@@ -91,7 +146,7 @@ fn find(block: &mut ItemImpl) -> Result<Found> {
             "check" => found.check = Some(method.clone()),
             "plan" => found.plan = Some(method.clone()),
             other if other.starts_with("on_") => {
-                let names = PHASES.map(|phase| phase.method).join("`, `");
+                let names = PHASES.each_ref().map(|phase| phase.method).join("`, `");
                 return Err(Error::new(
                     method.sig.ident.span(),
                     format!(
@@ -206,31 +261,31 @@ fn plan(plugin: &Type, found: &Found) -> Result<TokenStream> {
 
 fn phase(plugin: &Type, phase: &Phase, method: &ImplItemFn) -> TokenStream {
     let span = method.sig.ident.span();
-    match phase.method {
-        "on_request" => {
-            let call = quote_spanned!(span=> <#plugin>::on_request(self, request, edit));
-            quote! {
-                #[automatically_derived]
-                impl ::portcullis_sdk::plugin::OnRequest for #plugin {
-                    #[inline]
-                    fn on_request(&self, request: &::portcullis_sdk::Request<'_>, edit: &mut ::portcullis_sdk::RequestEdits<'_>) -> ::portcullis_sdk::Verdict {
-                        #[allow(clippy::unit_arg, reason = "a phase may return nothing")]
-                        ::core::convert::Into::into(#call)
-                    }
-                }
-            }
+    let ident = |name: &str| syn::Ident::new(name, proc_macro2::Span::call_site());
+    let (name, of) = (ident(phase.method), ident(phase.of));
+    let seen = ident(phase.takes[0]);
+    let own = syn::Ident::new(phase.method, span);
+    let (call, edits) = match phase.takes.get(1) {
+        Some(edits) => {
+            let edits = ident(edits);
+            (quote_spanned!(span=> <#plugin>::#own(self, seen, edit)), quote!(, edit: &mut ::portcullis_sdk::#edits<'_>))
         }
-        _ => {
-            let call = quote_spanned!(span=> <#plugin>::on_response(self, response, edit));
-            quote! {
-                #[automatically_derived]
-                impl ::portcullis_sdk::plugin::OnResponse for #plugin {
-                    #[inline]
-                    fn on_response(&self, response: &::portcullis_sdk::Response<'_>, edit: &mut ::portcullis_sdk::Edits<'_>) -> ::portcullis_sdk::ResponseVerdict {
-                        #[allow(clippy::unit_arg, reason = "a phase may return nothing")]
-                        ::core::convert::Into::into(#call)
-                    }
-                }
+        None => (quote_spanned!(span=> <#plugin>::#own(self, seen)), quote!()),
+    };
+    let (gives, body) = match phase.gives {
+        Some(verdict) => {
+            let verdict = ident(verdict);
+            (quote!(-> ::portcullis_sdk::#verdict), quote!(::core::convert::Into::into(#call)))
+        }
+        None => (quote!(), quote!(#call)),
+    };
+    quote! {
+        #[automatically_derived]
+        impl ::portcullis_sdk::plugin::#of for #plugin {
+            #[inline]
+            fn #name(&self, seen: &::portcullis_sdk::#seen<'_> #edits) #gives {
+                #[allow(clippy::unit_arg, reason = "a phase may return nothing")]
+                #body
             }
         }
     }
@@ -238,14 +293,17 @@ fn phase(plugin: &Type, phase: &Phase, method: &ImplItemFn) -> TokenStream {
 
 /// What the proxy finds in the component: `lifecycle` and the phases that were written, nothing else.
 fn exports(plugin: &Type, found: &Found) -> TokenStream {
-    let phases = found.phases.iter().map(|(index, ..)| match PHASES[*index].method {
-        "on_request" => quote!(::portcullis_sdk::__export_on_request! {}),
-        _ => quote!(::portcullis_sdk::__export_on_response! {}),
+    let phases = found.phases.iter().map(|(index, ..)| {
+        let export = syn::Ident::new(PHASES[*index].export, proc_macro2::Span::call_site());
+        quote!(::portcullis_sdk::#export! {})
     });
+    let below_http = found.phases.iter().any(|(index, ..)| PHASES[*index].below_http);
+    let connections = below_http.then(|| quote!(::portcullis_sdk::__export_connections! {}));
     quote! {
         #[cfg(target_family = "wasm")]
         const _: () = {
             ::portcullis_sdk::__export_lifecycle! { #plugin }
+            #connections
             #(#phases)*
         };
     }

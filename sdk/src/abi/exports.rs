@@ -4,14 +4,17 @@
 
 use super::arena::Arena;
 use super::lower;
-use super::raw::{Field, RawConfigured, RawDecision, Slice, Str};
+use super::raw::{Field, RawAcceptDecision, RawConfigured, RawConnectionPlan, RawDecision, RawHelloDecision, Slice, Str};
+use crate::connection::{Accepted, Attributes, ClientHello, Closed, ConnectionEdits};
 use crate::edits::{Edits, RequestEdits};
 use crate::head::{Fields, Request, Response};
-use crate::plugin::{OnRequest, OnResponse, Plugin};
+use crate::plan::Plan;
+use crate::plugin::{OnAccept, OnClientHello, OnClose, OnRequest, OnResponse, Plugin};
 use crate::settings;
 use crate::verdict::Verdict;
 use alloc::alloc::{Layout, alloc, realloc};
 use core::cell::{Cell, UnsafeCell};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use core::ptr;
 
 /// Where a guest is in the life of a call. Decides what `cabi_realloc` gives out.
@@ -236,6 +239,125 @@ impl<P: OnResponse> Held<P> {
     }
 }
 
+/// The flat form of `socket-address`: the case, then as many numbers as the larger one has.
+pub type FlatAddress = (u32, u64, u64, u32);
+
+#[inline]
+fn address((case, first, second, third): FlatAddress) -> Option<SocketAddr> {
+    match case {
+        1 => Some(SocketAddr::new(IpAddr::V4(Ipv4Addr::from_bits(first as u32)), second as u16)),
+        2 => Some(SocketAddr::new(IpAddr::V6(Ipv6Addr::from_bits(u128::from(first) << 64 | u128::from(second))), third as u16)),
+        _ => None,
+    }
+}
+
+impl<P: Plugin> Held<P> {
+    pub fn plan_connections(&'static self) -> *const RawConnectionPlan<'static> {
+        CALLS.enter(|arena| {
+            let mut plan = Plan::default();
+            self.plugin().plan(&mut plan);
+            arena.put(lower::connection_plan(arena, &plan))
+        })
+    }
+}
+
+impl<P: OnAccept> Held<P> {
+    /// # Safety
+    /// The arguments are those that the proxy passed to this call.
+    #[inline]
+    pub unsafe fn on_accept(
+        &'static self,
+        connection: u64,
+        peer: FlatAddress,
+        local: FlatAddress,
+        attributes: (*const Field<'static>, usize),
+    ) -> *const RawAcceptDecision<'static> {
+        CALLS.enter(|arena| {
+            // SAFETY: as in `on_request`.
+            let attributes = Attributes { list: unsafe { list(attributes.0, attributes.1) } };
+            let accepted = Accepted { connection, peer: address(peer), local: address(local), attributes };
+            let mut edits = ConnectionEdits::new(arena);
+            let verdict = self.plugin().on_accept(&accepted, &mut edits);
+            arena.put(lower::accept_decision(arena, &verdict, edits.list.finish()))
+        })
+    }
+}
+
+/// The flat arguments of `on-client-hello`, in order. `sni` is an option: 0 or 1, then the string.
+#[derive(Clone, Copy)]
+pub struct HelloArguments {
+    pub connection: u64,
+    pub sni: (u32, *const u8, usize),
+    pub alpn: (*const Str<'static>, usize),
+    pub versions: (*const u16, usize),
+    pub ciphers: (*const u16, usize),
+    pub ja4: (*const u8, usize),
+    pub raw: (*const u8, usize),
+    pub attributes: (*const Field<'static>, usize),
+}
+
+impl<P: OnClientHello> Held<P> {
+    /// # Safety
+    /// The arguments are those that the proxy passed to this call.
+    #[inline]
+    pub unsafe fn on_client_hello(&'static self, given: HelloArguments) -> *const RawHelloDecision<'static> {
+        CALLS.enter(|arena| {
+            // SAFETY: as in `on_request`.
+            let hello = unsafe {
+                ClientHello {
+                    connection: given.connection,
+                    sni: (given.sni.0 != 0).then(|| Str::new(given.sni.1, given.sni.2).text()),
+                    alpn: Slice::new(given.alpn.0, given.alpn.1),
+                    versions: Slice::new(given.versions.0, given.versions.1),
+                    ciphers: Slice::new(given.ciphers.0, given.ciphers.1),
+                    ja4: Str::new(given.ja4.0, given.ja4.1).text(),
+                    raw: Str::new(given.raw.0, given.raw.1).bytes(),
+                    attributes: Attributes { list: list(given.attributes.0, given.attributes.1) },
+                }
+            };
+            let mut edits = ConnectionEdits::new(arena);
+            let verdict = self.plugin().on_client_hello(&hello, &mut edits);
+            arena.put(lower::hello_decision(arena, &verdict, edits.list.finish()))
+        })
+    }
+}
+
+/// The flat arguments of `on-close`, in order.
+#[derive(Clone, Copy)]
+pub struct CloseArguments {
+    pub connection: u64,
+    pub peer: FlatAddress,
+    pub received: u64,
+    pub sent: u64,
+    pub duration: u64,
+    pub reason: (*const u8, usize),
+    pub attributes: (*const Field<'static>, usize),
+}
+
+impl<P: OnClose> Held<P> {
+    /// # Safety
+    /// The arguments are those that the proxy passed to this call.
+    #[inline]
+    pub unsafe fn on_close(&'static self, given: CloseArguments) {
+        CALLS.enter(|_| {
+            // SAFETY: as in `on_request`.
+            let closed = unsafe {
+                Closed {
+                    connection: given.connection,
+                    peer: address(given.peer),
+                    received: given.received,
+                    sent: given.sent,
+                    duration: given.duration,
+                    reason: Str::new(given.reason.0, given.reason.1).text(),
+                    attributes: Attributes { list: list(given.attributes.0, given.attributes.1) },
+                }
+            };
+            self.plugin().on_close(&closed);
+            &()
+        });
+    }
+}
+
 /// Exports `lifecycle`. Used by `#[plugin]`.
 #[doc(hidden)]
 #[macro_export]
@@ -325,6 +447,139 @@ macro_rules! __export_on_response {
         ) -> *const $crate::abi::RawDecision<'static> {
             // SAFETY: what the proxy passed.
             unsafe { HELD.on_response(exchange, status, (headers, headers_len), (attributes, attributes_len)) }
+        }
+    };
+}
+
+/// Exports `connections`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_connections {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-connections")]
+        #[used]
+        static CONNECTIONS: [u8; $crate::abi::metadata::CONNECTIONS.len()] = *$crate::abi::metadata::CONNECTIONS;
+
+        #[unsafe(export_name = "portcullis:plugin/connections@0.1.0#plan-connections")]
+        extern "C" fn plan_connections() -> *const $crate::abi::RawConnectionPlan<'static> {
+            HELD.plan_connections()
+        }
+    };
+}
+
+/// Exports `on-accept`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_on_accept {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-on-accept")]
+        #[used]
+        static ON_ACCEPT: [u8; $crate::abi::metadata::ON_ACCEPT.len()] = *$crate::abi::metadata::ON_ACCEPT;
+
+        #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form")]
+        #[unsafe(export_name = "portcullis:plugin/on-accept@0.1.0#on-accept")]
+        unsafe extern "C" fn on_accept(
+            connection: u64,
+            peer_case: u32,
+            peer_first: u64,
+            peer_second: u64,
+            peer_third: u32,
+            local_case: u32,
+            local_first: u64,
+            local_second: u64,
+            local_third: u32,
+            attributes: *const $crate::abi::Field<'static>,
+            attributes_len: usize,
+        ) -> *const $crate::abi::RawAcceptDecision<'static> {
+            let peer = (peer_case, peer_first, peer_second, peer_third);
+            let local = (local_case, local_first, local_second, local_third);
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.on_accept(connection, peer, local, (attributes, attributes_len)) }
+        }
+    };
+}
+
+/// Exports `on-client-hello`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_on_client_hello {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-on-client-hello")]
+        #[used]
+        static ON_CLIENT_HELLO: [u8; $crate::abi::metadata::ON_CLIENT_HELLO.len()] = *$crate::abi::metadata::ON_CLIENT_HELLO;
+
+        #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form")]
+        #[unsafe(export_name = "portcullis:plugin/on-client-hello@0.1.0#on-client-hello")]
+        unsafe extern "C" fn on_client_hello(
+            connection: u64,
+            has_sni: u32,
+            sni: *const u8,
+            sni_len: usize,
+            alpn: *const $crate::abi::Str<'static>,
+            alpn_len: usize,
+            versions: *const u16,
+            versions_len: usize,
+            ciphers: *const u16,
+            ciphers_len: usize,
+            ja4: *const u8,
+            ja4_len: usize,
+            raw: *const u8,
+            raw_len: usize,
+            attributes: *const $crate::abi::Field<'static>,
+            attributes_len: usize,
+        ) -> *const $crate::abi::RawHelloDecision<'static> {
+            let given = $crate::abi::exports::HelloArguments {
+                connection,
+                sni: (has_sni, sni, sni_len),
+                alpn: (alpn, alpn_len),
+                versions: (versions, versions_len),
+                ciphers: (ciphers, ciphers_len),
+                ja4: (ja4, ja4_len),
+                raw: (raw, raw_len),
+                attributes: (attributes, attributes_len),
+            };
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.on_client_hello(given) }
+        }
+    };
+}
+
+/// Exports `on-close`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_on_close {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-on-close")]
+        #[used]
+        static ON_CLOSE: [u8; $crate::abi::metadata::ON_CLOSE.len()] = *$crate::abi::metadata::ON_CLOSE;
+
+        #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form")]
+        #[unsafe(export_name = "portcullis:plugin/on-close@0.1.0#on-close")]
+        unsafe extern "C" fn on_close(
+            connection: u64,
+            peer_case: u32,
+            peer_first: u64,
+            peer_second: u64,
+            peer_third: u32,
+            received: u64,
+            sent: u64,
+            duration: u64,
+            reason: *const u8,
+            reason_len: usize,
+            attributes: *const $crate::abi::Field<'static>,
+            attributes_len: usize,
+        ) {
+            let given = $crate::abi::exports::CloseArguments {
+                connection,
+                peer: (peer_case, peer_first, peer_second, peer_third),
+                received,
+                sent,
+                duration,
+                reason: (reason, reason_len),
+                attributes: (attributes, attributes_len),
+            };
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.on_close(given) }
         }
     };
 }

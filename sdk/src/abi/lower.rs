@@ -1,7 +1,11 @@
 //! From the SDK's types to the contract's, in an arena. Safe code only; the shapes are in `raw`.
 
 use super::arena::{Arena, List};
-use super::raw::{Field, Maybe, RawConfigured, RawDecision, RawEdit, RawInterest, RawPlan, RawProblem, RawReply, RawVerdict, Slice, Str};
+use super::raw::{
+    Field, Maybe, RawAcceptDecision, RawAcceptVerdict, RawConfigured, RawConnectionPlan, RawDecision, RawEdit, RawHelloDecision,
+    RawHelloVerdict, RawInterest, RawPlan, RawProblem, RawReply, RawShown, RawVerdict, Slice, Str,
+};
+use crate::connection::{AcceptVerdict, HelloVerdict};
 use crate::plan::{Asked, Plan};
 use crate::problem::Problem;
 use crate::verdict::{Reply, Verdict};
@@ -17,6 +21,40 @@ pub(crate) fn decision<'c>(arena: &'c Arena, verdict: &'c Verdict, edits: Slice<
         Verdict::Abort => RawVerdict::Abort,
     };
     RawDecision { verdict, edits }
+}
+
+/// Everything in it is a copy in the arena: names of upstreams are rare.
+pub(crate) fn accept_decision<'c>(arena: &'c Arena, verdict: &AcceptVerdict, attributes: Slice<'c, Field<'c>>) -> RawAcceptDecision<'c> {
+    let verdict = match verdict {
+        AcceptVerdict::Next => RawAcceptVerdict::Next,
+        AcceptVerdict::Reset => RawAcceptVerdict::Reset,
+        AcceptVerdict::Close => RawAcceptVerdict::Close,
+        AcceptVerdict::Forward(upstream) => RawAcceptVerdict::Forward(arena.text(upstream)),
+    };
+    RawAcceptDecision { verdict, attributes }
+}
+
+/// As [`accept_decision`].
+pub(crate) fn hello_decision<'c>(arena: &'c Arena, verdict: &HelloVerdict, attributes: Slice<'c, Field<'c>>) -> RawHelloDecision<'c> {
+    let verdict = match verdict {
+        HelloVerdict::Next => RawHelloVerdict::Next,
+        HelloVerdict::Reset => RawHelloVerdict::Reset,
+        HelloVerdict::Close => RawHelloVerdict::Close,
+        HelloVerdict::Alert(number) => RawHelloVerdict::Alert(*number),
+        HelloVerdict::Forward(upstream) => RawHelloVerdict::Forward(arena.text(upstream)),
+        HelloVerdict::PassThrough(upstream) => RawHelloVerdict::PassThrough(arena.text(upstream)),
+    };
+    RawHelloDecision { verdict, attributes }
+}
+
+/// As [`configured`], of what the plan says about connections.
+pub(crate) fn connection_plan<'c>(arena: &'c Arena, plan: &Plan) -> RawConnectionPlan<'c> {
+    let shown = |fields, attributes: &[Cow<'static, str>]| Maybe::Some(RawShown { fields, attributes: names(arena, attributes) });
+    RawConnectionPlan {
+        accept: plan.accept.as_ref().map_or(Maybe::None, |accept| shown(accept.fields, &accept.attributes)),
+        client_hello: plan.client_hello.as_ref().map_or(Maybe::None, |hello| shown(hello.fields, &hello.attributes)),
+        close: plan.close.as_ref().map_or(Maybe::None, |close| shown(close.fields, &close.attributes)),
+    }
 }
 
 fn reply<'c>(arena: &'c Arena, reply: &'c Reply) -> RawReply<'c> {

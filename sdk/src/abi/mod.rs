@@ -19,6 +19,6 @@ mod raw;
 mod runtime;
 
 pub use arena::{Arena, List};
-pub use raw::{Field, RawConfigured, RawDecision, RawEdit, Str, Text};
+pub use raw::{Field, Numbers, RawAcceptDecision, RawConfigured, RawConnectionPlan, RawDecision, RawEdit, RawHelloDecision, Str, Strings, Text};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use raw::{RawReply, RawVerdict};

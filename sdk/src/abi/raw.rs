@@ -212,8 +212,78 @@ pub enum RawConfigured<'c> {
     Err(Slice<'c, RawProblem<'c>>),
 }
 
+/// `list<list<u8>>`.
+pub type Strings<'c> = Slice<'c, Str<'c>>;
+
+impl<'c> Strings<'c> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &'c [u8]> + use<'c> {
+        self.items().iter().map(Str::bytes)
+    }
+}
+
+/// `list<u16>`.
+pub type Numbers<'c> = Slice<'c, u16>;
+
+/// `accept-verdict`.
+#[repr(C, u8)]
+#[derive(Debug, Clone, Copy)]
+pub enum RawAcceptVerdict<'c> {
+    Next,
+    Reset,
+    Close,
+    Forward(Str<'c>),
+}
+
+/// `accept-decision`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawAcceptDecision<'c> {
+    pub verdict: RawAcceptVerdict<'c>,
+    pub attributes: Slice<'c, Field<'c>>,
+}
+
+/// `hello-verdict`.
+#[repr(C, u8)]
+#[derive(Debug, Clone, Copy)]
+pub enum RawHelloVerdict<'c> {
+    Next,
+    Reset,
+    Close,
+    Alert(u8),
+    Forward(Str<'c>),
+    PassThrough(Str<'c>),
+}
+
+/// `hello-decision`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawHelloDecision<'c> {
+    pub verdict: RawHelloVerdict<'c>,
+    pub attributes: Slice<'c, Field<'c>>,
+}
+
+/// `accept-interest`, `hello-interest` and `close-interest`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawShown<'c> {
+    pub fields: u8,
+    pub attributes: Slice<'c, Str<'c>>,
+}
+
+/// `connection-plan`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawConnectionPlan<'c> {
+    pub accept: Maybe<RawShown<'c>>,
+    pub client_hello: Maybe<RawShown<'c>>,
+    pub close: Maybe<RawShown<'c>>,
+}
+
 #[cfg(target_family = "wasm")]
 const _: () = {
+    assert!(size_of::<RawAcceptDecision<'_>>() == 20);
+    assert!(size_of::<RawHelloDecision<'_>>() == 20);
+    assert!(size_of::<RawConnectionPlan<'_>>() == 48);
     assert!(size_of::<Str<'_>>() == 8);
     assert!(size_of::<Field<'_>>() == 16);
     assert!(size_of::<Text<'_>>() == 12);

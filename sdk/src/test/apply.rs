@@ -225,7 +225,7 @@ fn is_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-fn is_reserved(name: &str) -> bool {
-    let prefixes = ["client.", "peer.", "server.", "tls.", "http.", "request.", "portcullis."];
-    ["site", "route", "upstream"].contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
+pub(super) fn is_reserved(name: &str) -> bool {
+    let prefixes = ["client.", "peer.", "server.", "tls.", "http.", "request.", "portcullis.", "listener."];
+    ["site", "route", "upstream", "listener"].contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }

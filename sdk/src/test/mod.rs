@@ -25,9 +25,11 @@
 
 mod apply;
 mod check;
+mod connection;
 mod sent;
 
 pub use apply::{Edit, Outcome};
+pub use connection::{ConnectionOutcome, SentConnection, connection, unix_connection};
 pub use sent::{SentRequest, SentResponse, get, request, response};
 
 use crate::abi::{Arena, RawVerdict, lower};

@@ -29,10 +29,10 @@ pub fn target() -> PathBuf {
 impl Built {
     /// Builds what the chosen proxies and scenarios need.
     pub fn make(options: &Options) -> Result<Self, Trouble> {
-        let built = Self { proxy: target().join("dist/portcullis"), guests: target().join("bench/guests") };
+        let mut built = Self { proxy: PathBuf::new(), guests: target().join("bench/guests") };
         let ours = |binary: bool| options.proxies.iter().any(|proxy| proxy.kind == Kind::Portcullis && (!binary || proxy.binary.is_none()));
         if options.build_only || ours(true) {
-            cargo(root(), &["build", "--profile", "dist", "--package", "portcullis"])?;
+            built.proxy = crate::dist::build().map_err(Trouble::Machine)?;
         }
         if options.build_only || (ours(false) && options.scenarios.iter().any(|scenario: &&Scenario| scenario.filters > 0)) {
             built.make_guests()?;

@@ -17,7 +17,7 @@ cargo xtask bench: Portcullis beside Debian's nginx and haproxy, on this machine
   --cores LOAD,PROXY  default 0,1
   --lock FILE         held while measuring; default target/bench/lock
   --json FILE         every run
-  --build-only        build the proxy and the filters, print where they are, measure nothing
+  --build-only        build the proxy (cargo xtask dist) and the filters, print where they are, measure nothing
 ";
 
 #[derive(Debug)]

@@ -92,6 +92,7 @@ pub static LISTEN_TABLE: Keys = Keys {
                 "[\"0.0.0.0:80\", \"[::]:80\"]",
                 "Plain listeners: sites without TLS, and redirects to the others. [] for none.",
             ),
+            key("chain", CHAIN, "[{ use = \"ip-filter\", deny = [\"192.0.2.0/24\"] }]", "Links that decide about connections before HTTP is spoken."),
         ],
     )
 };

@@ -32,8 +32,8 @@ fn decode(context: &Context<'_>, root: &Table) -> Config {
     let outer = chains.resolve(&outer, LinkOrigin::Server);
     let sites = sites::read(context, &reader, &chains, &outer);
     let limits = server::limits(context, &reader);
-    let tcp = tcp::read(context, &reader);
-    let listen = listen::read(context, &reader, &sites, &tcp);
+    let tcp = tcp::read(context, &reader, &chains);
+    let listen = listen::read(context, &reader, &chains, &sites, &tcp);
     tcp::claims(context, &tcp, &sites, &listen);
     let tcp = tcp.into_iter().map(|written| written.spec).collect();
     let config = Config { server, listen, limits, sites, tcp, upstreams, plugins };

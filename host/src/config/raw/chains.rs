@@ -45,6 +45,16 @@ impl Chains {
         reader.get("chain").map(|node| list(context, node, &reader.below("chain"))).unwrap_or_default()
     }
 
+    /// The chain of a listener: there are no requests that `when` could speak of.
+    pub fn of_connections(&self, context: &Context<'_>, reader: &Reader<'_, '_>) -> Vec<LinkSpec> {
+        let links = self.resolve(&self.items(context, reader), LinkOrigin::Listener);
+        for link in links.iter().filter(|link| link.when.is_some()) {
+            let message = format!("link `{}` has `when`, which speaks of requests; a listener's chain sees connections", link.name);
+            context.report(Diagnostic::error(Code::Conflict, link.at.clone().into(), message));
+        }
+        links
+    }
+
     /// Links with named chains inlined.
     pub fn resolve(&self, items: &[Item], origin: LinkOrigin) -> Vec<LinkSpec> {
         let mut links = Vec::new();

@@ -1,6 +1,7 @@
 //! `[listen]`: what is written, the defaults where nothing is, and addresses that get in each other's way.
 
 use super::Context;
+use super::chains::Chains;
 use super::reader::Reader;
 use super::tcp::Written;
 use crate::config::source::Span;
@@ -10,7 +11,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 /// Addresses with where they are written; defaults are not.
 type Addresses = Vec<(SocketAddr, Option<Span>)>;
 
-pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, sites: &[Site], tcp: &[Written]) -> ListenSpec {
+pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, sites: &[Site], tcp: &[Written]) -> ListenSpec {
     let reader = root.open_key("listen", &keys::LISTEN_TABLE);
     let written = |key: &str| -> Option<Addresses> {
         let lists = reader.as_ref()?.list(key, forms::listen_address)?;
@@ -36,8 +37,9 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, sites: &[Site], tcp: &
     let http = http.unwrap_or_else(|| if sites.is_empty() { Vec::new() } else { everywhere(80) });
     overlaps(context, https.iter().chain(&http));
     overlaps_of_tcp(context, tcp, &https, &http);
+    let chain = reader.as_ref().map(|reader| chains.of_connections(context, reader)).unwrap_or_default();
     let located = |list: Addresses| list.into_iter().map(|(address, span)| (address, span.map(|span| context.location(span)))).collect();
-    ListenSpec { https: located(https), http: located(http) }
+    ListenSpec { https: located(https), http: located(http), chain }
 }
 
 /// Both stacks; `app` binds the second with IPV6_V6ONLY, so they do not meet.

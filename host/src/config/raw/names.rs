@@ -9,10 +9,10 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The bundled plugins that shorthand turns into, and those that can be used by name.
-pub const BUNDLED: &[&str] = &["headers", "rewrite", "redirect", "respond", "route", "request-id"];
+pub const BUNDLED: &[&str] = &["headers", "rewrite", "redirect", "respond", "route", "request-id", "ip-filter", "conn-limit"];
 
 /// Bundled in a later version.
-const LATER: &[&str] = &["rate-limit", "geo", "ip-filter"];
+const LATER: &[&str] = &["rate-limit", "geo"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sort {

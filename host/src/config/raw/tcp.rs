@@ -1,6 +1,7 @@
 //! `[tcp."address"]`: what a TCP listener does with connections, and what it shares an address with.
 
 use super::Context;
+use super::chains::Chains;
 use super::build::section;
 use super::names::Sort;
 use super::node::{Entry, Node, Value};
@@ -27,11 +28,11 @@ impl Written {
     }
 }
 
-pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> Vec<Written> {
-    section(root, "tcp").into_iter().filter_map(|(name, node, key_span, path)| one(context, name, node, key_span, path)).collect()
+pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains) -> Vec<Written> {
+    section(root, "tcp").into_iter().filter_map(|(name, node, key_span, path)| one(context, chains, name, node, key_span, path)).collect()
 }
 
-fn one(context: &Context<'_>, name: &str, node: &Node, key_span: Span, path: String) -> Option<Written> {
+fn one(context: &Context<'_>, chains: &Chains, name: &str, node: &Node, key_span: Span, path: String) -> Option<Written> {
     let addresses = context.form(name, key_span, forms::listen_address);
     let reader = Reader::open(context, node, &keys::TCP, path)?;
     let to = upstream(context, &reader, "to");
@@ -39,6 +40,7 @@ fn one(context: &Context<'_>, name: &str, node: &Node, key_span: Span, path: Str
     let sni = sni(context, &reader);
     let timeout = reader.open_key("timeout", &keys::TCP_TIMEOUT);
     let idle = timeout.and_then(|timeout| timeout.duration("idle", Duration::from_millis(1)));
+    let chain = chains.of_connections(context, &reader);
     nowhere(context, &reader, tls.as_ref());
     let spec = TcpSpec {
         name: name.to_owned(),
@@ -47,6 +49,7 @@ fn one(context: &Context<'_>, name: &str, node: &Node, key_span: Span, path: Str
         to,
         sni,
         idle,
+        chain,
         at: context.location(key_span),
     };
     let to_span = reader.entry("to").map(|entry| entry.key_span);

@@ -71,7 +71,7 @@ impl Server {
         let (gate, log) = (Gate::new(&limits), Log::default());
         let noted = log.clone();
         let handler = move |connection, request| handle(connection, request, noted.clone());
-        let serving = spawn_local(serve(listener, kind, Arc::new(limits), gate.clone(), handler, shutdown));
+        let serving = spawn_local(serve(listener, kind, None, Arc::new(limits), gate.clone(), handler, shutdown));
         Self { addr, gate, stopper, serving, log }
     }
 

@@ -79,7 +79,7 @@ fn exports_must_be_there_in_our_version_and_with_our_types() {
         assert_eq!(refused(&raw(&[(mark, change)])), ("E033", says.to_owned()));
     }
     let none = raw(&[("plugin/on-request@", "plugin/on-x@"), ("plugin/on-response@", "plugin/on-y@")]);
-    assert_eq!(refused(&none), ("E033", "exports neither `on-request` nor `on-response`".to_owned()));
+    assert_eq!(refused(&none), ("E033", "exports no phase, such as `on-request` or `on-accept`".to_owned()));
     let (code, text) = refused(&raw(&[(r#"(case "abort")"#, r#"(case "abort") (case "tarpit")"#)]));
     assert!(code == "E033" && text.contains("on-request@0.1.0#on-request") && text.contains("found 5 cases"), "{text}");
 }
@@ -128,7 +128,7 @@ fn inspection_shows_what_is_in_a_file() {
     assert!(seen.producers.iter().any(|producer| producer.name == "wit-component"), "{:?}", seen.producers);
     let plugin = seen.plugin.unwrap();
     assert_eq!((plugin.phases, &*plugin.description.version), ((true, true), "1.2.3"));
-    let interest = plugin.plan.unwrap().request.unwrap();
+    let interest = plugin.plan.unwrap().0.request.unwrap();
     assert_eq!(
         (interest.path, &interest.shown.headers[..], &interest.shown.attributes[..]),
         (true, &[http::header::USER_AGENT][..], &["client.ip".to_owned(), "tenant".to_owned()][..])

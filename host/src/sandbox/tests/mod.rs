@@ -1,6 +1,7 @@
 //! The sandbox against guests of every kind: `tests/guests` (Rust) and `tests/guests/raw.wat` (what no compiler would make).
 
 mod across;
+mod connections;
 mod loading;
 mod misbehaviour;
 mod serving;
@@ -78,7 +79,7 @@ fn lie(changes: &[(&str, &str)]) -> Guests {
 }
 
 fn exchange() -> Exchange {
-    let connection = Connection { peer: "10.0.0.1:4000".parse().unwrap(), local: "10.0.0.2:443".parse().unwrap(), tls: None };
+    let connection = Connection { peer: "10.0.0.1:4000".parse().unwrap(), local: "10.0.0.2:443".parse().unwrap(), tls: None, attributes: Default::default() };
     Exchange {
         id: ExchangeId(7),
         connection: Rc::new(connection),

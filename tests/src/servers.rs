@@ -1,0 +1,113 @@
+//! Servers of others, as Debian packages them: started on a port of the kernel's choice, ended with the test.
+
+use crate::tools;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// A running server in a directory of its own.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+    pub dir: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts `command` and waits until `address` accepts connections.
+    fn start(mut command: Command, address: SocketAddr, dir: tempfile::TempDir) -> Self {
+        let log = std::fs::File::create(dir.path().join("server.log")).expect("a file");
+        command.stdin(Stdio::null()).stdout(log.try_clone().expect("a file")).stderr(log);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let mut server = Self { child, address, dir };
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while TcpStream::connect(address).is_err() {
+            let ended = server.child.try_wait().expect("waitable");
+            assert!(ended.is_none() && Instant::now() < deadline, "{command:?} does not listen ({ended:?}):\n{}", server.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        server
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default()
+    }
+
+    /// `host:port`, as it stands in a configuration.
+    pub fn name(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// Redis (Debian package redis-server), which keeps nothing; with a certificate and key, it speaks only TLS.
+    pub fn redis(tls: Option<(&Path, &Path)>) -> Self {
+        let program = tools::need("redis-server", "redis-server");
+        let (address, dir) = (crate::nobody(), tempfile::tempdir().expect("a directory"));
+        let mut command = Command::new(program);
+        let port = address.port().to_string();
+        command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"]).arg(dir.path());
+        match tls {
+            None => command.args(["--port", &port]),
+            Some((cert, key)) => {
+                command.args(["--port", "0", "--tls-port", &port, "--tls-auth-clients", "no", "--tls-cert-file"]).arg(cert);
+                command.arg("--tls-key-file").arg(key).arg("--tls-ca-cert-file").arg(cert)
+            }
+        };
+        Self::start(command, address, dir)
+    }
+
+    /// PostgreSQL (Debian package postgresql) with a user and database `postgres`; everybody may come in.
+    pub fn postgres() -> Self {
+        tools::need("psql", "postgresql");
+        let (address, dir) = (crate::nobody(), tempfile::tempdir().expect("a directory"));
+        let data = dir.path().join("data");
+        // It refuses to run as root.
+        run_as_owner(dir.path(), &postgres_program("initdb"), &["-D", data.to_str().expect("UTF-8"), "-U", "postgres", "-A", "trust", "-N"]);
+        let mut command = as_owner(dir.path(), &postgres_program("postgres"));
+        let port = address.port().to_string();
+        command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port, "-k", "", "-F"]);
+        Self::start(command, address, dir)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // PostgreSQL has children of its own, which SIGKILL would leave behind; SIGINT is its fast shutdown, and Redis's too.
+        crate::proxy::signal(self.child.id(), libc::SIGINT);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while Instant::now() < deadline {
+            if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Debian keeps the programs of each version in a folder of its own; the newest.
+fn postgres_program(name: &str) -> PathBuf {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten().map(|version| version.path());
+    let mut found: Vec<PathBuf> = versions.map(|version| version.join("bin").join(name)).filter(|file| file.is_file()).collect();
+    found.sort();
+    found.pop().unwrap_or_else(|| panic!("this test needs `{name}` (Debian package postgresql)"))
+}
+
+/// A command that runs as `postgres` if we are root; the directory is made its own.
+fn as_owner(dir: &Path, program: &Path) -> Command {
+    let root = Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout == b"0\n");
+    if !root {
+        return Command::new(program);
+    }
+    let owned = Command::new("chown").args(["-R", "postgres"]).arg(dir).status();
+    assert!(owned.is_ok_and(|status| status.success()), "{} cannot be given to postgres", dir.display());
+    // Not `su` or `runuser`: they stay in between, and signals would end them instead of the server.
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "postgres", "--regid", "postgres", "--clear-groups", "--"]).arg(program).current_dir(dir);
+    command
+}
+
+fn run_as_owner(dir: &Path, program: &Path, arguments: &[&str]) {
+    let output: Output = as_owner(dir, program).args(arguments).output().expect("runs");
+    assert!(output.status.success(), "{}: {}", program.display(), String::from_utf8_lossy(&output.stderr));
+}
