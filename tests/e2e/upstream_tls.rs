@@ -1,10 +1,9 @@
 //! TLS to upstreams: against nginx with client verification, openssl's server, and an origin that upgrades.
 
 use portcullis_tests::pki::Authority;
-use portcullis_tests::server::{Server, free_port};
-use portcullis_tests::{Proxy, Raw, get, tools};
+use portcullis_tests::servers::Server;
+use portcullis_tests::{Proxy, Raw, get};
 use std::path::Path;
-use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// `ca.pem`, a server's certificate for `app.test` and 127.0.0.1, a client's for `proxy.test`, and another CA.
@@ -21,20 +20,17 @@ fn papers() -> TempDir {
 
 /// nginx that tells what it knows of TLS; more directives in its server block.
 fn nginx(dir: &Path, certificate: &str, more: &str) -> Server {
-    let port = free_port();
-    let folder = dir.display();
+    let papers = dir.display();
     std::fs::write(dir.join("big"), vec![b'x'; 3_000_000]).unwrap();
-    Server::nginx(
-        dir,
-        port,
-        &format!(
-            "server {{ listen 127.0.0.1:{port} ssl; ssl_certificate {folder}/{certificate}.pem; ssl_certificate_key {folder}/{certificate}.key;\n\
+    Server::nginx(|address, _| {
+        format!(
+            "server {{ listen {address} ssl; ssl_certificate {papers}/{certificate}.pem; ssl_certificate_key {papers}/{certificate}.key;\n\
              ssl_session_cache shared:s:1m; client_max_body_size 20m; {more}\n\
              location /tls {{ return 200 \"$ssl_protocol $ssl_server_name $ssl_session_reused $ssl_client_verify $ssl_client_s_dn $connection_requests\"; }}\n\
-             location /big {{ root {folder}; }}\n\
+             location /big {{ root {papers}; }}\n\
              location /upload {{ return 200 \"$content_length\"; }} }}"
-        ),
-    )
+        )
+    })
 }
 
 fn proxy(dir: TempDir, upstream: &str) -> Proxy {
@@ -120,11 +116,10 @@ fn a_server_in_the_clear_is_not_spoken_to() {
 }
 
 fn s_server(dir: &Path, more: &[&str]) -> Server {
-    let port = free_port();
-    let mut command = Command::new(tools::need("openssl", "openssl"));
-    command.args(["s_server", "-accept", &format!("127.0.0.1:{port}"), "-cert", "server.pem", "-key", "server.key", "-quiet"]);
-    command.args(more).current_dir(dir).stdout(Stdio::null()).stderr(Stdio::null());
-    Server::start(&mut command, port)
+    Server::program("openssl", dir, |address| {
+        let own = ["s_server", "-accept", &address.to_string(), "-cert", "server.pem", "-key", "server.key"].map(str::to_owned);
+        own.into_iter().chain(more.iter().map(|argument| (*argument).to_owned())).collect()
+    })
 }
 
 #[test]
@@ -162,9 +157,7 @@ while True:
         pass
 "#;
     let dir = papers();
-    let port = free_port();
-    let mut python = Command::new(tools::need("python3", "python3"));
-    let server = Server::start(python.args(["-c", script, &port.to_string()]).current_dir(dir.path()).stderr(Stdio::null()), port);
+    let server = Server::program("python3", dir.path(), |address| vec!["-c".to_owned(), script.to_owned(), address.port().to_string()]);
     let proxy = proxy(dir, &format!("servers = [\"{}\"]\ntls = {{ ca = \"ca.pem\" }}", server.address));
     let mut client = Raw::connect(proxy.http());
     client.send("GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly ");

@@ -5,7 +5,6 @@ pub mod client;
 pub mod origin;
 pub mod pki;
 pub mod proxy;
-pub mod server;
 pub mod servers;
 pub mod tools;
 

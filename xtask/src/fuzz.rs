@@ -9,7 +9,7 @@ use std::process::Command;
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
                         -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing \
                         -Ccodegen-units=1";
-const TARGETS: [&str; 4] = ["config_text", "request_target", "request_head", "guest_output"];
+const TARGETS: [&str; 5] = ["config_text", "request_target", "request_head", "proxy_header", "guest_output"];
 
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let seconds: u32 = match arguments {

@@ -94,7 +94,7 @@ fn head(question: Question) -> Result<RequestHead, ExplainError> {
 }
 
 fn secure(config: &Config, host: &str, head: &RequestHead) -> String {
-    let port = config.listen.https.first().map_or(443, |(address, _)| address.port());
+    let port = config.listen.https.iter().find_map(|(address, _)| address.port()).unwrap_or(443);
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     let query = head.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
     format!("https://{host}{port}{}{query}", head.path)
@@ -280,7 +280,7 @@ fn balance(spec: &UpstreamSpec) -> &'static str {
 
 fn servers(spec: &UpstreamSpec) -> String {
     let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
-    servers.join(" ")
+    format!("{}{}", servers.join(" "), if spec.tls.is_some() { "  over TLS" } else { "" })
 }
 
 fn path(path: &PathMatch) -> Value {

@@ -10,6 +10,7 @@ mod explain;
 mod filters;
 mod inspect;
 mod listeners;
+mod online;
 mod prepare;
 mod run;
 mod state;

@@ -6,7 +6,6 @@ use crate::certs::{self, CertProblem, Outbound, Store};
 use crate::config::{self, Code, Config, Diagnostic, Place, Report, Site, SiteName, TcpSpec, TcpTls, TlsSpec};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -86,7 +85,7 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
 }
 
 /// What upstreams with TLS need; `None`: something is wrong with it.
-fn outbound(config: &Config, found: &mut Vec<Diagnostic>) -> Option<Outbound> {
+pub fn outbound(config: &Config, found: &mut Vec<Diagnostic>) -> Option<Outbound> {
     let (outbound, problems) = match Outbound::open(&config.upstreams) {
         Ok((outbound, warnings)) => (Some(outbound), warnings),
         Err(problems) => (None, problems),
@@ -120,7 +119,7 @@ fn certified_names(spec: &TcpSpec) -> Vec<Site> {
     let mut names: BTreeSet<SiteName> = spec.sni.iter().map(|route| route.name.clone()).collect();
     if spec.to.is_some() {
         names.insert(SiteName::Any);
-        let own = spec.addresses.iter().map(SocketAddr::ip).filter(|ip| *certificate == TlsSpec::Local && !ip.is_unspecified());
+        let own = spec.addresses.iter().filter_map(|address| Some(address.ip()?.ip())).filter(|ip| *certificate == TlsSpec::Local && !ip.is_unspecified());
         names.extend(own.map(|ip| SiteName::Exact(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() })));
     }
     let site = |name| Site { name, tls: certificate.clone(), routes: Vec::new(), at: spec.at.clone() };

@@ -4,7 +4,7 @@ use super::corridors::Course;
 use super::door::DoorPlan;
 use super::listeners::{self, Listener, Speaks};
 use super::prepare::{PrepareError, Prepared, prepare};
-use super::worker::{self, Work};
+use super::worker::{self, Waiting, Work};
 use crate::config::Report;
 use crate::listen::{Gate, Shutdown, stopping};
 use crate::observe::{access::AccessOutput, start_log};
@@ -51,6 +51,9 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     announce(path, &prepared, &listeners);
     let (stopper, shutdown) = stopping();
     let access = AccessOutput::start(io::stdout())?;
+    let mut listeners = listeners;
+    // Removed when nobody waits there any more, also if the start fails.
+    let _files: Vec<_> = listeners.iter_mut().filter_map(|listener| listener.file.take()).collect();
     let running = start(prepared, listeners, workers, &access, &shutdown)?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
     waiting.block_on(async {
@@ -77,7 +80,7 @@ fn bind(mut prepared: Prepared, workers: usize) -> Result<(Vec<Listener>, Prepar
         StartError::Bind(report)
     })?;
     let of = |wanted: fn(Speaks) -> bool| {
-        listeners.iter().filter(move |listener| wanted(listener.speaks)).map(|listener| (listener.address, None)).collect()
+        listeners.iter().filter(move |listener| wanted(listener.speaks)).map(|listener| (listener.address.clone(), None)).collect()
     };
     prepared.config.listen.https = of(Speaks::https);
     prepared.config.listen.http = of(|speaks| speaks == Speaks::Http);
@@ -122,14 +125,15 @@ fn start(
     let gate = Gate::new(&config.limits);
     let courses = Course::all(&config, store, tcp_stores)?;
     let doors = DoorPlan::all(&config, &filters);
-    let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams));
+    let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams.clone()));
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listeners {
         let door = doors.of(listener.speaks);
         let course = courses.of(listener.speaks);
         let course = if door.as_ref().is_some_and(DoorPlan::wants_hellos) { course.seeing_hellos() } else { course };
+        let proxy_protocol = listeners::proxy_protocol(&config, listener.speaks);
         for (own, socket) in sockets.iter_mut().zip(listener.sockets) {
-            own.push((socket, course.clone(), door.clone()));
+            own.push(Waiting { socket, course: course.clone(), door: door.clone(), proxy_protocol: proxy_protocol.clone() });
         }
     }
     let mut running = Vec::new();

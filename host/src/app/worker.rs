@@ -1,10 +1,10 @@
 //! One core: a thread with a runtime, listeners, upstreams and guests of its own. Workers share nothing on a request's path.
 
 use crate::certs::Outbound;
-use crate::config::{UpstreamName, UpstreamSpec};
+use crate::config::{Peers, UpstreamName, UpstreamSpec};
 use super::corridors::Course;
 use super::door::{DoorKeeper, DoorPlan};
-use crate::listen::{self, Gate, Handler, Shutdown};
+use crate::listen::{self, Gate, Handler, Listener, Listening, Shutdown};
 use crate::observe::access::AccessWriter;
 use crate::proxy::{Proxy, Snapshot};
 use crate::sandbox::Guests;
@@ -12,7 +12,6 @@ use crate::tunnel::Ledger;
 use crate::upstream::Upstreams;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -26,11 +25,19 @@ pub struct Work {
     pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
     pub outbound: Arc<Outbound>,
     pub filters: Arc<super::filters::Filters>,
-    pub listeners: Vec<(TcpListener, Course, Option<DoorPlan>)>,
+    pub listeners: Vec<Waiting>,
     pub gate: Arc<Gate>,
     pub access: AccessWriter,
     pub tunnel_access: AccessWriter,
     pub shutdown: Shutdown,
+}
+
+/// A listener of this worker.
+pub struct Waiting {
+    pub socket: Listening,
+    pub course: Course,
+    pub door: Option<DoorPlan>,
+    pub proxy_protocol: Arc<Peers>,
 }
 
 /// Starts a worker. It ends when it is told to stop and its connections have ended.
@@ -50,19 +57,17 @@ impl Work {
         let filters: Rc<[Guests]> = self.filters.for_worker().into();
         let keeper = DoorKeeper::new(self.number, Rc::clone(&filters), Rc::clone(&upstreams));
         let ledger = Ledger::new(self.number, self.snapshot.access_log, self.tunnel_access);
-        let opened = |(socket, course, door): (TcpListener, Course, Option<DoorPlan>)| {
-            let door = door.map(|plan| keeper.door(&plan, &socket, course.reach()));
-            (socket, course.kind(&limits, &upstreams, &ledger), door)
+        let opened = |waiting: Waiting| {
+            let Waiting { socket, course, door, proxy_protocol } = waiting;
+            let door = door.map(|plan| keeper.door(&plan, socket.name(), course.reach()));
+            Listener { socket, kind: course.kind(&limits, &upstreams, &ledger), door, proxy_protocol }
         };
         let listeners: Vec<_> = self.listeners.into_iter().map(opened).collect();
         let proxy = Proxy::new(self.number, self.access, self.snapshot, filters, upstreams);
         let handler = handler(proxy);
         let serving: Vec<_> = listeners
             .into_iter()
-            .map(|(socket, kind, door)| {
-                let served = listen::serve(socket, kind, door, limits.clone(), self.gate.clone(), handler.clone(), self.shutdown.clone());
-                spawn_local(served)
-            })
+            .map(|listener| spawn_local(listen::serve(listener, limits.clone(), self.gate.clone(), handler.clone(), self.shutdown.clone())))
             .collect();
         for listener in serving {
             listener.await.map_err(io::Error::other)??;

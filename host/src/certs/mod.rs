@@ -9,12 +9,14 @@ mod coverage;
 mod files;
 mod local_ca;
 mod outbound;
+mod presented;
 mod problem;
 mod server;
 mod store;
 
 pub use files::check_files;
 pub use local_ca::LocalCa;
+pub use presented::Presented;
 pub use outbound::{Outbound, ServerTls};
 pub use problem::{CertProblem, Severity};
 pub use server::{TlsSettings, server_config};

@@ -69,6 +69,15 @@ impl ServerTls {
         (self.http.clone(), self.asked.clone())
     }
 
+    /// The same for a look at whatever the server presents. Nothing is to be sent to it.
+    pub fn unverified(&self) -> Self {
+        let mut settings = ClientConfig::clone(&self.http);
+        settings.dangerous().set_certificate_verifier(Arc::new(Anybody(Arc::new(default_provider()))));
+        settings.resumption = Resumption::disabled();
+        let settings = Arc::new(settings);
+        Self { http: settings.clone(), raw: settings, asked: self.asked.clone() }
+    }
+
     /// Settings that offer no protocol, for connections whose bytes are not looked at.
     pub fn raw(&self) -> (Arc<ClientConfig>, ServerName<'static>) {
         (self.raw.clone(), self.asked.clone())

@@ -1,6 +1,6 @@
 //! Small grammars inside strings: addresses, networks, names, header fields, methods, digests. Each error says where in the text.
 
-use super::{ServerAddress, SiteName};
+use super::{ListenAddress, ServerAddress, SiteName};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
@@ -54,6 +54,36 @@ pub fn listen_address(text: &str) -> Result<Vec<SocketAddr>, Wrong> {
     };
     let wrong = || Wrong::at(0..colon, "not an IP address").help("IPv4 as 127.0.0.1:443, IPv6 in brackets as [::1]:443");
     Ok(vec![(ip.ok_or_else(wrong)?, port).into()])
+}
+
+/// As [`listen_address`], or a Unix socket: `"unix:/run/p.sock"`, `"unix:/run/p.sock?mode=0600"`.
+pub fn listen_addresses(text: &str) -> Result<Vec<ListenAddress>, Wrong> {
+    let Some(rest) = text.strip_prefix("unix:") else {
+        return listen_address(text).map(|addresses| addresses.into_iter().map(ListenAddress::Ip).collect());
+    };
+    let (path, mode) = match rest.split_once('?') {
+        None => (rest, ListenAddress::MODE),
+        Some((path, asked)) => {
+            let wrong = || Wrong::at(text.len() - asked.len()..text.len(), "only `mode` can be asked for").help("for example: ?mode=0660");
+            let digits = asked.strip_prefix("mode=").ok_or_else(wrong)?;
+            let octal = digits.len() <= 4 && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+            let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| octal && *mode <= 0o777).ok_or_else(wrong)?;
+            (path, mode)
+        }
+    };
+    Ok(vec![ListenAddress::Unix { path: unix_path(text, path)?, mode }])
+}
+
+/// One of the peers that something is granted to.
+pub enum Peer {
+    Network(IpNet),
+    /// Whoever comes over a Unix socket.
+    Unix,
+}
+
+/// `"10.0.0.0/8"`, `"unix"`.
+pub fn peer(text: &str) -> Result<Peer, Wrong> {
+    if text == "unix" { Ok(Peer::Unix) } else { network(text).map(Peer::Network) }
 }
 
 /// A server, and whether its scheme asks for TLS: `"10.0.0.1:8080"`, `"https://backend.internal"`, `"unix:/run/app.sock"`.
@@ -326,6 +356,11 @@ mod tests {
         assert_eq!(server("unix:/run/x").expect("fine"), (ServerAddress::Unix("/run/x".into()), false));
         for (text, at) in [("https://a.test/x", 14..16), ("https://", 8..8), ("https://a:x", 10..11), ("unix:", 5..5), ("unix:///x", 5..9)] {
             assert_eq!(server(text).expect_err(text).at, at, "{text}");
+        }
+        let unix = |text: &str| listen_addresses(text).map(|mut all| all.pop());
+        assert_eq!(unix("unix:/a?mode=0600").expect("fine"), Some(ListenAddress::Unix { path: "/a".into(), mode: 0o600 }));
+        for (text, at) in [("unix:/a?mode=999", 8..16), ("unix:/a?x", 8..9), ("unix:", 5..5), ("unix:/a?mode=01777", 8..18)] {
+            assert_eq!(unix(text).expect_err(text).at, at, "{text}");
         }
         assert_eq!(peer_name("::0001").expect("fine"), "::1");
         assert!(peer_name("a:1").is_err() && dns_name("127.0.0.1").is_err() && dns_name("A.test").is_ok());

@@ -21,6 +21,8 @@ pub struct Limits {
     pub body_idle: Duration,
     /// TLS handshake, in total.
     pub tls_handshake: Duration,
+    /// PROXY header, in total, from the listener's accept.
+    pub proxy_header: Duration,
     /// Request head, in total, from its first byte. Longer → 408.
     pub header_read: Duration,
     /// A client connection may stay idle this long between requests.
@@ -81,6 +83,7 @@ impl Default for Limits {
             odd_header_names: Vec::new(),
             body_idle: secs(60),
             tls_handshake: secs(10),
+            proxy_header: secs(5),
             header_read: secs(10),
             keep_alive: secs(75),
             keep_alive_requests: 10_000,

@@ -124,6 +124,7 @@ limits! {
     odd_header_names "odd-header-names" Unit::Names, "[\"x_legacy\"]", "names with _ or . that are let through; others are dropped", "confusion with - behind CGI-style servers (Caddy GHSA-f59h-q822-g45g)";
     body_idle "body-idle" Unit::Time(1, DAY), "\"60s\"", "a body may pause this long; there is no total", "a total read timeout breaks uploads (Traefik's most reported timeout)";
     tls_handshake "tls-handshake" Unit::Time(1, HOUR), "\"10s\"", "TLS handshake, in total", "ample for a slow client, short for an idle one";
+    proxy_header "proxy-header" Unit::Time(1, HOUR), "\"5s\"", "PROXY header, in total, from those who must send one", "proxies send it with their first packet";
     header_read "header-read" Unit::Time(1, HOUR), "\"10s\"", "request head, in total; longer → 408", "Sōzu";
     keep_alive "keep-alive" Unit::Time(0, DAY), "\"75s\"", "idle client connections", "nginx";
     keep_alive_requests "keep-alive-requests" Unit::Count(1, 1_000_000_000), "10000", "requests on one client connection", "spreads load after a change; nginx has 1,000";

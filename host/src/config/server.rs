@@ -1,6 +1,6 @@
 //! `[server]`: what concerns the process as a whole.
 
-use ipnet::IpNet;
+use super::Peers;
 use std::path::PathBuf;
 
 /// `[server]` as meant.
@@ -11,7 +11,7 @@ pub struct ServerSpec {
     /// Where the local CA, certificates and compiled plugins are kept (owner-only). `None`: the platform's place, see `app`.
     pub state: Option<PathBuf>,
     /// Peers whose `X-Forwarded-*` and `Forwarded` are believed. Empty: nobody's.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Peers,
     pub access_log: AccessLog,
 }
 

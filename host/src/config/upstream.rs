@@ -26,6 +26,8 @@ pub struct UpstreamSpec {
     pub pool_idle: Option<usize>,
     /// `None`: in the clear.
     pub tls: Option<UpstreamTls>,
+    /// `None`: connections begin with no PROXY header.
+    pub proxy_protocol: Option<ProxyVersion>,
     pub at: Location,
 }
 
@@ -33,7 +35,7 @@ impl UpstreamSpec {
     /// Servers in the clear, with everything else as it is when nothing is written.
     pub fn plain(servers: Vec<ServerAddress>, at: Location) -> Self {
         let servers_at = vec![at.clone(); servers.len()];
-        Self { servers, servers_at, balance: Balance::default(), pool_idle: None, tls: None, at }
+        Self { servers, servers_at, balance: Balance::default(), pool_idle: None, tls: None, proxy_protocol: None, at }
     }
 }
 
@@ -51,6 +53,15 @@ pub struct UpstreamTls {
     /// What we show a server that asks for it.
     pub client: Option<CertifiedFiles>,
     pub at: Location,
+}
+
+/// Of the PROXY protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyVersion {
+    /// A line of text with addresses.
+    V1,
+    /// Binary, with what is known of TLS besides.
+    V2,
 }
 
 /// Where a server is found.

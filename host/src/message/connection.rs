@@ -1,12 +1,13 @@
 //! A client connection, as far as exchanges on it may know.
 
-use super::Attributes;
-use std::net::SocketAddr;
+use super::{Attributes, Proxied};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 /// Made once per accepted connection and shared by its exchanges.
 #[derive(Debug, Clone)]
 pub struct Connection {
+    /// The client's address, or what a PROXY header says it is; 127.0.0.1 for a client on a Unix socket, which has none.
     pub peer: SocketAddr,
     /// The listener's address as the client reached it.
     pub local: SocketAddr,
@@ -14,6 +15,22 @@ pub struct Connection {
     pub tls: Option<TlsFacts>,
     /// Set by the links of the listener's chain; every exchange begins with them.
     pub attributes: Attributes,
+    /// The client came over a Unix socket, and no PROXY header says where from.
+    pub unix: bool,
+    /// What else a PROXY header says.
+    pub proxied: Option<Box<Proxied>>,
+}
+
+impl Connection {
+    pub fn new(peer: SocketAddr, local: SocketAddr) -> Self {
+        Self { peer, local, tls: None, attributes: Attributes::new(), unix: false, proxied: None }
+    }
+
+    /// Over a Unix socket, neither end has an address.
+    pub fn unix() -> Self {
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self { unix: true, ..Self::new(nowhere, nowhere) }
+    }
 }
 
 /// What the handshake settled.

@@ -11,6 +11,7 @@ pub mod forwarded;
 mod head;
 pub mod hop_by_hop;
 mod malformed;
+mod proxied;
 mod received;
 pub mod survey;
 pub mod target;
@@ -23,6 +24,7 @@ pub use connection::{Connection, TlsFacts, TlsVersion};
 pub use exchange::{Exchange, ExchangeId};
 pub use head::{RequestHead, ResponseHead, Scheme};
 pub use malformed::Malformed;
+pub use proxied::{Proxied, ProxiedTls};
 pub use received::{Received, Target};
 
 /// A header map for tests.

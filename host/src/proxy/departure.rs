@@ -65,7 +65,7 @@ impl<F> Departure<'_, F> {
         let times = times::of(exchange, place.entry.timeouts, &current.snapshot.limits, unreadable);
         inbound.restore();
         let outgoing =
-            Outgoing { head: &inbound.head, body: RequestBody::new(body, guard.received()), upgrade: inbound.upgrade.take(), times };
+            Outgoing { head: &inbound.head, body: RequestBody::new(body, guard.received()), upgrade: inbound.upgrade.take(), times, client: &exchange.connection };
         guard.forwarded(&destination.name);
         exchange.upstream = Some(destination.name);
         match current.upstreams.send(destination.index, outgoing).await {

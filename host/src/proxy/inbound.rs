@@ -3,6 +3,7 @@
 
 use super::Snapshot;
 use super::failure::Failure;
+use crate::config::Peers;
 use crate::message::authority::{self, BadHost};
 use crate::message::forwarded::{self, Provenance};
 use crate::message::hop_by_hop;
@@ -46,7 +47,8 @@ pub(super) fn clean<B>(received: Received<B>, connection: &Connection, snapshot:
         remove_odd_names(&mut headers, &snapshot.limits.odd_header_names);
     }
     // Before the fields that `Connection` lists are removed: it must not be able to list a trusted proxy's word away.
-    let from = forwarded::take(&mut headers, survey, connection.peer, &snapshot.trusted_proxies);
+    let Peers { networks, unix } = &snapshot.trusted_proxies;
+    let from = forwarded::take(&mut headers, survey, connection.peer, connection.unix.then_some(*unix), networks);
     let removed = hop_by_hop::remove(&mut headers, survey.hop_by_hop);
     if removed.upgrade.is_some() {
         // Goes with `Upgrade: h2c`, and is listed by `Connection` if the client is honest.
@@ -130,7 +132,8 @@ mod tests {
 
     fn connection(tls: bool) -> Connection {
         let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, h2: false });
-        Connection { peer: "192.0.2.7:5000".parse().expect("an address"), local: "192.0.2.1:8080".parse().expect("an address"), tls, attributes: Default::default() }
+        let address = |text: &str| text.parse().expect("an address");
+        Connection { tls, ..Connection::new(address("192.0.2.7:5000"), address("192.0.2.1:8080")) }
     }
 
     fn received(method: &str, authority: Option<&str>, target: &str, headers: &[(&str, &str)]) -> Received<()> {

@@ -2,8 +2,7 @@
 
 use super::Router;
 use crate::chain::{Chain, Link};
-use crate::config::{AccessLog, Config, Limits, LinkSpec, Route, RouteTimeouts, TlsSpec, UpstreamName};
-use ipnet::IpNet;
+use crate::config::{AccessLog, Config, Limits, LinkSpec, Peers, Route, RouteTimeouts, TlsSpec, UpstreamName};
 use std::sync::Arc;
 
 /// Immutable; a reload makes another with the next generation.
@@ -16,7 +15,7 @@ pub struct Snapshot {
     /// Of all sites, as the router counts them.
     pub routes: Box<[RouteEntry]>,
     pub limits: Limits,
-    pub trusted_proxies: Box<[IpNet]>,
+    pub trusted_proxies: Peers,
     pub access_log: AccessLog,
     /// Where sites with TLS are served; requests in the clear are sent there.
     pub https_port: u16,
@@ -49,9 +48,9 @@ impl Snapshot {
             sites: config.sites.iter().map(|site| SiteEntry { name: site.name.to_string(), tls: site.tls != TlsSpec::Off }).collect(),
             routes: routes.map(|route| RouteEntry::new(route, &mut filter)).collect(),
             limits: config.limits.clone(),
-            trusted_proxies: config.server.trusted_proxies.as_slice().into(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
             access_log: config.server.access_log,
-            https_port: config.listen.https.first().map_or(443, |(address, _)| address.port()),
+            https_port: config.listen.https.iter().find_map(|(address, _)| address.port()).unwrap_or(443),
         }
     }
 }

@@ -65,7 +65,7 @@ impl Tunnel {
     pub async fn carry(&self, arrival: Arrival, client: Client, early: Bytes, upstream: usize) {
         let mut record = Record::open(&self.ledger, &arrival);
         record.forwarded(self.upstreams.name(upstream));
-        match self.upstreams.open(upstream).await {
+        match self.upstreams.open(upstream, &arrival.connection).await {
             Ok(opened) => {
                 record.connected(&opened.attempt);
                 let _held = opened.held;

@@ -1,11 +1,13 @@
 //! One connection to a server: its socket and buffers. What is said on it, see `transfer` and `body`.
 
 use super::io::OriginIo;
+use crate::message::Connection;
 use crate::wire::{Deadline, HeadLimits, HeadParser, Outbox};
 use bytes::BytesMut;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
+use std::rc::Weak;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::Instant;
@@ -18,6 +20,8 @@ pub(super) struct Channel {
     pub parser: HeadParser,
     pub limits: HeadLimits,
     pub deadline: Deadline,
+    /// The one client that it may serve, if its server was told for whom it was made.
+    pub owner: Option<Weak<Connection>>,
     opened: Instant,
     /// How much the next read asks for.
     room: usize,
@@ -37,6 +41,7 @@ impl Channel {
             parser: HeadParser::new(limits),
             limits,
             deadline: Deadline::default(),
+            owner: None,
             opened,
             room: ROOM,
         }
@@ -81,6 +86,11 @@ impl Channel {
     /// As [`Self::is_quiet`], but the kernel is asked: for requests that get no second try.
     pub fn is_surely_quiet(&mut self) -> bool {
         self.read.is_empty() && self.io.is_surely_quiet()
+    }
+
+    /// Whether it belongs to a client that has left.
+    pub fn is_orphaned(&self) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.strong_count() == 0)
     }
 
     /// Before it lies idle: a connection that carried a large body gives its large buffer back.

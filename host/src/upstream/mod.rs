@@ -3,15 +3,17 @@
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
-//! In reading order: `send` (one request, its attempts), `server` (choosing one), `pool`, `connect`, `tls`, `io` (what a
+//! In reading order: `send` (one request, its attempts), `server` (choosing one), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
 //! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
 
+mod announce;
 mod body;
 mod channel;
 mod connect;
 mod error;
 mod io;
 mod pool;
+mod probe;
 mod pump;
 mod send;
 mod server;
@@ -21,10 +23,11 @@ mod transfer;
 
 pub use body::Body;
 pub use error::{Failed, SendError};
+pub use probe::{Probed, ProbedTls, probe};
 
 use crate::certs::Outbound;
 use crate::config::{Limits, UpstreamName, UpstreamSpec};
-use crate::message::{BodyError, Duplex, RequestHead, ResponseHead, Switched};
+use crate::message::{BodyError, Connection, Duplex, RequestHead, ResponseHead, Switched};
 use crate::wire::{Deadline, HeadLimits};
 use bytes::Bytes;
 use http::HeaderValue;
@@ -54,6 +57,8 @@ pub struct Outgoing<'a, B> {
     /// The `Upgrade` field to send along with `Connection: upgrade`.
     pub upgrade: Option<HeaderValue>,
     pub times: Times,
+    /// Whose request it is, for upstreams whose connections belong to one client.
+    pub client: &'a Rc<Connection>,
 }
 
 /// How long an origin may take.
@@ -169,17 +174,17 @@ impl Upstreams {
 
 impl Upstreams {
     /// Connects to a server of the upstream: balanced, tried again on another server and limited in time as for requests, but with a
-    /// connection that is never pooled.
+    /// connection that is never pooled. `client`: for whom, where the server wants to be told.
     ///
     /// # Errors
     /// If no connection can be made.
     ///
     /// # Panics
     /// If `upstream` is not from [`Self::index`] of this set.
-    pub async fn open(&self, upstream: usize) -> Result<Opened, Failed> {
+    pub async fn open(&self, upstream: usize, client: &Rc<Connection>) -> Result<Opened, Failed> {
         let upstream = self.upstreams.get(upstream).expect("an index of this set");
         let mut attempt = Attempt::default();
-        match send::open(upstream, &self.settings, &mut attempt).await {
+        match send::open(upstream, &self.settings, client, &mut attempt).await {
             Ok((io, ticket)) => Ok(Opened { io: io.into(), held: Held { _ticket: ticket }, attempt }),
             Err(error) => Err(Failed { error, attempt }),
         }

@@ -2,7 +2,7 @@
 
 use super::pool::Pool;
 use crate::certs::ServerTls;
-use crate::config::{Balance, Limits, ServerAddress, UpstreamSpec};
+use crate::config::{Balance, Limits, ProxyVersion, ServerAddress, UpstreamSpec};
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
@@ -28,6 +28,8 @@ pub(super) struct Server {
     pub label: Rc<str>,
     /// `None`: in the clear.
     pub tls: Option<ServerTls>,
+    /// Connections begin with a header that names the client.
+    pub proxy_protocol: Option<ProxyVersion>,
     pub pool: Pool,
     running: Cell<u32>,
 }
@@ -42,7 +44,7 @@ impl Upstream {
         let server = |(index, address): (usize, &ServerAddress)| {
             let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age);
             let tls = tls.and_then(|tls| tls.get(index)).cloned();
-            Rc::new(Server { address: address.clone(), label: address.to_string().into(), tls, pool, running: Cell::new(0) })
+            Rc::new(Server { address: address.clone(), label: address.to_string().into(), tls, proxy_protocol: spec.proxy_protocol, pool, running: Cell::new(0) })
         };
         Self {
             name: name.into(),

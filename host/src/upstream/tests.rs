@@ -134,13 +134,17 @@ fn head(method: Method) -> RequestHead {
     RequestHead { method, scheme: Scheme::Http, authority: "a.example".into(), path: "/x".into(), query: None, headers: HeaderMap::new() }
 }
 
+fn client() -> Rc<Connection> {
+    Rc::new(Connection::unix())
+}
+
 const TIMES: Times = Times { response: NEVER, idle: NEVER, total: None };
 
 async fn send_with<B>(upstreams: &Rc<Upstreams>, method: Method, body: B, times: Times) -> Result<Answered<B>, Failed>
 where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    upstreams.send(0, Outgoing { head: &head(method), body, upgrade: None, times }).await
+    upstreams.send(0, Outgoing { head: &head(method), body, upgrade: None, times, client: &client() }).await
 }
 
 async fn get(upstreams: &Rc<Upstreams>) -> Result<(StatusCode, String, Attempt), SendError> {
@@ -572,7 +576,7 @@ async fn a_switch_hands_over_the_connection_with_what_came_early() {
         peer.say("pong").await;
     };
     let ask = async {
-        let answered = upstreams.send(0, Outgoing { head: &request, body: none(), upgrade, times: TIMES }).await.expect("an answer");
+        let answered = upstreams.send(0, Outgoing { head: &request, body: none(), upgrade, times: TIMES, client: &client() }).await.expect("an answer");
         let Content::Switched(mut switched) = answered.content else { panic!("not switched") };
         assert_eq!((answered.head.status, &switched.early[..]), (StatusCode::SWITCHING_PROTOCOLS, &b"early"[..]));
         switched.io.write_all(b"ping").await.expect("writable");

@@ -2,7 +2,8 @@
 //! pieces out. What a head *means* (routing, hop-by-hop rules, statuses) is not decided here.
 //!
 //! In reading order: `lines` (where a head ends), `fields` (field lines and what they say about framing), `target`, `request`,
-//! `response`; `decoder` (bodies in), `encode` and `outbox` (heads and bodies out), `date`; `deadline` is the one timer both walls use, `stream` the one socket.
+//! `response`; `decoder` (bodies in), `encode` and `outbox` (heads and bodies out), `date`; `deadline` is the one timer
+//! both walls use, `stream` the one socket. `proxy_header` is what proxies say to each other before anything else.
 //! `client_hello` is the one thing of TLS that is read here: who the client asks for, before it is decided who answers.
 
 mod chunked;
@@ -14,6 +15,7 @@ mod encode;
 mod fields;
 mod lines;
 mod outbox;
+mod proxy_header;
 mod request;
 mod response;
 mod stream;
@@ -26,6 +28,7 @@ pub use decoder::{BadBody, Decoded, Decoder};
 pub use encode::{Persistence, put_request, put_response};
 pub use lines::HeadLimits;
 pub use outbox::{Coding, Encoder, Outbox, WrongLength};
+pub use proxy_header::{BadProxyHeader, ProxyHeader, ProxyTls, Told, read_proxy_header};
 pub use request::ReceivedHead;
 pub use response::{MalformedResponse, ReceivedResponse};
 pub use stream::Stream;

@@ -1,4 +1,4 @@
-//! What can be said about the way to an upstream's servers.
+//! What can be said about the way to an upstream's servers, and about those in front of us.
 
 use super::*;
 
@@ -18,5 +18,18 @@ pub static UPSTREAM_TLS: Keys = Keys {
         key("key", Kind::Text(&FILE), "\"me.key\"", "The key of `cert`: PEM; relative to this file."),
     ],
     later: &["crl", "ciphers", "versions"],
+    open: None,
+};
+
+pub static ACCEPT: Keys = Keys {
+    name: "accept",
+    doc: "What is asked of connections before anything else.",
+    keys: &[key(
+        "proxy-protocol",
+        Kind::Either(&[Kind::Text(&PEER), Kind::List(&Kind::Text(&PEER))]),
+        "[\"10.0.0.0/8\"]",
+        "Peers that must begin with a PROXY header (v1 or v2), and whose word is believed; \"unix\" for those on Unix sockets.",
+    )],
+    later: &[],
     open: None,
 };

@@ -64,9 +64,9 @@ pub static SERVER_TABLE: Keys = Keys {
             key("state", Kind::Text(&FILE), "\"/var/lib/portcullis\"", "Where the local CA and compiled plugins are kept; owner-only."),
             key(
                 "trusted-proxies",
-                Kind::Either(&[Kind::Text(&NETWORK), Kind::List(&Kind::Text(&NETWORK))]),
+                Kind::Either(&[Kind::Text(&PEER), Kind::List(&Kind::Text(&PEER))]),
                 "[\"10.0.0.0/8\"]",
-                "Peers whose X-Forwarded-* and Forwarded are believed.",
+                "Peers whose X-Forwarded-* and Forwarded are believed; \"unix\" for those that come over a Unix socket.",
             ),
             key("access-log", Kind::Choice(&["off", "text", "json"]), "\"json\"", "How exchanges are written to standard output."),
             key("chain", CHAIN, "[\"request-id\"]", "Links that every route inherits, outermost."),
@@ -75,7 +75,7 @@ pub static SERVER_TABLE: Keys = Keys {
 };
 
 pub static LISTEN_TABLE: Keys = Keys {
-    later: &["accept", "proxy-protocol"],
+    later: &["proxy-protocol"],
     ..table(
         "listen",
         "Which addresses are bound.",
@@ -92,6 +92,7 @@ pub static LISTEN_TABLE: Keys = Keys {
                 "[\"0.0.0.0:80\", \"[::]:80\"]",
                 "Plain listeners: sites without TLS, and redirects to the others. [] for none.",
             ),
+            key("accept", Kind::Table(&ACCEPT), "{ proxy-protocol = [\"10.0.0.0/8\"] }", "What is asked of connections before anything else."),
             key("chain", CHAIN, "[{ use = \"ip-filter\", deny = [\"192.0.2.0/24\"] }]", "Links that decide about connections before HTTP is spoken."),
         ],
     )
@@ -383,6 +384,12 @@ pub static UPSTREAM: Keys = Keys {
                 Kind::Either(&[Kind::Truth, Kind::Table(&UPSTREAM_TLS)]),
                 "{ ca = \"internal.pem\" }",
                 "TLS to the servers, on if one is written as https://.",
+            ),
+            key(
+                "proxy-protocol",
+                Kind::Choice(&["v1", "v2"]),
+                "\"v2\"",
+                "Each connection begins with a PROXY header that names the client; it then serves no other client.",
             ),
         ],
     )

@@ -5,6 +5,7 @@ mod build;
 mod chains;
 mod fields;
 mod files;
+mod inbound;
 mod json;
 mod links;
 mod listen;

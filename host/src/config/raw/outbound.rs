@@ -1,13 +1,13 @@
 //! The way to an upstream's servers: their addresses, and TLS.
 
 use super::Context;
+use super::inbound;
 use super::node::{Node, Value};
 use super::reader::{Reader, one_or_many};
 use crate::config::diagnostic::Place;
 use crate::config::source::Span;
 use crate::config::{CertifiedFiles, Code, Diagnostic, ServerAddress, UpstreamTls, forms, keys};
 use std::collections::BTreeSet;
-use std::os::unix::ffi::OsStrExt;
 
 /// A server with what its text says.
 pub struct Written {
@@ -16,9 +16,6 @@ pub struct Written {
     tls: bool,
     pub span: Span,
 }
-
-/// What a path of a Unix socket may have: `sun_path` less its end (unix(7)).
-const LONGEST_PATH: usize = 107;
 
 /// At least one, none twice.
 pub fn servers(context: &Context<'_>, read: Vec<((ServerAddress, bool), Span)>, node: &Node) -> Option<Vec<Written>> {
@@ -40,11 +37,7 @@ pub fn servers(context: &Context<'_>, read: Vec<((ServerAddress, bool), Span)>, 
 /// A path relative to the file that names it.
 fn located(context: &Context<'_>, address: ServerAddress, span: Span) -> Option<ServerAddress> {
     let ServerAddress::Unix(path) = address else { return Some(address) };
-    let path = context.sources.resolve(span.file, &path.to_string_lossy());
-    if path.as_os_str().as_bytes().len() > LONGEST_PATH {
-        return context.error(Code::BadValue, span, format!("the path of a socket has at most {LONGEST_PATH} bytes"));
-    }
-    Some(ServerAddress::Unix(path))
+    inbound::socket(context, &path, span).map(ServerAddress::Unix)
 }
 
 /// Without `tls`: on if the servers are written as https://, which then all must be.

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::chains::Chains;
+use super::inbound;
 use super::build::section;
 use super::names::Sort;
 use super::node::{Entry, Node, Value};
@@ -19,6 +20,7 @@ pub struct Written {
     pub spec: TcpSpec,
     pub key_span: Span,
     to_span: Option<Span>,
+    accept_span: Option<Span>,
 }
 
 impl Written {
@@ -33,7 +35,7 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains) -> Ve
 }
 
 fn one(context: &Context<'_>, chains: &Chains, name: &str, node: &Node, key_span: Span, path: String) -> Option<Written> {
-    let addresses = context.form(name, key_span, forms::listen_address);
+    let addresses = inbound::addresses(context, name, key_span);
     let reader = Reader::open(context, node, &keys::TCP, path)?;
     let to = upstream(context, &reader, "to");
     let tls = tls(context, &reader);
@@ -50,10 +52,12 @@ fn one(context: &Context<'_>, chains: &Chains, name: &str, node: &Node, key_span
         sni,
         idle,
         chain,
+        proxy_protocol: inbound::accept(context, &reader),
         at: context.location(key_span),
     };
     let to_span = reader.entry("to").map(|entry| entry.key_span);
-    Some(Written { spec, key_span, to_span })
+    let accept_span = reader.entry("accept").map(|entry| entry.key_span);
+    Some(Written { spec, key_span, to_span, accept_span })
 }
 
 /// A listener must have somewhere to lead, and can only go by a name that it is told.
@@ -205,6 +209,10 @@ pub fn claims(context: &Context<'_>, all: &[Written], sites: &[Site], listen: &L
         if let Some(span) = written.to_span {
             let message = format!("{} is an https listener too: what no entry of `sni` takes goes to the sites, not to `to`", written.spec.name);
             context.report(Diagnostic::error(Code::Conflict, context.place(span), message).help("leave `to` out, or use another address"));
+        }
+        if let Some(span) = written.accept_span {
+            let message = format!("{} is an https listener too, and connections to it are accepted as [listen] says", written.spec.name);
+            context.report(Diagnostic::error(Code::Conflict, context.place(span), message).help("write `accept` in [listen]"));
         }
         // With `alpn` only clients that offer it are passed through, which says enough.
         for route in written.spec.sni.iter().filter(|route| route.alpn.is_empty()) {

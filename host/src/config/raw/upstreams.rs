@@ -6,7 +6,7 @@ use super::node::{Node, Value};
 use super::outbound::{self, Written};
 use super::reader::{Reader, one_or_many, wrong_type};
 use crate::config::source::Span;
-use crate::config::{Balance, Code, Location, UpstreamName, UpstreamSpec, UpstreamTls, forms, keys};
+use crate::config::{Balance, Code, Location, ProxyVersion, UpstreamName, UpstreamSpec, forms, keys};
 use std::collections::BTreeMap;
 
 pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<UpstreamName, UpstreamSpec> {
@@ -39,21 +39,12 @@ fn short(context: &Context<'_>, node: &Node, key_span: Span) -> Option<UpstreamS
     }
     let servers = outbound::servers(context, read, node)?;
     let tls = outbound::implied(context, &servers, key_span);
-    let at = context.location(key_span);
-    Some(spec(context, servers, Balance::default(), None, tls, at))
+    Some(UpstreamSpec { tls, ..plain(context, servers, context.location(key_span)) })
 }
 
-fn spec(
-    context: &Context<'_>,
-    servers: Vec<Written>,
-    balance: Balance,
-    pool_idle: Option<usize>,
-    tls: Option<UpstreamTls>,
-    at: Location,
-) -> UpstreamSpec {
+fn plain(context: &Context<'_>, servers: Vec<Written>, at: Location) -> UpstreamSpec {
     let servers_at = servers.iter().map(|server| context.location(server.span)).collect();
-    let servers = servers.into_iter().map(|server| server.address).collect();
-    UpstreamSpec { servers, servers_at, balance, pool_idle, tls, at }
+    UpstreamSpec { servers_at, ..UpstreamSpec::plain(servers.into_iter().map(|server| server.address).collect(), at) }
 }
 
 fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpec> {
@@ -72,7 +63,8 @@ fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpe
     let servers = outbound::servers(context, read, reader.get("servers")?)?;
     let tls = outbound::tls(context, &reader, &servers);
     let pool_idle = pool_idle.and_then(|n| usize::try_from(n).ok());
-    Some(spec(context, servers, balance, pool_idle, tls, context.location(reader.span)))
+    let proxy_protocol = reader.choice("proxy-protocol").map(|version| if version == 0 { ProxyVersion::V1 } else { ProxyVersion::V2 });
+    Some(UpstreamSpec { balance, pool_idle, tls, proxy_protocol, ..plain(context, servers, context.location(reader.span)) })
 }
 
 fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {

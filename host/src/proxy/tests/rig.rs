@@ -202,7 +202,7 @@ impl Request {
 pub fn connection(tls: bool) -> Rc<Connection> {
     let address = |text: &str| text.parse().expect("an address");
     let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, h2: false });
-    Rc::new(Connection { peer: address("192.0.2.7:5000"), local: address("192.0.2.1:80"), tls, attributes: Default::default() })
+    Rc::new(Connection { tls, ..Connection::new(address("192.0.2.7:5000"), address("192.0.2.1:80")) })
 }
 
 /// What a client got.
