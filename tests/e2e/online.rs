@@ -20,7 +20,7 @@ fn servers_are_looked_at() {
     Authority::new("other CA").write(dir.path(), "other");
     let papers = dir.path().display();
     let nginx = Server::nginx(|address, _| {
-        format!("server {{ listen {address} ssl; ssl_certificate {papers}/server.pem; ssl_certificate_key {papers}/server.key; }}")
+        format!("server {{ listen {address} ssl; ssl_protocols TLSv1.3; ssl_certificate {papers}/server.pem; ssl_certificate_key {papers}/server.key; }}")
     });
     let strict = Server::program("openssl", dir.path(), |address| {
         let accept = address.to_string();

@@ -25,7 +25,7 @@ fn nginx(dir: &Path, certificate: &str, more: &str) -> Server {
     Server::nginx(|address, _| {
         format!(
             "server {{ listen {address} ssl; ssl_certificate {papers}/{certificate}.pem; ssl_certificate_key {papers}/{certificate}.key;\n\
-             ssl_session_cache shared:s:1m; client_max_body_size 20m; {more}\n\
+             ssl_session_cache shared:s:1m; ssl_protocols TLSv1.2 TLSv1.3; client_max_body_size 20m; {more}\n\
              location /tls {{ return 200 \"$ssl_protocol $ssl_server_name $ssl_session_reused $ssl_client_verify $ssl_client_s_dn $connection_requests\"; }}\n\
              location /big {{ root {papers}; }}\n\
              location /upload {{ return 200 \"$content_length\"; }} }}"
@@ -102,16 +102,28 @@ fn the_name_asked_for_and_the_name_found_may_differ() {
 #[test]
 fn unverified_is_possible_and_said() {
     let dir = papers();
-    let nginx = nginx(dir.path(), "named", "ssl_protocols TLSv1.2;");
+    let nginx = nginx(dir.path(), "named", "");
     let proxy = proxy(dir, &format!("servers = [\"https://{}\"]\ntls = {{ verify = false }}", nginx.address));
-    assert!(get(proxy.http(), "a.test", "/tls").text().starts_with("TLSv1.2 "));
+    assert!(get(proxy.http(), "a.test", "/tls").text().starts_with("TLSv1.3 "));
     proxy.logged("warning[E054]");
+}
+
+/// A server that speaks no newer version.
+#[test]
+fn tls_1_2_will_do() {
+    let dir = papers();
+    let server = s_server(dir.path(), &["-www", "-tls1_2"]);
+    let proxy = proxy(dir, &format!("servers = [\"{}\"]\ntls = {{ ca = \"ca.pem\" }}", server.address));
+    let page = get(proxy.http(), "a.test", "/").text();
+    assert!(page.contains("TLSv1.2"), "{page}");
 }
 
 #[test]
 fn a_server_in_the_clear_is_not_spoken_to() {
     let dir = papers();
-    let origin = portcullis_tests::Origin::says("HTTP/1.1 400 Bad\r\n\r\n");
+    let origin = portcullis_tests::Origin::serve(|stream, _| {
+        let _ = std::io::Write::write_all(stream, b"HTTP/1.1 400 Bad\r\n\r\n");
+    });
     refused(dir, &format!("servers = [\"{}\"]\ntls = {{ ca = \"ca.pem\" }}", origin.name()), "origin_tls", "no TLS session");
 }
 

@@ -5,7 +5,6 @@ use crate::certs::{Outbound, Presented, ServerTls};
 use crate::config::{Config, Diagnostic, Limits, Location, ProxyVersion, ServerAddress, UpstreamName};
 use crate::upstream::{Probed, SendError, probe};
 use serde_json::{Value, json};
-use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use time::OffsetDateTime;
@@ -133,7 +132,7 @@ impl Seen {
 }
 
 /// An error and what led to it.
-fn with_sources(error: &dyn Error) -> String {
+fn with_sources(error: &dyn std::error::Error) -> String {
     let sources = std::iter::successors(error.source(), |error| error.source());
     sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }

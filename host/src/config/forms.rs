@@ -64,7 +64,7 @@ pub fn listen_addresses(text: &str) -> Result<Vec<ListenAddress>, Wrong> {
     let (path, mode) = match rest.split_once('?') {
         None => (rest, ListenAddress::MODE),
         Some((path, asked)) => {
-            let wrong = || Wrong::at(text.len() - asked.len()..text.len(), "only `mode` can be asked for").help("for example: ?mode=0660");
+            let wrong = || Wrong::at(text.len() - asked.len()..text.len(), "wanted is `mode=` with octal digits").help("for example: ?mode=0660");
             let digits = asked.strip_prefix("mode=").ok_or_else(wrong)?;
             let octal = digits.len() <= 4 && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
             let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| octal && *mode <= 0o777).ok_or_else(wrong)?;

@@ -65,7 +65,6 @@ pub static LISTEN: Form = Form { name: "an address with a port", pattern: "^(.*:
 pub static PEER: Form = Form { name: "a network or \"unix\"", pattern: "^(unix|[0-9a-fA-F.:]+(/[0-9]+)?)$" };
 pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^(.+:[0-9]+|https://.+|unix:.+)$" };
 pub static HOST: Form = Form { name: "a host name", pattern: "^[-_.:0-9A-Za-z\\[\\]]+$" };
-pub static NETWORK: Form = Form { name: "a network", pattern: "^[0-9a-fA-F.:]+(/[0-9]+)?$" };
 pub static FILE: Form = Form { name: "a path", pattern: "." };
 pub static DIGEST: Form = Form { name: "a SHA-256", pattern: "^[0-9a-fA-F]{64}$" };
 pub static METHOD: Form = Form { name: "a method", pattern: "^[^ ]+$" };
