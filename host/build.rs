@@ -3,6 +3,10 @@
 //!
 //! `PORTCULLIS_BUNDLED=DIR` embeds `DIR/<name>.wasm` instead of building.
 
+#[path = "build/plugins.rs"]
+mod plugins;
+
+use plugins::TARGET;
 use std::env;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
@@ -10,14 +14,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const TARGET: &str = "wasm32-wasip2";
-
 /// Directories under `plugins/`, each with a package `plugin-<name>`.
 const PLUGINS: [&str; 8] = ["conn-limit", "headers", "ip-filter", "redirect", "request-id", "respond", "rewrite", "route"];
-
-/// With the default of 1 MiB at the start of memory, a fresh guest touches pages far from each other. Enough for a regular expression
-/// nested as deeply as `rewrite` allows.
-const STACK: &str = "-Clink-arg=-zstack-size=65536";
 
 fn main() {
     if let Err(message) = run() {
@@ -31,15 +29,18 @@ fn main() {
 fn run() -> Result<(), String> {
     println!("cargo::rerun-if-env-changed=PORTCULLIS_BUNDLED");
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
     let out = PathBuf::from(variable("OUT_DIR")?);
-    let (built, name): (PathBuf, fn(&str) -> String) = match env::var_os("PORTCULLIS_BUNDLED") {
-        Some(folder) => (folder.into(), |plugin| format!("{plugin}.wasm")),
-        None => (build(&out)?, |plugin| format!("plugin_{}.wasm", plugin.replace('-', "_"))),
-    };
-    embed(&built, name, &out)
+    match env::var_os("PORTCULLIS_BUNDLED") {
+        Some(folder) => embed(|plugin| Path::new(&folder).join(format!("{plugin}.wasm")), &out),
+        None => {
+            let target_dir = build(&out)?;
+            embed(|plugin| plugins::built(&target_dir, plugin), &out)
+        }
+    }
 }
 
-/// Runs cargo and says where the components are.
+/// Runs cargo and says in which target directory.
 fn build(out: &Path) -> Result<PathBuf, String> {
     let host = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
     let root = host.parent().ok_or("host/ is not in a workspace")?;
@@ -49,41 +50,18 @@ fn build(out: &Path) -> Result<PathBuf, String> {
     target_is_there()?;
     let target_dir = own_target_dir(out)?;
     let mut cargo = Command::new(variable("CARGO")?);
-    // `--locked`: the outer cargo has just settled the lock file, and everything in it that plugins need the proxy needs too.
-    cargo.args(["build", "--locked", "--lib", "--profile", "plugin", "--target", TARGET]);
-    cargo.args(PLUGINS.iter().flat_map(|plugin| ["--package".to_owned(), format!("plugin-{plugin}")]));
-    cargo.arg("--target-dir").arg(&target_dir).arg("--manifest-path").arg(root.join("Cargo.toml"));
-    clear_environment(&mut cargo);
-    cargo.env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", STACK);
+    plugins::build(&mut cargo, root, &PLUGINS, &target_dir);
     let output = cargo.output().map_err(|error| format!("cargo does not start: {error}"))?;
     if !output.status.success() {
         return Err(format!("the bundled plugins do not build\n{}", String::from_utf8_lossy(&output.stderr)));
     }
-    Ok(target_dir.join(TARGET).join("plugin"))
+    Ok(target_dir)
 }
 
 /// `<target>/plugins`: whatever is built with the outer cargo, in whichever profile, shares it.
 fn own_target_dir(out: &Path) -> Result<PathBuf, String> {
     let target = out.ancestors().find(|folder| folder.join("CACHEDIR.TAG").exists());
     target.map(|folder| folder.join("plugins")).ok_or_else(|| format!("no target directory above {}", out.display()))
-}
-
-/// Takes away what the outer cargo (or clippy, or a coverage tool) set for the proxy and what would change the plugins.
-fn clear_environment(cargo: &mut Command) {
-    let kept = |name: &str| {
-        let ours = ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_TERM_COLOR"];
-        let network = ["CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTRY_", "CARGO_REGISTRIES_", "CARGO_SOURCE_"];
-        ours.contains(&name) || network.iter().any(|prefix| name.starts_with(prefix))
-    };
-    for (name, _) in env::vars_os() {
-        let Some(name) = name.to_str() else { continue };
-        let cargo_s = name.starts_with("CARGO") && !kept(name);
-        if cargo_s
-            || ["RUSTFLAGS", "RUSTDOCFLAGS", "RUSTC", "RUSTDOC", "RUSTC_WORKSPACE_WRAPPER", "TARGET", "HOST", "PROFILE"].contains(&name)
-        {
-            cargo.env_remove(name);
-        }
-    }
 }
 
 /// The one thing that a fresh machine lacks, told before cargo tells it less well.
@@ -105,10 +83,10 @@ fn is_std(name: &OsStr) -> bool {
 }
 
 /// Copies the components into `out` and writes `bundled.rs` beside them.
-fn embed(built: &Path, file: fn(&str) -> String, out: &Path) -> Result<(), String> {
+fn embed(file: impl Fn(&str) -> PathBuf, out: &Path) -> Result<(), String> {
     let mut source = String::from("pub(super) static BUNDLED: &[(&str, &[u8])] = &[\n");
     for plugin in PLUGINS {
-        let from = built.join(file(plugin));
+        let from = file(plugin);
         fs::copy(&from, out.join(format!("{plugin}.wasm"))).map_err(|error| format!("{}: {error}", from.display()))?;
         writeln!(source, "    (\"{plugin}\", include_bytes!(\"{plugin}.wasm\")),").map_err(|error| error.to_string())?;
     }

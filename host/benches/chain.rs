@@ -1,12 +1,15 @@
 //! What a light filter costs: `cargo bench -p portcullis --bench chain`. Prints ns per link and phase, the walk included.
 //!
 //! The filter (`tests/guests/light`) reads one header and appends one, in each phase. The goals are 450 ns with `isolate = "worker"` and 4,500 ns
-//! with `"request"`. The first line is a yardstick: what one append of a header costs on this machine, now, in the host alone.
+//! with `"request"`. `tag` is the one of `cargo xtask bench`, made with the SDK: it reads a header of the request and appends one to the response; `mark` does as `light`, made with the SDK.
+//! `crowd` has 64 exchanges between their phases at any time, as a busy worker has; with `"request"` that many guests live at once, so that
+//! their memory is not all in the cache. The first line is a yardstick: what one append of a header costs on this machine, now, in the host alone.
 
 use portcullis::chain::{Chain, Course, Link, Walk};
 use portcullis::config::{FailurePolicy, GuestLimits, Isolation, LinkOrigin, LinkSpec, Location, PluginName, PluginRef};
 use portcullis::message::{Connection, Exchange, ExchangeId, Reply, RequestHead, ResponseHead, Scheme};
 use portcullis::sandbox::{Guests, Plugin, Sandbox, SandboxOptions};
+use std::collections::VecDeque;
 use std::hint::black_box;
 use std::path::Path;
 use std::rc::Rc;
@@ -46,13 +49,18 @@ fn main() {
     println!("{:<12} {:<8} {:>5} {:>12} {:>12} {:>12}", "guest", "isolate", "links", "request", "response", "ns per phase");
     // `light worker`: only those.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
-    let skip = |words: [&str; 2]| wanted.iter().any(|word| !words.contains(&word.as_str()));
-    for guest in ["light", "behave"] {
-        let plugin = sandbox.load_file(&built(guest), None).expect("a plugin");
+    let skip = |words: [&str; 3]| wanted.iter().any(|word| !words.contains(&word.as_str()));
+    for (guest, folder) in
+        [("light", "tests/guests"), ("mark", "xtask/bench/guests"), ("tag", "xtask/bench/guests"), ("behave", "tests/guests")]
+    {
+        let plugin = sandbox.load_file(&built(guest, folder), None).expect("a plugin");
         for (isolation, name) in [(Isolation::Worker, "worker"), (Isolation::Request, "request")] {
             for links in [1, 5, 10] {
-                if !skip([guest, name]) {
+                if !skip([guest, name, "alone"]) {
                     measure(guest, &plugin, isolation, links);
+                }
+                if !skip([guest, name, "crowd"]) {
+                    crowd(guest, &plugin, isolation, links);
                 }
             }
         }
@@ -70,15 +78,49 @@ fn yardstick() {
     println!("yardstick: {append:.0} ns to parse, append and remove one header");
 }
 
-fn measure(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize) {
+fn filters(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize) -> Vec<Guests> {
     // `behave` (std) told to look at nothing but one header, as far as it can be.
-    let settings = serde_json::json!({ "do": "light" });
-    let filters: Vec<Guests> = (0..links)
-        .map(|_| {
-            let made = plugin.configure(&settings, GuestLimits::default(), isolation, FailurePolicy::default(), guest);
-            made.unwrap_or_else(|error| panic!("{error:?}")).for_worker()
-        })
-        .collect();
+    let settings = if guest == "tag" || guest == "mark" {
+        serde_json::json!({ "header": "x-filter-tag" })
+    } else {
+        serde_json::json!({ "do": "light" })
+    };
+    let one = |_| {
+        let made = plugin.configure(&settings, GuestLimits::default(), isolation, FailurePolicy::default(), guest);
+        made.unwrap_or_else(|error| panic!("{error:?}")).for_worker()
+    };
+    (0..links).map(one).collect()
+}
+
+/// Only both phases together: between them the others have theirs.
+fn crowd(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize) {
+    const AT_ONCE: usize = 64;
+    let filters = filters(guest, plugin, isolation, links);
+    let chain = Chain { links: (0..links).map(link).collect() };
+    let (mut exchange, mut head, mut answer) = (exchange(), request(), response());
+    let tag = http::HeaderName::from_static("x-filter-tag");
+    let mut walks: VecDeque<Walk<'_, Guests>> = VecDeque::new();
+    let both = quiet(|| {
+        let mut walk = Walk::new(&chain, &filters);
+        let course = walk.on_request(&mut exchange, &mut head, |_| true, |_, fault| panic!("{fault:?}"));
+        assert!(matches!(course, Course::Onward));
+        walks.push_back(walk);
+        if walks.len() > AT_ONCE
+            && let Some(mut walk) = walks.pop_front()
+        {
+            let replaced =
+                walk.on_response(&mut exchange, &head, &mut answer, |_, fault| panic!("{fault:?}"), |_| -> Reply { unreachable!() });
+            assert!(matches!(replaced, Ok(None)));
+        }
+        head.headers.remove(&tag);
+        answer.headers.remove(&tag);
+    });
+    let isolate = if isolation == Isolation::Worker { "worker" } else { "request" };
+    println!("{guest:<12} {isolate:<8} {links:>5} {:>12} {:>12} {:>12.0}  crowd", "", "", both / links as f64 / 2.0);
+}
+
+fn measure(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize) {
+    let filters = filters(guest, plugin, isolation, links);
     let chain = Chain { links: (0..links).map(link).collect() };
     let (mut exchange, mut head, mut answer) = (exchange(), request(), response());
     let tag = http::HeaderName::from_static("x-filter-tag");
@@ -185,7 +227,11 @@ fn request() -> RequestHead {
         authority: "shop.example.com".into(),
         path: "/api/v1/users/12345/orders".into(),
         query: Some("page=2&sort=asc".into()),
-        headers: headers(&NAMES),
+        headers: {
+            let mut headers = headers(&NAMES);
+            headers.append("x-bench-key", http::HeaderValue::from_static("good"));
+            headers
+        },
     }
 }
 
@@ -193,16 +239,23 @@ fn response() -> ResponseHead {
     ResponseHead { status: http::StatusCode::OK, headers: headers(&["server", "date", "content-type", "etag", "cache-control", "vary"]) }
 }
 
-/// A guest of `tests/guests`, built when it is not fresh.
-fn built(name: &str) -> std::path::PathBuf {
+/// A guest, built when it is not fresh; with `GUESTS=FOLDER` the one there, as it is.
+fn built(name: &str, folder: &str) -> std::path::PathBuf {
+    if let Some(guests) = std::env::var_os("GUESTS") {
+        return Path::new(&guests).join(format!("{name}.wasm"));
+    }
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = repository.join("target/guests");
+    // Those of the benchmark stand where `cargo xtask bench` builds them.
+    let (target, file) = match folder {
+        "tests/guests" => (repository.join("target/guests"), format!("guest_{name}.wasm")),
+        _ => (repository.join("target/bench/guests/target"), format!("{name}.wasm")),
+    };
     let done = std::process::Command::new(env!("CARGO"))
         .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--target-dir"])
         .arg(&target)
-        .current_dir(repository.join("tests/guests"))
+        .current_dir(repository.join(folder))
         .status()
         .expect("cargo runs");
-    assert!(done.success(), "tests/guests did not build");
-    target.join(format!("wasm32-wasip2/release/guest_{name}.wasm"))
+    assert!(done.success(), "{folder} did not build");
+    target.join("wasm32-wasip2/release").join(file)
 }

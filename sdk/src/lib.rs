@@ -160,7 +160,8 @@ pub use portcullis_sdk_macros::settings;
 pub mod prelude {
     pub use crate::settings::{Map, OneOrMany, Upstream};
     pub use crate::{
-        AcceptVerdict, Accepted, ClientHello, Closed, ConnectionEdits, Edits, Fields, HelloVerdict, Plan, Pointer, Problem, Reply, Request, RequestEdits, Response, ResponseVerdict, Verdict, plugin, settings,
+        AcceptVerdict, Accepted, ClientHello, Closed, ConnectionEdits, Edits, Fields, HelloVerdict, Plan, Pointer, Problem, Reply, Request,
+        RequestEdits, Response, ResponseVerdict, Verdict, plugin, settings,
     };
     pub use alloc::borrow::ToOwned;
     pub use alloc::boxed::Box;

@@ -78,10 +78,14 @@ fn only_phases_that_were_written_are_exported() {
     };
     let request = "fn on_request(&self, _: &Request, _: &mut RequestEdits) {}";
     let response = "fn on_response(&self, _: &Response, _: &mut Edits) {}";
+    let accept = "#[interest(peer)] fn on_accept(&self, _: &Accepted, _: &mut ConnectionEdits) {}";
+    let close = "#[interest(bytes)] fn on_close(&self, _: &Closed) {}";
     let found: Vec<String> = phases("response-only", response);
     assert_eq!(found, ["lifecycle", "on-response"]);
     let found: Vec<String> = phases("both-phases", &format!("{request} {response}"));
     assert_eq!(found, ["lifecycle", "on-request", "on-response"]);
+    let found: Vec<String> = phases("connection-phases", &format!("{accept} {close}"));
+    assert_eq!(found, ["lifecycle", "connections", "on-accept", "on-close"]);
 }
 
 /// `PORTCULLIS_INSPECT=a.wasm:b.wasm cargo test -p portcullis-sdk --test components -- --ignored --nocapture` prints what is in files.

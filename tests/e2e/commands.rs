@@ -128,6 +128,17 @@ fn a_port_that_is_taken_is_said() {
 }
 
 #[test]
+fn certificate_files_that_are_not_there_are_each_said_where_they_are_named() {
+    let config = GOOD.replace("[site.localhost]\n", "[site.localhost]\ntls = { cert = \"no.pem\", key = \"no.key\" }\n");
+    let (code, text) = run(&config, &["check"]);
+    assert_eq!(code, Some(1), "{text}");
+    for (file, place) in [("no.pem", "portcullis.toml:7:16"), ("no.key", "portcullis.toml:7:32")] {
+        let finding = text.split("error[").find(|finding| finding.contains(place)).unwrap_or_default();
+        assert!(finding.starts_with("E025") && finding.contains(file), "{file} at {place} not in:\n{text}");
+    }
+}
+
+#[test]
 fn a_missing_file_is_said() {
     let dir = tempfile::tempdir().unwrap();
     let (code, text) = said(&proxy::run(dir.path(), &["run", "nowhere.toml"]));

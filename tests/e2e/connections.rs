@@ -42,8 +42,9 @@ fn told(what: &str) -> String {
 fn is_reset(address: SocketAddr) -> bool {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let _ = stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
-    match stream.read(&mut [0; 16]) {
+    // Whichever call finds the reset; later ones see an end.
+    let written = stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n");
+    match written.and_then(|()| stream.read(&mut [0; 16])) {
         Ok(0) => panic!("closed in order"),
         Ok(_) => false,
         Err(error) => {
@@ -83,9 +84,10 @@ fn ip_filter_refuses_curl_on_an_http_site() {
     let proxy = http("chain = [{ use = \"ip-filter\", deny = [\"127.0.0.0/8\"] }]", "", &origin);
     let curl = tools::need("curl", "curl");
     let output = Command::new(curl).args(["-sS", "--max-time", "20", &format!("http://{}/", proxy.http())]).output().unwrap();
+    // 7, if the reset came before curl had looked; 56 after.
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(!output.status.success() && said.contains("reset"), "{said}");
-    assert!(origin.requests().is_empty() && proxy.access_log().is_empty());
+    assert!(matches!(output.status.code(), Some(7 | 56)), "{said}");
+    assert!(is_reset(proxy.http()) && origin.requests().is_empty() && proxy.access_log().is_empty());
     let proxy = http("chain = [{ use = \"ip-filter\", deny = [\"127.0.0.0/8\"], allow = \"127.0.0.1\" }]", "", &origin);
     assert_eq!(get(proxy.http(), "a.test", "/").status, 200);
 }
@@ -115,7 +117,9 @@ servers = ["{}"]
 fn ip_filter_refuses_a_tcp_client() {
     let server = echo_server(b"");
     let config = |list: &str| {
-        format!("[tcp.\"127.0.0.1:0\"]\nto = \"echo\"\nchain = [{{ use = \"ip-filter\", {list} }}]\n[upstream.echo]\nservers = [\"{server}\"]\n")
+        format!(
+            "[tcp.\"127.0.0.1:0\"]\nto = \"echo\"\nchain = [{{ use = \"ip-filter\", {list} }}]\n[upstream.echo]\nservers = [\"{server}\"]\n"
+        )
     };
     let proxy = Proxy::start(&config("allow = [\"10.0.0.0/8\"], refuse = \"close\""));
     assert_eq!(echoed(proxy.tcp(), b"hello"), b"");
@@ -242,12 +246,60 @@ fn a_guest_sees_the_client_hello_and_http_goes_on() {
     let body = curl_to(&proxy, "a.test", &ca, &[], "/");
     assert!(body.starts_with("GET / HTTP/1.1"), "{body}");
     let line = proxy.logged("hello true");
-    assert!(line.contains("sni=a.test alpn=h2-http/1.1 versions=0304-0303 ciphers=1302"), "{line}");
+    assert!(line.contains("sni=a.test alpn=h2-http/1.1 versions=0304-0303"), "{line}");
     let ja4 = line.split("ja4=").nth(1).unwrap().split(' ').next().unwrap();
     assert!(ja4.starts_with("t13d") && ja4.contains("h2_") && ja4.len() == 36, "{ja4}");
     proxy.access_line(|line| line.contains(" log.hello=") && line.contains(" 200 "));
     let line = proxy.logged("closed true");
     assert!(line.contains(" done "), "{line}");
+}
+
+/// A client hello in one record, with these extensions.
+fn client_hello(ciphers: &[u16], extensions: &[(u16, Vec<u8>)]) -> Vec<u8> {
+    let long = |bytes: Vec<u8>| [&(bytes.len() as u16).to_be_bytes()[..], &bytes].concat();
+    let numbers = |numbers: &[u16]| numbers.iter().flat_map(|number| number.to_be_bytes()).collect::<Vec<u8>>();
+    let extensions = extensions.iter().flat_map(|(kind, content)| [&kind.to_be_bytes()[..], &long(content.clone())].concat()).collect();
+    let body = [&[3, 3][..], &[7; 32], &[0], &long(numbers(ciphers)), &[1, 0], &long(extensions)].concat();
+    let message = [&[1, 0][..], &long(body)].concat();
+    [&[22, 3, 1][..], &long(message)].concat()
+}
+
+#[test]
+fn a_known_client_has_its_known_fingerprint() {
+    let origin = Origin::echo();
+    let proxy = https(&told("look"), "", &origin);
+    // Chromium, as JA4's specification takes it for its example.
+    let ciphers =
+        [0x1a1a, 0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9, 0xcca8, 0xc013, 0xc014, 0x009c, 0x009d, 0x002f, 0x0035];
+    let kinds = [
+        0x2a2a, 0x001b, 0x0000, 0x0033, 0x0010, 0x4469, 0x0017, 0x002d, 0x000d, 0x0005, 0x0023, 0x0012, 0x002b, 0xff01, 0x000b, 0x000a,
+        0x0015, 0x3a3a,
+    ];
+    let extensions = kinds.map(|kind| {
+        let content: &[u8] = match kind {
+            0x0000 => b"\0\x09\0\0\x06a.test",
+            0x000a => b"\0\x02\0\x1d",
+            0x000d => b"\0\x10\x04\x03\x08\x04\x04\x01\x05\x03\x08\x05\x05\x01\x08\x06\x06\x01",
+            0x0010 => b"\0\x0c\x02h2\x08http/1.1",
+            0x002b => b"\x06\x5a\x5a\x03\x04\x03\x03",
+            _ => b"",
+        };
+        (kind, content.to_vec())
+    });
+    let hello = client_hello(&ciphers, &extensions);
+    // In two pieces, so that it is put together.
+    let (first, second) = hello.split_at(100);
+    let mut client = Raw::connect(proxy.https());
+    client.send(first);
+    std::thread::sleep(Duration::from_millis(50));
+    client.send(second).finish();
+    let line = proxy.logged("hello true");
+    assert!(line.contains("sni=a.test alpn=h2-http/1.1 versions=5a5a-0304-0303 "), "{line}");
+    assert!(line.contains(&format!("ja4=t13d1516h2_8daaf6152771_e5627efa2ab1 raw={}", hello.len() - 5)), "{line}");
+    // It offers no key, so the handshake comes to nothing.
+    client.rest();
+    let line = proxy.logged("closed true");
+    assert!(line.contains(&format!("received={} ", hello.len())) && line.contains(" tls "), "{line}");
 }
 
 #[test]
@@ -256,8 +308,7 @@ fn a_client_hello_can_be_answered_with_an_alert() {
     let proxy = https(&told("alert"), "", &origin);
     let said = handshake(proxy.https(), "a.test");
     assert!(said.contains("alert access denied") || said.contains("SSL alert number 49"), "{said}");
-    proxy.logged("closed true");
-    assert!(proxy.logged("closed true").contains(" refused "));
+    assert!(!proxy.log().contains("closed true"), "who refused it is not told of the end");
 }
 
 #[test]
@@ -295,7 +346,9 @@ fn a_terminated_connection_can_be_forwarded_elsewhere() {
             told("forward-hello")
         ),
     );
-    assert!(handshake(proxy.tcp(), "a.test").contains("canary "));
+    handshake(proxy.tcp(), "a.test");
+    let line = proxy.access_line(|line| line.contains(" TCP "));
+    assert!(line.contains(" upstream=canary ") && line.contains(" sni=a.test "), "{line}");
 }
 
 #[test]
@@ -310,7 +363,10 @@ fn a_plugin_in_the_wrong_chain_is_an_error() {
     let site = "[site.\"a.test\"]\ntls = \"off\"\n";
     let rest = "[upstream.app]\nservers = [\"127.0.0.1:1\"]\n";
     let said = check(&format!("[listen]\nchain = [\"request-id\"]\n{site}routes = {{ \"/*\" = \"app\" }}\n{rest}"));
-    assert!(said.contains("error[E033]: plugin `request-id` exports no phase of connections") && said.contains("portcullis.toml:2:10"), "{said}");
+    assert!(
+        said.contains("error[E033]: plugin `request-id` exports no phase of connections") && said.contains("portcullis.toml:2:10"),
+        "{said}"
+    );
     let said = check(&format!("{site}chain = [{{ use = \"conn-limit\", most = 1 }}]\nroutes = {{ \"/*\" = \"app\" }}\n{rest}"));
     assert!(said.contains("error[E033]: plugin `conn-limit` exports neither `on-request` nor `on-response`"), "{said}");
     let chain = "[listen]\nchain = [{ use = \"conn-limit\", most = 1, when = { path = \"/a\" } }]\n";

@@ -1,7 +1,8 @@
 //! The examples, run as their READMEs say; only addresses differ.
 
+use crate::tcp::redis_cli;
 use crate::tls::{certificates, curl_to, find_root};
-use portcullis_tests::{Origin, Proxy, get, get_with, proxy, tools};
+use portcullis_tests::{Origin, Proxy, Server, curl, get, get_with, nobody, proxy, tools};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,7 +31,7 @@ fn every_example_is_right_as_it_stands() {
     let beside = dir.path().join("target/wasm32-wasip2/release");
     fs::create_dir_all(&beside).unwrap();
     fs::copy(plugin, beside.join("first_plugin.wasm")).unwrap();
-    for name in ["hello", "tls-site", "canary", "first-plugin"] {
+    for name in ["hello", "tls-site", "canary", "first-plugin", "tcp-postgres", "sni-passthrough"] {
         fs::copy(tools::repository().join("examples").join(name).join("portcullis.toml"), dir.path().join("portcullis.toml")).unwrap();
         let output = proxy::run(dir.path(), &["check"]);
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
@@ -75,6 +76,48 @@ fn canary() {
     assert!((4..=50).contains(&share), "{share} of 400 for a weight of 5 %");
     assert_eq!(went("Cookie: version=next\r\n"), "canary");
     assert!(get(proxy.http(), "localhost", "/").header("x-request-id").is_some());
+}
+
+#[test]
+fn tcp_postgres() {
+    let postgres = Server::postgres();
+    // The second server is down, as its README says it may be.
+    let config = fs::read_to_string(tools::repository().join("examples/tcp-postgres/portcullis.toml")).unwrap();
+    let config = config
+        .replace("127.0.0.1:15432", "127.0.0.1:0")
+        .replace("127.0.0.1:5432", &postgres.name())
+        .replace("127.0.0.1:5433", &nobody().to_string());
+    let proxy = Proxy::start(&config);
+    for _ in 0..4 {
+        let mut psql = Command::new(tools::need("psql", "postgresql-client"));
+        psql.args(["-h", "127.0.0.1", "-p", &proxy.tcp().port().to_string(), "-U", "postgres", "-Atc", "select 40 + 2"]);
+        let output = psql.output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "42\n", "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let line = proxy.access_line(|line| line.contains(" TCP "));
+    assert!(line.contains(&format!(" - upstream=db server={} ", postgres.name())), "{line}");
+}
+
+#[test]
+fn sni_passthrough() {
+    let dir = certificates(&["redis.test"]);
+    let (cert, key) = (dir.path().join("redis.test.pem"), dir.path().join("redis.test.key"));
+    let (redis, page) = (Server::redis(Some((&cert, &key))), Server::s_server(&cert, &key));
+    let address = nobody();
+    let config = fs::read_to_string(tools::repository().join("examples/sni-passthrough/portcullis.toml")).unwrap();
+    let config = config
+        .replace("127.0.0.1:8443", &address.to_string())
+        .replace("127.0.0.1:6380", &redis.name())
+        .replace("127.0.0.1:9443", &page.name());
+    let proxy = Proxy::start(&format!("[server]\nstate = \"state\"\nworkers = 1\n{config}"));
+    let port = address.port();
+    assert_eq!(curl(&["-k", &format!("https://localhost:{port}/")]), "the site\n");
+    let ca = cert.to_str().unwrap();
+    assert_eq!(redis_cli(address, &["--tls", "--cacert", ca, "--sni", "redis.test", "ping"]), "PONG\n");
+    let page = curl(&["-k", "--resolve", &format!("a.db.test:{port}:127.0.0.1"), &format!("https://a.db.test:{port}/")]);
+    assert!(page.contains("s_server"), "{page}");
+    let asked = proxy::run(proxy.dir.path(), &["explain", "tcp", &address.to_string(), "--sni", "a.db.test"]);
+    assert!(asked.status.success() && String::from_utf8_lossy(&asked.stdout).contains("sni *.db.test"));
 }
 
 /// Builds a plugin's folder as its author would; the component.

@@ -15,6 +15,7 @@ mod framing;
 mod origin_faults;
 mod pressure;
 mod routing;
+mod sni;
 mod stop;
 mod tcp;
 mod tls;

@@ -20,11 +20,14 @@ fn servers_are_looked_at() {
     Authority::new("other CA").write(dir.path(), "other");
     let papers = dir.path().display();
     let nginx = Server::nginx(|address, _| {
-        format!("server {{ listen {address} ssl; ssl_protocols TLSv1.3; ssl_certificate {papers}/server.pem; ssl_certificate_key {papers}/server.key; }}")
+        format!(
+            "server {{ listen {address} ssl; ssl_protocols TLSv1.3; ssl_certificate {papers}/server.pem; ssl_certificate_key {papers}/server.key; }}"
+        )
     });
     let strict = Server::program("openssl", dir.path(), |address| {
         let accept = address.to_string();
-        let words = ["s_server", "-accept", &accept, "-cert", "server.pem", "-key", "server.key", "-www", "-Verify", "1", "-verify_return_error"];
+        let words =
+            ["s_server", "-accept", &accept, "-cert", "server.pem", "-key", "server.key", "-www", "-Verify", "1", "-verify_return_error"];
         words.map(str::to_owned).into()
     });
     let origin = Origin::echo();
@@ -34,7 +37,9 @@ fn servers_are_looked_at() {
         origin.address.port(),
         nginx.address
     );
-    let same = |name: &str| format!("[upstream.{name}]\nservers = \"https://{}\"\ntls = {{ ca = \"ca.pem\", name = \"app.test\" }}\n", nginx.address);
+    let same = |name: &str| {
+        format!("[upstream.{name}]\nservers = \"https://{}\"\ntls = {{ ca = \"ca.pem\", name = \"app.test\" }}\n", nginx.address)
+    };
     let (code, said) = check(dir.path(), &format!("{good}{}{}", same("bad"), same("strict")), &["--online"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("reached, TLSv1.3") && said.contains("certificate CN=app.test, issued by CN=test CA, ends on "), "{said}");

@@ -52,7 +52,9 @@ fn the_header_says_who_the_client_is() {
 fn who_must_send_one_and_does_not_is_closed() {
     let origin = Origin::echo();
     let proxy = believing("\"127.0.0.1\"", &origin, "");
-    for bytes in [GET.as_bytes(), b"PROXY TCP4 1.2.3.4\r\n", &[b"PROXY UNKNOWN ", &[b'x'; 200][..]].concat(), b"\r\n\r\n\0\r\nQUIT\n\x11\x11\0\0"] {
+    for bytes in
+        [GET.as_bytes(), b"PROXY TCP4 1.2.3.4\r\n", &[b"PROXY UNKNOWN ", &[b'x'; 200][..]].concat(), b"\r\n\r\n\0\r\nQUIT\n\x11\x11\0\0"]
+    {
         let mut client = Raw::connect(proxy.http());
         client.try_send(bytes);
         assert!(client.closed(), "{bytes:?}");
@@ -110,7 +112,9 @@ fn haproxy_sends() {
     let origin = Origin::echo();
     let proxy = believing("\"127.0.0.1\"", &origin, "");
     for (option, listener) in [("send-proxy", proxy.http()), ("send-proxy-v2", proxy.http())] {
-        let haproxy = Server::haproxy(|address, _| format!("frontend f\n  bind {address}\n  default_backend b\nbackend b\n  server s {listener} {option}"));
+        let haproxy = Server::haproxy(|address, _| {
+            format!("frontend f\n  bind {address}\n  default_backend b\nbackend b\n  server s {listener} {option}")
+        });
         // A source of its own, so that it can be told from HAProxy.
         let url = format!("http://a.test:{}/{option}", haproxy.address.port());
         let resolve = format!("a.test:{}:127.0.0.1", haproxy.address.port());

@@ -1,9 +1,10 @@
 //! SIGTERM: what runs is finished, what idles is closed, then the process leaves with 0.
 
 use crate::plain_site;
-use portcullis_tests::{Origin, Raw, origin};
+use portcullis_tests::{Origin, Proxy, Raw, origin, tools};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 use std::time::Duration;
 
 #[test]
@@ -88,4 +89,57 @@ fn downloads_uploads_and_upgraded_connections_are_finished() {
     assert_eq!(upgraded.send("there").exactly(5).unwrap(), b"there");
     drop(upgraded);
     assert_eq!(proxy.wait(Duration::from_secs(5)), Some(0));
+}
+
+#[test]
+fn what_is_cut_is_logged_as_stopped_and_not_as_a_client_that_left() {
+    let origin = slow_origin();
+    let mut proxy = Proxy::start(&format!(
+        "[limits]\nstop = \"300ms\"\nstop-upgraded = \"600ms\"\n[site.\"a.test\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n\
+         [upstream.app]\nservers = [\"{}\"]\n",
+        origin.name()
+    ));
+    let [mut down, mut up, mut upgraded, mut left] = [(); 4].map(|()| Raw::connect(proxy.http()));
+    down.send("GET /down HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    up.send("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nhello");
+    upgraded.send("GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+    upgraded.until(b"\r\n\r\n").unwrap();
+    left.send("POST /up HTTP/1.1\r\nHost: a.test\r\nContent-Length: 10\r\n\r\nbye");
+    while origin.requests().len() < 4 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    proxy.terminate();
+    proxy.logged("stopping");
+    drop(left);
+    assert_eq!(proxy.wait(Duration::from_secs(5)), Some(0));
+    let log = proxy.access_log();
+    for (line, count) in [
+        ("/down HTTP/1.1 200 stopped ", 1),
+        ("/up HTTP/1.1 - stopped ", 1),
+        ("/ws HTTP/1.1 101 stopped ", 1),
+        ("/up HTTP/1.1 - client_gone ", 1),
+    ] {
+        assert_eq!(log.iter().filter(|found| found.contains(line)).count(), count, "{line}:\n{}", log.join("\n"));
+    }
+}
+
+#[test]
+fn what_is_cut_over_http2_is_logged_as_stopped_too() {
+    let origin = slow_origin();
+    let mut proxy = Proxy::start(&format!(
+        "[limits]\nstop = \"200ms\"\n[site.localhost]\ntls = \"local\"\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [\"{}\"]\n",
+        origin.name()
+    ));
+    let url = format!("https://localhost:{}/down", proxy.https().port());
+    let mut curl = Command::new(tools::need("curl", "curl"))
+        .args(["--silent", "--insecure", "--http2", "--output", "/dev/null", &url])
+        .spawn()
+        .unwrap();
+    while origin.requests().is_empty() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    proxy.terminate();
+    assert_eq!(proxy.wait(Duration::from_secs(5)), Some(0));
+    assert!(!curl.wait().unwrap().success());
+    assert!(proxy.access_log().concat().contains("/down HTTP/2 200 stopped "), "{}", proxy.access_log().join("\n"));
 }

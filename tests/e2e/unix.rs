@@ -54,7 +54,8 @@ fn what_was_left_behind_is_replaced_and_what_is_in_use_is_not() {
     let path = dir.path().join("h.sock");
     drop(UnixListener::bind(&path).unwrap());
     assert!(path.metadata().unwrap().file_type().is_socket());
-    let config = format!("[server]\nworkers = 1\nstate = \"state\"\n[listen]\nhttp = \"unix:h.sock\"\n{SITE}[upstream]\napp = \"127.0.0.1:1\"\n");
+    let config =
+        format!("[server]\nworkers = 1\nstate = \"state\"\n[listen]\nhttp = \"unix:h.sock\"\n{SITE}[upstream]\napp = \"127.0.0.1:1\"\n");
     let proxy = Proxy::start_in(dir, &config);
     assert_eq!(curl_over(&path, &["-o", "/dev/null", "-w", "%{http_code}"], "http://a.test/"), "502");
 
@@ -113,7 +114,8 @@ fn servers_come_and_go() {
 /// A tunnel from one socket in the file system to another.
 #[test]
 fn tunnels_over_sockets() {
-    let text = "[server]\nworkers = 1\nstate = \"state\"\n[tcp.\"unix:in.sock\"]\nto = \"app\"\n[upstream.app]\nservers = \"unix:out.sock\"\n";
+    let text =
+        "[server]\nworkers = 1\nstate = \"state\"\n[tcp.\"unix:in.sock\"]\nto = \"app\"\n[upstream.app]\nservers = \"unix:out.sock\"\n";
     let dir = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(dir.path().join("out.sock")).unwrap();
     let proxy = Proxy::start_in(dir, text);

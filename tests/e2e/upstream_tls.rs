@@ -60,7 +60,8 @@ fn requests_go_over_tls_and_share_connections_and_sessions() {
     assert_eq!(said[2], "TLSv1.3 app.test . NONE  3", "one connection for all requests: {said:?}");
     assert_eq!(said[3], "TLSv1.3 app.test r NONE  1", "and one session for all connections: {said:?}");
     assert_eq!(get(proxy.http(), "a.test", "/big").body.len(), 3_000_000);
-    let upload = format!("POST /upload HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5000000\r\nConnection: close\r\n\r\n{}", "u".repeat(5_000_000));
+    let upload =
+        format!("POST /upload HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5000000\r\nConnection: close\r\n\r\n{}", "u".repeat(5_000_000));
     assert_eq!(Raw::connect(proxy.http()).send(upload).response().text(), "5000000");
 }
 
@@ -190,7 +191,8 @@ while True:
 fn a_bad_certificate_costs_another_try_and_not_the_request() {
     let (bad, dir) = (papers(), papers());
     let (wrong, right) = (nginx(bad.path(), "server", ""), nginx(dir.path(), "server", ""));
-    let servers = format!("servers = [\"{}\", \"{}\"]\nbalance = \"round-robin\"\ntls = {{ ca = \"ca.pem\" }}", wrong.address, right.address);
+    let servers =
+        format!("servers = [\"{}\", \"{}\"]\nbalance = \"round-robin\"\ntls = {{ ca = \"ca.pem\" }}", wrong.address, right.address);
     let proxy = proxy(dir, &servers);
     for _ in 0..4 {
         assert_eq!(get(proxy.http(), "a.test", "/tls").status, 200);

@@ -93,13 +93,25 @@ impl Server {
         Self::start(command, address, dir)
     }
 
+    /// `openssl s_server`, which answers every request with a page about the handshake.
+    pub fn s_server(cert: &Path, key: &Path) -> Self {
+        let (address, dir) = (crate::nobody(), tempfile::tempdir().expect("a directory"));
+        let mut command = Command::new(tools::need("openssl", "openssl"));
+        command.args(["s_server", "-accept", &address.to_string(), "-www", "-cert"]).arg(cert).arg("-key").arg(key);
+        Self::start(command, address, dir)
+    }
+
     /// PostgreSQL (Debian package postgresql) with a user and database `postgres`; everybody may come in.
     pub fn postgres() -> Self {
         tools::need("psql", "postgresql");
         let (address, dir) = (crate::nobody(), tempfile::tempdir().expect("a directory"));
         let data = dir.path().join("data");
         // It refuses to run as root.
-        run_as_owner(dir.path(), &postgres_program("initdb"), &["-D", data.to_str().expect("UTF-8"), "-U", "postgres", "-A", "trust", "-N"]);
+        run_as_owner(
+            dir.path(),
+            &postgres_program("initdb"),
+            &["-D", data.to_str().expect("UTF-8"), "-U", "postgres", "-A", "trust", "-N"],
+        );
         let mut command = as_owner(dir.path(), &postgres_program("postgres"));
         let port = address.port().to_string();
         command.arg("-D").arg(&data).args(["-h", "127.0.0.1", "-p", &port, "-k", "", "-F"]);

@@ -21,14 +21,16 @@ pub fn install(packages: &[&str]) -> Result<(), String> {
         return Err(format!("missing packages; run: sudo apt-get install {}", missing.join(" ")));
     }
     if !UPDATED.swap(true, Ordering::Relaxed) {
-        run(apt().args(["-qq", "update"]))?;
+        // Lists may be absent (containers) or stale; an old list is worth a try when no mirror can be reached.
+        let _ = run(apt().args(["-qq", "update"]));
     }
     run(apt().args(["-qq", "install", "--yes", "--no-install-recommends"]).args(missing))
 }
 
 fn apt() -> Command {
     let mut apt = Command::new("apt-get");
-    apt.env("DEBIAN_FRONTEND", "noninteractive");
+    // Standard output is for what was asked of us.
+    apt.env("DEBIAN_FRONTEND", "noninteractive").stdout(std::io::stderr());
     apt
 }
 

@@ -9,7 +9,15 @@ use std::process::Command;
 const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters \
                         -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing \
                         -Ccodegen-units=1";
-const TARGETS: [&str; 5] = ["config_text", "request_target", "request_head", "proxy_header", "guest_output"];
+/// Each with folders to begin from beside `seeds/<name>`, if there is one.
+const TARGETS: [(&str, &[&str]); 6] = [
+    ("client_hello", &[]),
+    ("config_text", &["host/src/config/golden"]),
+    ("request_target", &[]),
+    ("request_head", &[]),
+    ("proxy_header", &[]),
+    ("guest_output", &[]),
+];
 
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let seconds: u32 = match arguments {
@@ -24,16 +32,14 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     // `--target`, so that build scripts and macros are not instrumented.
     build.args(["build", "--quiet", "--release", "--target", &host, "--target-dir"]).arg(&target);
     run::run(build.current_dir(&folder).env("RUSTFLAGS", COVERAGE))?;
-    for name in TARGETS {
+    for (name, more) in TARGETS {
         let corpus = target.join("corpus").join(name);
         fs::create_dir_all(&corpus).map_err(|error| format!("{}: {error}", corpus.display()))?;
         let mut fuzz = Command::new(target.join(&host).join("release").join(name));
-        fuzz.args([&format!("-max_total_time={seconds}"), "-rss_limit_mb=4096", "-timeout=10", "-print_final_stats=1"]);
+        fuzz.args([&format!("-max_total_time={seconds}"), "-rss_limit_mb=4096", "-timeout=10", "-verbosity=0", "-print_final_stats=1"]);
         fuzz.arg(format!("-artifact_prefix={}/", target.display())).arg(&corpus);
         let seeds = folder.join("seeds").join(name);
-        if seeds.is_dir() {
-            fuzz.arg(seeds);
-        }
+        fuzz.args(seeds.is_dir().then_some(seeds)).args(more.iter().map(|more| run::root().join(more)));
         run::run(&mut fuzz)?;
     }
     Ok(())

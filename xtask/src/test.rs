@@ -4,7 +4,19 @@ use crate::{apt, demo, run, wasm_target};
 use std::process::Command;
 
 /// Debian's packages that the end-to-end tests run.
-const PROGRAMS: [&str; 8] = ["curl", "openssl", "nghttp2-client", "wrk", "python3", "python3-venv", "gcc", "procps"];
+const PROGRAMS: [&str; 11] = [
+    "curl",
+    "openssl",
+    "nghttp2-client",
+    "wrk",
+    "python3",
+    "python3-venv",
+    "gcc",
+    "procps",
+    "redis-server",
+    "postgresql",
+    "postgresql-client",
+];
 
 pub fn run(arguments: &[String]) -> Result<(), String> {
     if !arguments.is_empty() {

@@ -24,12 +24,12 @@ const RUSTUP: Duration = Duration::from_secs(300);
 pub fn ensure() -> Result<(), String> {
     let libraries = libraries()?;
     if has_std(&libraries) {
-        println!("{TARGET}: there");
+        eprintln!("{TARGET}: there");
         return Ok(());
     }
     let by_rustup = run_within(RUSTUP, Command::new("rustup").args(["target", "add", TARGET]));
     if by_rustup.is_ok() && has_std(&libraries) {
-        println!("{TARGET}: added by rustup");
+        eprintln!("{TARGET}: added by rustup");
         return Ok(());
     }
     let why = by_rustup.err().unwrap_or_else(|| "rustup added it to another toolchain than this one".to_owned());
@@ -51,7 +51,7 @@ pub fn from_debian(libraries: &Path) -> Result<(), String> {
     if !has_std(libraries) {
         return Err(format!("built, but {} has no std", libraries.display()));
     }
-    println!("{TARGET}: built from Debian's sources into {}", libraries.display());
+    eprintln!("{TARGET}: built from Debian's sources into {}", libraries.display());
     Ok(())
 }
 

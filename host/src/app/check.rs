@@ -58,7 +58,10 @@ impl Checked {
         let Some(config) = &self.config else { return String::new() };
         let routes: usize = config.sites.iter().map(|site| site.routes.len()).sum();
         let count = |number: usize, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
-        [count(config.sites.len(), "site"), count(routes, "route"), count(config.upstreams.len(), "upstream")].join(", ")
+        let tcp = (!config.tcp.is_empty()).then(|| count(config.tcp.len(), "TCP listener"));
+        let parts =
+            [Some(count(config.sites.len(), "site")), Some(count(routes, "route")), tcp, Some(count(config.upstreams.len(), "upstream"))];
+        parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
     }
 
     pub fn text(&self) -> String {
@@ -73,7 +76,9 @@ impl Checked {
             Some(obstacle) => serde_json::json!({ "obstacle": obstacle }),
             None => match &self.seen {
                 None => self.report.json(),
-                Some(seen) => serde_json::json!({ "findings": self.report.json(), "servers": seen.iter().map(Seen::json).collect::<Vec<_>>() }),
+                Some(seen) => {
+                    serde_json::json!({ "findings": self.report.json(), "servers": seen.iter().map(Seen::json).collect::<Vec<_>>() })
+                }
             },
         }
     }

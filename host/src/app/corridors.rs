@@ -18,10 +18,7 @@ use std::sync::Arc;
 pub enum Course {
     Http,
     Https(TlsSettings),
-    Tcp {
-        spec: Arc<TcpSpec>,
-        ends: Tls,
-    },
+    Tcp { spec: Arc<TcpSpec>, ends: Tls },
 }
 
 /// As `listen::Ends`.

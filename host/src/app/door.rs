@@ -116,7 +116,11 @@ impl DoorKeeper {
         let more = if silent > 0 { format!(" ({silent} more were not logged)") } else { String::new() };
         let goes = if fault.open { "goes on" } else { "ends" };
         let (name, reason) = (&link.spec.name, fault.cause.reason());
-        tracing::warn!(connection = format_args!("{:016x}", id.0), "link {name} broke its contract ({reason}): {}; the connection {goes}{more}", fault.detail);
+        tracing::warn!(
+            connection = format_args!("{:016x}", id.0),
+            "link {name} broke its contract ({reason}): {}; the connection {goes}{more}",
+            fault.detail
+        );
     }
 }
 
@@ -155,10 +159,8 @@ struct Visitor {
 impl Visitor {
     fn ask(&mut self, ask: impl FnOnce(&mut ConnectionWalk<Guests>, &mut Around<'_>) -> Admission) -> Admission {
         let (keeper, id) = (Rc::clone(&self.keeper), self.walk.arrival.id);
-        let mut around = Around {
-            knows: &|name| keeper.upstreams.index(name).is_some(),
-            fault: &mut |link, fault| keeper.fault(id, link, fault),
-        };
+        let mut around =
+            Around { knows: &|name| keeper.upstreams.index(name).is_some(), fault: &mut |link, fault| keeper.fault(id, link, fault) };
         ask(&mut self.walk, &mut around)
     }
 }

@@ -65,7 +65,7 @@ pub fn explain(path: &Path, question: Question) -> Result<Explained, ExplainErro
         (Some(site), chosen) => match (&config.sites[site].tls, head.scheme) {
             (TlsSpec::Off, Scheme::Https) => Err(Refused::Misdirected(site)),
             (TlsSpec::Off, Scheme::Http) | (_, Scheme::Https) => chosen.map(|route| (site, route)).ok_or(Refused::NoRoute(site)),
-            (_, Scheme::Http) => Err(Refused::Redirect(site, secure(&config, host, &head))),
+            (_, Scheme::Http) => Err(Refused::Redirect(site, head.secure_location(config.listen.https_port()))),
         },
     };
     Ok(Explained { config, head, place, considered: found.routes })
@@ -93,13 +93,6 @@ fn head(question: Question) -> Result<RequestHead, ExplainError> {
     Ok(RequestHead { method, scheme, authority, path, query, headers: fields })
 }
 
-fn secure(config: &Config, host: &str, head: &RequestHead) -> String {
-    let port = config.listen.https.iter().find_map(|(address, _)| address.port()).unwrap_or(443);
-    let port = if port == 443 { String::new() } else { format!(":{port}") };
-    let query = head.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
-    format!("https://{host}{port}{}{query}", head.path)
-}
-
 impl Explained {
     /// Whether a route, or the redirect to https, takes the request.
     pub fn found(&self) -> bool {
@@ -115,6 +108,11 @@ impl Explained {
             &format!("{} {}://{}{}{query}", self.head.method, self.head.scheme.as_str(), self.head.authority, self.head.path),
             "",
         );
+        for (index, link) in self.config.listen.chain.iter().enumerate() {
+            let title = if index == 0 { "connection" } else { "" };
+            let text = format!("{}. {}{}  {}", index + 1, link.name, of(link), link.shown_settings());
+            row(&mut out, title, &text, &format!("{} ({})", link.at, origin(&link.origin)));
+        }
         match &self.place {
             Ok((site, route)) => {
                 let site = &self.config.sites[*site];
@@ -197,6 +195,9 @@ impl Explained {
             "method": self.head.method.as_str(), "scheme": self.head.scheme.as_str(), "authority": &*self.head.authority,
             "path": &*self.head.path, "query": self.head.query.as_deref(),
         });
+        if !self.config.listen.chain.is_empty() {
+            answer["connection"] = self.config.listen.chain.iter().map(|link| self.link_json(link)).collect();
+        }
         let site = |index: usize| {
             let site = &self.config.sites[index];
             json!({ "name": site.name.to_string(), "tls": tls(&site.tls), "at": site.at.to_string() })
@@ -243,7 +244,7 @@ impl Explained {
 }
 
 /// A line of three columns; the place stands behind the text.
-fn row(out: &mut String, title: &str, text: &str, place: &str) {
+pub(super) fn row(out: &mut String, title: &str, text: &str, place: &str) {
     let gap = if place.is_empty() { "" } else { "   " };
     // Writing to a string cannot fail.
     let _ = writeln!(out, "{title:<11}{text}{gap}{place}");
@@ -271,14 +272,14 @@ fn origin(origin: &LinkOrigin) -> &'static str {
     }
 }
 
-fn balance(spec: &UpstreamSpec) -> &'static str {
+pub(super) fn balance(spec: &UpstreamSpec) -> &'static str {
     match spec.balance {
         Balance::P2c => "p2c",
         Balance::RoundRobin => "round-robin",
     }
 }
 
-fn servers(spec: &UpstreamSpec) -> String {
+pub(super) fn servers(spec: &UpstreamSpec) -> String {
     let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
     format!("{}{}", servers.join(" "), if spec.tls.is_some() { "  over TLS" } else { "" })
 }

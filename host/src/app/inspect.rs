@@ -2,7 +2,9 @@
 
 use super::prepare::sandbox;
 use crate::chain::ConnectionPhases;
-use crate::sandbox::{ConfigureError, ConnectionPlan, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled, read_component};
+use crate::sandbox::{
+    ConfigureError, ConnectionPlan, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled, read_component,
+};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::Path;

@@ -103,7 +103,8 @@ pub fn bind(config: &Config, workers: usize) -> Result<Vec<Listener>, Vec<Diagno
         match made {
             Ok(listener) => bound.push(listener),
             // A machine without IPv6 has no `[::]` to listen on; nobody asked for it by name.
-            Err(error) if at.is_none() && error.raw_os_error() == Some(libc::EAFNOSUPPORT) && !matches!(address, ListenAddress::Unix { .. }) => {}
+            Err(error)
+                if at.is_none() && error.raw_os_error() == Some(libc::EAFNOSUPPORT) && !matches!(address, ListenAddress::Unix { .. }) => {}
             Err(error) => problems.push(refused(&address, at.as_ref(), &error)),
         }
     }

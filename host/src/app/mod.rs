@@ -7,6 +7,7 @@ mod check;
 mod corridors;
 mod door;
 mod explain;
+mod explain_tcp;
 mod filters;
 mod inspect;
 mod listeners;
@@ -18,5 +19,6 @@ mod worker;
 
 pub use check::{Checked, check};
 pub use explain::{Explained, Question, explain};
+pub use explain_tcp::{TcpExplained, TcpQuestion, explain_tcp};
 pub use inspect::{Inspected, inspect};
 pub use run::{StartError, run};

@@ -125,7 +125,7 @@ impl Seen {
             Err(error) => Some(Diagnostic::unreachable(self.at.clone(), &shown, &with_sources(error))),
             Ok(_) => {
                 let days = self.certificate.as_ref()?.days_left(OffsetDateTime::now_utc());
-                (days < SOON).then(|| Diagnostic::ends_soon(self.at.clone(), &shown, days.max(0).unsigned_abs()))
+                (days < SOON).then(|| Diagnostic::peer_ends_soon(self.at.clone(), &shown, days.max(0).unsigned_abs()))
             }
         }
     }

@@ -119,7 +119,11 @@ fn certified_names(spec: &TcpSpec) -> Vec<Site> {
     let mut names: BTreeSet<SiteName> = spec.sni.iter().map(|route| route.name.clone()).collect();
     if spec.to.is_some() {
         names.insert(SiteName::Any);
-        let own = spec.addresses.iter().filter_map(|address| Some(address.ip()?.ip())).filter(|ip| *certificate == TlsSpec::Local && !ip.is_unspecified());
+        let own = spec
+            .addresses
+            .iter()
+            .filter_map(|address| Some(address.ip()?.ip()))
+            .filter(|ip| *certificate == TlsSpec::Local && !ip.is_unspecified());
         names.extend(own.map(|ip| SiteName::Exact(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() })));
     }
     let site = |name| Site { name, tls: certificate.clone(), routes: Vec::new(), at: spec.at.clone() };

@@ -1,9 +1,9 @@
 //! One core: a thread with a runtime, listeners, upstreams and guests of its own. Workers share nothing on a request's path.
 
-use crate::certs::Outbound;
-use crate::config::{Peers, UpstreamName, UpstreamSpec};
 use super::corridors::Course;
 use super::door::{DoorKeeper, DoorPlan};
+use crate::certs::Outbound;
+use crate::config::{Peers, UpstreamName, UpstreamSpec};
 use crate::listen::{self, Gate, Handler, Listener, Listening, Shutdown};
 use crate::observe::access::AccessWriter;
 use crate::proxy::{Proxy, Snapshot};

@@ -2,7 +2,7 @@
 
 use super::coverage::{Coverage, Subject};
 use super::problem::CertProblem;
-use crate::config::{CertifiedFiles, SiteName};
+use crate::config::{CertifiedFiles, Location, SiteName};
 use rustls::Error as TlsError;
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::{self, PemObject};
@@ -45,17 +45,17 @@ struct Unreadable(Vec<CertProblem>);
 /// The pair, unless its halves differ, and what is wrong with it.
 fn read(files: &CertifiedFiles, site: &SiteName, now: OffsetDateTime) -> Result<(Option<Certified>, Vec<CertProblem>), Unreadable> {
     // Both are read before either is given up, so that one run of `check` tells all.
-    let (chain, key) = match (chain(&files.cert), key(&files.key)) {
+    let unreadable = |at: &Location, message| CertProblem::error(CertProblem::UNREADABLE, at, message);
+    let chain = chain(&files.cert).map_err(|message| unreadable(&files.at, message));
+    let key = key(&files.key).map_err(|message| unreadable(&files.key_at, message));
+    let (chain, key) = match (chain, key) {
         (Ok(chain), Ok(key)) => (chain, key),
-        (chain, key) => {
-            let messages = [chain.err(), key.err()].into_iter().flatten();
-            return Err(Unreadable(messages.map(|message| CertProblem::error(CertProblem::UNREADABLE, &files.at, message)).collect()));
-        }
+        (chain, key) => return Err(Unreadable([chain.err(), key.err()].into_iter().flatten().collect())),
     };
     let leaf = chain.first().and_then(|leaf| Coverage::read(leaf));
     let Some(coverage) = leaf else {
         let message = format!("the first certificate in {} cannot be parsed", files.cert.display());
-        return Err(Unreadable(vec![CertProblem::error(CertProblem::UNREADABLE, &files.at, message)]));
+        return Err(Unreadable(vec![unreadable(&files.at, message)]));
     };
     let mut problems = Vec::new();
     problems.extend(name_problem(files, site, &coverage));

@@ -16,8 +16,8 @@ mod store;
 
 pub use files::check_files;
 pub use local_ca::LocalCa;
-pub use presented::Presented;
 pub use outbound::{Outbound, ServerTls};
+pub use presented::Presented;
 pub use problem::{CertProblem, Severity};
 pub use server::{TlsSettings, server_config};
 pub use store::Store;

@@ -18,8 +18,7 @@ pub trait ConnectionFilter {
 
     fn on_accept(&self, arrival: &Arrival, held: &mut Option<Self::Held>) -> Result<ConnectionDecision, Fault>;
 
-    fn on_client_hello(&self, arrival: &Arrival, hello: Hello<'_>, held: &mut Option<Self::Held>)
-    -> Result<ConnectionDecision, Fault>;
+    fn on_client_hello(&self, arrival: &Arrival, hello: Hello<'_>, held: &mut Option<Self::Held>) -> Result<ConnectionDecision, Fault>;
 
     fn on_close(&self, arrival: &Arrival, ending: &Ending, held: &mut Option<Self::Held>) -> Result<(), Fault>;
 

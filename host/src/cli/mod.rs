@@ -27,7 +27,7 @@ enum Command {
     Run(run::Run),
     /// Check a configuration, its certificates and its plugins, without serving; prints every mistake
     Check(check::Check),
-    /// Show what would happen to a request: site, route, links, upstream, timeouts
+    /// Show what would happen to a request or a TCP connection: site or listener, route, links, upstream, timeouts
     Explain(explain::Explain),
     /// Print every limit and timeout that holds when nothing is written, with its reason
     Defaults(defaults::Defaults),

@@ -64,7 +64,8 @@ pub fn listen_addresses(text: &str) -> Result<Vec<ListenAddress>, Wrong> {
     let (path, mode) = match rest.split_once('?') {
         None => (rest, ListenAddress::MODE),
         Some((path, asked)) => {
-            let wrong = || Wrong::at(text.len() - asked.len()..text.len(), "wanted is `mode=` with octal digits").help("for example: ?mode=0660");
+            let wrong =
+                || Wrong::at(text.len() - asked.len()..text.len(), "wanted is `mode=` with octal digits").help("for example: ?mode=0660");
             let digits = asked.strip_prefix("mode=").ok_or_else(wrong)?;
             let octal = digits.len() <= 4 && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
             let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| octal && *mode <= 0o777).ok_or_else(wrong)?;
@@ -354,7 +355,8 @@ mod tests {
         assert_eq!(server("https://[::1]").expect("fine"), (tcp("::1", 443), true));
         assert_eq!(server("app:80").expect("fine"), (tcp("app", 80), false));
         assert_eq!(server("unix:/run/x").expect("fine"), (ServerAddress::Unix("/run/x".into()), false));
-        for (text, at) in [("https://a.test/x", 14..16), ("https://", 8..8), ("https://a:x", 10..11), ("unix:", 5..5), ("unix:///x", 5..9)] {
+        for (text, at) in [("https://a.test/x", 14..16), ("https://", 8..8), ("https://a:x", 10..11), ("unix:", 5..5), ("unix:///x", 5..9)]
+        {
             assert_eq!(server(text).expect_err(text).at, at, "{text}");
         }
         let unix = |text: &str| listen_addresses(text).map(|mut all| all.pop());

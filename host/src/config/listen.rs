@@ -84,3 +84,10 @@ impl Peers {
         }
     }
 }
+
+impl ListenSpec {
+    /// Where requests in the clear for a site with TLS are sent: the port of the first TLS listener that has one.
+    pub fn https_port(&self) -> u16 {
+        self.https.iter().find_map(|(address, _)| address.port()).unwrap_or(443)
+    }
+}

@@ -1,4 +1,5 @@
-//! Findings that other rooms make, when they read certificates, load components and bind sockets. The wording and the codes stay here.
+//! Findings that other rooms make, when they load components and bind sockets. Their wording stays here; what is wrong with a
+//! certificate is worded by `certs`, which has it as data.
 
 use super::diagnostic::{Extent, Place, Severity};
 use super::{Code, Config, Diagnostic, LinkSpec, Location, PluginSpec};
@@ -50,30 +51,10 @@ impl Diagnostic {
         Self::error(Code::PhaseMissing, at.into(), format!("plugin `{name}` {why}"))
     }
 
-    /// E020; `at`: [`super::CertifiedFiles::at`], as for the next ones.
-    pub fn key_mismatch(at: Location, cert: &dyn Display, key: &dyn Display) -> Self {
-        Self::error(Code::KeyMismatch, at.into(), format!("the key in `{key}` does not belong to the certificate in `{cert}`"))
-    }
-
-    /// E021; `names`: what the certificate does cover.
-    pub fn not_covered(at: Location, site: &dyn Display, names: &[String]) -> Self {
-        Self::error(Code::NotCovered, at.into(), format!("the certificate does not cover `{site}`"))
-            .help(format!("it covers: {}", if names.is_empty() { "no name".into() } else { names.join(", ") }))
-    }
-
-    /// E022, an error: it ended `days` ago.
-    pub fn expired(at: Location, site: &dyn Display, days: u64) -> Self {
-        Self::error(Code::Expired, at.into(), format!("certificate for {site} ended {} ago", counted(days)))
-    }
-
-    /// E022, a warning.
-    pub fn ends_soon(at: Location, site: &dyn Display, days: u64) -> Self {
-        Self::warning(Code::Expired, at.into(), format!("certificate for {site} ends in {}", counted(days)))
-    }
-
-    /// E025.
-    pub fn certificate_unreadable(at: Location, file: &dyn Display, why: &dyn Display) -> Self {
-        Self::error(Code::CertificateUnreadable, at.into(), format!("cannot use `{file}`: {why}"))
+    /// E022, a warning: the certificate of an upstream's server; `at`: where the server is written.
+    pub fn peer_ends_soon(at: Location, server: &dyn Display, days: u64) -> Self {
+        let left = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
+        Self::warning(Code::Expired, at.into(), format!("the certificate of {server} ends in {left}"))
     }
 
     /// E042; `at`: where the server is written.
@@ -112,10 +93,6 @@ impl Diagnostic {
     }
 }
 
-fn counted(days: u64) -> String {
-    format!("{days} day{}", if days == 1 { "" } else { "s" })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -136,7 +113,7 @@ mod tests {
         let (name, plugin) = config.plugins.first_key_value().expect("one");
         let import = "portcullis:plugin/http-client";
         report.add([Diagnostic::not_granted(&name.0, plugin, import, Some("add: allow = { http = [\"…\"] }"))]);
-        let soon = Diagnostic::ends_soon(plugin.at.clone(), &"app.example.com", 9);
+        let soon = Diagnostic::warning(Code::Expired, plugin.at.clone().into(), "certificate for app.example.com ends in 9 days");
         report.add([Diagnostic { place: None, ..soon }]);
         let text = report.text();
         let unknown = "error[E003]: unknown key `helth` in [upstream.app]\n  --> edge.toml:12:1\n   |\n12 | helth   = \"GET /healthz every 10s\"\n   | ^^^^^ did you mean `health`?";

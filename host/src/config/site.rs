@@ -51,6 +51,8 @@ pub enum TlsSpec {
 pub struct CertifiedFiles {
     pub cert: PathBuf,
     pub key: PathBuf,
-    /// Of the `cert` value, for E020 to E022.
+    /// Of the `cert` value: for E020 to E022, and for E025 of its file.
     pub at: Location,
+    /// Of the `key` value: for E025 of its file.
+    pub key_at: Location,
 }

@@ -55,7 +55,17 @@ impl TcpSpec {
     /// One that takes nothing by itself: for https listeners whose links may pass connections through.
     pub fn nowhere() -> Self {
         let at = Location { file: "".into(), line: 1, column: 1 };
-        Self { name: String::new(), addresses: Vec::new(), tls: TcpTls::Passthrough, to: None, sni: Vec::new(), idle: None, chain: Vec::new(), proxy_protocol: Peers::default(), at }
+        Self {
+            name: String::new(),
+            addresses: Vec::new(),
+            tls: TcpTls::Passthrough,
+            to: None,
+            sni: Vec::new(),
+            idle: None,
+            chain: Vec::new(),
+            proxy_protocol: Peers::default(),
+            at,
+        }
     }
 
     /// Whether HTTPS sites are served on an address of this listener: then what no entry of `sni` takes is theirs.

@@ -66,7 +66,7 @@ async fn refuse(socket: Socket, connection: &Connection, hello: Option<&ClientHe
 }
 
 async fn http<H: Handler>(socket: Socket, connection: Connection, service: &Service<H>, entry: &Entry) -> EndReason {
-    h1::serve(Box::new(socket), Rc::new(connection), service, entry).await;
+    h1::serve(Box::new(socket), entry.serves(connection), service, entry).await;
     EndReason::Done
 }
 
@@ -85,7 +85,7 @@ async fn https<H: Handler>(
         }
         Ok((stream, facts)) => {
             let h2 = facts.h2;
-            let connection = Rc::new(Connection { tls: Some(facts), ..connection });
+            let connection = entry.serves(Connection { tls: Some(facts), ..connection });
             match h2 {
                 true => h2::serve(stream, connection, service, entry).await,
                 false => h1::serve(Box::new(stream) as Box<dyn ClientIo>, connection, service, entry).await,

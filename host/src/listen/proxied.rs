@@ -30,7 +30,13 @@ enum Unnamed {
 }
 
 /// Serves a connection to its end, from its header on.
-pub(super) async fn run<H: Handler>(mut stream: Stream, peer: Option<SocketAddr>, mut permit: Permit, entry: Entry, service: Rc<Service<H>>) {
+pub(super) async fn run<H: Handler>(
+    mut stream: Stream,
+    peer: Option<SocketAddr>,
+    mut permit: Permit,
+    entry: Entry,
+    service: Rc<Service<H>>,
+) {
     entry.register().await;
     // An error means that the peer is gone already.
     let Ok(mut connection) = connection::opened(&stream, peer) else { return };

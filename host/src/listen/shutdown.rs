@@ -3,6 +3,7 @@
 //! The list lives on one worker, so that asking "are we draining?" costs a connection nothing between requests: no lock and no
 //! registration per request, one waker per connection.
 
+use crate::message::Connection;
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -54,6 +55,8 @@ pub struct Connections {
 struct Slot {
     waker: Option<Waker>,
     task: Option<AbortHandle>,
+    /// Once exchanges can begin.
+    connection: Option<Rc<Connection>>,
     upgraded: bool,
 }
 
@@ -95,7 +98,10 @@ impl Connections {
     pub fn abort(&self, upgraded: bool) {
         let slots = self.slots.borrow();
         let chosen = slots.iter().flatten().filter(|slot| upgraded || !slot.upgraded);
-        let tasks: Vec<AbortHandle> = chosen.filter_map(|slot| slot.task.clone()).collect();
+        let tasks: Vec<AbortHandle> = chosen
+            .inspect(|slot| slot.connection.iter().for_each(|connection| connection.cut.set(true)))
+            .filter_map(|slot| slot.task.clone())
+            .collect();
         drop(slots);
         tasks.into_iter().for_each(|task| task.abort());
     }
@@ -140,6 +146,13 @@ impl Entry {
             Poll::Ready(())
         })
         .await;
+    }
+
+    /// The connection as its exchanges will know it, and be told that it was cut.
+    pub fn serves(&self, connection: Connection) -> Rc<Connection> {
+        let connection = Rc::new(connection);
+        self.change(|slot| slot.connection = Some(Rc::clone(&connection)));
+        connection
     }
 
     pub fn is_draining(&self) -> bool {

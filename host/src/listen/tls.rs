@@ -1,14 +1,15 @@
 //! The TLS handshake of one connection.
 
+use super::door;
 use super::io::Socket;
 use crate::certs::TlsSettings;
-use crate::message::{TlsFacts, TlsVersion};
+use crate::message::{Refusal, TlsFacts, TlsVersion};
 use rustls::ProtocolVersion;
 use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -43,22 +44,9 @@ pub(super) async fn handshake(
     Ok((stream, facts))
 }
 
-/// How long a client may take to hear that its name is unknown; chosen arbitrarily.
-const FAREWELL: Duration = Duration::from_secs(1);
-
 /// Refuses a client that asked for a name which nobody here answers to, without a handshake.
 pub(super) async fn unrecognized_name(socket: Socket) {
-    let Socket { mut stream, .. } = socket;
-    let farewell = async {
-        stream.write_all(&UNRECOGNIZED_NAME).await?;
-        stream.shutdown().await?;
-        // What it sent along with the hello must be read: closing over unread bytes resets, and the alert could be lost.
-        let mut rest = [0; 1024];
-        while stream.read(&mut rest).await? > 0 {}
-        io::Result::Ok(())
-    };
-    // Who is gone or slow has no need to be told.
-    let _ = timeout(FAREWELL, farewell).await;
+    door::refuse(socket.stream, Refusal::Alert(112)).await;
 }
 
 fn facts(stream: &TlsStream<Socket>) -> TlsFacts {

@@ -64,7 +64,9 @@ pub enum Ends {
     /// There is none that concerns us.
     Nowhere,
     /// At the server. What no route takes goes to our sites, if they are served on the same address.
-    Beyond { sites: Option<TlsSettings> },
+    Beyond {
+        sites: Option<TlsSettings>,
+    },
     Here(TlsSettings),
 }
 

@@ -1,6 +1,7 @@
 //! A client connection, as far as exchanges on it may know.
 
 use super::{Attributes, Proxied};
+use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ pub struct Connection {
     pub tls: Option<TlsFacts>,
     /// Set by the links of the listener's chain; every exchange begins with them.
     pub attributes: Attributes,
+    /// Whether the proxy itself ended the connection without waiting for its exchanges: what is dropped then was not given up by the client.
+    pub cut: Cell<bool>,
     /// The client came over a Unix socket, and no PROXY header says where from.
     pub unix: bool,
     /// What else a PROXY header says.
@@ -23,7 +26,7 @@ pub struct Connection {
 
 impl Connection {
     pub fn new(peer: SocketAddr, local: SocketAddr) -> Self {
-        Self { peer, local, tls: None, attributes: Attributes::new(), unix: false, proxied: None }
+        Self { peer, local, tls: None, attributes: Attributes::new(), cut: Cell::new(false), unix: false, proxied: None }
     }
 
     /// Over a Unix socket, neither end has an address.

@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn a_refused_connection_says_why_and_for_whom() {
-        let refused = TunnelEntry { sni: Some("a.b\nforged"), reason: Some("no_sni_match"), upstream: None, server: None, connect: None, ..entry() };
+        let refused =
+            TunnelEntry { sni: Some("a.b\nforged"), reason: Some("no_sni_match"), upstream: None, server: None, connect: None, ..entry() };
         let (text, json) = both(&refused);
         assert!(text.contains(" TCP 10.0.0.1:5432 no_sni_match sni=") && text.matches('\n').count() == 1, "{text}");
         assert_eq!((&json["reason"], &json["sni"], json.get("upstream")), (&"no_sni_match".into(), &"a.b\nforged".into(), None));

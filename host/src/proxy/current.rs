@@ -71,7 +71,7 @@ impl<F> Current<F> {
         let site = router.site(authority::host(&head.authority)).ok_or(Failure::NoSite)?;
         let SiteHere { name, tls } = self.sites.get(site).ok_or(Failure::NoSite)?;
         match (tls, head.scheme) {
-            (true, Scheme::Http) => return Err(Failure::Insecure(self.secure_location(head))),
+            (true, Scheme::Http) => return Err(Failure::Insecure(secure_location(head, self.snapshot.https_port))),
             (false, Scheme::Https) => return Err(Failure::Misdirected),
             _ => {}
         }
@@ -90,21 +90,11 @@ impl<F> Current<F> {
     pub fn destination(&self, name: ByteString) -> Option<Destination> {
         self.upstreams.index(&name).map(|index| Destination { index, name })
     }
+}
 
-    /// The same resource over TLS.
-    fn secure_location(&self, head: &RequestHead) -> HeaderValue {
-        let mut location = format!("https://{}", authority::host(&head.authority));
-        if self.snapshot.https_port != authority::default_port(Scheme::Https) {
-            location += &format!(":{}", self.snapshot.https_port);
-        }
-        location += if head.path == "*" { "/" } else { &head.path };
-        if let Some(query) = &head.query {
-            location += "?";
-            location += query;
-        }
-        // Authority, path and query were checked; none has a byte that a field value must not have.
-        HeaderValue::try_from(location).unwrap_or_else(|_| HeaderValue::from_static("/"))
-    }
+fn secure_location(head: &RequestHead, https_port: u16) -> HeaderValue {
+    // Authority, path and query were checked; none has a byte that a field value must not have.
+    HeaderValue::try_from(head.secure_location(https_port)).unwrap_or_else(|_| HeaderValue::from_static("/"))
 }
 
 /// Texts that share one buffer and so one count of references.

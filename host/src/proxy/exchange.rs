@@ -132,6 +132,7 @@ pub(super) struct Guard {
 struct Record {
     mode: AccessLog,
     started: Instant,
+    connection: Rc<Connection>,
     client: IpAddr,
     asked: Option<Asked>,
     site: ByteString,
@@ -157,7 +158,7 @@ struct Asked {
 }
 
 impl Guard {
-    pub fn open(ledger: &Rc<Ledger>, id: ExchangeId, mode: AccessLog, connection: &Connection) -> Self {
+    pub fn open(ledger: &Rc<Ledger>, id: ExchangeId, mode: AccessLog, connection: &Rc<Connection>) -> Self {
         ledger.active.set(ledger.active.get() + 1);
         let record = (mode != AccessLog::Off).then(|| Box::new(Record::new(mode, connection)));
         Self { id, ledger: Rc::clone(ledger), record }
@@ -281,10 +282,11 @@ impl Drop for Guard {
 }
 
 impl Record {
-    fn new(mode: AccessLog, connection: &Connection) -> Self {
+    fn new(mode: AccessLog, connection: &Rc<Connection>) -> Self {
         Self {
             mode,
             started: Instant::now(),
+            connection: Rc::clone(connection),
             client: connection.peer.ip().to_canonical(),
             asked: None,
             site: ByteString::new(),
@@ -302,11 +304,19 @@ impl Record {
         }
     }
 
+    /// Why the exchange did not end as it should.
+    fn reason(&self) -> Option<&'static str> {
+        // Dropped before its time: whoever held the other end let go.
+        match self.reason.or((!self.ended).then_some("client_gone")) {
+            // Or so it seems to the exchange, also when we let go ourselves.
+            Some("client_gone") if self.connection.cut.get() => Some("stopped"),
+            reason => reason,
+        }
+    }
+
     fn write(&self, id: ExchangeId, access: &AccessWriter) {
         let links: SmallVec<[_; 4]> = self.links.iter().map(|(spec, how)| (spec.name.as_str(), how_name(*how))).collect();
         let head = self.asked.as_ref().map(|asked| &asked.head);
-        // Dropped before its time: whoever held the other end let go.
-        let reason = self.reason.or((!self.ended).then_some("client_gone"));
         access.write(
             self.mode,
             &Entry {
@@ -319,7 +329,7 @@ impl Record {
                 path: head.map_or("", |head| &head.path),
                 query: head.and_then(|head| head.query.as_deref()),
                 status: self.status.map(|status| status.as_u16()),
-                reason,
+                reason: self.reason(),
                 site: &self.site,
                 route: &self.route,
                 upstream: self.upstream.as_deref(),

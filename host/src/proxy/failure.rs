@@ -147,7 +147,12 @@ pub const REASONS: &[Reason] = &{
             "tls_certificate_error",
             "The server's certificate is not one to trust: unknown CA, another name, expired.",
         ),
-        reason("origin_tls_alert", S::BAD_GATEWAY, "tls_alert_received", "The server refused the TLS session, maybe for want of a certificate."),
+        reason(
+            "origin_tls_alert",
+            S::BAD_GATEWAY,
+            "tls_alert_received",
+            "The server refused the TLS session, maybe for want of a certificate.",
+        ),
         reason("origin_tls", S::BAD_GATEWAY, "tls_protocol_error", "No TLS session with the server came about."),
         reason("origin_reset", S::BAD_GATEWAY, "connection_terminated", "The server closed the connection before it answered."),
         reason("response_timeout", S::GATEWAY_TIMEOUT, "http_response_timeout", "The server did not answer within timeout.response."),
@@ -158,6 +163,7 @@ pub const REASONS: &[Reason] = &{
         // The operator's.
         reason("exchange_timeout", S::GATEWAY_TIMEOUT, "http_response_timeout", "The exchange took longer than timeout.total."),
         // Ours.
+        unanswered("stopped", OURS, "The proxy was told to stop, and the exchange was not over after limits.stop."),
         reason("overload", S::SERVICE_UNAVAILABLE, "connection_limit_reached", "The proxy has no resources left to connect to a server."),
         reason("internal", S::INTERNAL_SERVER_ERROR, OURS, "The proxy has an error."),
     ]
@@ -279,27 +285,6 @@ mod tests {
         http_response_content_coding http_response_timeout http_upgrade_failed http_protocol_error proxy_internal_response \
         proxy_internal_error proxy_configuration_error proxy_loop_detected";
 
-    fn every_malformed() -> [Malformed; 15] {
-        use Malformed::*;
-        [
-            RequestLine,
-            RequestLineTooLong,
-            Target,
-            Version,
-            Field,
-            ObsoleteFolding,
-            BareLineBreak,
-            FieldsTooLarge,
-            TooManyFields,
-            LengthAndChunked,
-            ContentLength,
-            TransferEncoding,
-            Host,
-            Timeout,
-            Http2,
-        ]
-    }
-
     fn every_failure() -> Vec<Failure> {
         let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
         let bodies = vec![
@@ -336,7 +321,7 @@ mod tests {
             Failure::NoRoute,
             Failure::NoDestination,
         ];
-        all.extend(every_malformed().map(Failure::Malformed));
+        all.extend(Malformed::ALL.iter().copied().map(Failure::Malformed));
         all.extend(causes.map(Failure::Plugin));
         all.extend(sends.into_iter().chain(bodies.into_iter().map(SendError::Client)).map(Failure::Send));
         all
@@ -360,7 +345,8 @@ mod tests {
 
     #[test]
     fn every_failure_is_in_the_table_and_every_row_is_used() {
-        let used: BTreeSet<_> = every_failure().iter().map(Failure::token).chain(["plugin_abort", "upgraded_idle", "internal"]).collect();
+        let used: BTreeSet<_> =
+            every_failure().iter().map(Failure::token).chain(["plugin_abort", "upgraded_idle", "stopped", "internal"]).collect();
         let listed: BTreeSet<_> = REASONS.iter().map(|reason| reason.token).collect();
         assert_eq!(used, listed);
     }

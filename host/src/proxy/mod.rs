@@ -47,7 +47,13 @@ pub struct Proxy<F> {
 
 impl<F: Filter> Proxy<F> {
     /// `worker` is its number in the process; `filters` are those that the snapshot's links index.
-    pub fn new(worker: u16, access: AccessWriter, snapshot: Arc<Snapshot>, filters: impl Into<Rc<[F]>>, upstreams: Rc<Upstreams>) -> Rc<Self> {
+    pub fn new(
+        worker: u16,
+        access: AccessWriter,
+        snapshot: Arc<Snapshot>,
+        filters: impl Into<Rc<[F]>>,
+        upstreams: Rc<Upstreams>,
+    ) -> Rc<Self> {
         let current = RefCell::new(Rc::new(Current::new(snapshot, filters.into(), upstreams)));
         Rc::new(Self { current, ids: Ids::new(worker), ledger: Ledger::new(access) })
     }

@@ -50,7 +50,7 @@ impl Snapshot {
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             access_log: config.server.access_log,
-            https_port: config.listen.https.iter().find_map(|(address, _)| address.port()).unwrap_or(443),
+            https_port: config.listen.https_port(),
         }
     }
 }

@@ -9,9 +9,9 @@
 
 use super::connection::types as connection;
 use super::lift::{self, BadOutput, Phase};
-use super::lower::Attribute;
+use super::lower::{Attribute, Room, Shown};
 use super::plan::{RequestInterest, ResponseInterest};
-use super::{lower, types};
+use super::types;
 use crate::chain::Decision;
 use crate::message::{RequestHead, ResponseHead};
 use std::mem::MaybeUninit;
@@ -35,6 +35,8 @@ pub(super) struct Request<'a> {
     pub(super) head: &'a RequestHead,
     pub(super) attributes: &'a [Attribute<'a>],
     pub(super) interest: &'a RequestInterest,
+    /// Whether all of it may lie in one block (`lower::Room`).
+    pub(super) one_block: bool,
 }
 
 /// `on-response`'s `head`.
@@ -43,6 +45,7 @@ pub(super) struct Response<'a> {
     pub(super) head: &'a ResponseHead,
     pub(super) attributes: &'a [Attribute<'a>],
     pub(super) interest: &'a ResponseInterest,
+    pub(super) one_block: bool,
 }
 
 /// A `decision`, checked.
@@ -128,22 +131,28 @@ unsafe impl ComponentType for Accepted {
 }
 
 // SAFETY: writes all 15 values; each pair is a span that the guest's `realloc` gave and that has been filled.
-unsafe impl Lower for Request<'_> {
+unsafe impl<'a> Lower for Request<'a> {
     #[inline(always)]
     fn linear_lower_to_flat<T>(&self, cx: &mut LowerContext<'_, T>, _: InterfaceType, flat: &mut MaybeUninit<[ValRaw; 15]>) -> Result<()> {
-        lower::check_encoding(cx)?;
-        let Self { head, attributes, interest } = self;
-        let method = lower::if_asked(cx, interest.method, head.method.as_str())?;
-        let scheme = lower::if_asked(cx, interest.scheme, head.scheme.as_str())?;
-        let authority = lower::if_asked(cx, interest.authority, &head.authority)?;
-        let path = lower::if_asked(cx, interest.path, &head.path)?;
-        let query = match &head.query {
-            Some(query) if interest.query => Some(lower::bytes(cx, query.as_bytes())?),
-            _ => None,
-        };
-        let headers = lower::headers(cx, &head.headers, &interest.shown)?;
-        let attributes = lower::attributes(cx, attributes)?;
-        let (query_at, query_length) = query.unwrap_or((0, 0));
+        let Self { head, attributes, interest, one_block } = *self;
+        let asked = |asked: bool, text: &'a str| if asked { text } else { "" };
+        let query = head.query.as_deref().filter(|_| interest.query);
+        let texts = [
+            asked(interest.method, head.method.as_str()),
+            asked(interest.scheme, head.scheme.as_str()),
+            asked(interest.authority, &head.authority),
+            asked(interest.path, &head.path),
+            query.unwrap_or_default(),
+        ];
+        let shown = Shown::new(&head.headers, &interest.shown, attributes);
+        let mut room = Room::new(cx, one_block, &texts, &shown)?;
+        let [method, scheme, authority, path, text] = texts;
+        let method = room.bytes(method.as_bytes())?;
+        let scheme = room.bytes(scheme.as_bytes())?;
+        let authority = room.bytes(authority.as_bytes())?;
+        let path = room.bytes(path.as_bytes())?;
+        let (query_at, query_length) = if query.is_some() { room.bytes(text.as_bytes())? } else { (0, 0) };
+        let (headers, attributes) = room.shown(&shown)?;
         flat.write([
             word(method.0),
             word(method.1),
@@ -173,9 +182,8 @@ unsafe impl Lower for Request<'_> {
 unsafe impl Lower for Response<'_> {
     #[inline(always)]
     fn linear_lower_to_flat<T>(&self, cx: &mut LowerContext<'_, T>, _: InterfaceType, flat: &mut MaybeUninit<[ValRaw; 5]>) -> Result<()> {
-        lower::check_encoding(cx)?;
-        let headers = lower::headers(cx, &self.head.headers, &self.interest.shown)?;
-        let attributes = lower::attributes(cx, self.attributes)?;
+        let shown = Shown::new(&self.head.headers, &self.interest.shown, self.attributes);
+        let (headers, attributes) = Room::new(cx, self.one_block, &[], &shown)?.shown(&shown)?;
         flat.write([
             ValRaw::u32(self.head.status.as_u16().into()),
             word(headers.0),

@@ -27,6 +27,7 @@ struct Live {
     accept: Option<OnAccept>,
     client_hello: Option<OnClientHello>,
     close: Option<OnClose>,
+    one_block: bool,
 }
 
 /// A guest that is not configured.
@@ -108,7 +109,7 @@ impl Bare {
         let hello = exports.client_hello.filter(|_| phases.client_hello).map(|index| self.func(&index)).transpose()?;
         let close = exports.close.filter(|_| phases.close).map(|index| self.func(&index)).transpose()?.map(abi::on_close);
         let client_hello = hello.map(abi::on_client_hello);
-        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close })))
+        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, one_block: exports.one_block })))
     }
 
     fn func(&mut self, index: &ComponentExportIndex) -> Result<Func, Broken> {
@@ -125,7 +126,7 @@ impl Guest {
         let id = if interest.exchange { exchange.id.0 } else { 0 };
         let mut attributes = SmallVec::new();
         lower::look_up(exchange, head, &interest.shown, &mut attributes);
-        match func.call(&mut live.store, (id, Request { head, attributes: &attributes, interest })) {
+        match func.call(&mut live.store, (id, Request { head, attributes: &attributes, interest, one_block: live.one_block })) {
             Ok((decided,)) => Ok(decided.0),
             Err(error) => Err(broken(&live.store, &error)),
         }
@@ -144,7 +145,7 @@ impl Guest {
         let id = if interest.exchange { exchange.id.0 } else { 0 };
         let mut attributes = SmallVec::new();
         lower::look_up(exchange, request, &interest.shown, &mut attributes);
-        match func.call(&mut live.store, (id, Response { head, attributes: &attributes, interest })) {
+        match func.call(&mut live.store, (id, Response { head, attributes: &attributes, interest, one_block: live.one_block })) {
             Ok((decided,)) => Ok(decided.0),
             Err(error) => Err(broken(&live.store, &error)),
         }

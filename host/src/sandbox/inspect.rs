@@ -76,3 +76,25 @@ fn producers(bytes: &[u8]) -> Vec<Producer> {
     }
     found
 }
+
+/// Whether its allocator gives out an arena of which nothing is freed alone, so that all arguments of a call may lie in one block.
+///
+/// The SDK says so for its plugins with a custom section. It counts only if the module that has it is the one with the memory: around
+/// a plugin that was composed with others, somebody else's allocator may stand. A plugin that lies harms itself alone.
+pub(super) fn takes_one_block(bytes: &[u8]) -> bool {
+    let (mut memories, mut ours, mut both, mut said) = (0, false, false, false);
+    for payload in wasmparser::Parser::new(0).parse_all(bytes).map_while(Result::ok) {
+        match payload {
+            // One module or component within another begins or ends.
+            wasmparser::Payload::Version { .. } | wasmparser::Payload::End(_) => (ours, said) = (false, false),
+            wasmparser::Payload::MemorySection(_) => {
+                memories += 1;
+                ours = true;
+            }
+            wasmparser::Payload::CustomSection(section) if section.name() == "portcullis:one-block" => said = true,
+            _ => {}
+        }
+        both |= ours && said;
+    }
+    memories == 1 && both
+}

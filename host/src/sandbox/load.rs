@@ -186,7 +186,7 @@ impl Sandbox {
             }
         }
         let pre = self.linker.instantiate_pre(&component).map_err(|error| LoadError::ImportType(format!("{error:#}")))?;
-        Plugin::describe(pre, &self.ticker, seed(), digest)
+        Plugin::describe(pre, &self.ticker, seed(), digest, inspect::takes_one_block(bytes))
     }
 
     fn slot(&self, digest: [u8; 32]) -> Arc<Slot> {

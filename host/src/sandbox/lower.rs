@@ -1,15 +1,16 @@
 //! Heads into guest memory: straight from the host's types, only what the guest asked for.
 //!
-//! Every function allocates in the guest by its `realloc`, then copies. wasmtime has checked that what `realloc` returned lies within
+//! Everything is allocated in the guest by its `realloc`, then copied. wasmtime has checked that what `realloc` returned lies within
 //! the memory, and memories never shrink; the bounds are still checked again here, since a guest chose the pointer.
 
 use super::fields::is_hidden;
 use super::lift::BadOutput;
 use super::plan::Interest;
 use crate::message::{Exchange, RequestHead};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use smallvec::SmallVec;
 use std::borrow::Cow;
+use std::ops::Range;
 use wasmtime::Result;
 use wasmtime::component::__internal::LowerContext;
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
@@ -20,37 +21,8 @@ pub(super) const NOTHING: Span = (4, 0);
 
 /// Bytes of a record of two strings or lists: `header`, `attribute`.
 const PAIR: usize = 16;
-
-/// One string or byte list: one allocation, none for an empty one.
-#[inline(always)]
-pub(super) fn bytes<T>(cx: &mut LowerContext<'_, T>, bytes: &[u8]) -> Result<Span> {
-    if bytes.is_empty() {
-        return Ok(NOTHING);
-    }
-    let at = cx.realloc(0, 0, 1, bytes.len())?;
-    room(cx, at, bytes.len())?.copy_from_slice(bytes);
-    Ok((at, bytes.len()))
-}
-
-/// The string if it was asked for.
-#[inline(always)]
-pub(super) fn if_asked<T>(cx: &mut LowerContext<'_, T>, asked: bool, text: &str) -> Result<Span> {
-    if asked { bytes(cx, text.as_bytes()) } else { Ok(NOTHING) }
-}
-
-/// `list<header>`: the fields of interest, lines of one name in the order received.
-#[inline(always)]
-pub(super) fn headers<T>(cx: &mut LowerContext<'_, T>, map: &HeaderMap, interest: &Interest) -> Result<Span> {
-    let mut found: SmallVec<[(&HeaderName, &HeaderValue); 24]> = SmallVec::new();
-    if interest.all_headers {
-        found.extend(map.iter().filter(|(name, _)| !is_hidden(name)));
-    } else {
-        for name in &interest.headers {
-            found.extend(map.get_all(name).iter().map(|value| (name, value)));
-        }
-    }
-    pairs(cx, found.len(), found.iter().map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())))
-}
+/// Alignment of a list of them.
+const LIST_ALIGN: usize = 4;
 
 /// Name and value.
 pub(super) type Attribute<'a> = (&'a str, Cow<'a, str>);
@@ -71,46 +43,122 @@ pub(super) fn look_up<'a>(
     }
 }
 
-/// `list<attribute>`.
-#[inline(always)]
-pub(super) fn attributes<T>(cx: &mut LowerContext<'_, T>, found: &[Attribute<'_>]) -> Result<Span> {
-    pairs(cx, found.len(), found.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())))
+/// Header lines and attributes that a call is to show.
+pub(super) struct Shown<'a> {
+    headers: SmallVec<[Pair<'a>; 24]>,
+    attributes: SmallVec<[Pair<'a>; 8]>,
 }
 
-/// A list of records of two strings: its array first, then each string, then the array's contents.
-#[inline(always)]
-fn pairs<'a, T>(cx: &mut LowerContext<'_, T>, count: usize, items: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> Result<Span> {
-    if count == 0 {
-        return Ok(NOTHING);
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
+impl<'a> Shown<'a> {
+    /// The fields of interest, lines of one name in the order received.
+    #[inline(always)]
+    pub(super) fn new(map: &'a HeaderMap, interest: &'a Interest, attributes: &'a [Attribute<'a>]) -> Self {
+        let mut headers: SmallVec<[Pair<'a>; 24]> = SmallVec::new();
+        if interest.all_headers {
+            headers
+                .extend(map.iter().filter(|(name, _)| !is_hidden(name)).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())));
+        } else {
+            for name in &interest.headers {
+                headers.extend(map.get_all(name).iter().map(|value| (name.as_str().as_bytes(), value.as_bytes())));
+            }
+        }
+        Self { headers, attributes: attributes.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect() }
     }
-    let list = cx.realloc(0, 0, 4, count * PAIR)?;
-    let mut spans: SmallVec<[(Span, Span); 24]> = SmallVec::new();
-    for (first, second) in items {
-        spans.push((bytes(cx, first)?, bytes(cx, second)?));
+
+    /// Bytes of guest memory, alignment included.
+    #[inline(always)]
+    fn size(&self) -> usize {
+        let list = |pairs: &[Pair<'_>]| match pairs {
+            [] => 0,
+            pairs => LIST_ALIGN - 1 + pairs.iter().map(|(first, second)| PAIR + first.len() + second.len()).sum::<usize>(),
+        };
+        list(&self.headers) + list(&self.attributes)
     }
-    for (place, (first, second)) in room(cx, list, count * PAIR)?.chunks_exact_mut(PAIR).zip(spans) {
-        let (left, right) = place.split_at_mut(PAIR / 2);
-        left.copy_from_slice(&packed(first));
-        right.copy_from_slice(&packed(second));
+}
+
+/// Guest memory for what one call is passed.
+///
+/// By the canonical ABI each string and list is an allocation of its own, which the guest may free by itself. A guest that says it
+/// never does (`load`) gets them all in one block, which spares it a call for each.
+pub(super) struct Room<'c, 'x, T: 'static> {
+    cx: &'c mut LowerContext<'x, T>,
+    /// What is left of the block.
+    block: Option<Range<usize>>,
+}
+
+impl<'c, 'x, T> Room<'c, 'x, T> {
+    /// For `texts` and what is `shown`.
+    #[inline(always)]
+    pub(super) fn new(cx: &'c mut LowerContext<'x, T>, one_block: bool, texts: &[&str], shown: &Shown<'_>) -> Result<Self> {
+        check_encoding(cx)?;
+        let size = if one_block { texts.iter().map(|text| text.len()).sum::<usize>() + shown.size() } else { 0 };
+        if size == 0 {
+            return Ok(Self { cx, block: None });
+        }
+        let at = cx.realloc(0, 0, LIST_ALIGN as u32, size)?;
+        Ok(Self { cx, block: Some(at..at.saturating_add(size)) })
     }
-    Ok((list, count))
+
+    /// Where `length` bytes can go. Of the block as much as `new` has asked for is used; the bounds of memory are checked by `write`.
+    #[inline(always)]
+    fn take(&mut self, align: usize, length: usize) -> Result<usize> {
+        let Some(block) = &mut self.block else { return self.cx.realloc(0, 0, align as u32, length) };
+        let at = block.start.next_multiple_of(align);
+        block.start = at.saturating_add(length);
+        if block.start > block.end { Err(wasmtime::Error::msg("a block of arguments is too small")) } else { Ok(at) }
+    }
+
+    #[inline(always)]
+    fn write(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
+        let place = self.cx.as_slice_mut().get_mut(at..).and_then(|memory| memory.get_mut(..bytes.len()));
+        place.ok_or_else(|| BadOutput::new("the allocator returned a pointer out of bounds"))?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    /// One string or byte list; nothing at all for an empty one.
+    #[inline(always)]
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<Span> {
+        if bytes.is_empty() {
+            return Ok(NOTHING);
+        }
+        let at = self.take(1, bytes.len())?;
+        self.write(at, bytes)?;
+        Ok((at, bytes.len()))
+    }
+
+    /// `list<header>` and `list<attribute>`.
+    #[inline(always)]
+    pub(super) fn shown(&mut self, shown: &Shown<'_>) -> Result<(Span, Span)> {
+        Ok((self.pairs(&shown.headers)?, self.pairs(&shown.attributes)?))
+    }
+
+    /// A list of records of two strings: its array first, then each string.
+    #[inline(always)]
+    fn pairs(&mut self, pairs: &[Pair<'_>]) -> Result<Span> {
+        if pairs.is_empty() {
+            return Ok(NOTHING);
+        }
+        let list = self.take(LIST_ALIGN, pairs.len() * PAIR)?;
+        for (index, (first, second)) in pairs.iter().enumerate() {
+            let (first, second) = (packed(self.bytes(first)?), packed(self.bytes(second)?));
+            let record = u128::from(first) | u128::from(second) << 64;
+            self.write(list + index * PAIR, &record.to_le_bytes())?;
+        }
+        Ok((list, pairs.len()))
+    }
 }
 
 /// Pointer and length as they stand in a 32-bit memory.
 #[inline(always)]
-const fn packed((at, length): Span) -> [u8; 8] {
-    ((at as u32 as u64) | ((length as u64) << 32)).to_le_bytes()
-}
-
-#[inline(always)]
-fn room<'c, T>(cx: &'c mut LowerContext<'_, T>, at: usize, length: usize) -> Result<&'c mut [u8]> {
-    let memory = cx.as_slice_mut().get_mut(at..).and_then(|memory| memory.get_mut(..length));
-    memory.ok_or_else(|| BadOutput::new("the allocator returned a pointer out of bounds").into())
+const fn packed((at, length): Span) -> u64 {
+    (at as u32 as u64) | ((length as u64) << 32)
 }
 
 /// Strings are copied as they are, so a guest must want UTF-8. Every toolchain's does.
 #[inline(always)]
-pub(super) fn check_encoding<T>(cx: &LowerContext<'_, T>) -> Result<()> {
+fn check_encoding<T>(cx: &LowerContext<'_, T>) -> Result<()> {
     match cx.options().string_encoding {
         StringEncoding::Utf8 => Ok(()),
         _ => Err(BadOutput::new("a plugin must use UTF-8 strings").into()),

@@ -70,6 +70,8 @@ pub(super) struct Exports {
     pub(super) accept: Option<ComponentExportIndex>,
     pub(super) client_hello: Option<ComponentExportIndex>,
     pub(super) close: Option<ComponentExportIndex>,
+    /// Whether what the phases are passed may lie in one block (`inspect::takes_one_block`).
+    pub(super) one_block: bool,
 }
 
 /// For `describe`, which runs before any limit is configured, off the path of requests.
@@ -77,8 +79,14 @@ const DESCRIBE_LIMITS: GuestLimits = GuestLimits { memory: 64 << 20, cpu: Durati
 
 impl Plugin {
     /// Checks what the component exports, then runs `describe`.
-    pub(super) fn describe(pre: InstancePre<State>, ticker: &Arc<Ticker>, seed: (u64, u64), digest: [u8; 32]) -> Result<Self, LoadError> {
-        let exports = Exports::find(&pre)?;
+    pub(super) fn describe(
+        pre: InstancePre<State>,
+        ticker: &Arc<Ticker>,
+        seed: (u64, u64),
+        digest: [u8; 32],
+        one_block: bool,
+    ) -> Result<Self, LoadError> {
+        let exports = Exports::find(&pre, one_block)?;
         ticker.cover(DESCRIBE_LIMITS.cpu);
         let backing = Backing { limits: DESCRIBE_LIMITS, log: Log::new("describe"), ticker: Arc::clone(ticker), seed };
         let said = Bare::start(&pre, &Arc::new(backing)).and_then(|guest| guest.describe(&exports));
@@ -132,7 +140,7 @@ impl Plugin {
 }
 
 impl Exports {
-    fn find(pre: &InstancePre<State>) -> Result<Self, LoadError> {
+    fn find(pre: &InstancePre<State>, one_block: bool) -> Result<Self, LoadError> {
         let find = Finder { pre };
         let missing = |what: &str| LoadError::NoExport(format!("{PACKAGE}{what}@{VERSION}"));
         let lifecycle = |func| find.func::<(), (String,)>("lifecycle", func);
@@ -152,7 +160,7 @@ impl Exports {
         if request.is_none() && response.is_none() && !any_of_connections {
             return Err(LoadError::NoPhase);
         }
-        Ok(Self { describe, configure, request, response, connections, accept, client_hello, close })
+        Ok(Self { describe, configure, request, response, connections, accept, client_hello, close, one_block })
     }
 }
 

@@ -1,17 +1,44 @@
 //! One way of a tunnel: what comes in on one side goes out on the other, and so does the end.
+//!
+//! Bytes go through the worker's one buffer. Where they come faster than it holds and both sides are sockets, they go through a pipe
+//! instead and are not copied at all (`measured`: see `BULK`); when they come slowly again, back. Between two looks nothing is held, but
+//! what the taking side did not take.
 
-use std::cell::Cell;
+use super::ends::End;
+use super::pipe::{Pipe, Pipes};
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
-/// One direction. Holds memory only while the taking side is slower than the giving one.
+/// A read's worth: what a socket of a fast network holds between two looks at it.
+const BUFFER: usize = 64 << 10;
+/// Below this a move through a pipe costs more than a copy: two system calls more for the same bytes.
+const LITTLE: usize = 16 << 10;
+
+/// What the flows of one worker share.
+pub(super) struct Means {
+    buffer: RefCell<Box<[u8]>>,
+    pipes: Pipes,
+}
+
+impl Default for Means {
+    fn default() -> Self {
+        Self { buffer: RefCell::new(vec![0; BUFFER].into_boxed_slice()), pipes: Pipes::default() }
+    }
+}
+
+/// One direction.
 #[derive(Default)]
 pub(super) struct Flow {
     /// Read and not yet written, from `at` on.
     held: Vec<u8>,
     at: usize,
+    /// Lent while something is inside.
+    pipe: Option<Pipe>,
+    /// Bytes come faster than the buffer holds.
+    bulk: bool,
     stage: Stage,
     /// Written since the last flush.
     unflushed: bool,
@@ -45,68 +72,110 @@ impl Flow {
 
     /// Carries what can be carried now. Ready once the giving side has ended and the taking side knows. `carried` counts what was
     /// written.
-    pub fn poll<G, T>(&mut self, giving: &mut G, taking: &mut T, scratch: &mut [u8], carried: &Cell<u64>, cx: &mut Context<'_>) -> Poll<Result<(), Broken>>
-    where
-        G: AsyncRead + Unpin,
-        T: AsyncWrite + Unpin,
-    {
+    pub fn poll(
+        &mut self,
+        giving: &mut End,
+        taking: &mut End,
+        means: &Means,
+        carried: &Cell<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Broken>> {
+        ready!(self.poll_held(taking, carried, cx)).map_err(|_| Broken::Taking)?;
         loop {
-            ready!(self.poll_held(taking, carried, cx)).map_err(|_| Broken::Taking)?;
             match self.stage {
-                Stage::Open => {}
+                Stage::Open => ready!(self.poll_open(giving, taking, means, carried, cx))?,
                 Stage::Ending => {
-                    // Shutting down flushes. A peer that has closed already needs not to be told.
-                    if let Err(error) = ready!(Pin::new(&mut *taking).poll_shutdown(cx))
-                        && error.kind() != io::ErrorKind::NotConnected
-                    {
-                        return Poll::Ready(Err(Broken::Taking));
-                    }
+                    ready!(end(taking, cx)).map_err(|_| Broken::Taking)?;
                     self.stage = Stage::Ended;
                 }
                 Stage::Ended => return Poll::Ready(Ok(())),
             }
-            if self.stage != Stage::Open {
-                continue;
-            }
-            let mut read = ReadBuf::new(scratch);
-            match Pin::new(&mut *giving).poll_read(cx, &mut read) {
-                Poll::Pending => {
-                    // A TLS stream may still hold what was written.
-                    if self.unflushed {
-                        ready!(Pin::new(&mut *taking).poll_flush(cx)).map_err(|_| Broken::Taking)?;
-                        self.unflushed = false;
-                    }
-                    return Poll::Pending;
-                }
-                Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Giving)),
-                Poll::Ready(Ok(())) if read.filled().is_empty() => self.stage = Stage::Ending,
-                Poll::Ready(Ok(())) => self.pass_on(read.filled(), taking, carried, cx).map_err(|_| Broken::Taking)?,
-            }
         }
     }
 
+    /// A round of reading and writing. Pending, the side that is waited for will wake this task.
+    fn poll_open(
+        &mut self,
+        giving: &mut End,
+        taking: &mut End,
+        means: &Means,
+        carried: &Cell<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Broken>> {
+        if self.bulk {
+            if self.pipe.is_none() {
+                self.pipe = means.pipes.take();
+            }
+            if let Some(pipe) = &mut self.pipe
+                && let (End::Socket(giving), End::Socket(taking)) = (&*giving, &*taking)
+            {
+                let moved = poll_move(pipe, giving, taking, carried, cx);
+                if pipe.inside == 0
+                    && let Some(pipe) = self.pipe.take()
+                {
+                    means.pipes.give_back(pipe);
+                }
+                match ready!(moved)? {
+                    Moved::Much => {}
+                    Moved::Little => self.bulk = false,
+                    Moved::End => self.stage = Stage::Ending,
+                }
+                return Poll::Ready(Ok(()));
+            }
+        }
+        self.poll_copy(giving, taking, means, carried, cx)
+    }
+
+    fn poll_copy(
+        &mut self,
+        giving: &mut End,
+        taking: &mut End,
+        means: &Means,
+        carried: &Cell<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Broken>> {
+        let mut buffer = means.buffer.borrow_mut();
+        let mut read = ReadBuf::new(&mut buffer);
+        match Pin::new(giving).poll_read(cx, &mut read) {
+            Poll::Ready(Ok(())) if read.filled().is_empty() => self.stage = Stage::Ending,
+            Poll::Ready(Ok(())) => {
+                self.bulk = read.remaining() == 0;
+                ready!(self.poll_pass_on(read.filled(), taking, carried, cx)).map_err(|_| Broken::Taking)?;
+            }
+            Poll::Ready(Err(_)) => return Poll::Ready(Err(Broken::Giving)),
+            Poll::Pending => {
+                // A TLS stream may still hold what was written.
+                if self.unflushed {
+                    ready!(Pin::new(taking).poll_flush(cx)).map_err(|_| Broken::Taking)?;
+                    self.unflushed = false;
+                }
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
     /// Writes, and keeps what the taking side does not take now.
-    fn pass_on<T: AsyncWrite + Unpin>(&mut self, bytes: &[u8], taking: &mut T, carried: &Cell<u64>, cx: &mut Context<'_>) -> io::Result<()> {
+    fn poll_pass_on(&mut self, bytes: &[u8], taking: &mut End, carried: &Cell<u64>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut rest = bytes;
         while !rest.is_empty() {
             match Pin::new(&mut *taking).poll_write(cx, rest)? {
-                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Poll::Ready(count) => {
                     rest = rest.get(count..).unwrap_or_default();
                     carried.set(carried.get() + count as u64);
                     self.unflushed = true;
                 }
                 Poll::Pending => {
-                    self.held = rest.to_vec();
-                    self.at = 0;
-                    return Ok(());
+                    (self.held, self.at) = (rest.to_vec(), 0);
+                    return Poll::Pending;
                 }
             }
         }
-        Ok(())
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_held<T: AsyncWrite + Unpin>(&mut self, taking: &mut T, carried: &Cell<u64>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_held(&mut self, taking: &mut End, carried: &Cell<u64>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some(rest) = self.held.get(self.at..).filter(|rest| !rest.is_empty()) {
             let count = ready!(Pin::new(&mut *taking).poll_write(cx, rest))?;
             if count == 0 {
@@ -121,4 +190,48 @@ impl Flow {
         }
         Poll::Ready(Ok(()))
     }
+}
+
+/// Says that nothing more comes. A peer that has left already needs not to be told.
+fn end(taking: &mut End, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    match ready!(Pin::new(taking).poll_shutdown(cx)) {
+        Err(error) if error.kind() == io::ErrorKind::NotConnected => Poll::Ready(Ok(())),
+        ended => Poll::Ready(ended),
+    }
+}
+
+/// What a round through the pipe came to.
+enum Moved {
+    Much,
+    Little,
+    End,
+}
+
+/// Fills the pipe from one socket and empties it into the other.
+fn poll_move(
+    pipe: &mut Pipe,
+    giving: &tokio::net::TcpStream,
+    taking: &tokio::net::TcpStream,
+    carried: &Cell<u64>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Moved, Broken>> {
+    let mut filled = None;
+    while pipe.inside == 0 {
+        ready!(giving.poll_read_ready(cx)).map_err(|_| Broken::Giving)?;
+        match giving.try_io(Interest::READABLE, || pipe.fill(giving)) {
+            Ok(0) => return Poll::Ready(Ok(Moved::End)),
+            Ok(count) => filled = Some(count),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return Poll::Ready(Err(Broken::Giving)),
+        }
+    }
+    while pipe.inside > 0 {
+        ready!(taking.poll_write_ready(cx)).map_err(|_| Broken::Taking)?;
+        match taking.try_io(Interest::WRITABLE, || pipe.drain(taking)) {
+            Ok(count) => carried.set(carried.get() + count as u64),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return Poll::Ready(Err(Broken::Taking)),
+        }
+    }
+    Poll::Ready(Ok(if filled.is_some_and(|count| count < LITTLE) { Moved::Little } else { Moved::Much }))
 }

@@ -2,9 +2,11 @@
 //! a client asked for was read by the listening wall.
 //!
 //! In reading order: `routes` (which upstream), this file (a connection from end to end), `record` (what is said of it), `relay` (bytes
-//! both ways), `flow` (one way of it).
+//! both ways), `flow` (one way of it), `pipe` (its way without copying), `ends`.
 
+mod ends;
 mod flow;
+mod pipe;
 mod record;
 mod relay;
 mod routes;
@@ -16,8 +18,9 @@ use crate::config::{Limits, TcpSpec};
 use crate::message::{ClientHello, Connection, Duplex, Traffic};
 use crate::upstream::{Failed, Upstreams};
 use bytes::Bytes;
+use ends::End;
 use record::Record;
-use relay::{End, Relay};
+use relay::Relay;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpStream;

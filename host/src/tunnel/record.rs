@@ -1,6 +1,7 @@
 //! What is known of a tunnel while it lives: whatever way it ends, its access line is written, once.
 
 use super::Arrival;
+use super::flow::Means;
 use crate::config::AccessLog;
 use crate::message::{Attributes, ExchangeId, Traffic};
 use crate::observe::access::AccessWriter;
@@ -23,12 +24,8 @@ pub struct Ledger {
     worker: u64,
     next: Cell<u64>,
     failures: RefCell<RateCap>,
-    /// Bytes on their way, one read at a time: what cannot be written at once is copied out of it.
-    pub(super) scratch: RefCell<Box<[u8]>>,
+    pub(super) means: Means,
 }
-
-/// A read's worth: what a socket of a fast network holds between two looks at it.
-const SCRATCH: usize = 64 << 10;
 
 impl Ledger {
     /// `worker` is its number in the process.
@@ -41,7 +38,7 @@ impl Ledger {
             next: Cell::new(RandomState::new().build_hasher().finish()),
             // Arbitrary: enough to see what is going on, too little to fill a disk within a day.
             failures: RefCell::new(RateCap::new(20, Duration::from_millis(500))),
-            scratch: RefCell::new(vec![0; SCRATCH].into_boxed_slice()),
+            means: Means::default(),
         })
     }
 

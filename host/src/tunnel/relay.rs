@@ -1,25 +1,14 @@
 //! Bytes both ways until both sides have ended, one breaks, or neither says anything for too long.
 
-use super::Client;
+use super::ends::End;
 use super::flow::{Broken, Flow};
 use super::record::{Counts, Ended, Ledger};
-use crate::message::Duplex;
-use crate::upstream::OpenedIo;
 use bytes::Bytes;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
-
-/// One side.
-pub(super) enum End {
-    Socket(TcpStream),
-    Stream(Box<dyn Duplex>),
-}
 
 pub(super) struct Relay {
     client: End,
@@ -45,9 +34,9 @@ impl Relay {
 
     /// `Ready(Some)`: it is over.
     fn poll_flows(&mut self, cx: &mut Context<'_>) -> Option<Ended> {
-        let mut scratch = self.ledger.scratch.borrow_mut();
-        let inward = self.inward.poll(&mut self.client, &mut self.origin, &mut scratch, &self.counts.received, cx);
-        let outward = self.outward.poll(&mut self.origin, &mut self.client, &mut scratch, &self.counts.sent, cx);
+        let means = &self.ledger.means;
+        let inward = self.inward.poll(&mut self.client, &mut self.origin, means, &self.counts.received, cx);
+        let outward = self.outward.poll(&mut self.origin, &mut self.client, means, &self.counts.sent, cx);
         match (inward, outward) {
             (Poll::Ready(Err(Broken::Giving)), _) | (_, Poll::Ready(Err(Broken::Taking))) => Some(Ended::ClientGone),
             (Poll::Ready(Err(Broken::Taking)), _) | (_, Poll::Ready(Err(Broken::Giving))) => Some(Ended::OriginGone),
@@ -95,64 +84,4 @@ impl Future for Relay {
 fn later(now: Instant, time: Duration) -> Instant {
     const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
     now + time.min(YEAR)
-}
-
-impl End {
-    /// From now on, dropping the connection resets it. TLS says the same by ending without `close_notify`.
-    pub fn reset(&self) {
-        if let Self::Socket(socket) = self {
-            // An error means that it is already closed.
-            let _ = socket.set_zero_linger();
-        }
-    }
-}
-
-impl From<Client> for End {
-    fn from(client: Client) -> Self {
-        match client {
-            Client::Socket(socket) => Self::Socket(socket),
-            Client::Stream(stream) => Self::Stream(stream),
-        }
-    }
-}
-
-impl From<OpenedIo> for End {
-    fn from(io: OpenedIo) -> Self {
-        match io {
-            OpenedIo::Socket(socket) => Self::Socket(socket),
-            OpenedIo::Stream(stream) => Self::Stream(stream),
-        }
-    }
-}
-
-impl AsyncRead for End {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Socket(socket) => Pin::new(socket).poll_read(cx, buf),
-            Self::Stream(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for End {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Socket(socket) => Pin::new(socket).poll_write(cx, bytes),
-            Self::Stream(stream) => Pin::new(stream).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Socket(socket) => Pin::new(socket).poll_flush(cx),
-            Self::Stream(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Socket(socket) => Pin::new(socket).poll_shutdown(cx),
-            Self::Stream(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
 }

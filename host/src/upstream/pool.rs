@@ -101,7 +101,10 @@ mod tests {
         for _ in 0..count {
             let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
             let peer = listener.accept().await.expect("a connection").0;
-            channels.push((Box::new(Channel::new(OriginIo::Plain(Stream::Tcp(stream)), HeadLimits { start_line: 99, fields: 99, count: 9 }, opened)), peer));
+            channels.push((
+                Box::new(Channel::new(OriginIo::Plain(Stream::Tcp(stream)), HeadLimits { start_line: 99, fields: 99, count: 9 }, opened)),
+                peer,
+            ));
         }
         channels
     }

@@ -175,7 +175,8 @@ pub(super) async fn open(
     attempt: &mut Attempt,
 ) -> Result<(OriginIo, Ticket), SendError> {
     let started = Instant::now();
-    let mut line = Line { upstream, settings, client, started, until: None, tried: Tried::new(), retry: None, fresh: true, sure: true, raw: true };
+    let mut line =
+        Line { upstream, settings, client, started, until: None, tried: Tried::new(), retry: None, fresh: true, sure: true, raw: true };
     let (channel, ticket, _) = line.channel(attempt).await?;
     Ok((channel.io, ticket))
 }

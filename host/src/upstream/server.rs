@@ -44,7 +44,14 @@ impl Upstream {
         let server = |(index, address): (usize, &ServerAddress)| {
             let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age);
             let tls = tls.and_then(|tls| tls.get(index)).cloned();
-            Rc::new(Server { address: address.clone(), label: address.to_string().into(), tls, proxy_protocol: spec.proxy_protocol, pool, running: Cell::new(0) })
+            Rc::new(Server {
+                address: address.clone(),
+                label: address.to_string().into(),
+                tls,
+                proxy_protocol: spec.proxy_protocol,
+                pool,
+                running: Cell::new(0),
+            })
         };
         Self {
             name: name.into(),

@@ -1,181 +1,25 @@
 //! Against real sockets: an origin that is told byte by byte what to say.
 
+mod rig;
+
 use super::*;
-use crate::config::{Balance, Location, ServerAddress};
-use crate::message::Scheme;
+use crate::config::ServerAddress;
 use crate::wire::MalformedResponse;
-use bytes::BytesMut;
 use http::{HeaderMap, Method, StatusCode};
 use http_body::{Body as _, Frame};
-use http_body_util::{BodyExt, Empty, Full};
-use std::collections::VecDeque;
-use std::net::SocketAddr;
-use std::pin::Pin;
-use std::task::{Context, Poll};
+use http_body_util::BodyExt;
+use rig::*;
+use std::task::Poll;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::join;
-use tokio::net::{TcpListener, TcpStream};
-
-/// Long enough for a slow machine; tests that wait for it fail.
-const NEVER: Duration = Duration::from_secs(20);
-const SOON: Duration = Duration::from_millis(40);
-const PLAIN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-
-struct Origin(TcpListener);
-
-/// One connection as the origin has it.
-struct Peer {
-    io: TcpStream,
-    got: BytesMut,
-}
-
-impl Origin {
-    async fn new() -> Self {
-        Self(TcpListener::bind("127.0.0.1:0").await.expect("a port"))
-    }
-
-    fn address(&self) -> SocketAddr {
-        self.0.local_addr().expect("bound")
-    }
-
-    async fn accept(&self) -> Peer {
-        Peer { io: self.0.accept().await.expect("a connection").0, got: BytesMut::new() }
-    }
-}
-
-impl Peer {
-    /// Reads up to and with `end`.
-    async fn until(&mut self, end: &str) -> String {
-        loop {
-            if let Some(at) = memchr::memmem::find(&self.got, end.as_bytes()) {
-                return String::from_utf8(self.got.split_to(at + end.len()).to_vec()).expect("text");
-            }
-            assert_ne!(self.io.read_buf(&mut self.got).await.expect("readable"), 0, "closed after {:?}", self.got);
-        }
-    }
-
-    async fn head(&mut self) -> String {
-        self.until("\r\n\r\n").await
-    }
-
-    async fn say(&mut self, text: &str) {
-        self.io.write_all(text.as_bytes()).await.expect("writable");
-    }
-
-    /// Waits for another request, or until the proxy has closed the connection.
-    async fn has_another(&mut self) -> bool {
-        while memchr::memmem::find(&self.got, b"\r\n\r\n").is_none() {
-            if !self.io.read_buf(&mut self.got).await.is_ok_and(|count| count > 0) {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Waits until the proxy has closed the connection.
-    async fn closed(&mut self) {
-        while self.io.read_buf(&mut self.got).await.is_ok_and(|count| count > 0) {}
-    }
-}
-
-/// A body from a script: pieces, `None` for "not yet" (wakes itself), and its error at the end.
-struct Script {
-    frames: VecDeque<Option<Result<Frame<Bytes>, BodyError>>>,
-    length: Option<u64>,
-}
-
-impl http_body::Body for Script {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match self.frames.pop_front() {
-            Some(Some(frame)) => Poll::Ready(Some(frame)),
-            Some(None) => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            None => Poll::Ready(None),
-        }
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        self.length.map_or_else(http_body::SizeHint::new, http_body::SizeHint::with_exact)
-    }
-}
-
-fn script(pieces: &[&'static str], length: Option<u64>) -> Script {
-    let frames = pieces.iter().flat_map(|piece| [None, Some(Ok(Frame::data(Bytes::from_static(piece.as_bytes()))))]).collect();
-    Script { frames, length }
-}
-
-fn none() -> impl http_body::Body<Data = Bytes, Error = BodyError> + Unpin {
-    Empty::new().map_err(|never| match never {})
-}
-
-fn full(text: &'static str) -> impl http_body::Body<Data = Bytes, Error = BodyError> + Unpin {
-    Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {})
-}
-
-fn upstreams_with(addresses: &[SocketAddr], change: impl FnOnce(&mut Limits, &mut UpstreamSpec)) -> Rc<Upstreams> {
-    let server = |address: &SocketAddr| ServerAddress::Tcp { host: address.ip().to_string(), port: address.port() };
-    let at = Location { file: "test".into(), line: 1, column: 1 };
-    let mut spec = UpstreamSpec { balance: Balance::RoundRobin, ..UpstreamSpec::plain(addresses.iter().map(server).collect(), at) };
-    let mut limits = Limits::default();
-    change(&mut limits, &mut spec);
-    Upstreams::new(&BTreeMap::from([(UpstreamName("app".into()), spec)]), &Outbound::default(), &limits)
-}
-
-fn upstreams(origin: &Origin) -> Rc<Upstreams> {
-    upstreams_with(&[origin.address()], |_, _| {})
-}
-
-fn head(method: Method) -> RequestHead {
-    RequestHead { method, scheme: Scheme::Http, authority: "a.example".into(), path: "/x".into(), query: None, headers: HeaderMap::new() }
-}
-
-fn client() -> Rc<Connection> {
-    Rc::new(Connection::unix())
-}
-
-const TIMES: Times = Times { response: NEVER, idle: NEVER, total: None };
-
-async fn send_with<B>(upstreams: &Rc<Upstreams>, method: Method, body: B, times: Times) -> Result<Answered<B>, Failed>
-where
-    B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
-{
-    upstreams.send(0, Outgoing { head: &head(method), body, upgrade: None, times, client: &client() }).await
-}
-
-async fn get(upstreams: &Rc<Upstreams>) -> Result<(StatusCode, String, Attempt), SendError> {
-    let answered = send_with(upstreams, Method::GET, none(), TIMES).await.map_err(|failed| failed.error)?;
-    let text = text(body(answered.content)).await.expect("a whole body");
-    Ok((answered.head.status, text, answered.attempt))
-}
-
-fn body<B>(content: Content<B>) -> Body<B> {
-    match content {
-        Content::Body(body) => body,
-        Content::Switched(_) => panic!("switched"),
-    }
-}
-
-async fn text<B>(body: Body<B>) -> Result<String, BodyError>
-where
-    B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
-{
-    Ok(String::from_utf8(body.collect().await?.to_bytes().to_vec()).expect("text"))
-}
 
 #[tokio::test(flavor = "local")]
 async fn one_connection_carries_request_after_request() {
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+    let (origin, upstreams) = pair().await;
     let serve = async {
         let mut peer = origin.accept().await;
         for _ in 0..3 {
-            assert_eq!(peer.head().await, "GET /x HTTP/1.1\r\nhost: a.example\r\n\r\n");
-            peer.say(PLAIN).await;
+            assert_eq!(peer.answer(PLAIN).await, "GET /x HTTP/1.1\r\nhost: a.example\r\n\r\n");
         }
     };
     let ask = async {
@@ -190,16 +34,10 @@ async fn one_connection_carries_request_after_request() {
 
 #[tokio::test(flavor = "local")]
 async fn a_connection_that_closed_while_idle_is_not_used() {
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+    let (origin, upstreams) = pair().await;
     let serve = async {
-        let mut first = origin.accept().await;
-        first.head().await;
-        first.say(PLAIN).await;
-        drop(first);
-        let mut second = origin.accept().await;
-        second.head().await;
-        second.say(PLAIN).await;
+        origin.answer(PLAIN).await;
+        origin.answer(PLAIN).await;
     };
     let ask = async {
         get(&upstreams).await.expect("an answer");
@@ -209,21 +47,14 @@ async fn a_connection_that_closed_while_idle_is_not_used() {
 }
 
 /// The origin closes when the second request has reached it: no check beforehand can see that.
-async fn after_a_close_under_way<B>(method: Method, body: B) -> Result<(StatusCode, u32), SendError>
-where
-    B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
-{
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+async fn after_a_close_under_way<B: Payload>(method: Method, body: B) -> Result<(StatusCode, u32), SendError> {
+    let (origin, upstreams) = pair().await;
     let serve = async {
         let mut first = origin.accept().await;
-        first.head().await;
-        first.say(PLAIN).await;
+        first.answer(PLAIN).await;
         first.head().await;
         drop(first);
-        let mut second = origin.accept().await;
-        second.head().await;
-        second.say(PLAIN).await;
+        origin.answer(PLAIN).await;
     };
     let ask = async {
         get(&upstreams).await.expect("an answer");
@@ -250,8 +81,7 @@ async fn an_idempotent_request_is_sent_again_if_a_reused_connection_closes_unans
 
 #[tokio::test(flavor = "local")]
 async fn a_new_connection_that_closes_unanswered_is_an_error() {
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+    let (origin, upstreams) = pair().await;
     let serve = async { drop(origin.accept().await) };
     let ((), outcome) = join!(serve, get(&upstreams));
     assert!(matches!(outcome, Err(SendError::Reset(_))), "{outcome:?}");
@@ -266,14 +96,8 @@ async fn malformed_responses_are_errors() {
         ("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", MalformedResponse::UnexpectedSwitch),
     ];
     for (answer, expected) in table {
-        let origin = Origin::new().await;
-        let upstreams = upstreams(&origin);
-        let serve = async {
-            let mut peer = origin.accept().await;
-            peer.head().await;
-            peer.say(answer).await;
-            peer.closed().await;
-        };
+        let (origin, upstreams) = pair().await;
+        let serve = origin.answer_and_wait(answer);
         let ((), outcome) = join!(serve, get(&upstreams));
         assert!(matches!(outcome, Err(SendError::Malformed(found)) if found == expected), "{answer:?}: {outcome:?}");
     }
@@ -281,14 +105,8 @@ async fn malformed_responses_are_errors() {
 
 #[tokio::test(flavor = "local")]
 async fn a_body_that_is_malformed_from_the_start_is_an_error_too() {
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
-    let serve = async {
-        let mut peer = origin.accept().await;
-        peer.head().await;
-        peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n").await;
-        peer.closed().await;
-    };
+    let (origin, upstreams) = pair().await;
+    let serve = origin.answer_and_wait("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n");
     let ((), outcome) = join!(serve, get(&upstreams));
     assert!(matches!(outcome, Err(SendError::Malformed(MalformedResponse::Body(_)))), "{outcome:?}");
 }
@@ -321,18 +139,14 @@ async fn a_connection_is_closed_after_any_other_end() {
 
 /// Whether the next request comes on the connection that carried `answer`. If not, that one is closed.
 async fn is_used_again(method: Method, answer: &str) -> bool {
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+    let (origin, upstreams) = pair().await;
     let serve = async {
         let mut first = origin.accept().await;
-        first.head().await;
-        first.say(answer).await;
+        first.answer(answer).await;
         if first.has_another().await {
             return first.say(PLAIN).await;
         }
-        let mut second = origin.accept().await;
-        second.head().await;
-        second.say(PLAIN).await;
+        origin.answer(PLAIN).await;
     };
     let ask = async {
         let answered = send_with(&upstreams, method, none(), TIMES).await.expect("an answer");
@@ -346,17 +160,14 @@ async fn is_used_again(method: Method, answer: &str) -> bool {
 
 #[tokio::test(flavor = "local")]
 async fn bodies_are_framed_by_what_is_known_of_them() {
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+    let (origin, upstreams) = pair().await;
     let trailers = HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), HeaderValue::from_static("9"))]);
     let serve = async {
         let mut peer = origin.accept().await;
         assert_eq!(peer.until("hello").await, "POST /x HTTP/1.1\r\nhost: a.example\r\ncontent-length: 5\r\n\r\nhello");
         peer.say(PLAIN).await;
-        assert_eq!(peer.head().await, "POST /x HTTP/1.1\r\nhost: a.example\r\ncontent-length: 0\r\n\r\n");
-        peer.say(PLAIN).await;
-        assert_eq!(peer.head().await, "DELETE /x HTTP/1.1\r\nhost: a.example\r\n\r\n");
-        peer.say(PLAIN).await;
+        assert_eq!(peer.answer(PLAIN).await, "POST /x HTTP/1.1\r\nhost: a.example\r\ncontent-length: 0\r\n\r\n");
+        assert_eq!(peer.answer(PLAIN).await, "DELETE /x HTTP/1.1\r\nhost: a.example\r\n\r\n");
         assert_eq!(peer.head().await, "PUT /x HTTP/1.1\r\nhost: a.example\r\ntransfer-encoding: chunked\r\n\r\n");
         assert_eq!(peer.until("\r\n\r\n").await, "3\r\nabc\r\n2\r\nde\r\n0\r\nx-sum: 9\r\n\r\n");
         peer.say(PLAIN).await;
@@ -376,13 +187,11 @@ async fn bodies_are_framed_by_what_is_known_of_them() {
 
 #[tokio::test(flavor = "local")]
 async fn a_response_that_comes_in_pieces_is_passed_on_as_it_comes() {
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+    let (origin, upstreams) = pair().await;
     let answered = {
         let serve = async {
             let mut peer = origin.accept().await;
-            peer.head().await;
-            peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
+            peer.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").await;
             peer
         };
         join!(serve, send_with(&upstreams, Method::GET, none(), TIMES))
@@ -399,8 +208,7 @@ async fn a_response_that_comes_in_pieces_is_passed_on_as_it_comes() {
     assert!(body.is_end_stream());
 
     let serve = async {
-        peer.head().await;
-        peer.say("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 8\r\n\r\n").await;
+        peer.answer("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 8\r\n\r\n").await;
     };
     let ((), answered) = join!(serve, send_with(&upstreams, Method::GET, none(), TIMES));
     let body = self::body(answered.expect("on the same connection").content);
@@ -412,12 +220,10 @@ async fn a_response_that_comes_in_pieces_is_passed_on_as_it_comes() {
 
 #[tokio::test(flavor = "local")]
 async fn a_body_until_close_ends_with_the_connection() {
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+    let (origin, upstreams) = pair().await;
     let serve = async {
         let mut peer = origin.accept().await;
-        peer.head().await;
-        peer.say("HTTP/1.0 200 OK\r\n\r\nall ").await;
+        peer.answer("HTTP/1.0 200 OK\r\n\r\nall ").await;
         peer.say("of it").await;
     };
     let ((), outcome) = join!(serve, get(&upstreams));
@@ -431,13 +237,8 @@ async fn a_body_cut_short_is_an_error() {
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort\r\n", false),
         ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nshort!", true),
     ] {
-        let origin = Origin::new().await;
-        let upstreams = upstreams(&origin);
-        let serve = async {
-            let mut peer = origin.accept().await;
-            peer.head().await;
-            peer.say(answer).await;
-        };
+        let (origin, upstreams) = pair().await;
+        let serve = origin.answer(answer);
         let ((), answered) = join!(serve, send_with(&upstreams, Method::GET, none(), TIMES));
         let error = text(body(answered.expect("a head").content)).await.expect_err("cut short");
         let expected =
@@ -449,8 +250,7 @@ async fn a_body_cut_short_is_an_error() {
 #[tokio::test(flavor = "local")]
 async fn a_large_body_arrives_whole() {
     const SIZE: usize = 3 << 20;
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+    let (origin, upstreams) = pair().await;
     let large: String = (0..SIZE / 8).map(|number| format!("{number:8}")).collect();
     let serve = async {
         let mut peer = origin.accept().await;
@@ -475,8 +275,7 @@ async fn a_large_body_arrives_whole() {
 
 #[tokio::test(flavor = "local")]
 async fn a_response_before_the_request_s_end_is_passed_on_while_the_rest_is_sent() {
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+    let (origin, upstreams) = pair().await;
     let (sender, receiver) = tokio::sync::mpsc::channel::<&'static str>(1);
     let pieces = from_channel(receiver);
     sender.send("one ").await.expect("room");
@@ -500,45 +299,17 @@ async fn a_response_before_the_request_s_end_is_passed_on_while_the_rest_is_sent
     assert!(end.is_none());
 
     let serve = async {
-        peer.head().await;
-        peer.say(PLAIN).await;
+        peer.answer(PLAIN).await;
     };
     let ((), (_, _, attempt)) = join!(serve, async { get(&upstreams).await.expect("both messages were whole") });
     assert!(attempt.reused);
 }
 
-/// A body of unknown length from a channel.
-fn from_channel(mut receiver: tokio::sync::mpsc::Receiver<&'static str>) -> impl http_body::Body<Data = Bytes, Error = BodyError> + Unpin {
-    from_fn(move |cx| receiver.poll_recv(cx).map(|piece| piece.map(|piece| Bytes::from_static(piece.as_bytes()))))
-}
-
-/// A body of unknown length.
-fn from_fn<F>(next: F) -> impl http_body::Body<Data = Bytes, Error = BodyError> + Unpin
-where
-    F: FnMut(&mut Context<'_>) -> Poll<Option<Bytes>> + Unpin,
-{
-    struct Next<F>(F);
-    impl<F: FnMut(&mut Context<'_>) -> Poll<Option<Bytes>> + Unpin> http_body::Body for Next<F> {
-        type Data = Bytes;
-        type Error = BodyError;
-        fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-            (self.0)(cx).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
-        }
-    }
-    Next(next)
-}
-
 #[tokio::test(flavor = "local")]
 async fn a_refusal_before_the_request_s_end_is_passed_on_and_the_connection_closed() {
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+    let (origin, upstreams) = pair().await;
     let (_sender, receiver) = tokio::sync::mpsc::channel::<&'static str>(1);
-    let serve = async {
-        let mut peer = origin.accept().await;
-        peer.head().await;
-        peer.say("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n").await;
-        peer.closed().await;
-    };
+    let serve = origin.answer_and_wait("HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n");
     let ask = async {
         let answered = send_with(&upstreams, Method::POST, from_channel(receiver), TIMES).await.expect("an answer");
         assert_eq!(answered.head.status, StatusCode::PAYLOAD_TOO_LARGE);
@@ -549,8 +320,7 @@ async fn a_refusal_before_the_request_s_end_is_passed_on_and_the_connection_clos
 
 #[tokio::test(flavor = "local")]
 async fn a_client_that_fails_ends_the_request() {
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+    let (origin, upstreams) = pair().await;
     let mut gone = script(&["part"], Some(10));
     gone.frames.push_back(Some(Err(BodyError::ClientGone(None))));
     let serve = async { origin.accept().await.closed().await };
@@ -564,19 +334,21 @@ async fn a_client_that_fails_ends_the_request() {
 
 #[tokio::test(flavor = "local")]
 async fn a_switch_hands_over_the_connection_with_what_came_early() {
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+    let (origin, upstreams) = pair().await;
     let request = head(Method::GET);
     let upgrade = Some(HeaderValue::from_static("echo"));
     let serve = async {
         let mut peer = origin.accept().await;
-        assert_eq!(peer.head().await, "GET /x HTTP/1.1\r\nhost: a.example\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
-        peer.say("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly").await;
+        let asked = peer.answer("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\nearly").await;
+        assert_eq!(asked, "GET /x HTTP/1.1\r\nhost: a.example\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n");
         assert_eq!(peer.until("ping").await, "ping");
         peer.say("pong").await;
     };
     let ask = async {
-        let answered = upstreams.send(0, Outgoing { head: &request, body: none(), upgrade, times: TIMES, client: &client() }).await.expect("an answer");
+        let answered = upstreams
+            .send(0, Outgoing { head: &request, body: none(), upgrade, times: TIMES, client: &client() })
+            .await
+            .expect("an answer");
         let Content::Switched(mut switched) = answered.content else { panic!("not switched") };
         assert_eq!((answered.head.status, &switched.early[..]), (StatusCode::SWITCHING_PROTOCOLS, &b"early"[..]));
         switched.io.write_all(b"ping").await.expect("writable");
@@ -587,20 +359,11 @@ async fn a_switch_hands_over_the_connection_with_what_came_early() {
     join!(serve, ask);
 }
 
-/// An address that refuses connections.
-async fn refusing() -> SocketAddr {
-    Origin::new().await.address()
-}
-
 #[tokio::test(flavor = "local")]
 async fn a_server_that_refuses_is_passed_over() {
     let origin = Origin::new().await;
     let upstreams = upstreams_with(&[refusing().await, origin.address()], |_, _| {});
-    let serve = async {
-        let mut peer = origin.accept().await;
-        peer.head().await;
-        peer.say(PLAIN).await;
-    };
+    let serve = origin.answer(PLAIN);
     let ((), outcome) = join!(serve, get(&upstreams));
     let (_, _, attempt) = outcome.expect("an answer");
     assert_eq!((attempt.attempts, attempt.server.as_deref()), (2, Some(&*origin.address().to_string())));
@@ -620,8 +383,7 @@ async fn retries_have_their_limits() {
 #[tokio::test(flavor = "local")]
 async fn an_origin_that_does_not_answer_is_given_up() {
     for (response, total, expired) in [(SOON, None, false), (NEVER, Some(SOON), true), (SOON, Some(NEVER), false)] {
-        let origin = Origin::new().await;
-        let upstreams = upstreams(&origin);
+        let (origin, upstreams) = pair().await;
         let times = Times { response, idle: NEVER, total: total.map(|total| Instant::now() + total) };
         let serve = async { origin.accept().await.closed().await };
         let ((), outcome) = join!(serve, send_with(&upstreams, Method::GET, none(), times));
@@ -633,15 +395,9 @@ async fn an_origin_that_does_not_answer_is_given_up() {
 #[tokio::test(flavor = "local")]
 async fn an_origin_that_stalls_within_a_body_is_given_up() {
     for (idle, total, expired) in [(SOON, None, false), (NEVER, Some(SOON * 2), true)] {
-        let origin = Origin::new().await;
-        let upstreams = upstreams(&origin);
+        let (origin, upstreams) = pair().await;
         let times = Times { response: NEVER, idle, total: total.map(|total| Instant::now() + total) };
-        let serve = async {
-            let mut peer = origin.accept().await;
-            peer.head().await;
-            peer.say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort").await;
-            peer.closed().await;
-        };
+        let serve = origin.answer_and_wait("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort");
         let ask = async { text(body(send_with(&upstreams, Method::GET, none(), times).await.expect("a head").content)).await };
         let ((), outcome) = join!(serve, ask);
         let error = outcome.expect_err("the rest never came");
@@ -651,8 +407,7 @@ async fn an_origin_that_stalls_within_a_body_is_given_up() {
 
 #[tokio::test(flavor = "local")]
 async fn an_origin_that_takes_nothing_is_given_up() {
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+    let (origin, upstreams) = pair().await;
     let endless = from_fn(|_| Poll::Ready(Some(Bytes::from_static(&[b'x'; 100_000]))));
     let times = Times { response: NEVER, idle: SOON, total: None };
     let (_peer, outcome) = join!(origin.accept(), send_with(&upstreams, Method::POST, endless, times));
@@ -661,8 +416,7 @@ async fn an_origin_that_takes_nothing_is_given_up() {
 
 #[tokio::test(flavor = "local")]
 async fn dropping_either_half_closes_the_connection() {
-    let origin = Origin::new().await;
-    let upstreams = upstreams(&origin);
+    let (origin, upstreams) = pair().await;
     let mut peer = {
         let asking = send_with(&upstreams, Method::GET, none(), TIMES);
         tokio::select! {
@@ -674,8 +428,7 @@ async fn dropping_either_half_closes_the_connection() {
 
     let serve = async {
         let mut peer = origin.accept().await;
-        peer.head().await;
-        peer.say("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort").await;
+        peer.answer("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort").await;
         peer
     };
     let (mut peer, answered) = join!(serve, send_with(&upstreams, Method::GET, none(), TIMES));
@@ -696,8 +449,7 @@ async fn idle_connections_are_not_kept_past_their_time_or_beyond_their_number() 
         let serve = async {
             for _ in 0..2 {
                 let mut peer = origin.accept().await;
-                peer.head().await;
-                peer.say(PLAIN).await;
+                peer.answer(PLAIN).await;
                 peer.closed().await;
             }
         };
@@ -729,11 +481,7 @@ async fn names_are_resolved_and_unknown_ones_are_errors() {
     let origin = Origin::new().await;
     let port = origin.address().port();
     let upstreams = upstreams_with(&[], |_, spec| spec.servers = vec![ServerAddress::Tcp { host: "localhost".into(), port }]);
-    let serve = async {
-        let mut peer = origin.accept().await;
-        peer.head().await;
-        peer.say(PLAIN).await;
-    };
+    let serve = origin.answer(PLAIN);
     let ((), outcome) = join!(serve, get(&upstreams));
     assert_eq!(outcome.expect("an answer").1, "ok");
 

@@ -56,10 +56,7 @@ macro_rules! either {
                 }
             }
 
-            fn poll_flush(
-                self: ::std::pin::Pin<&mut Self>,
-                cx: &mut ::std::task::Context<'_>,
-            ) -> ::std::task::Poll<::std::io::Result<()>> {
+            fn poll_flush(self: ::std::pin::Pin<&mut Self>, cx: &mut ::std::task::Context<'_>) -> ::std::task::Poll<::std::io::Result<()>> {
                 match self.get_mut() {
                     Self::$first(io) => ::std::pin::Pin::new(io).poll_flush(cx),
                     Self::$second(io) => ::std::pin::Pin::new(io).poll_flush(cx),

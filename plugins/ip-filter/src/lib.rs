@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn a_file_has_lines_and_comments() {
-        let filter = Harness::<IpFilter>::new(r##"{"deny": "# spammers\n192.0.2.0/24 ; SBL1\r\n\n  198.51.100.7   2001:db8::/32\n#10.0.0.0/8"}"##);
+        let filter =
+            Harness::<IpFilter>::new(r##"{"deny": "# spammers\n192.0.2.0/24 ; SBL1\r\n\n  198.51.100.7   2001:db8::/32\n#10.0.0.0/8"}"##);
         assert!(!admits(&filter, "192.0.2.1") && !admits(&filter, "198.51.100.7") && !admits(&filter, "2001:db8::9"));
         assert!(admits(&filter, "10.0.0.1") && admits(&filter, "198.51.100.8"));
     }

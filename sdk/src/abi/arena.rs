@@ -12,25 +12,35 @@ use core::marker::PhantomData;
 use core::mem::{MaybeUninit, align_of, size_of};
 use core::ptr;
 
-/// Holds the arguments of any ordinary call (the proxy's budget for all header fields is 32 KiB, of which a plugin asks for a few).
-const INLINE: usize = 16 << 10;
+/// Holds the arguments and the result of a call that asks for a few fields. Small, so that all that such a call writes, the heap behind
+/// it included, is on a page or two: the proxy must restore each page that a fresh guest has written.
+const INLINE: usize = 2 << 10;
 
-/// Strictest alignment of the contract's types (`u64`), and of every address handed out by `spill`.
+/// What the heap is asked for at once when that is not enough. The proxy's budget for all header fields is 32 KiB.
+const CHUNK: usize = 16 << 10;
+
+/// Strictest alignment of the contract's types (`u64`), and of every chunk.
 const ALIGN: usize = 8;
 
 #[repr(align(8))]
 struct Block(#[allow(dead_code, reason = "reached by address")] [MaybeUninit<u8>; INLINE]);
 
-#[allow(clippy::box_collection, reason = "see the field")]
-type Spilled = Box<Vec<Vec<MaybeUninit<u64>>>>;
+type Chunk = Vec<MaybeUninit<u64>>;
 
 /// A bump allocator with a block of its own and the heap for what does not fit.
+///
+/// All zeros when it is empty, so that a static of these is no part of the file; in this order, so that what is written lies together.
+#[repr(C)]
 pub struct Arena {
-    block: UnsafeCell<Block>,
+    /// How much of the block is taken.
     top: Cell<usize>,
-    /// Whole blocks from the ordinary allocator; each lives until the next `clear`.
-    /// Boxed, so that an empty arena is all zeros: a static of these is no part of the file.
-    spilled: UnsafeCell<Option<Spilled>>,
+    /// The free rest of the last chunk.
+    next: Cell<*mut u8>,
+    left: Cell<usize>,
+    /// From the ordinary allocator; each lives until the next `clear` at least.
+    #[allow(clippy::box_collection, reason = "see above: an empty `Vec` is not zeros")]
+    chunks: UnsafeCell<Option<Box<Vec<Chunk>>>>,
+    block: UnsafeCell<Block>,
 }
 
 impl core::fmt::Debug for Arena {
@@ -41,8 +51,13 @@ impl core::fmt::Debug for Arena {
 
 impl Arena {
     pub(crate) const fn new() -> Self {
-        let block = UnsafeCell::new(Block([MaybeUninit::uninit(); INLINE]));
-        Self { block, top: Cell::new(0), spilled: UnsafeCell::new(None) }
+        Self {
+            top: Cell::new(0),
+            next: Cell::new(ptr::null_mut()),
+            left: Cell::new(0),
+            chunks: UnsafeCell::new(None),
+            block: UnsafeCell::new(Block([MaybeUninit::uninit(); INLINE])),
+        }
     }
 
     /// `len` fresh bytes, aligned to `align` (a power of two, at most 8), that nothing else points to until `clear`.
@@ -54,18 +69,37 @@ impl Arena {
             // SAFETY: `at + len` is within the block. The block is only ever reached through addresses made here, which do not overlap.
             unsafe { self.block.get().cast::<u8>().add(at) }
         } else {
-            self.spill(len)
+            self.spill(align, len)
         }
     }
 
     #[cold]
-    fn spill(&self, len: usize) -> *mut u8 {
-        let mut block = Vec::with_capacity(len.div_ceil(ALIGN));
-        let start = block.as_mut_ptr();
+    fn spill(&self, align: usize, len: usize) -> *mut u8 {
+        let skip = self.next.get().addr().wrapping_neg() & (align - 1);
+        if len.checked_add(skip).is_none_or(|wanted| wanted > self.left.get()) {
+            self.grow(len);
+            return self.take(len);
+        }
+        self.take(skip);
+        self.take(len)
+    }
+
+    /// A chunk of which `len` bytes can be taken.
+    fn grow(&self, len: usize) {
+        let mut chunk = Chunk::with_capacity(len.max(CHUNK).div_ceil(ALIGN));
+        self.next.set(chunk.as_mut_ptr().cast());
+        self.left.set(chunk.capacity() * ALIGN);
         // SAFETY: no other borrow of the list exists: it is touched here and in `clear` only, and neither calls out while it
         // holds the borrow (the allocator does not come back here).
-        unsafe { (*self.spilled.get()).get_or_insert_default().push(block) };
-        start.cast()
+        unsafe { (*self.chunks.get()).get_or_insert_default().push(chunk) };
+    }
+
+    /// The next `len` bytes of the chunk in use, which has as many left.
+    fn take(&self, len: usize) -> *mut u8 {
+        let start = self.next.get();
+        self.next.set(start.wrapping_add(len));
+        self.left.set(self.left.get() - len);
+        start
     }
 
     /// Forgets everything.
@@ -75,11 +109,23 @@ impl Arena {
     #[inline]
     pub(super) unsafe fn clear(&self) {
         self.top.set(0);
-        // SAFETY: as in `spill`; the caller promises that no one looks at the blocks any more.
-        let spilled = unsafe { &mut *self.spilled.get() };
-        if spilled.is_some() {
-            *spilled = None;
+        // SAFETY: as in `grow`; the caller promises that no one looks at the chunks any more.
+        if let Some(chunks) = unsafe { &mut *self.chunks.get() } {
+            self.keep_one(chunks);
         }
+    }
+
+    /// The first chunk stays, so that a guest whose calls are large does not ask for it each time; one of unusual size does not.
+    #[cold]
+    fn keep_one(&self, chunks: &mut Vec<Chunk>) {
+        chunks.retain(|chunk| chunk.capacity() < 2 * CHUNK / ALIGN);
+        chunks.truncate(1);
+        let (next, left) = match chunks.first_mut() {
+            Some(chunk) => (chunk.as_mut_ptr().cast(), chunk.capacity() * ALIGN),
+            None => (ptr::null_mut(), 0),
+        };
+        self.next.set(next);
+        self.left.set(left);
     }
 
     /// A copy of these bytes.
@@ -170,7 +216,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_spills_and_nothing_overlaps() {
         let arena = Arena::new();
-        let large = alloc::vec![7_u8; INLINE + 1];
+        let large = alloc::vec![7_u8; CHUNK + 1];
         let kept: Vec<_> = (0..40_u8).map(|n| arena.bytes(&[n; 1000])).collect();
         let spilled = arena.bytes(&large);
         for (n, text) in kept.iter().enumerate() {
@@ -191,12 +237,30 @@ mod tests {
     }
 
     #[test]
+    fn chunks_are_aligned_whatever_was_taken_before() {
+        let arena = Arena::new();
+        arena.alloc(1, INLINE);
+        for odd in [1, 3, 7] {
+            arena.alloc(1, odd);
+            assert!(arena.alloc(8, 24).cast::<u64>().is_aligned());
+        }
+    }
+
+    #[test]
     fn clearing_starts_over() {
         let arena = Arena::new();
-        let first = arena.alloc(8, 24);
-        arena.spill(100_000);
-        // SAFETY: `first` is only compared.
+        let both = || (arena.alloc(8, 24), arena.alloc(1, INLINE));
+        let first = both();
+        for large in [10_000, 100_000] {
+            arena.alloc(8, large);
+            // SAFETY: what was allocated is only compared.
+            unsafe { arena.clear() };
+            assert_eq!(both(), first, "the block and the first chunk are used again");
+        }
+        arena.alloc(8, 1_000_000);
+        // SAFETY: as above.
         unsafe { arena.clear() };
-        assert_eq!(arena.alloc(8, 24), first);
+        // SAFETY: nothing else borrows the list.
+        assert_eq!(unsafe { &*arena.chunks.get() }.as_ref().map(|chunks| chunks.len()), Some(1));
     }
 }

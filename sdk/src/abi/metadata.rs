@@ -7,6 +7,7 @@ pub static ON_REQUEST: &[u8; include_bytes!("../../abi/on-request.meta").len()] 
 pub static ON_RESPONSE: &[u8; include_bytes!("../../abi/on-response.meta").len()] = include_bytes!("../../abi/on-response.meta");
 pub static CONNECTIONS: &[u8; include_bytes!("../../abi/connections.meta").len()] = include_bytes!("../../abi/connections.meta");
 pub static ON_ACCEPT: &[u8; include_bytes!("../../abi/on-accept.meta").len()] = include_bytes!("../../abi/on-accept.meta");
-pub static ON_CLIENT_HELLO: &[u8; include_bytes!("../../abi/on-client-hello.meta").len()] = include_bytes!("../../abi/on-client-hello.meta");
+pub static ON_CLIENT_HELLO: &[u8; include_bytes!("../../abi/on-client-hello.meta").len()] =
+    include_bytes!("../../abi/on-client-hello.meta");
 pub static ON_CLOSE: &[u8; include_bytes!("../../abi/on-close.meta").len()] = include_bytes!("../../abi/on-close.meta");
 pub static RANDOM: &[u8; include_bytes!("../../abi/random.meta").len()] = include_bytes!("../../abi/random.meta");

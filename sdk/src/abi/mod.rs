@@ -19,6 +19,8 @@ mod raw;
 mod runtime;
 
 pub use arena::{Arena, List};
-pub use raw::{Field, Numbers, RawAcceptDecision, RawConfigured, RawConnectionPlan, RawDecision, RawEdit, RawHelloDecision, Str, Strings, Text};
+pub use raw::{
+    Field, Numbers, RawAcceptDecision, RawConfigured, RawConnectionPlan, RawDecision, RawEdit, RawHelloDecision, Str, Strings, Text,
+};
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use raw::{RawReply, RawVerdict};

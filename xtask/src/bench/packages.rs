@@ -1,38 +1,19 @@
-//! Debian packages that the benchmark needs, installed when they are missing.
+//! Programs that the benchmark needs, installed when they are missing.
 
 use super::proxies::{Kind, Proxy};
 use super::trouble::Trouble;
+use crate::apt;
 use std::path::Path;
-use std::process::Command;
 
 const TOOLS: [(&str, &str); 5] =
     [("wrk", "wrk"), ("h2load", "nghttp2-client"), ("openssl", "openssl"), ("taskset", "util-linux"), ("setpriv", "util-linux")];
 
-/// Installs what is missing, as root or through sudo.
+/// Installs what is missing. A program counts, not its package: peers may be installed by hand.
 pub fn install(proxies: &[Proxy]) -> Result<(), Trouble> {
     let peers = proxies.iter().filter(|proxy| proxy.binary.is_none() && proxy.kind != Kind::Portcullis);
     let wanted = TOOLS.into_iter().chain(peers.map(|proxy| (proxy.kind.name(), proxy.kind.name())));
     let missing: Vec<&str> = wanted.filter(|(program, _)| find(program).is_none()).map(|(_, package)| package).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    eprintln!("installing {}", missing.join(" "));
-    let manual = || Trouble::Machine(format!("please install: {} (Debian packages)", missing.join(" ")));
-    // Lists may be absent (containers) or stale; an old list is worth a try when no mirror can be reached.
-    let _ = apt_get(&["-qq", "update"]);
-    let installed = apt_get(&[&["-qq", "-y", "--no-install-recommends", "install"], missing.as_slice()].concat());
-    if installed { Ok(()) } else { Err(manual()) }
-}
-
-fn apt_get(arguments: &[&str]) -> bool {
-    let root = std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
-    let mut command = if root { Command::new("apt-get") } else { Command::new("sudo") };
-    if !root {
-        command.arg("apt-get");
-    }
-    command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-    // Standard output is for the tables.
-    command.stdout(std::io::stderr()).status().is_ok_and(|status| status.success())
+    apt::install(&missing).map_err(Trouble::Machine)
 }
 
 /// Where a program is: in PATH, or where Debian keeps daemons, which is not in everybody's PATH.

@@ -29,7 +29,8 @@ impl Pair {
         let (cert_file, key_file) = (self.dir.path().join("cert.pem"), self.dir.path().join("key.pem"));
         fs::write(&cert_file, cert).expect("written");
         fs::write(&key_file, key).expect("written");
-        CertifiedFiles { cert: cert_file, key: key_file, at: Location { file: "edge.toml".into(), line: 3, column: 9 } }
+        let at = |column| Location { file: "edge.toml".into(), line: 3, column };
+        CertifiedFiles { cert: cert_file, key: key_file, at: at(9), key_at: at(29) }
     }
 }
 
@@ -72,6 +73,9 @@ fn unreadable_files_are_named_one_by_one() {
     let messages: Vec<&str> = problems.iter().map(|problem| &*problem.message).collect();
     assert!(messages[0].starts_with("no certificate in ") && messages[0].ends_with("cert.pem"), "{messages:?}");
     assert!(messages[1].starts_with("no private key in ") && messages[1].ends_with("key.pem"), "{messages:?}");
+
+    let columns: Vec<u32> = problems.iter().map(|problem| problem.at.column).collect();
+    assert_eq!(columns, [9, 29], "each where its file is named");
 
     let missing = CertifiedFiles { cert: pair.dir.path().join("nowhere.pem"), ..swapped };
     let problems = check_files(&missing, &SiteName::Any);

@@ -92,8 +92,18 @@ pub static LISTEN_TABLE: Keys = Keys {
                 "[\"0.0.0.0:80\", \"[::]:80\"]",
                 "Plain listeners: sites without TLS, and redirects to the others. [] for none.",
             ),
-            key("accept", Kind::Table(&ACCEPT), "{ proxy-protocol = [\"10.0.0.0/8\"] }", "What is asked of connections before anything else."),
-            key("chain", CHAIN, "[{ use = \"ip-filter\", deny = [\"192.0.2.0/24\"] }]", "Links that decide about connections before HTTP is spoken."),
+            key(
+                "accept",
+                Kind::Table(&ACCEPT),
+                "{ proxy-protocol = [\"10.0.0.0/8\"] }",
+                "What is asked of connections before anything else.",
+            ),
+            key(
+                "chain",
+                CHAIN,
+                "[{ use = \"ip-filter\", deny = [\"192.0.2.0/24\"] }]",
+                "Links that decide about connections before HTTP is spoken.",
+            ),
         ],
     )
 };
@@ -113,7 +123,12 @@ pub static PLUGIN: Keys = table(
         key("sha256", Kind::Text(&DIGEST), "\"9c82…\"", "The file's digest; another file is refused."),
         key("allow", Kind::Table(&ALLOW), "{}", "Capabilities; none unless written."),
         key("limits", Kind::Table(&GUEST_LIMITS), "{ memory = \"16MiB\", cpu = \"5ms\" }", "What one guest may use."),
-        key("isolate", Kind::Choice(&["worker", "request"]), "\"request\"", "One guest per worker, or a fresh one for every exchange."),
+        key(
+            "isolate",
+            Kind::Choice(&["worker", "request"]),
+            "\"request\"",
+            "One guest per worker, or a fresh one for every exchange (in a listener's chain: connection).",
+        ),
         key(
             "fail",
             Kind::Either(&[FAIL, Kind::Table(&FAIL_TABLE)]),

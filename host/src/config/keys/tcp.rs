@@ -3,8 +3,11 @@
 use super::tables::{key, named, required, table};
 use super::*;
 
-pub static TCPS: Keys =
-    named("tcps", "Listeners that pass connections on as they are, by address: 0.0.0.0:5432, [::]:5432, or :5432 for both.", &Kind::Table(&TCP));
+pub static TCPS: Keys = named(
+    "tcps",
+    "Listeners that pass connections on as they are, by address: 0.0.0.0:5432, [::]:5432, or :5432 for both.",
+    &Kind::Table(&TCP),
+);
 
 pub static TCP: Keys = Keys {
     later: &[],
@@ -26,8 +29,18 @@ pub static TCP: Keys = Keys {
                 "Upstreams by the server name that the client asks for; exact names first, then the longest wildcard.",
             ),
             key("chain", CHAIN, "[{ use = \"ip-filter\", allow = [\"10.0.0.0/8\"] }]", "Links that decide about its connections."),
-            key("accept", Kind::Table(&ACCEPT), "{ proxy-protocol = [\"10.0.0.0/8\"] }", "What is asked of connections before anything else."),
-            key("timeout", Kind::Table(&TCP_TIMEOUT), "{ idle = \"10m\" }", "The listener's own timeouts; [limits] holds for what is not written."),
+            key(
+                "accept",
+                Kind::Table(&ACCEPT),
+                "{ proxy-protocol = [\"10.0.0.0/8\"] }",
+                "What is asked of connections before anything else.",
+            ),
+            key(
+                "timeout",
+                Kind::Table(&TCP_TIMEOUT),
+                "{ idle = \"10m\" }",
+                "The listener's own timeouts; [limits] holds for what is not written.",
+            ),
         ],
     )
 };

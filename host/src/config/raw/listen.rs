@@ -41,7 +41,7 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, sites
     // Who only passes TCP on has nothing to say in HTTP.
     let http = http.unwrap_or_else(|| if sites.is_empty() { Vec::new() } else { everywhere(80) });
     overlaps(context, https.iter().chain(&http));
-    overlaps_of_tcp(context, tcp, &https, &http);
+    tcp_overlaps(context, tcp, &https, &http);
     let chain = reader.as_ref().map(|reader| chains.of_connections(context, reader)).unwrap_or_default();
     let located = |list: Addresses| list.into_iter().map(|(address, span)| (address, span.map(|span| context.location(span)))).collect();
     let proxy_protocol = reader.as_ref().map(|reader| inbound::accept(context, reader)).unwrap_or_default();
@@ -66,14 +66,18 @@ fn overlaps<'l>(context: &Context<'_>, all: impl Iterator<Item = &'l (ListenAddr
 
 /// A TCP listener beside the others, and those among themselves. Only a passthrough by name can stand where an https listener does, and
 /// only at just the same address, so that what a connection meets does not depend on the kernel's choice.
-fn overlaps_of_tcp(context: &Context<'_>, tcp: &[Written], https: &Addresses, http: &Addresses) {
+fn tcp_overlaps(context: &Context<'_>, tcp: &[Written], https: &Addresses, http: &Addresses) {
     let mut earlier: Addresses = http.clone();
     for written in tcp {
         for address in &written.spec.addresses {
             let this = (address.clone(), Some(written.key_span));
             let beside = https.iter().find(|(other, _)| meet(other, address) && !(written.can_share() && other == address));
-            if let Some(other) = earlier.iter().find(|other| meet(&other.0, address)).or(beside) {
+            if let Some(other) = earlier.iter().find(|other| meet(&other.0, address)) {
                 overlap(context, &this, other);
+            } else if let Some(other) = beside {
+                let mut found = overlapping(context, &this, other);
+                found.help.push("an https listener can share its very address with tls = \"passthrough\" and `sni`".into());
+                context.report(found);
             }
             earlier.push(this);
         }
@@ -81,6 +85,10 @@ fn overlaps_of_tcp(context: &Context<'_>, tcp: &[Written], https: &Addresses, ht
 }
 
 fn overlap(context: &Context<'_>, this: &(ListenAddress, Option<Span>), other: &(ListenAddress, Option<Span>)) {
+    context.report(overlapping(context, this, other));
+}
+
+fn overlapping(context: &Context<'_>, this: &(ListenAddress, Option<Span>), other: &(ListenAddress, Option<Span>)) -> Diagnostic {
     // A default has no place, so the written one of the two is shown.
     let (shown, hidden) = if this.1.is_some() { (this, other) } else { (other, this) };
     let message = match this.0 == other.0 {
@@ -92,7 +100,7 @@ fn overlap(context: &Context<'_>, this: &(ListenAddress, Option<Span>), other: &
         Some(span) => found.notes.push((context.place(span), "the other one".into())),
         None => found.help.push(format!("{} is a default; write `http = []` or `https = […]` to change it", hidden.0)),
     }
-    context.report(found);
+    found
 }
 
 /// Port 0 asks for a free port, so it never meets another.

@@ -65,7 +65,7 @@ fn one(
 fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, name: Option<&SiteName>, key_span: Span) -> Option<TlsSpec> {
     match reader.get("tls") {
         None => implied(context, reader, name?, key_span),
-        Some(Node { value: Value::Table(_), span }) => files(context, reader, *span),
+        Some(Node { value: Value::Table(_), .. }) => files(context, reader),
         Some(Node { value: Value::String(text), span }) => match &**text {
             "off" => Some(TlsSpec::Off),
             "local" => Some(TlsSpec::Local),
@@ -110,10 +110,10 @@ fn later(context: &Context<'_>, span: Span, message: &str) -> Option<TlsSpec> {
     None
 }
 
-fn files(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) -> Option<TlsSpec> {
+fn files(context: &Context<'_>, reader: &Reader<'_, '_>) -> Option<TlsSpec> {
     let table = reader.open_key("tls", &keys::TLS)?;
     let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
     let (cert, key) = (path("cert"), path("key"));
-    let at = context.location(cert.as_ref().map_or(span, |(_, span)| *span));
-    Some(TlsSpec::Files(CertifiedFiles { cert: cert?.0, key: key?.0, at }))
+    let (cert, key) = (cert?, key?);
+    Some(TlsSpec::Files(CertifiedFiles { at: context.location(cert.1), key_at: context.location(key.1), cert: cert.0, key: key.0 }))
 }

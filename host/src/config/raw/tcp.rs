@@ -1,9 +1,9 @@
 //! `[tcp."address"]`: what a TCP listener does with connections, and what it shares an address with.
 
 use super::Context;
+use super::build::section;
 use super::chains::Chains;
 use super::inbound;
-use super::build::section;
 use super::names::Sort;
 use super::node::{Entry, Node, Value};
 use super::reader::{Reader, join, nearest, wrong_type};
@@ -85,7 +85,7 @@ fn tls(context: &Context<'_>, reader: &Reader<'_, '_>) -> Option<TcpTls> {
     let choices = "choices: \"passthrough\", \"local\", { cert = \"….pem\", key = \"….key\" }; leave it out for plain TCP";
     match reader.get("tls") {
         None => Some(TcpTls::Plain),
-        Some(Node { value: Value::Table(_), span }) => terminate(context, reader, *span),
+        Some(Node { value: Value::Table(_), .. }) => terminate(context, reader),
         Some(Node { value: Value::String(text), span }) => match &**text {
             "passthrough" => Some(TcpTls::Passthrough),
             "local" => Some(TcpTls::Terminate { certificate: TlsSpec::Local, alpn: Vec::new() }),
@@ -105,13 +105,14 @@ fn tls(context: &Context<'_>, reader: &Reader<'_, '_>) -> Option<TcpTls> {
     }
 }
 
-fn terminate(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) -> Option<TcpTls> {
+fn terminate(context: &Context<'_>, reader: &Reader<'_, '_>) -> Option<TcpTls> {
     let table = reader.open_key("tls", &keys::TCP_TLS)?;
     let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
     let (cert, key) = (path("cert"), path("key"));
     let alpn = alpn(&table);
-    let at = context.location(cert.as_ref().map_or(span, |(_, span)| *span));
-    Some(TcpTls::Terminate { certificate: TlsSpec::Files(CertifiedFiles { cert: cert?.0, key: key?.0, at }), alpn })
+    let ((cert, at), (key, key_at)) = (cert?, key?);
+    let files = CertifiedFiles { cert, key, at: context.location(at), key_at: context.location(key_at) };
+    Some(TcpTls::Terminate { certificate: TlsSpec::Files(files), alpn })
 }
 
 fn alpn(reader: &Reader<'_, '_>) -> Vec<String> {
@@ -192,7 +193,8 @@ fn shadowed(context: &Context<'_>, targets: &[Target]) {
     let mut taken: BTreeMap<Option<&str>, Span> = BTreeMap::new();
     for (alpn, _, span) in targets {
         let protocols: Vec<Option<&str>> = if alpn.is_empty() { vec![None] } else { alpn.iter().map(|name| Some(&**name)).collect() };
-        if let Some(other) = protocols.iter().map(|protocol| taken.get(protocol)).collect::<Option<Vec<_>>>().and_then(|all| all.first().copied())
+        if let Some(other) =
+            protocols.iter().map(|protocol| taken.get(protocol)).collect::<Option<Vec<_>>>().and_then(|all| all.first().copied())
         {
             let found = Diagnostic::error(Code::RouteShadowed, context.place(*span), "this entry can never take a connection");
             context.report(found.note(context.place(*other), "this one takes the same protocols first"));
@@ -205,9 +207,10 @@ fn shadowed(context: &Context<'_>, targets: &[Target]) {
 
 /// Names that a passthrough takes away from the sites of the same address, and defaults that would take all of them.
 pub fn claims(context: &Context<'_>, all: &[Written], sites: &[Site], listen: &ListenSpec) {
-    for written in all.iter().filter(|written| written.spec.is_shared(listen)) {
+    for written in all.iter().filter(|written| written.can_share() && written.spec.is_shared(listen)) {
         if let Some(span) = written.to_span {
-            let message = format!("{} is an https listener too: what no entry of `sni` takes goes to the sites, not to `to`", written.spec.name);
+            let message =
+                format!("{} is an https listener too: what no entry of `sni` takes goes to the sites, not to `to`", written.spec.name);
             context.report(Diagnostic::error(Code::Conflict, context.place(span), message).help("leave `to` out, or use another address"));
         }
         if let Some(span) = written.accept_span {

@@ -269,7 +269,13 @@ impl Rig {
         change(&mut config);
         let lines = Arc::default();
         let output = AccessOutput::start(Lines(Arc::clone(&lines))).expect("a thread");
-        let proxy = Proxy::new(1, output.writer(), snapshot(1, &config), links, Upstreams::new(&config.upstreams, &crate::certs::Outbound::default(), &config.limits));
+        let proxy = Proxy::new(
+            1,
+            output.writer(),
+            snapshot(1, &config),
+            links,
+            Upstreams::new(&config.upstreams, &crate::certs::Outbound::default(), &config.limits),
+        );
         Self { proxy, config, output: Some(output).into(), lines }
     }
 
@@ -278,7 +284,11 @@ impl Rig {
         let mut config = self.config.clone();
         config.sites[0].routes[0].chain.clear();
         change(&mut config);
-        self.proxy.install(snapshot(2, &config), vec![], Upstreams::new(&config.upstreams, &crate::certs::Outbound::default(), &config.limits));
+        self.proxy.install(
+            snapshot(2, &config),
+            vec![],
+            Upstreams::new(&config.upstreams, &crate::certs::Outbound::default(), &config.limits),
+        );
     }
 
     pub async fn ask(&self, request: Request) -> Said {

@@ -133,11 +133,9 @@ fn what_was_not_asked_for_is_not_sent() {
 #[test]
 fn every_verdict_arrives() {
     let refused = |refusal| Admission::Refuse(refusal);
-    for (what, expected) in [
-        ("reset", refused(Refusal::Reset)),
-        ("close", refused(Refusal::Close)),
-        ("forward", Admission::Forward("canary".into())),
-    ] {
+    for (what, expected) in
+        [("reset", refused(Refusal::Reset)), ("close", refused(Refusal::Close)), ("forward", Admission::Forward("canary".into()))]
+    {
         assert_eq!(one(what).accept(), expected, "{what}");
     }
     for (what, expected) in [
@@ -224,10 +222,12 @@ fn links_before_a_refusal_hear_of_the_end_and_links_after_it_of_nothing() {
 fn a_fresh_guest_for_each_connection_if_the_operator_wants_it() {
     let calls = |isolation| {
         let guests: std::rc::Rc<[Guests]> = vec![knock_with("count", isolation, FailPolicy::Closed)].into();
-        (0..3).map(|_| {
-            let decision = guests[0].on_accept(&arrival(), &mut None).unwrap();
-            decision.attributes[0].1.to_string()
-        }).collect::<Vec<_>>()
+        (0..3)
+            .map(|_| {
+                let decision = guests[0].on_accept(&arrival(), &mut None).unwrap();
+                decision.attributes[0].1.to_string()
+            })
+            .collect::<Vec<_>>()
     };
     assert_eq!(calls(Isolation::Worker), ["1", "2", "3"]);
     assert_eq!(calls(Isolation::Request), ["1", "1", "1"]);

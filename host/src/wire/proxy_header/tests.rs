@@ -139,7 +139,9 @@ fn checksums() {
 
 #[test]
 fn written_headers_are_read_alike_and_in_any_pieces() {
-    for (source, destination) in [("192.0.2.7:1", "192.0.2.1:2"), ("[2001:db8::1]:1", "[::1]:2"), ("192.0.2.7:1", "[::1]:2"), ("[::ffff:1.2.3.4]:1", "1.2.3.4:2")] {
+    for (source, destination) in
+        [("192.0.2.7:1", "192.0.2.1:2"), ("[2001:db8::1]:1", "[::1]:2"), ("192.0.2.7:1", "[::1]:2"), ("[::ffff:1.2.3.4]:1", "1.2.3.4:2")]
+    {
         let addresses = Some((address(source), address(destination)));
         let header = ProxyHeader { addresses, ..ProxyHeader::default() };
         for put in [ProxyHeader::put_v1, ProxyHeader::put_v2] {

@@ -1,0 +1,44 @@
+//! How the bundled plugins are built, for `host/build.rs`, which embeds them, and `cargo xtask bundle`, which writes them to files.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub const TARGET: &str = "wasm32-wasip2";
+
+/// With the default of 1 MiB at the start of memory, a fresh guest touches pages far from each other. Enough for a regular expression
+/// nested as deeply as `rewrite` allows.
+const STACK: &str = "-Clink-arg=-zstack-size=65536";
+
+/// `cargo` told to build these plugins of the workspace at `root` into `target_dir`.
+pub fn build<P: AsRef<str>>(cargo: &mut Command, root: &Path, plugins: &[P], target_dir: &Path) {
+    // `--locked`: the outer cargo has just settled the lock file, and everything in it that plugins need the proxy needs too.
+    cargo.args(["build", "--locked", "--lib", "--profile", "plugin", "--target", TARGET]);
+    cargo.args(plugins.iter().flat_map(|plugin| ["--package".to_owned(), format!("plugin-{}", plugin.as_ref())]));
+    cargo.arg("--target-dir").arg(target_dir).arg("--manifest-path").arg(root.join("Cargo.toml"));
+    clear_environment(cargo);
+    cargo.env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", STACK);
+}
+
+/// Where `build` leaves a plugin.
+pub fn built(target_dir: &Path, plugin: &str) -> PathBuf {
+    target_dir.join(TARGET).join("plugin").join(format!("plugin_{}.wasm", plugin.replace('-', "_")))
+}
+
+/// Takes away what the outer cargo (or clippy, or a coverage tool) set for the proxy and what would change the plugins.
+fn clear_environment(cargo: &mut Command) {
+    let kept = |name: &str| {
+        let ours = ["CARGO_HOME", "CARGO_MAKEFLAGS", "CARGO_TERM_COLOR"];
+        let network = ["CARGO_NET_", "CARGO_HTTP_", "CARGO_REGISTRY_", "CARGO_REGISTRIES_", "CARGO_SOURCE_"];
+        ours.contains(&name) || network.iter().any(|prefix| name.starts_with(prefix))
+    };
+    for (name, _) in env::vars_os() {
+        let Some(name) = name.to_str() else { continue };
+        let cargo_s = name.starts_with("CARGO") && !kept(name);
+        if cargo_s
+            || ["RUSTFLAGS", "RUSTDOCFLAGS", "RUSTC", "RUSTDOC", "RUSTC_WORKSPACE_WRAPPER", "TARGET", "HOST", "PROFILE"].contains(&name)
+        {
+            cargo.env_remove(name);
+        }
+    }
+}

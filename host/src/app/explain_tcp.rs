@@ -1,0 +1,208 @@
+//! `portcullis explain tcp ADDRESS`: what would happen to a connection, and where each part of it is written.
+
+use super::explain::{ExplainError, balance, row, servers};
+use crate::config::{self, Config, ListenAddress, SiteName, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamName, show_duration};
+use crate::message::ClientHello;
+use crate::tunnel::Routes;
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+/// The connection in question.
+pub struct TcpQuestion {
+    /// Where the client connects to.
+    pub address: SocketAddr,
+    /// The server name in its client hello.
+    pub sni: Option<String>,
+    /// Protocols that it offers.
+    pub alpn: Vec<String>,
+}
+
+/// What would happen.
+pub struct TcpExplained {
+    config: Config,
+    question: TcpQuestion,
+    /// Index of the TCP listener.
+    listener: Option<usize>,
+    place: Place,
+}
+
+/// Who takes the connection.
+enum Place {
+    /// An entry of `sni`, by its index.
+    Entry(usize),
+    /// `to`.
+    Otherwise,
+    /// The HTTPS sites of the same address; the index of the one that answers to the name.
+    Sites(Option<usize>),
+    /// No name, no default.
+    Unrecognized,
+    /// No TCP listener is there; whether one for HTTP is.
+    NoListener { http: bool },
+}
+
+/// Answers from the text of the configuration alone; no socket is opened.
+pub fn explain_tcp(path: &Path, mut question: TcpQuestion) -> Result<TcpExplained, ExplainError> {
+    let (config, _warnings) = config::load(path).map_err(ExplainError::Config)?;
+    question.sni = question.sni.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
+    let listener = config
+        .tcp
+        .iter()
+        .position(|spec| spec.addresses.iter().filter_map(ListenAddress::ip).any(|bound| reaches(question.address, bound)));
+    let place = match listener.and_then(|index| config.tcp.get(index)) {
+        Some(spec) => place(&config, spec, &question),
+        None => Place::NoListener { http: http(&config).any(|bound| reaches(question.address, bound)) },
+    };
+    Ok(TcpExplained { config, question, listener, place })
+}
+
+/// Whether a connection to `asked` comes in at `bound`.
+fn reaches(asked: SocketAddr, bound: SocketAddr) -> bool {
+    let same = asked.ip() == bound.ip() || (bound.ip().is_unspecified() && asked.is_ipv4() == bound.is_ipv4());
+    same && asked.port() == bound.port()
+}
+
+fn http(config: &Config) -> impl Iterator<Item = SocketAddr> {
+    config.listen.https.iter().chain(&config.listen.http).filter_map(|(address, _)| address.ip())
+}
+
+fn place(config: &Config, spec: &TcpSpec, question: &TcpQuestion) -> Place {
+    let hello = ClientHello {
+        sni: question.sni.as_deref().map(Into::into),
+        alpn: question.alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect(),
+        ..ClientHello::default()
+    };
+    let routes = Routes::new(spec);
+    match (routes.entry((spec.tls != TcpTls::Plain).then_some(&hello)), &spec.to) {
+        (Some(index), _) => Place::Entry(index),
+        (None, Some(_)) => Place::Otherwise,
+        (None, None) if spec.is_shared(&config.listen) => Place::Sites(question.sni.as_deref().and_then(|name| site(config, name))),
+        (None, None) => Place::Unrecognized,
+    }
+}
+
+/// The site with TLS that answers to a name.
+fn site(config: &Config, name: &str) -> Option<usize> {
+    let served = config.sites.iter().enumerate().filter(|(_, site)| site.tls != TlsSpec::Off);
+    let fit = |site: &SiteName| match site {
+        SiteName::Exact(exact) => (exact == name).then_some(usize::MAX),
+        SiteName::Wildcard(suffix) => {
+            name.strip_suffix(suffix.as_str()).is_some_and(|front| front.ends_with('.')).then_some(1 + suffix.len())
+        }
+        SiteName::Any => Some(0),
+    };
+    served.filter_map(|(index, site)| Some((fit(&site.name)?, index))).max().map(|(_, index)| index)
+}
+
+impl TcpExplained {
+    /// Whether somebody takes the connection.
+    pub fn found(&self) -> bool {
+        matches!(self.place, Place::Entry(_) | Place::Otherwise | Place::Sites(Some(_)))
+    }
+
+    fn spec(&self) -> Option<&TcpSpec> {
+        self.config.tcp.get(self.listener?)
+    }
+
+    fn entry(&self) -> Option<&TcpRoute> {
+        match self.place {
+            Place::Entry(index) => self.spec()?.sni.get(index),
+            _ => None,
+        }
+    }
+
+    fn upstream(&self) -> Option<&UpstreamName> {
+        match self.place {
+            Place::Entry(_) => self.entry().map(|entry| &entry.to),
+            Place::Otherwise => self.spec()?.to.as_ref(),
+            _ => None,
+        }
+    }
+
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        let name = self.question.sni.as_deref().map(|name| format!("  sni {name}")).unwrap_or_default();
+        let alpn = if self.question.alpn.is_empty() { String::new() } else { format!("  alpn {}", self.question.alpn.join(",")) };
+        row(&mut out, "connection", &format!("{}{name}{alpn}", self.question.address), "");
+        if let Some(spec) = self.spec() {
+            row(&mut out, "listener", &format!("{}  (tls: {})", spec.name, tls(&spec.tls)), &spec.at.to_string());
+        }
+        match &self.place {
+            Place::NoListener { http: true } => row(&mut out, "answer", "an HTTP listener takes it; ask with a method and a URL", ""),
+            Place::NoListener { http: false } => row(&mut out, "answer", "refused: nothing listens there", ""),
+            Place::Unrecognized => row(&mut out, "answer", "alert unrecognized_name (no_sni_match): no entry of `sni` takes it", ""),
+            Place::Sites(None) => row(&mut out, "answer", "alert unrecognized_name: neither `sni` nor a site has this name", ""),
+            Place::Sites(Some(index)) => {
+                if let Some(site) = self.config.sites.get(*index) {
+                    row(&mut out, "site", &format!("{}  over HTTPS; no entry of `sni` takes it", site.name), &site.at.to_string());
+                }
+            }
+            Place::Otherwise => row(&mut out, "rule", "`to`: what no entry of `sni` takes", ""),
+            Place::Entry(_) => {
+                if let Some(entry) = self.entry() {
+                    row(&mut out, "rule", &format!("sni {}{}", entry.name, protocols(entry)), &entry.at.to_string());
+                }
+            }
+        }
+        if let Some((name, upstream)) = self.upstream().and_then(|name| self.config.upstreams.get_key_value(name)) {
+            row(&mut out, "upstream", &format!("{name}  {}  {}", balance(upstream), servers(upstream)), &upstream.at.to_string());
+            let times = self.times().map(|(name, time)| format!("{name} {}", show_duration(time)));
+            row(&mut out, "timeouts", &times.join(", "), "");
+        }
+        out
+    }
+
+    /// Effective timeouts.
+    fn times(&self) -> [(&'static str, Duration); 3] {
+        let limits = &self.config.limits;
+        let idle = self.spec().and_then(|spec| spec.idle).unwrap_or(limits.tcp_idle);
+        [("hello", limits.hello_read), ("connect", limits.connect), ("idle", idle)]
+    }
+
+    pub fn json(&self) -> Value {
+        let mut answer = json!({ "address": self.question.address, "sni": self.question.sni, "alpn": self.question.alpn });
+        if let Some(spec) = self.spec() {
+            answer["listener"] = json!({ "name": spec.name, "tls": tls(&spec.tls), "at": spec.at.to_string() });
+        }
+        match &self.place {
+            Place::NoListener { http } => answer["answer"] = json!({ "reason": if *http { "http" } else { "no_listener" } }),
+            Place::Unrecognized | Place::Sites(None) => {
+                answer["answer"] = json!({ "alert": "unrecognized_name", "reason": "no_sni_match" })
+            }
+            Place::Sites(Some(index)) => {
+                answer["site"] = self
+                    .config
+                    .sites
+                    .get(*index)
+                    .map_or(Value::Null, |site| json!({ "name": site.name.to_string(), "at": site.at.to_string() }));
+            }
+            Place::Otherwise => answer["rule"] = json!({ "to": true }),
+            Place::Entry(_) => {
+                answer["rule"] = self
+                    .entry()
+                    .map_or(Value::Null, |entry| json!({ "sni": entry.name.to_string(), "alpn": entry.alpn, "at": entry.at.to_string() }));
+            }
+        }
+        if let Some((name, spec)) = self.upstream().and_then(|name| self.config.upstreams.get_key_value(name)) {
+            let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
+            answer["upstream"] =
+                json!({ "name": name.to_string(), "balance": balance(spec), "servers": servers, "at": spec.at.to_string() });
+            answer["timeouts"] = self.times().into_iter().map(|(name, time)| (name.to_owned(), json!(show_duration(time)))).collect();
+        }
+        answer
+    }
+}
+
+fn protocols(entry: &TcpRoute) -> String {
+    if entry.alpn.is_empty() { String::new() } else { format!("  with alpn {}", entry.alpn.join(" or ")) }
+}
+
+fn tls(spec: &TcpTls) -> String {
+    match spec {
+        TcpTls::Plain => "none, or nobody looks".to_owned(),
+        TcpTls::Passthrough => "passthrough".to_owned(),
+        TcpTls::Terminate { certificate: TlsSpec::Files(files), .. } => format!("ends here with {}", files.cert.display()),
+        TcpTls::Terminate { .. } => "ends here with the local CA".to_owned(),
+    }
+}
