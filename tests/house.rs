@@ -23,7 +23,7 @@ const ARROWS: &[Room] = &[
     Room { name: "config", may: &[], outside: &["toml", "jsonschema"] },
     Room { name: "observe", may: &["message", "config"], outside: &["tokio"] },
     Room { name: "wire", may: &["message"], outside: &["tokio"] },
-    Room { name: "certs", may: &["config", "observe"], outside: &["rustls", "rcgen"] },
+    Room { name: "certs", may: &["config", "observe"], outside: &["rustls", "rcgen", "tokio", "hyper", "hyper_util", "tokio_rustls"] }, // ACME talks to CAs
     Room { name: "chain", may: &["message", "config"], outside: &[] },
     Room { name: "sandbox", may: &["chain", "message", "config", "observe"], outside: &["wasmtime", "tokio"] },
     Room {

@@ -9,7 +9,7 @@
 //!                              chain      ordered links, verdicts       — knows no Wasm, no sockets
 //!                                ▲
 //!                             sandbox     plugins, guests, limits       — the only room that names wasmtime
-//!    leaves: message (HTTP vocabulary)  config (text → checked values)  observe (log)  certs
+//!    leaves: message (HTTP vocabulary)  config (text → checked values)  observe (log)  certs (and ⇄ ACME CAs)
 //!            wire (HTTP/1.1 in bytes, for both walls)
 //! ```
 //!

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps says where it failed")]
 
 mod access;
+mod acme;
+mod certificates;
 mod chain;
 mod clients;
 mod commands;
@@ -12,8 +14,10 @@ mod exchange;
 mod faults;
 mod forwarding;
 mod framing;
+mod mtls;
 mod origin_faults;
 mod pressure;
+mod reload;
 mod routing;
 mod sni;
 mod stop;

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod origin;
+pub mod pebble;
 pub mod pki;
 pub mod proxy;
 pub mod servers;
@@ -10,5 +11,6 @@ pub mod tools;
 
 pub use client::{Raw, Response, curl, get, get_with};
 pub use origin::{Origin, nobody};
+pub use pebble::Pebble;
 pub use proxy::Proxy;
 pub use servers::Server;

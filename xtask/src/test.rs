@@ -4,7 +4,7 @@ use crate::{apt, demo, run, wasm_target};
 use std::process::Command;
 
 /// Debian's packages that the end-to-end tests run.
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 12] = [
     "curl",
     "openssl",
     "nghttp2-client",
@@ -16,6 +16,7 @@ const PROGRAMS: [&str; 11] = [
     "redis-server",
     "postgresql",
     "postgresql-client",
+    "pebble",
 ];
 
 pub fn run(arguments: &[String]) -> Result<(), String> {

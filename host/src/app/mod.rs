@@ -1,8 +1,10 @@
 //! Wiring: the only room that sees all others. From a configuration file to a process that serves, or to what there is to say about it.
 //!
 //! In reading order: `state` (the directory), `filters` (links → configured plugins), `prepare` (everything that can still be wrong with a
-//! checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `worker` (one core), `run`; then the answers to questions: `check`, `explain`, `inspect`.
+//! checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `worker` (one core), `keeper` (certificates
+//! that change), `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`.
 
+mod ca;
 mod check;
 mod corridors;
 mod door;
@@ -10,6 +12,7 @@ mod explain;
 mod explain_tcp;
 mod filters;
 mod inspect;
+mod keeper;
 mod listeners;
 mod online;
 mod prepare;
@@ -17,6 +20,8 @@ mod run;
 mod state;
 mod worker;
 
+pub use crate::certs::IssuedFor;
+pub use ca::{CaError, CaPlace, issue as ca_issue, root as ca_root, trust as ca_trust};
 pub use check::{Checked, check};
 pub use explain::{Explained, Question, explain};
 pub use explain_tcp::{TcpExplained, TcpQuestion, explain_tcp};

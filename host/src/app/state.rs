@@ -28,9 +28,14 @@ fn usual() -> PathBuf {
     systemd().or(own).unwrap_or_else(|| PathBuf::from("/var/lib/portcullis"))
 }
 
+/// The directory that is meant, which need not be there.
+pub fn place(configured: Option<&Path>) -> PathBuf {
+    configured.map_or_else(usual, Path::to_path_buf)
+}
+
 /// The directory, made with mode 0700 if it is not there. Relative paths were made relative to the configuration file.
 pub fn open(configured: Option<&Path>) -> Result<PathBuf, StateError> {
-    let path = configured.map_or_else(usual, Path::to_path_buf);
+    let path = place(configured);
     let failed = |source| StateError::Make { path: path.clone(), source };
     DirBuilder::new().recursive(true).mode(0o700).create(&path).map_err(failed)?;
     let found = fs::metadata(&path).map_err(failed)?;

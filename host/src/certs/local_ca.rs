@@ -2,10 +2,11 @@
 //!
 //! `<state>/ca/root.key.pem` holds root and key in one file, so that no process can ever see one without the other;
 //! `<state>/ca/root.pem` is the copy without the key, to be trusted by clients. Leaves stand in `<state>/leaves/<name>.pem`, key and
-//! chain in one file for the same reason. All of it is owner-only. Installing the root in trust stores is a later version's.
+//! chain in one file for the same reason. All of it is owner-only.
 
 use super::coverage::{Coverage, Subject};
 use super::files::Certified;
+use super::owner_only::{self, DiskError};
 use crate::config::SiteName;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
@@ -15,12 +16,9 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use time::{Duration, OffsetDateTime};
 
 const ROOT_LIFE: Duration = Duration::days(3650);
@@ -32,10 +30,12 @@ const BACKDATED: Duration = Duration::hours(1);
 /// Why the local CA or a leaf cannot be used: the operator's disk or what someone wrote there.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalCaError {
-    #[error("{path}: {1}", path = .0.display())]
-    Disk(PathBuf, #[source] io::Error),
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     #[error("{path}: {1}; remove the file to have a new one made", path = .0.display())]
     Contents(PathBuf, String),
+    #[error("`{0}` is no name that a certificate can be made for")]
+    Name(String),
     #[error("the certificate could not be made: {0}")]
     Signing(#[from] rcgen::Error),
 }
@@ -54,13 +54,13 @@ impl LocalCa {
     /// place wins, the others read it.
     pub fn open(state: &Path) -> Result<Self, LocalCaError> {
         let (ca, leaves) = (state.join("ca"), state.join("leaves"));
-        private_directory(&ca)?;
-        private_directory(&leaves)?;
+        owner_only::directory(&ca)?;
+        owner_only::directory(&leaves)?;
         let both = ca.join("root.key.pem");
         if !both.exists() {
-            publish_new(&both, &new_root()?)?;
+            owner_only::publish_new(&both, &new_root()?)?;
         }
-        let text = fs::read(&both).map_err(|error| LocalCaError::Disk(both.clone(), error))?;
+        let text = fs::read(&both).map_err(|error| DiskError::new(both.clone(), error))?;
         let contents = |message: String| LocalCaError::Contents(both.clone(), message);
         let root = CertificateDer::from_pem_slice(&text).map_err(|error| contents(error.to_string()))?;
         let key = PrivateKeyDer::from_pem_slice(&text).map_err(|error| contents(error.to_string()))?;
@@ -81,13 +81,17 @@ impl LocalCa {
         &self.root_file
     }
 
+    pub(super) fn issuer(&self) -> &Issuer<'static, KeyPair> {
+        &self.issuer
+    }
+
     /// A leaf for this site: the one on disk, or a new one if that is missing, foreign, or has less than a third of its life left.
     pub fn leaf(&self, site: &SiteName, now: OffsetDateTime) -> Result<Certified, LocalCaError> {
         let file = self.leaves.join(leaf_file_name(site));
         if let Some(leaf) = self.kept(&file, site).filter(|leaf| now < renewal(&leaf.coverage)) {
             return Ok(leaf);
         }
-        publish(&file, &self.new_leaf(site, now)?)?;
+        owner_only::publish(&file, &self.new_leaf(site, now)?)?;
         self.kept(&file, site).ok_or_else(|| LocalCaError::Contents(file, "not the leaf that was just written".into()))
     }
 
@@ -100,7 +104,7 @@ impl LocalCa {
         let ours = chain.last() == Some(&self.root) && coverage.covers(&Subject::of(site));
         let leaf_only = chain.get(..1)?.to_vec();
         let key = CertifiedKey::from_der(leaf_only, key, &default_provider()).ok().filter(|_| ours)?;
-        Some(Certified { key: Arc::new(key), coverage })
+        Some(Certified { key: Arc::new(key), coverage, stapled: None })
     }
 
     /// Key, leaf and root as PEM. The root is there to tell later whether the leaf is of this CA; it is not sent to clients.
@@ -116,19 +120,19 @@ impl LocalCa {
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         params.use_authority_key_identifier_extension = true;
         let leaf = params.signed_by(&key, &self.issuer)?;
-        let root = fs::read_to_string(&self.root_file).map_err(|error| LocalCaError::Disk(self.root_file.clone(), error))?;
+        let root = fs::read_to_string(&self.root_file).map_err(|error| DiskError::new(self.root_file.clone(), error))?;
         Ok(format!("{}{}{}", key.serialize_pem(), leaf.pem(), root))
     }
 
     /// The root without its key, beside the pair.
     fn write_copy(&self) -> Result<(), LocalCaError> {
         let both = self.root_file.with_file_name("root.key.pem");
-        let text = fs::read_to_string(&both).map_err(|error| LocalCaError::Disk(both, error))?;
+        let text = fs::read_to_string(&both).map_err(|error| DiskError::new(both, error))?;
         let begin = text.find("-----BEGIN CERTIFICATE-----").unwrap_or_default();
         let certificate = text.get(begin..).unwrap_or_default();
         match fs::read_to_string(&self.root_file) {
             Ok(copy) if copy == certificate => Ok(()),
-            _ => publish(&self.root_file, certificate),
+            _ => Ok(owner_only::publish(&self.root_file, certificate)?),
         }
     }
 }
@@ -155,7 +159,7 @@ fn new_root() -> Result<String, LocalCaError> {
 }
 
 /// What a leaf is for. `localhost` is also reached by address; a `*` site has no name of its own, so its leaf serves local use.
-fn alternative_names(site: &SiteName) -> Vec<String> {
+pub fn alternative_names(site: &SiteName) -> Vec<String> {
     let loopback = || vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     match Subject::of(site) {
         Subject::Any => loopback(),
@@ -171,41 +175,6 @@ fn leaf_file_name(site: &SiteName) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '-') { c } else { '_' };
     let name: String = site.to_string().chars().map(plain).collect();
     format!("{name}.pem")
-}
-
-fn private_directory(path: &Path) -> Result<(), LocalCaError> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.and_then(|()| fs::set_permissions(path, Permissions::from_mode(0o700))).map_err(|error| LocalCaError::Disk(path.into(), error))
-}
-
-/// Writes a file whole, replacing what is there.
-fn publish(path: &Path, text: &str) -> Result<(), LocalCaError> {
-    let temporary = write_aside(path, text)?;
-    fs::rename(&temporary, path).map_err(|error| LocalCaError::Disk(path.into(), error))
-}
-
-/// Writes a file whole unless another process was first.
-fn publish_new(path: &Path, text: &str) -> Result<(), LocalCaError> {
-    let temporary = write_aside(path, text)?;
-    let linked = fs::hard_link(&temporary, path);
-    let removed = fs::remove_file(&temporary);
-    match linked {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        linked => linked.and(removed).map_err(|error| LocalCaError::Disk(path.into(), error)),
-    }
-}
-
-/// An owner-only file next to `path`, with a name no other process or thread uses.
-fn write_aside(path: &Path, text: &str) -> Result<PathBuf, LocalCaError> {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let unique = format!("tmp.{}.{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-    let temporary = path.with_extension(unique);
-    let disk = |error| LocalCaError::Disk(temporary.clone(), error);
-    // What a process with our id left behind when it died is of no use to anyone.
-    let _ = fs::remove_file(&temporary);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(disk)?;
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(disk)?;
-    Ok(temporary)
 }
 
 #[cfg(test)]

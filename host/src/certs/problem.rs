@@ -31,12 +31,16 @@ impl CertProblem {
     pub const NOT_COVERED: &'static str = "E021";
     /// Over, not yet begun, or (as a warning) over soon.
     pub const VALIDITY: &'static str = "E022";
-    /// A file of trusted certificates without one, or no trusted certificates on this system.
+    /// A file of trusted certificates without one, no trusted certificates on this system, or a revocation list that is none.
     pub const CA_EMPTY: &'static str = "E023";
     /// A file that is missing, forbidden, not PEM, or without the part that is wanted.
     pub const UNREADABLE: &'static str = "E025";
+    /// A directory of ticket keys, or a key in it, that cannot be used.
+    pub const TICKET_KEYS: &'static str = "E029";
     /// The state directory, the local CA in it, or a leaf cannot be used.
     pub const LOCAL_CA: &'static str = "E027";
+    /// ACME's part of the state directory, or the CA file for a directory, cannot be used.
+    pub const ACME_STATE: &'static str = "E028";
 
     pub(super) fn error(code: &'static str, at: &Location, message: impl Into<String>) -> Self {
         Self { code, severity: Severity::Error, at: at.clone(), message: message.into(), help: None }

@@ -1,12 +1,17 @@
 //! Which certificate a handshake gets: exact name, then wildcard one label deep, then the `*` site.
 //!
 //! Leaves of the local CA are renewed from here, by the first handshake that finds one old: a proxy runs for longer than they live.
+//! Files are read again by `watch`, which puts what it finds in here.
 
+use super::acme::{self, Acme, Challenges, Ordered, Shelf};
+use super::clients::{self, Clients};
 use super::coverage::{Coverage, Subject};
 use super::files::{self, Certified};
 use super::local_ca::{LocalCa, renewal};
 use super::problem::CertProblem;
-use crate::config::{Site, SiteName, TlsSpec};
+use super::watch::{Stamp, Watch, Watched};
+use crate::config::{AcmeSpec, Site, SiteName, TlsSpec};
+use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::sign::CertifiedKey;
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -20,6 +25,22 @@ const RENEWAL_PAUSE: Duration = Duration::minutes(10);
 /// The certificates of all sites with TLS. Shared by all workers.
 #[derive(Default)]
 pub struct Store {
+    /// In file order.
+    sites: Vec<(Subject, Arc<Source>)>,
+    /// Those that ask their clients for certificates, with what they take.
+    guarded: Vec<(Arc<Source>, Clients)>,
+    /// Made anew when a certificate with other names comes.
+    index: ArcSwap<Index>,
+    /// Until someone takes over the watch.
+    watched: Mutex<Vec<Watched>>,
+    /// Until someone takes over ordering.
+    ordered: Mutex<Vec<Ordered>>,
+    challenges: Arc<Challenges>,
+}
+
+/// Which source answers to a name.
+#[derive(Default)]
+struct Index {
     exact: HashMap<String, Arc<Source>>,
     /// By the part behind `*.`.
     below: HashMap<String, Arc<Source>>,
@@ -29,12 +50,23 @@ pub struct Store {
 }
 
 /// Where a certificate comes from.
-enum Source {
-    Files(Arc<CertifiedKey>),
+pub(super) enum Source {
+    Files(ArcSwap<Certified>),
     Local(LocalLeaf),
+    /// `None` until the first one comes.
+    Acme(ArcSwapOption<Certified>),
 }
 
-struct LocalLeaf {
+/// What there is for a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    Certificate,
+    /// Ours, but its first certificate has not come yet.
+    NotYet,
+    Unknown,
+}
+
+pub(super) struct LocalLeaf {
     ca: Arc<LocalCa>,
     site: SiteName,
     /// A lock and not an atomic swap: two threads must not renew at once, and it is taken once a handshake, never for long.
@@ -48,55 +80,138 @@ impl Store {
         let mut store = Self::default();
         let mut problems = Vec::new();
         let mut local = None;
-        let mut alternatives = Vec::new();
         for site in sites {
             let source = match &site.tls {
                 TlsSpec::Off => continue,
                 TlsSpec::Local => local_leaf(site, &mut local, state).map_err(|problem| problems.extend(problem)),
-                TlsSpec::Files(files) => match files::load(files, &site.name, OffsetDateTime::now_utc()) {
-                    Ok((Certified { key, coverage }, warnings)) => {
-                        problems.extend(warnings);
-                        let source = Arc::new(Source::Files(key));
-                        alternatives.push((Subject::of(&site.name), coverage, source.clone()));
+                TlsSpec::Files(files) => {
+                    // Before the files are read: what changes meanwhile is then seen as a change.
+                    let stamp = Stamp::of(files);
+                    match files::load(files, &site.name, OffsetDateTime::now_utc()) {
+                        Ok((certified, warnings)) => {
+                            problems.extend(warnings);
+                            let source = Arc::new(Source::Files(ArcSwap::from_pointee(certified)));
+                            let watched = Watched::new(files.clone(), site.name.clone(), source.clone(), stamp);
+                            store.watched.get_mut().unwrap_or_else(PoisonError::into_inner).push(watched);
+                            Ok(source)
+                        }
+                        Err(found) => {
+                            problems.extend(found);
+                            Err(())
+                        }
+                    }
+                }
+                TlsSpec::Acme(spec) => match ordered(site, spec, state) {
+                    Ok(ordered) => {
+                        let source = ordered.source.clone();
+                        store.ordered.get_mut().unwrap_or_else(PoisonError::into_inner).push(ordered);
                         Ok(source)
                     }
-                    Err(found) => {
-                        problems.extend(found);
+                    Err(problem) => {
+                        problems.push(problem);
                         Err(())
                     }
                 },
             };
+            let clients = site.client.as_ref().map(|spec| clients::load(spec, &site.name, OffsetDateTime::now_utc()));
+            let clients = match clients.transpose() {
+                Ok(loaded) => loaded.map(|(clients, warnings)| {
+                    problems.extend(warnings);
+                    clients
+                }),
+                Err(found) => {
+                    problems.extend(found);
+                    None
+                }
+            };
             if let Ok(source) = source {
-                store.insert(&site.name, source);
+                store.guarded.extend(clients.map(|clients| (source.clone(), clients)));
+                store.sites.push((Subject::of(&site.name), source));
             }
         }
-        for (subject, coverage, source) in alternatives {
-            store.insert_alternatives(&subject, &coverage, &source);
-        }
+        store.reindex();
         if problems.iter().any(CertProblem::is_error) { Err(problems) } else { Ok((store, problems)) }
     }
 
     /// The certificate for a handshake. `sni` in lower case; `local` is the address the client connected to, which decides
-    /// where there is no SNI because the URL has an address. `None`: nothing here answers to that name.
+    /// where there is no SNI because the URL has an address. `None`: nothing here answers to that name, or not yet.
     pub fn choose(&self, sni: Option<&str>, local: Option<IpAddr>) -> Option<Arc<CertifiedKey>> {
-        let source = match sni {
-            Some(name) => self.by_name(name),
-            None => self.by_address(local),
-        };
-        source.map(|source| source.certified(OffsetDateTime::now_utc()))
+        let index = self.index.load();
+        index.find(sni, local)?.certified(OffsetDateTime::now_utc())
     }
 
-    /// Whether `choose` would find one.
-    pub fn answers(&self, sni: Option<&str>, local: Option<IpAddr>) -> bool {
-        match sni {
-            Some(name) => self.by_name(name).is_some(),
-            None => self.by_address(local).is_some(),
+    /// Whether `choose` would find one, and if not, why.
+    pub fn answer(&self, sni: Option<&str>, local: Option<IpAddr>) -> Answer {
+        match self.index.load().find(sni, local).map(|source| &**source) {
+            None => Answer::Unknown,
+            Some(Source::Acme(current)) if current.load().is_none() => Answer::NotYet,
+            Some(_) => Answer::Certificate,
         }
     }
 
+    /// The sites that ask their clients for certificates, with what they take.
+    pub fn guarded(&self) -> impl Iterator<Item = &Clients> {
+        self.guarded.iter().map(|(_, clients)| clients)
+    }
+
+    /// The number, in `guarded`, of the site whose certificate `choose` would find.
+    pub fn guard(&self, sni: Option<&str>, local: Option<IpAddr>) -> Option<usize> {
+        if self.guarded.is_empty() {
+            return None;
+        }
+        let index = self.index.load();
+        let source = index.find(sni, local)?;
+        self.guarded.iter().position(|(guarded, _)| Arc::ptr_eq(guarded, source))
+    }
+
+    /// The certificate of the site with this number in `guarded`; `None`: it has not come yet.
+    pub fn guarded_certificate(&self, number: usize) -> Option<Arc<CertifiedKey>> {
+        self.guarded.get(number)?.0.certified(OffsetDateTime::now_utc())
+    }
+
+    /// What CAs are to be shown while certificates are ordered.
+    pub fn challenges(&self) -> &Arc<Challenges> {
+        &self.challenges
+    }
+
+    /// The keeper of this store's ACME certificates; `None` if there are none, or if someone has taken it over already.
+    pub fn acme(&self) -> Option<Acme> {
+        let ordered = std::mem::take(&mut *self.ordered.lock().unwrap_or_else(PoisonError::into_inner));
+        (!ordered.is_empty()).then(|| Acme::new(self, ordered))
+    }
+
     /// The addresses that are sites of their own.
-    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.addresses.iter().map(|(address, _)| *address)
+    pub fn addresses(&self) -> Vec<IpAddr> {
+        self.index.load().addresses.iter().map(|(address, _)| *address).collect()
+    }
+
+    /// The watch over this store's files; `None` if there are none, or if someone has taken it over already.
+    pub fn watch(self: &Arc<Self>) -> Option<Watch> {
+        let watched = std::mem::take(&mut *self.watched.lock().unwrap_or_else(PoisonError::into_inner));
+        (!watched.is_empty()).then(|| Watch::new(self.clone(), watched))
+    }
+
+    /// Finds anew which names each source answers to.
+    pub(super) fn reindex(&self) {
+        let mut index = Index::default();
+        for (subject, source) in &self.sites {
+            index.insert(subject, source);
+        }
+        for (subject, source) in &self.sites {
+            if let Source::Files(certified) = &**source {
+                index.insert_alternatives(subject, &certified.load().coverage, source);
+            }
+        }
+        self.index.store(Arc::new(index));
+    }
+}
+
+impl Index {
+    fn find(&self, sni: Option<&str>, local: Option<IpAddr>) -> Option<&Arc<Source>> {
+        match sni {
+            Some(name) => self.by_name(name),
+            None => self.by_address(local),
+        }
     }
 
     fn by_name(&self, name: &str) -> Option<&Arc<Source>> {
@@ -112,12 +227,13 @@ impl Store {
         own.or(self.any.as_ref()).or_else(first).or_else(|| self.exact.get("localhost"))
     }
 
-    fn insert(&mut self, site: &SiteName, source: Arc<Source>) {
-        match Subject::of(site) {
+    fn insert(&mut self, site: &Subject, source: &Arc<Source>) {
+        let source = source.clone();
+        match site {
             Subject::Any => self.any = Some(source),
-            Subject::Ip(ip) => self.addresses.push((ip, source)),
-            Subject::Host(host) => drop(self.exact.insert(host, source)),
-            Subject::Below(suffix) => drop(self.below.insert(suffix, source)),
+            Subject::Ip(ip) => self.addresses.push((*ip, source)),
+            Subject::Host(host) => drop(self.exact.insert(host.clone(), source)),
+            Subject::Below(suffix) => drop(self.below.insert(suffix.clone(), source)),
         }
     }
 
@@ -153,11 +269,70 @@ fn local_leaf(site: &Site, ca: &mut Option<Option<Arc<LocalCa>>>, state: &Path) 
     Ok(Arc::new(Source::Local(LocalLeaf { ca, site: site.name.clone(), current })))
 }
 
+/// A site whose certificate is ordered, with the one that is kept from before.
+fn ordered(site: &Site, spec: &AcmeSpec, state: &Path) -> Result<Ordered, CertProblem> {
+    if let Some(problem) = roots_problem(spec) {
+        return Err(problem);
+    }
+    let shelf = Shelf::open(state, &spec.issuer.directory);
+    let shelf = shelf.map_err(|error| CertProblem::error(CertProblem::ACME_STATE, &spec.at, format!("ACME: {error}")))?;
+    let name = site.name.to_string();
+    let source = Arc::new(Source::Acme(ArcSwapOption::from_pointee(shelf.certificate(&name))));
+    Ok(Ordered { name, spec: spec.clone(), shelf, source })
+}
+
+/// What is wrong with the files that an ACME site names, and with the certificate that is kept in `state`. For `portcullis check`.
+pub fn check_acme(spec: &AcmeSpec, site: &SiteName, state: Option<&Path>) -> Vec<CertProblem> {
+    let kept = state.and_then(|state| Shelf::at(state, &spec.issuer.directory).certificate(&site.to_string()));
+    let old = kept.and_then(|kept| age_problem(spec, site, &kept.coverage, OffsetDateTime::now_utc()));
+    roots_problem(spec).into_iter().chain(old).collect()
+}
+
+/// A warning: the running proxy may be about to get a new one, and a stopped one orders it at its start.
+fn age_problem(spec: &AcmeSpec, site: &SiteName, kept: &Coverage, now: OffsetDateTime) -> Option<CertProblem> {
+    // Halfway from renewal to the end: then renewing has failed for long.
+    let late = kept.not_after - (kept.not_after - kept.not_before) / 6;
+    let how = if now > kept.not_after {
+        "ended"
+    } else if now > late {
+        "ends"
+    } else {
+        return None;
+    };
+    let message = format!("the ordered certificate for `{site}` {how} on {}, and was not renewed", kept.not_after.date());
+    Some(
+        CertProblem::warning(CertProblem::VALIDITY, &spec.at, message)
+            .with_help("a running proxy logs why; a stopped one renews at its start"),
+    )
+}
+
+fn roots_problem(spec: &AcmeSpec) -> Option<CertProblem> {
+    let (ca, at) = spec.issuer.ca.as_ref()?;
+    let error = acme::check_roots(ca).err()?;
+    Some(CertProblem::error(CertProblem::ACME_STATE, at, format!("the CA file of the ACME directory cannot be used: {error}")))
+}
+
 impl Source {
-    fn certified(&self, now: OffsetDateTime) -> Arc<CertifiedKey> {
+    fn certified(&self, now: OffsetDateTime) -> Option<Arc<CertifiedKey>> {
         match self {
-            Self::Files(key) => key.clone(),
-            Self::Local(leaf) => leaf.certified(now),
+            Self::Files(certified) => Some(certified.load().at(now)),
+            Self::Local(leaf) => Some(leaf.certified(now)),
+            Self::Acme(_) => self.acme_certificate().map(|certified| certified.key.clone()),
+        }
+    }
+
+    /// The ordered certificate, if it has come.
+    pub fn acme_certificate(&self) -> Option<Arc<Certified>> {
+        match self {
+            Self::Acme(current) => current.load_full(),
+            Self::Files(_) | Self::Local(_) => None,
+        }
+    }
+
+    /// From now on handshakes get this one, if it is an ordered one that they get.
+    pub fn serve(&self, certified: Certified) {
+        if let Self::Acme(current) = self {
+            current.store(Some(Arc::new(certified)));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Arguments → command. One file per command; each prints to standard output and says by its exit code whether all is well:
 //! 0 nothing is wrong, 1 something in the configuration or the answer is, 2 the arguments are.
 
+mod ca;
 mod check;
 mod defaults;
 mod explain;
@@ -33,6 +34,9 @@ enum Command {
     Defaults(defaults::Defaults),
     /// Print the JSON Schema of the configuration, for editors
     Schema(schema::Schema),
+    /// The local CA: print its root, trust it, make certificates by hand
+    #[command(subcommand)]
+    Ca(ca::Ca),
     /// Look into plugins
     #[command(subcommand)]
     Plugin(plugin::Plugin),
@@ -54,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Explain(command) => command.execute(),
         Command::Defaults(command) => command.execute(),
         Command::Schema(command) => command.execute(),
+        Command::Ca(command) => command.execute(),
         Command::Plugin(command) => command.execute(),
     }
 }

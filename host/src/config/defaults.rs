@@ -8,7 +8,7 @@ use std::fmt::Write;
 /// One line of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DefaultRow {
-    /// `limits` or `plugin.*.limits`.
+    /// `limits`, `plugin.*.limits`, `acme` or `site.*.tls.acme`.
     pub table: &'static str,
     pub key: &'static str,
     /// With its unit, as one would write it in TOML.
@@ -54,6 +54,20 @@ impl Defaults {
             doc,
             why,
         }));
+        rows.push(DefaultRow {
+            table: "acme",
+            key: "directory",
+            value: "\"production\"".into(),
+            doc: "where certificates are ordered",
+            why: "Let's Encrypt: free, and every client trusts it",
+        });
+        rows.push(DefaultRow {
+            table: "site.*.tls.acme",
+            key: "challenge",
+            value: format!("\"{}\"", super::AcmeChallenge::default().as_str()),
+            doc: "how a name is proved",
+            why: "port 80 is listened on anyway, and works behind what terminates TLS before us",
+        });
         Self(rows)
     }
 
@@ -80,7 +94,10 @@ impl Defaults {
             let _ = writeln!(out, "# {} ({})\n{} = {}", row.doc, row.why, row.key, row.value);
         }
         let guest: Vec<String> =
-            self.0.iter().filter(|row| row.table != "limits").map(|row| format!("{} = {}", row.key, row.value)).collect();
+            self.0.iter().filter(|row| row.table == "plugin.*.limits").map(|row| format!("{} = {}", row.key, row.value)).collect();
+        for row in self.0.iter().filter(|row| row.table == "acme") {
+            let _ = writeln!(out, "\n[acme]\n# {} ({})\n{} = {}", row.doc, row.why, row.key, row.value);
+        }
         let _ = writeln!(out, "\n# in each [plugin.x]:\n# limits = {{ {} }}", guest.join(", "));
         out
     }
@@ -179,7 +196,7 @@ mod tests {
             h2-connection-window 1MiB, h2-frame 16KiB, h2-ping-interval 30s, h2-ping-timeout 20s, h2-pending-resets 20, h2-local-resets 200, \
             h2-reset-streams 200, h2-pings 100, h2-settings 50, connections 20000, connections-per-ip 256, connect 3s, connect-tls 5s, response 60s, \
             response-idle 60s, upgraded-idle 1h, hello-read 5s, tcp-idle 10m, pool-idle 32, pool-idle-time 55s, pool-age 1h, retries 1, retry-budget 20%, stop 30s, \
-            stop-upgraded 5m, memory 16MiB, cpu 5ms";
+            stop-upgraded 5m, memory 16MiB, cpu 5ms, directory production, challenge http-01";
         let ours: Vec<String> = Defaults::new().0.iter().map(|row| format!("{} {}", row.key, row.shown())).collect();
         assert_eq!(ours, design.split(", ").map(|row| row.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>());
     }
@@ -194,7 +211,7 @@ mod tests {
             line.split_once("  nginx").map(|(before, _)| before.chars().count())
         };
         assert!(reason("request-line").is_some() && reason("request-line") == reason("keep-alive "), "{text}");
-        assert_eq!(defaults.json().as_array().map(Vec::len), Some(LIMITS.len() + 2));
+        assert_eq!(defaults.json().as_array().map(Vec::len), Some(LIMITS.len() + 4));
         assert_eq!(defaults.json()[2]["value"], 100);
     }
 }

@@ -3,6 +3,7 @@
 //! In reading order: `source` (files and places in them), `diagnostic` (what is wrong and where), `keys` (what can be written),
 //! `raw` (TOML with spans → meant), then one file per thing a user declares, then what is made for other rooms.
 
+mod acme;
 mod chain;
 mod code;
 mod defaults;
@@ -29,6 +30,7 @@ mod tcp;
 mod units;
 mod upstream;
 
+pub use acme::{AcmeChallenge, AcmeEab, AcmeIssuer, AcmeSpec};
 pub use chain::{LinkOrigin, LinkSpec, PluginRef, When};
 pub use code::Code;
 pub use defaults::{DefaultRow, Defaults};
@@ -41,7 +43,7 @@ pub use route::{FieldMatch, PathMatch, Route, RouteMatch};
 pub use schema::schema;
 pub use server::{AccessLog, ServerSpec};
 pub use settings::{SettingsSchema, check_settings, upstreams_named};
-pub use site::{CertifiedFiles, Site, SiteName, TlsSpec};
+pub use site::{CertifiedFiles, ClientCertForward, ClientCertSpec, Site, SiteName, TlsSpec};
 pub use tcp::{TcpRoute, TcpSpec, TcpTls};
 pub use units::show_duration;
 pub use upstream::{Balance, ProxyVersion, ServerAddress, UpstreamName, UpstreamSpec, UpstreamTls};

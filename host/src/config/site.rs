@@ -1,6 +1,6 @@
 //! `[site."name"]`.
 
-use super::{Location, Route};
+use super::{AcmeSpec, Location, Route};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub struct Site {
     pub name: SiteName,
     pub tls: TlsSpec,
+    /// `None`: clients are not asked who they are.
+    pub client: Option<ClientCertSpec>,
     /// In file order; see [`super::Route`] for precedence. Each carries its whole chain (server → site → route).
     pub routes: Vec<Route>,
     pub at: Location,
@@ -23,6 +25,13 @@ pub enum SiteName {
     Wildcard(String),
     /// `*`: whatever no other site claims.
     Any,
+}
+
+impl SiteName {
+    /// As the key of `[site."…"]` is read.
+    pub fn read(text: &str) -> Result<Self, String> {
+        super::forms::site_name(text).map_err(|wrong| wrong.message)
+    }
 }
 
 impl fmt::Display for SiteName {
@@ -44,6 +53,8 @@ pub enum TlsSpec {
     Local,
     /// PEM files.
     Files(CertifiedFiles),
+    /// Ordered from a CA, renewed before it ends.
+    Acme(AcmeSpec),
 }
 
 /// A certificate chain and its key, both PEM, leaf first.
@@ -51,8 +62,33 @@ pub enum TlsSpec {
 pub struct CertifiedFiles {
     pub cert: PathBuf,
     pub key: PathBuf,
+    /// An OCSP response in DER, to be stapled.
+    pub ocsp: Option<PathBuf>,
     /// Of the `cert` value: for E020 to E022, and for E025 of its file.
     pub at: Location,
     /// Of the `key` value: for E025 of its file.
     pub key_at: Location,
+}
+
+/// Which clients a site takes, and what its upstream hears of them. Says nothing of where the site's own certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertSpec {
+    /// PEM; each certificate in it is trusted on its own.
+    pub ca: PathBuf,
+    /// Of the `ca` value.
+    pub ca_at: Location,
+    /// Revocation lists, PEM or DER, with the place of the value.
+    pub crl: Option<(PathBuf, Location)>,
+    /// Without a certificate there is no connection; otherwise it only goes without an identity.
+    pub require: bool,
+    pub forward: Option<ClientCertForward>,
+}
+
+/// How an upstream is told who the client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertForward {
+    /// `Client-Cert` and `Client-Cert-Chain`.
+    Rfc9440,
+    /// Envoy's `X-Forwarded-Client-Cert`.
+    Xfcc,
 }

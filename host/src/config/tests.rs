@@ -69,6 +69,8 @@ const ELSEWHERE: &[Code] = &[
     Code::CaEmpty,
     Code::CertificateUnreadable,
     Code::LocalCa,
+    Code::AcmeState,
+    Code::TicketKeys,
     Code::PluginUnreadable,
     Code::NotGranted,
     Code::SettingsRefused,
@@ -149,6 +151,9 @@ fn meaning(config: &Config) -> String {
     }
     for site in &config.sites {
         let _ = writeln!(out, "site {} {:?} at {}", site.name, site.tls, site.at);
+        if let Some(client) = &site.client {
+            let _ = writeln!(out, "  {client:?}");
+        }
         for route in &site.routes {
             route_meaning(&mut out, route);
         }
@@ -273,6 +278,7 @@ fn every_described_key_is_read() {
         &keys::MATCH,
         &keys::SITE,
         &keys::TLS,
+        &keys::CLIENT_CERTS,
         &keys::ROUTE,
         &keys::RESPOND,
         &keys::TIMEOUT,

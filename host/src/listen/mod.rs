@@ -17,6 +17,7 @@ mod gate;
 mod h1;
 mod h2;
 mod handler;
+mod identity;
 mod io;
 mod peek;
 mod proxied;

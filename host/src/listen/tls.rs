@@ -1,13 +1,16 @@
 //! The TLS handshake of one connection.
 
 use super::door;
+use super::identity::identify;
 use super::io::Socket;
-use crate::certs::TlsSettings;
-use crate::message::{Refusal, TlsFacts, TlsVersion};
+use crate::certs::{Chosen, TlsSettings, Unanswered};
+use crate::message::{ClientAuth, Refusal, TlsFacts, TlsVersion};
 use rustls::ProtocolVersion;
 use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
@@ -17,6 +20,9 @@ use tokio_rustls::server::TlsStream;
 /// A fatal `unrecognized_name` alert in a plaintext record (RFC 8446, sections 5.1 and 6.2): what RFC 6066, section 3, wants for a name
 /// that nobody here answers to, and what rustls cannot be made to say.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+
+/// As above, `internal_error`: the site's first certificate has not come yet.
+const NO_CERTIFICATE_YET: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
 /// Takes at most `limit`, from the first wait for the client hello to the end.
 ///
@@ -30,17 +36,35 @@ pub(super) async fn handshake(
 ) -> io::Result<(TlsStream<Socket>, TlsFacts)> {
     let handshake = async {
         let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let proof = TlsSettings::is_proof_wanted(&start.client_hello());
         match settings.choose(&start.client_hello(), local.ip()) {
-            Some(config) => start.into_stream(config).await,
-            None => {
-                start.io.write_all(&UNRECOGNIZED_NAME).await?;
+            Ok(Chosen { config, .. }) if proof => {
+                start.into_stream(config).await?.shutdown().await?;
+                Err(io::Error::other("a CA has seen the proof it wanted"))
+            }
+            Ok(Chosen { config, guard: None }) => Ok((start.into_stream(config).await?, None)),
+            Ok(Chosen { config, guard }) => match start.into_stream(config).into_fallible().await {
+                Ok(stream) => Ok((stream, guard)),
+                Err((error, socket)) => {
+                    // In TLS 1.3 it has sent its first request along with the certificate, and a socket that is closed over unread
+                    // bytes is reset, which may overtake the alert.
+                    door::refuse(socket.stream, Refusal::Close).await;
+                    Err(error)
+                }
+            },
+            Err(refusal) => {
+                let (alert, why) = match refusal {
+                    Unanswered::UnknownName => (UNRECOGNIZED_NAME, "no site for server name"),
+                    Unanswered::NotYet => (NO_CERTIFICATE_YET, "no certificate yet for server name"),
+                };
+                start.io.write_all(&alert).await?;
                 let name = start.client_hello().server_name().unwrap_or("none").to_owned();
-                Err(io::Error::other(format!("no site for server name {name}")))
+                Err(io::Error::other(format!("{why} {name}")))
             }
         }
     };
-    let stream = timeout(limit, handshake).await??;
-    let facts = facts(&stream);
+    let (stream, guard) = timeout(limit, handshake).await??;
+    let facts = facts(&stream, guard)?;
     Ok((stream, facts))
 }
 
@@ -49,11 +73,19 @@ pub(super) async fn unrecognized_name(socket: Socket) {
     door::refuse(socket.stream, Refusal::Alert(112)).await;
 }
 
-fn facts(stream: &TlsStream<Socket>) -> TlsFacts {
+fn facts(stream: &TlsStream<Socket>, guard: Option<Arc<str>>) -> io::Result<TlsFacts> {
     let (_, session) = stream.get_ref();
-    TlsFacts {
+    let client = match guard {
+        None => None,
+        Some(site) => {
+            let identity = session.peer_certificates().map(identify).transpose()?.map(Rc::new);
+            Some(ClientAuth { site, identity })
+        }
+    };
+    Ok(TlsFacts {
         version: if session.protocol_version() == Some(ProtocolVersion::TLSv1_2) { TlsVersion::V1_2 } else { TlsVersion::V1_3 },
         sni: session.server_name().map(|name| name.to_ascii_lowercase().into()),
         h2: session.alpn_protocol() == Some(b"h2"),
-    }
+        client,
+    })
 }

@@ -27,12 +27,18 @@ pub enum Failure {
     /// `Max-Forwards: 0` (RFC 9110, section 7.6.2): no failure, the answer is ours.
     #[error("the client asked the last hop before the origin")]
     LastHop,
+    /// A CA looks whether a name is ours (RFC 8555, section 8.3): no failure, the answer is ours.
+    #[error("the request is a CA's")]
+    Proof(String),
     /// In the clear, for a site with TLS: it is sent to this location.
     #[error("the site is served over TLS")]
     Insecure(HeaderValue),
     /// Over TLS, for a site without (RFC 9110, section 15.5.20).
     #[error("the site is not served over TLS")]
     Misdirected,
+    /// Over a connection whose client was asked for another certificate than the site asks for, or for none.
+    #[error("the connection was made for a site that asks for other client certificates")]
+    OtherClientAuth,
     // The client's or the operator's.
     #[error("no site has this name")]
     NoSite,
@@ -104,12 +110,19 @@ pub const REASONS: &[Reason] = &{
         reason("bad_http2_request", S::BAD_REQUEST, REQUEST, "The request has what HTTP/2 forbids."),
         reason("method_refused", S::NOT_IMPLEMENTED, "http_request_denied", "CONNECT and TRACE are not for a gateway."),
         no_error("last_hop", S::NO_CONTENT, "OPTIONS with Max-Forwards: 0 is answered by the proxy."),
+        no_error("acme_challenge", S::OK, "A CA that looks whether a site's name is ours is shown what it wants to see."),
         no_error("https_redirect", S::PERMANENT_REDIRECT, "The site is served over TLS and the request came in the clear."),
         reason(
             "misdirected",
             S::MISDIRECTED_REQUEST,
             "http_request_denied",
             "The site is served in the clear only and the request came over TLS.",
+        ),
+        reason(
+            "other_client_auth",
+            S::MISDIRECTED_REQUEST,
+            "http_request_denied",
+            "Client certificates are asked for on this site, or on the one that the connection was made for, and these differ.",
         ),
         // The client's: the body.
         reason("bad_body", S::BAD_REQUEST, REQUEST, "The request body breaks its framing."),
@@ -187,8 +200,10 @@ impl Failure {
             Self::Host(host) => host.reason(),
             Self::Method(_) => "method_refused",
             Self::LastHop => "last_hop",
+            Self::Proof(_) => "acme_challenge",
             Self::Insecure(_) => "https_redirect",
             Self::Misdirected => "misdirected",
+            Self::OtherClientAuth => "other_client_auth",
             Self::NoSite => "no_site",
             Self::NoRoute => "no_route",
             Self::NoDestination => "no_destination",
@@ -203,6 +218,10 @@ impl Failure {
         let mut reply = answer(reason, reason.status?, id);
         if let Self::Insecure(location) = self {
             reply.headers.insert(header::LOCATION, location.clone());
+        }
+        if let Self::Proof(proof) = self {
+            reply.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+            reply.body = proof.clone().into();
         }
         Some(reply)
     }
@@ -315,8 +334,10 @@ mod tests {
             BadHost.into(),
             Failure::Method(Method::CONNECT),
             Failure::LastHop,
+            Failure::Proof("token.thumbprint".into()),
             Failure::Insecure(HeaderValue::from_static("https://a.test/")),
             Failure::Misdirected,
+            Failure::OtherClientAuth,
             Failure::NoSite,
             Failure::NoRoute,
             Failure::NoDestination,

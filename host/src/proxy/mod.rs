@@ -22,7 +22,7 @@ pub use body::{RequestBody, ResponseBody};
 pub use explain::{Explanation, Finding, explain};
 pub use failure::{Failure, REASONS, Reason};
 pub use router::{Found, Missed, Router};
-pub use snapshot::{RouteEntry, SiteEntry, Snapshot};
+pub use snapshot::{Proofs, RouteEntry, SiteEntry, Snapshot};
 
 use crate::chain::{Aborted, Fault, Filter, Link, Walk};
 use crate::message::{Answer, BodyError, Connection, Malformed, Received};
@@ -129,10 +129,11 @@ fn arrive<'c, F, B>(
     connection: &Connection,
     received: Result<Received<B>, Malformed>,
 ) -> Result<(Inbound, Place<'c>, B), Failure> {
-    let (inbound, body) = inbound::clean(received?, connection, &current.snapshot)?;
+    let (mut inbound, body) = inbound::clean(received?, connection, &current.snapshot)?;
     guard.asked(&inbound);
-    let place = current.place(&inbound.head)?;
+    let place = current.arrive_at(&inbound.head, connection)?;
     guard.placed(&place);
+    inbound.introduce(connection, place.client);
     Ok((inbound, place, body))
 }
 

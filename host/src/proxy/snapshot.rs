@@ -2,7 +2,7 @@
 
 use super::Router;
 use crate::chain::{Chain, Link};
-use crate::config::{AccessLog, Config, Limits, LinkSpec, Peers, Route, RouteTimeouts, TlsSpec, UpstreamName};
+use crate::config::{AccessLog, ClientCertForward, Config, Limits, LinkSpec, Peers, Route, RouteTimeouts, Site, TlsSpec, UpstreamName};
 use std::sync::Arc;
 
 /// Immutable; a reload makes another with the next generation.
@@ -19,6 +19,18 @@ pub struct Snapshot {
     pub access_log: AccessLog,
     /// Where sites with TLS are served; requests in the clear are sent there.
     pub https_port: u16,
+    /// What CAs are shown in the clear, whatever the sites say; `None`: no site needs it.
+    pub proofs: Option<Proofs>,
+}
+
+/// From the path of a request in the clear to the body of its answer, if it is a CA that looks whether a name is ours.
+#[derive(Clone)]
+pub struct Proofs(pub Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+
+impl std::fmt::Debug for Proofs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Proofs")
+    }
 }
 
 /// What is left of a site once its routes are found.
@@ -27,6 +39,15 @@ pub struct SiteEntry {
     pub name: String,
     /// Whether it is served over TLS only; otherwise in the clear only.
     pub tls: bool,
+    /// Which clients it takes; `None`: it does not ask.
+    pub client: Option<ClientCertEntry>,
+}
+
+/// What is left of a site's `client` table once the handshake is over.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientCertEntry {
+    pub require: bool,
+    pub forward: Option<ClientCertForward>,
 }
 
 /// What is left of a route once it is found.
@@ -45,13 +66,27 @@ impl Snapshot {
         Self {
             generation,
             router: Router::new(&config.sites),
-            sites: config.sites.iter().map(|site| SiteEntry { name: site.name.to_string(), tls: site.tls != TlsSpec::Off }).collect(),
+            sites: config.sites.iter().map(SiteEntry::new).collect(),
             routes: routes.map(|route| RouteEntry::new(route, &mut filter)).collect(),
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             access_log: config.server.access_log,
             https_port: config.listen.https_port(),
+            proofs: None,
         }
+    }
+
+    /// The same, showing these to CAs.
+    #[must_use]
+    pub fn showing(self, proofs: Option<Proofs>) -> Self {
+        Self { proofs, ..self }
+    }
+}
+
+impl SiteEntry {
+    fn new(site: &Site) -> Self {
+        let client = site.client.as_ref().map(|spec| ClientCertEntry { require: spec.require, forward: spec.forward });
+        Self { name: site.name.to_string(), tls: site.tls != TlsSpec::Off, client }
     }
 }
 

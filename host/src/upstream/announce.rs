@@ -1,7 +1,7 @@
 //! The PROXY header that a connection begins with, where an upstream wants one: for whom it is made.
 
 use crate::config::ProxyVersion;
-use crate::message::Connection;
+use crate::message::{ClientIdentity, Connection};
 use crate::wire::{ProxyHeader, ProxyTls};
 
 /// The header for a client's connection. What we know of TLS ourselves goes before what a proxy in front of us says of it.
@@ -10,8 +10,9 @@ pub(super) fn header(version: ProxyVersion, client: &Connection) -> Vec<u8> {
     let before = proxied.and_then(|proxied| proxied.tls.as_ref());
     let own = client.tls.as_ref();
     let version_name = own.map(|tls| format!("TLSv{}", tls.version.as_str()));
+    let identity = own.and_then(|tls| tls.client.as_ref()?.identity.as_deref());
     let tls = match (&version_name, before) {
-        (Some(name), _) => Some(ProxyTls { version: Some(name), client_cn: None }),
+        (Some(name), _) => Some(ProxyTls { version: Some(name), client_cn: identity.and_then(ClientIdentity::common_name) }),
         (None, Some(tls)) => Some(ProxyTls { version: tls.version.as_deref(), client_cn: tls.client_cn.as_deref() }),
         (None, None) => None,
     };
@@ -52,7 +53,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_tls_goes_along() {
-        let tls = Some(TlsFacts { version: TlsVersion::V1_3, sni: Some("a.test".into()), h2: true });
+        let tls = Some(TlsFacts { version: TlsVersion::V1_3, sni: Some("a.test".into()), h2: true, client: None });
         let told = read(&header(ProxyVersion::V2, &Connection { tls, ..client() }));
         assert_eq!((told.alpn.as_deref(), told.authority.as_deref()), (Some(&b"h2"[..]), Some("a.test")));
         assert_eq!(told.tls.and_then(|tls| tls.version).as_deref(), Some("TLSv1.3"));

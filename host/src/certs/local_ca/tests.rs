@@ -1,6 +1,7 @@
 //! The local CA in a state directory of its own, also with many openers at once.
 
 use super::*;
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
 fn exact(name: &str) -> SiteName {

@@ -10,7 +10,7 @@ fn at() -> Location {
 }
 
 fn site(name: SiteName, tls: TlsSpec) -> Site {
-    Site { name, tls, routes: Vec::new(), at: at() }
+    Site { name, tls, client: None, routes: Vec::new(), at: at() }
 }
 
 fn exact(name: &str) -> SiteName {
@@ -24,13 +24,13 @@ fn files(dir: &Path, file: &str, names: &[&str]) -> TlsSpec {
     let (cert, key) = (dir.join(format!("{file}.pem")), dir.join(format!("{file}.key")));
     fs::write(&cert, made.cert.pem()).expect("written");
     fs::write(&key, made.signing_key.serialize_pem()).expect("written");
-    TlsSpec::Files(CertifiedFiles { cert, key, at: at(), key_at: at() })
+    TlsSpec::Files(CertifiedFiles { cert, key, ocsp: None, at: at(), key_at: at() })
 }
 
 /// The names on the certificate that `choose` picks.
 fn chosen(store: &Store, sni: Option<&str>, local: &str) -> Option<String> {
     let local = local.parse().expect("an address");
-    assert_eq!(store.answers(sni, Some(local)), store.choose(sni, Some(local)).is_some());
+    assert_eq!(store.answer(sni, Some(local)) == Answer::Certificate, store.choose(sni, Some(local)).is_some());
     let key = store.choose(sni, Some(local))?;
     Some(Coverage::read(&key.cert[0]).expect("a certificate").listed())
 }
@@ -86,7 +86,7 @@ fn without_sni_the_local_address_decides() {
 fn the_errors_of_all_sites_come_at_once() {
     let dir = tempfile::tempdir().expect("a directory");
     fs::write(dir.path().join("ca"), "a file where a directory is wanted").expect("written");
-    let missing = CertifiedFiles { cert: dir.path().join("no.pem"), key: dir.path().join("no.key"), at: at(), key_at: at() };
+    let missing = CertifiedFiles { cert: dir.path().join("no.pem"), key: dir.path().join("no.key"), ocsp: None, at: at(), key_at: at() };
     let sites = [
         site(exact("a.test"), files(dir.path(), "b", &["b.test"])),
         site(exact("c.test"), TlsSpec::Local),
@@ -103,14 +103,31 @@ fn the_errors_of_all_sites_come_at_once() {
 fn a_local_leaf_is_renewed_while_running() {
     let dir = tempfile::tempdir().expect("a directory");
     let (store, _) = Store::open(&[site(exact("localhost"), TlsSpec::Local)], dir.path()).expect("good");
-    let source = store.exact.get("localhost").expect("there");
+    let certified = |now| store.sites[0].1.certified(now).expect("there");
     let now = OffsetDateTime::now_utc();
-    let first = source.certified(now).cert.clone();
-    assert_eq!(source.certified(now + Duration::days(4)).cert, first);
-    let renewed = source.certified(now + Duration::days(5)).cert.clone();
+    let first = certified(now).cert.clone();
+    assert_eq!(certified(now + Duration::days(4)).cert, first);
+    let renewed = certified(now + Duration::days(5)).cert.clone();
     assert_ne!(renewed, first);
-    assert_eq!(source.certified(now + Duration::days(9)).cert, renewed);
+    assert_eq!(certified(now + Duration::days(9)).cert, renewed);
 
     fs::remove_dir_all(dir.path()).expect("removed");
-    assert_eq!(source.certified(now + Duration::days(11)).cert, renewed, "an old leaf is better than none");
+    assert_eq!(certified(now + Duration::days(11)).cert, renewed, "an old leaf is better than none");
+}
+
+#[test]
+fn an_ordered_certificate_that_was_not_renewed_is_told() {
+    let spec = AcmeSpec { challenge: Default::default(), issuer: Default::default(), at: at() };
+    let now = OffsetDateTime::now_utc();
+    let left = |days: i64| {
+        let not_after = now + Duration::days(days);
+        let kept = Coverage { dns: Vec::new(), ips: Vec::new(), not_before: not_after - Duration::days(90), not_after };
+        age_problem(&spec, &exact("a.example.com"), &kept, now).map(|problem| (problem.code, problem.severity))
+    };
+    assert_eq!(left(16), None);
+    assert_eq!(left(14), Some(("E022", Severity::Warning)));
+    assert_eq!(left(-1), Some(("E022", Severity::Warning)));
+    let dir = tempfile::tempdir().expect("a directory");
+    assert_eq!(check_acme(&spec, &exact("a.example.com"), Some(dir.path())), []);
+    assert!(!dir.path().join("acme").exists(), "a look makes nothing");
 }

@@ -23,6 +23,22 @@ pub fn settings<'n>(context: &Context<'_>, plugin: &str, entries: impl Iterator<
     Settings { value, at: reading.at }
 }
 
+/// A secret: fetched from where it is kept, or, with a warning, the text itself.
+pub fn secret(context: &Context<'_>, table: &super::reader::Reader<'_, '_>, entry: &Entry) -> Option<String> {
+    let reading = Reading { context, plugin: "", at: BTreeMap::new() };
+    match &entry.value.value {
+        Value::String(text) => {
+            reading.tell_of_secret(entry);
+            Some(text.clone())
+        }
+        Value::Table(kept) => match reading.reference(kept, "") {
+            Some(secret) => secret.as_str().map(str::to_owned),
+            None => table.wrong(&entry.key, &entry.value),
+        },
+        _ => table.wrong(&entry.key, &entry.value),
+    }
+}
+
 struct Reading<'r, 'c> {
     context: &'r Context<'c>,
     plugin: &'r str,
@@ -118,6 +134,10 @@ impl Reading<'_, '_> {
         if text.is_empty() || text.contains('{') || !sounds_secret(&entry.key) {
             return;
         }
+        self.tell_of_secret(entry);
+    }
+
+    fn tell_of_secret(&self, entry: &Entry) {
         let message = format!("`{}` looks like a secret in plain text", entry.key);
         let found = Diagnostic::warning(Code::PlainSecret, self.context.place(entry.value.span), message);
         let name = entry.key.to_uppercase().replace('-', "_");

@@ -6,7 +6,7 @@ use super::inbound;
 use super::reader::Reader;
 use super::tcp::Written;
 use crate::config::source::Span;
-use crate::config::{Code, Diagnostic, ListenAddress, ListenSpec, Site, TlsSpec, keys};
+use crate::config::{AcmeChallenge, AcmeSpec, Code, Diagnostic, ListenAddress, ListenSpec, Site, TlsSpec, keys};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Addresses with where they are written; defaults are not.
@@ -37,6 +37,13 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, sites
             context.report(found.note(place, "which needs one"));
         }
     }
+    if http.as_ref().is_some_and(Vec::is_empty) && clean {
+        for (site, spec) in sites.iter().filter_map(|site| Some((site, proved_in_the_clear(site)?))) {
+            let message = format!("the challenge http-01 of site `{}` needs an http listener", site.name);
+            let found = Diagnostic::error(Code::Conflict, spec.at.clone().into(), message);
+            context.report(found.help("write tls = { acme = { challenge = \"tls-alpn-01\" } }, or name an address in [listen] http"));
+        }
+    }
     let https = https.unwrap_or_else(|| if tls.is_some() { everywhere(443) } else { Vec::new() });
     // Who only passes TCP on has nothing to say in HTTP.
     let http = http.unwrap_or_else(|| if sites.is_empty() { Vec::new() } else { everywhere(80) });
@@ -46,6 +53,13 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, sites
     let located = |list: Addresses| list.into_iter().map(|(address, span)| (address, span.map(|span| context.location(span)))).collect();
     let proxy_protocol = reader.as_ref().map(|reader| inbound::accept(context, reader)).unwrap_or_default();
     ListenSpec { https: located(https), http: located(http), chain, proxy_protocol }
+}
+
+fn proved_in_the_clear(site: &Site) -> Option<&AcmeSpec> {
+    match &site.tls {
+        TlsSpec::Acme(spec) if spec.challenge == AcmeChallenge::Http01 => Some(spec),
+        _ => None,
+    }
 }
 
 /// Both stacks; `app` binds the second with IPV6_V6ONLY, so they do not meet.

@@ -1,8 +1,10 @@
 //! As written → as meant: TOML with spans, decoded by hand, because serde's `untagged` and `flatten` lose the spans that
 //! "string or table" needs. One file per thing a user declares; all of them report to one [`Context`].
 
+mod acme;
 mod build;
 mod chains;
+mod client_certs;
 mod fields;
 mod files;
 mod inbound;

@@ -119,7 +119,7 @@ fn client(context: &Context<'_>, table: &Reader<'_, '_>) -> Option<CertifiedFile
         }
     }
     let (cert, key) = (path("cert")?, path("key")?);
-    Some(CertifiedFiles { cert: cert.0, key: key.0, at: context.location(cert.1), key_at: context.location(key.1) })
+    Some(CertifiedFiles { cert: cert.0, key: key.0, at: context.location(cert.1), key_at: context.location(key.1), ocsp: None })
 }
 
 fn truth(reader: &Reader<'_, '_>, key: &str) -> Option<bool> {

@@ -59,10 +59,19 @@ impl<'n, 'c> Reader<'n, 'c> {
                 self.context.report(self.unknown(entry));
             }
         }
+        self.needs_all(self.keys.keys.iter().filter(|key| key.required));
+    }
+
+    /// Reports which of these keys are missing, where others than the described ones need them.
+    pub fn needs(&self, names: &[&str]) {
+        self.needs_all(self.keys.keys.iter().filter(|key| names.contains(&key.name)));
+    }
+
+    fn needs_all(&self, needed: impl Iterator<Item = &'static Key>) {
         let later = self.table.entries.iter().any(|entry| self.keys.later.contains(&&*entry.key));
         let misspelt =
             |key: &Key| self.others().any(|entry| nearest(&entry.key, self.keys.keys.iter().map(|key| key.name)) == Some(key.name));
-        for key in self.keys.keys.iter().filter(|key| key.required && self.table.get(key.name).is_none()) {
+        for key in needed.filter(|key| self.table.get(key.name).is_none()) {
             // Said already, in another way.
             if later || misspelt(key) {
                 continue;
@@ -163,6 +172,15 @@ impl<'n, 'c> Reader<'n, 'c> {
         let Kind::Choice(choices) = &key.kind else { return None };
         let (text, span) = self.string(name)?;
         chosen(self.context, text, span, choices)
+    }
+
+    /// `true` or `false`.
+    pub fn truth(&self, name: &str) -> Option<bool> {
+        let node = self.get(name)?;
+        match node.value {
+            Value::Boolean(truth) => Some(truth),
+            _ => self.wrong(name, node),
+        }
     }
 
     /// A whole number within the described bounds.

@@ -5,19 +5,20 @@ use super::build::section;
 use super::chains::Chains;
 use super::node::{Node, Value};
 use super::reader::{Reader, nearest};
-use super::{routes, shadow, shorthand};
+use super::{acme, client_certs, routes, shadow, shorthand};
 use crate::config::diagnostic::Place;
 use crate::config::source::Span;
-use crate::config::{CertifiedFiles, Code, Diagnostic, LinkOrigin, LinkSpec, Site, SiteName, TlsSpec, forms, keys};
+use crate::config::{AcmeIssuer, CertifiedFiles, Code, Diagnostic, LinkOrigin, LinkSpec, Site, SiteName, TlsSpec, forms, keys};
 use std::collections::BTreeMap;
 
 /// `outer` are the links of `[server]`.
 pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, outer: &[LinkSpec]) -> Vec<Site> {
     let mut sites: Vec<Site> = Vec::new();
+    let defaults = acme::defaults(context, root);
     let mut claimed: BTreeMap<SiteName, usize> = BTreeMap::new();
     for (written, node, key_span, path) in section(root, "site") {
         let name = context.form(written, key_span, forms::site_name);
-        let Some(site) = one(context, node, key_span, path, name.as_ref(), chains, outer) else { continue };
+        let Some(site) = one(context, node, key_span, path, name.as_ref(), chains, outer, &defaults) else { continue };
         let Some(name) = name else { continue };
         if let Some(other) = claimed.get(&name).and_then(|index| sites.get(*index)) {
             let found = Diagnostic::error(Code::SiteTwice, context.place(key_span), format!("two sites claim the name `{name}`"));
@@ -37,9 +38,11 @@ fn one(
     name: Option<&SiteName>,
     chains: &Chains,
     outer: &[LinkSpec],
+    defaults: &AcmeIssuer,
 ) -> Option<Site> {
     let reader = Reader::open(context, node, &keys::SITE, path)?;
-    let tls = tls(context, &reader, name, key_span);
+    let tls = tls(context, &reader, name, key_span, defaults);
+    let client = client_certs::read(context, &reader);
     let mut inherited = outer.to_vec();
     inherited.extend(shorthand::headers(context, &reader, LinkOrigin::Site));
     inherited.extend(chains.resolve(&chains.items(context, &reader), LinkOrigin::Site));
@@ -57,24 +60,25 @@ fn one(
     Some(Site {
         name: name.cloned().unwrap_or(SiteName::Any),
         tls: tls.unwrap_or(TlsSpec::Local),
+        client,
         routes: all,
         at: context.location(key_span),
     })
 }
 
-fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, name: Option<&SiteName>, key_span: Span) -> Option<TlsSpec> {
+fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, name: Option<&SiteName>, key_span: Span, defaults: &AcmeIssuer) -> Option<TlsSpec> {
     match reader.get("tls") {
-        None => implied(context, reader, name?, key_span),
-        Some(Node { value: Value::Table(_), .. }) => files(context, reader),
+        None => implied(context, reader, name?, key_span, defaults),
+        Some(Node { value: Value::Table(_), .. }) => table(context, reader, defaults, name),
         Some(Node { value: Value::String(text), span }) => match &**text {
             "off" => Some(TlsSpec::Off),
             "local" => Some(TlsSpec::Local),
-            "acme" => later(context, *span, "tls = \"acme\" is not in this version"),
+            "acme" => acme::short(context, *span, defaults, name?),
             other => {
                 let found = Diagnostic::error(Code::BadValue, context.place(*span), format!("`{other}` is no choice here"));
-                let near = nearest(other, ["off", "local"].into_iter());
+                let near = nearest(other, ["off", "local", "acme"].into_iter());
                 let found = Diagnostic { label: near.map(|near| format!("did you mean \"{near}\"?")), ..found };
-                context.report(found.help("choices: \"off\", \"local\", { cert = \"….pem\", key = \"….key\" }"));
+                context.report(found.help("choices: \"off\", \"local\", \"acme\", { cert = \"….pem\", key = \"….key\" }"));
                 None
             }
         },
@@ -82,8 +86,8 @@ fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, name: Option<&SiteName>, 
     }
 }
 
-/// Without `tls`: the local CA for names that no public one would certify.
-fn implied(context: &Context<'_>, reader: &Reader<'_, '_>, name: &SiteName, key_span: Span) -> Option<TlsSpec> {
+/// Without `tls`: the local CA for names that no public one would certify, ACME for the others.
+fn implied(context: &Context<'_>, reader: &Reader<'_, '_>, name: &SiteName, key_span: Span, defaults: &AcmeIssuer) -> Option<TlsSpec> {
     let local = match name {
         SiteName::Exact(name) | SiteName::Wildcard(name) => is_local(name),
         SiteName::Any => false,
@@ -94,26 +98,52 @@ fn implied(context: &Context<'_>, reader: &Reader<'_, '_>, name: &SiteName, key_
     if context.is_broken(reader.span.file) {
         return None;
     }
-    later(context, key_span, &format!("site `{name}` has no `tls`, which means ACME for public names; ACME is not in this version"))
+    match name {
+        SiteName::Exact(_) => acme::short(context, key_span, defaults, name),
+        _ => {
+            let message = format!("site `{name}` needs `tls`: ACME, which is the default for public names, has no certificate for it");
+            let found = Diagnostic::error(Code::Missing, context.place(key_span), message);
+            context.report(found.help("use tls = { cert = \"….pem\", key = \"….key\" }, \"local\" for the local CA, or \"off\""));
+            None
+        }
+    }
 }
 
-fn is_local(name: &str) -> bool {
-    let ip = name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok();
-    ip || ["localhost", "test", "internal"]
-        .iter()
-        .any(|last| name == *last || name.strip_suffix(last).is_some_and(|rest| rest.ends_with('.')))
+/// Whether a name is `localhost`, below `localhost`, `test` or `internal`, or an address.
+pub fn is_local(name: &str) -> bool {
+    is_address(name)
+        || ["localhost", "test", "internal"]
+            .iter()
+            .any(|last| name == *last || name.strip_suffix(last).is_some_and(|rest| rest.ends_with('.')))
 }
 
-fn later(context: &Context<'_>, span: Span, message: &str) -> Option<TlsSpec> {
-    let found = Diagnostic::error(Code::NotYet, context.place(span), message);
-    context.report(found.help("use tls = { cert = \"….pem\", key = \"….key\" }, \"local\" for the local CA, or \"off\""));
-    None
+pub fn is_address(name: &str) -> bool {
+    name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok()
 }
 
-fn files(context: &Context<'_>, reader: &Reader<'_, '_>) -> Option<TlsSpec> {
+/// The long form: the operator's files, `local = true` or `acme`, each with or without `client`.
+fn table(context: &Context<'_>, reader: &Reader<'_, '_>, defaults: &AcmeIssuer, name: Option<&SiteName>) -> Option<TlsSpec> {
     let table = reader.open_key("tls", &keys::TLS)?;
+    let local = table.truth("local") == Some(true);
+    let (chosen, others): (_, &[&str]) = match table.entry("acme") {
+        Some(_) => ("acme", &["cert", "key", "ocsp", "local"]),
+        None if local => ("local", &["cert", "key", "ocsp"]),
+        None => return files(context, &table),
+    };
+    for key in others {
+        if let Some(entry) = table.entry(key) {
+            let message = format!("`{key}` and `{chosen}` exclude each other");
+            context.error::<()>(Code::Conflict, entry.key_span, message);
+        }
+    }
+    if local { Some(TlsSpec::Local) } else { acme::long(context, &table, defaults, name) }
+}
+
+fn files(context: &Context<'_>, table: &Reader<'_, '_>) -> Option<TlsSpec> {
+    table.needs(&["cert", "key"]);
     let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
-    let (cert, key) = (path("cert"), path("key"));
+    let (cert, key, ocsp) = (path("cert"), path("key"), path("ocsp"));
     let (cert, key) = (cert?, key?);
-    Some(TlsSpec::Files(CertifiedFiles { at: context.location(cert.1), key_at: context.location(key.1), cert: cert.0, key: key.0 }))
+    let (at, key_at) = (context.location(cert.1), context.location(key.1));
+    Some(TlsSpec::Files(CertifiedFiles { cert: cert.0, key: key.0, ocsp: ocsp.map(|(path, _)| path), at, key_at }))
 }
