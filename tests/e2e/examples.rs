@@ -159,3 +159,37 @@ fn the_plugin_s_own_test_passes_without_wasm() {
     let output = cargo.current_dir(tools::repository().join("examples/first-plugin")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// The example's own script makes what it needs.
+fn mtls_certificates() -> tempfile::TempDir {
+    tools::need("openssl", "openssl");
+    let dir = tempfile::tempdir().unwrap();
+    let script = tools::repository().join("examples/mtls/make-certificates.sh");
+    let output = Command::new("sh").arg(script).current_dir(dir.path()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    dir
+}
+
+#[test]
+fn mtls() {
+    let origin = Origin::echo();
+    let dir = mtls_certificates();
+    fs::copy(tools::repository().join("examples/mtls/portcullis.toml"), dir.path().join("portcullis.toml")).unwrap();
+    let output = proxy::run(dir.path(), &["check"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    let proxy = Proxy::start_in(dir, &example("mtls", &[("127.0.0.1:9000", &origin)]));
+    let at = |name: &str| proxy.dir.path().join(name).to_str().unwrap().to_owned();
+    let (ca, port) = (at("server.pem"), proxy.https().port());
+    let ask = |site: &str, arguments: &[&str]| {
+        let mut curl = Command::new(tools::need("curl", "curl"));
+        curl.args(["-sS", "--cacert", &ca, "--resolve", &format!("*:{port}:127.0.0.1")]).args(arguments);
+        let output = curl.arg(format!("https://{site}.example.com:{port}/")).output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let answer = ask("api", &["--cert", &at("alice.pem"), "--key", &at("alice.key")]).to_lowercase();
+    assert!(answer.contains("client-cert: :miib") && answer.contains("x-partner: cn=alice,o=partners"), "{answer}");
+    assert!(ask("api", &[]).contains("alert"), "no certificate");
+    assert!(ask("api", &["--cert", &at("bob.pem"), "--key", &at("bob.key")]).contains("revoked"), "revoked");
+    assert_eq!(ask("status", &["-H", "Client-Cert: :forged:"]), "up\n");
+    assert!(ask("status", &["-H", "Host: api.example.com"]).starts_with("421"));
+}

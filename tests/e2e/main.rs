@@ -14,6 +14,7 @@ mod exchange;
 mod faults;
 mod forwarding;
 mod framing;
+mod mtls;
 mod origin_faults;
 mod pressure;
 mod reload;

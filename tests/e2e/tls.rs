@@ -140,3 +140,21 @@ pub fn find_root(dir: &Path) -> std::path::PathBuf {
     let files = ca.read_dir().unwrap_or_else(|error| panic!("{}: {error}", ca.display())).map(|entry| entry.unwrap().path());
     files.into_iter().find(|file| std::fs::read_to_string(file).is_ok_and(|text| text.contains("BEGIN CERTIFICATE"))).expect("a root")
 }
+
+#[test]
+fn ciphers_go_by_our_order_unless_the_client_has_no_use_for_aes() {
+    let origin = Origin::echo();
+    let proxy = two_sites(&origin);
+    let (aes, chacha) = ("TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256");
+    for (offered, chosen) in [
+        (format!("TLS_AES_256_GCM_SHA384:{chacha}:{aes}"), aes),
+        (format!("{aes}:TLS_AES_256_GCM_SHA384"), aes),
+        (format!("{chacha}:{aes}"), chacha),
+    ] {
+        let said = handshake(proxy.https(), &["-servername", "a.test", "-tls1_3", "-ciphersuites", &offered]);
+        assert!(said.contains(&format!("Cipher is {chosen}")), "{offered}: {said}");
+    }
+    let offered = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256";
+    let said = handshake(proxy.https(), &["-servername", "a.test", "-tls1_2", "-cipher", offered]);
+    assert!(said.contains("Cipher is ECDHE-ECDSA-AES128-GCM-SHA256"), "{said}");
+}

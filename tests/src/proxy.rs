@@ -30,9 +30,15 @@ impl Proxy {
 
     /// As `start`, in a directory that already holds certificates, plugins or pages.
     pub fn start_in(dir: TempDir, config: &str) -> Self {
+        Self::start_with(dir, config, &[], &[])
+    }
+
+    /// As `start_in`, with more arguments and environment variables.
+    pub fn start_with(dir: TempDir, config: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         std::fs::write(dir.path().join("portcullis.toml"), complete(config)).expect("written");
-        let mut child =
-            command(dir.path(), &["run", "portcullis.toml"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        let mut command = command(dir.path(), &[&["run", "portcullis.toml"], arguments].concat());
+        command.envs(environment.iter().copied());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
         let output = Arc::new((Mutex::new(Lines::default()), Condvar::new()));
         collect(child.stderr.take().expect("piped"), output.clone(), |lines| &mut lines.stderr);
         collect(child.stdout.take().expect("piped"), output.clone(), |lines| &mut lines.stdout);

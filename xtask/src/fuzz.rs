@@ -11,11 +11,11 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
                         -Ccodegen-units=1";
 /// Each with folders to begin from beside `seeds/<name>`, if there is one.
 const TARGETS: [(&str, &[&str]); 5] = [
-    ("client_hello", &[]),
     ("config_text", &["host/src/config/golden"]),
     ("request_target", &[]),
     ("request_head", &[]),
     ("guest_output", &[]),
+    ("client_hello", &[]),
 ];
 
 pub fn run(arguments: &[String]) -> Result<(), String> {

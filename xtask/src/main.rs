@@ -10,6 +10,7 @@ mod fuzz;
 mod run;
 mod setup;
 mod test;
+mod testssl;
 mod wasm_target;
 mod wit;
 
@@ -40,6 +41,7 @@ const COMMANDS: &[Command] = &[
         run: test::run,
     },
     Command { name: "bench", usage: "[--help]", about: "measures side by side with nginx and HAProxy", run: bench },
+    Command { name: "testssl", usage: "", about: "lets testssl.sh look at a TLS site; nothing of MEDIUM or worse", run: testssl::run },
     Command {
         name: "dist",
         usage: "",

@@ -2,13 +2,14 @@
 //! know each other; their types are put together here.
 
 use super::listeners::Speaks;
-use crate::certs::{Store, TlsSettings};
+use crate::certs::{Store, TicketKeys, TlsSettings};
 use crate::chain::Reach;
 use crate::config::{Config, Limits, TcpSpec, TcpTls};
 use crate::listen::{Arrived, ArrivedIo, Ends, Kind, Route, Tcp, Tunnels};
 use crate::message::{ClientHello, Connection};
 use crate::tunnel::{Arrival, Client, Ledger, Tunnel};
 use crate::upstream::Upstreams;
+use rustls::KeyLog;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -36,19 +37,27 @@ pub struct Courses {
 }
 
 impl Course {
-    /// `tcp_stores` beside the TCP listeners. Errors: the system has no random bytes.
-    pub fn all(config: &Config, store: Arc<Store>, tcp_stores: Vec<Option<Arc<Store>>>) -> Result<Courses, rustls::Error> {
+    /// `tcp_stores` beside the TCP listeners. Errors: rustls refuses what we ask of it.
+    pub fn all(
+        config: &Config,
+        store: Arc<Store>,
+        tcp_stores: Vec<Option<Arc<Store>>>,
+        tickets: &Arc<TicketKeys>,
+        key_log: Option<Arc<dyn KeyLog>>,
+    ) -> Result<Courses, rustls::Error> {
         let mut tcp = Vec::new();
         for (spec, store) in config.tcp.iter().zip(tcp_stores) {
             let ends = match (&spec.tls, store) {
-                (TcpTls::Terminate { alpn, .. }, Some(store)) => Tls::Here(TlsSettings::new(store)?.speaking(alpn)),
+                (TcpTls::Terminate { alpn, .. }, Some(store)) => {
+                    Tls::Here(TlsSettings::new(store, tickets, key_log.clone())?.speaking(alpn))
+                }
                 (TcpTls::Passthrough, _) => Tls::Beyond(None),
                 // Plain, since whoever ends TLS has a store.
                 _ => Tls::Nowhere,
             };
             tcp.push((Arc::new(spec.clone()), ends));
         }
-        Ok(Courses { https: TlsSettings::new(store)?, tcp })
+        Ok(Courses { https: TlsSettings::new(store, tickets, key_log)?, tcp })
     }
 
     /// On a worker.

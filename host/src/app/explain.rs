@@ -1,7 +1,8 @@
 //! `portcullis explain METHOD URL`: what would happen to a request, and where each part of it is written.
 
 use crate::config::{
-    self, AccessLog, Balance, Config, LinkOrigin, LinkSpec, PathMatch, Report, Route, Site, TlsSpec, UpstreamSpec, show_duration,
+    self, AccessLog, Balance, ClientCertForward, Config, LinkOrigin, LinkSpec, PathMatch, Report, Route, Site, TlsSpec, UpstreamSpec,
+    show_duration,
 };
 use crate::message::{RequestHead, Scheme, authority, target};
 use crate::proxy::{self, Finding};
@@ -138,7 +139,7 @@ impl Explained {
     }
 
     fn site_row(&self, out: &mut String, site: &Site) {
-        row(out, "site", &format!("{}  (tls: {})", site.name, tls(&site.tls)), &site.at.to_string());
+        row(out, "site", &format!("{}  (tls: {}{})", site.name, tls(&site.tls), clients(site)), &site.at.to_string());
     }
 
     fn route_rows(&self, out: &mut String, route: &Route) {
@@ -257,6 +258,18 @@ fn tls(spec: &TlsSpec) -> String {
         TlsSpec::Acme(spec) => format!("acme {} {}", spec.challenge.as_str(), spec.issuer.directory),
         TlsSpec::Files(files) => files.cert.display().to_string(),
     }
+}
+
+fn clients(site: &Site) -> String {
+    let Some(client) = &site.client else { return String::new() };
+    let which = if client.require { "required" } else { "optional" };
+    let crl = client.crl.as_ref().map(|(crl, _)| format!(", revoked by {}", crl.display())).unwrap_or_default();
+    let forward = match client.forward {
+        None => "",
+        Some(ClientCertForward::Rfc9440) => ", forwarded as Client-Cert",
+        Some(ClientCertForward::Xfcc) => ", forwarded as X-Forwarded-Client-Cert",
+    };
+    format!("; client certificates of {} {which}{crl}{forward}", client.ca.display())
 }
 
 fn of(link: &LinkSpec) -> String {

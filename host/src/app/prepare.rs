@@ -2,8 +2,8 @@
 
 use super::filters::Filters;
 use super::state::{self, StateError};
-use crate::certs::{self, CertProblem, Store};
-use crate::config::{self, Code, Config, Diagnostic, Place, Report, Site, SiteName, TcpSpec, TcpTls, TlsSpec};
+use crate::certs::{self, CertProblem, Store, TicketKeyError, TicketKeys};
+use crate::config::{self, Code, Config, Diagnostic, Location, Place, Report, Site, SiteName, TcpSpec, TcpTls, TlsSpec};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -17,6 +17,7 @@ pub struct Prepared {
     pub report: Report,
     pub filters: Filters,
     pub store: Arc<Store>,
+    pub tickets: Arc<TicketKeys>,
     /// Beside the configuration's TCP listeners; for those that end TLS.
     pub tcp_stores: Vec<Option<Arc<Store>>>,
     /// Kept for as long as guests live.
@@ -53,11 +54,23 @@ pub fn prepare(path: &Path) -> Result<Prepared, PrepareError> {
         }
     };
     let tcp_stores = tcp_stores(&config, &state, &mut found);
+    let tickets = tickets(&config, &mut found);
     report.add(found);
-    match store {
-        Some(store) if report.errors() == 0 => Ok(Prepared { config, report, filters, store: Arc::new(store), tcp_stores, sandbox }),
+    match (store, tickets) {
+        (Some(store), Some(tickets)) if report.errors() == 0 => {
+            Ok(Prepared { config, report, filters, store: Arc::new(store), tickets, tcp_stores, sandbox })
+        }
         _ => Err(PrepareError::Config(report)),
     }
+}
+
+fn tickets(config: &Config, found: &mut Vec<Diagnostic>) -> Option<Arc<TicketKeys>> {
+    let place = config.server.ticket_keys.as_ref();
+    let opened = TicketKeys::open(place.map(|(directory, _)| directory.as_path()));
+    // Without a directory, only random bytes can be missing.
+    let nowhere = || Location { file: "".into(), line: 1, column: 1 };
+    let problem = |error: TicketKeyError| error.problem(&place.map_or_else(nowhere, |(_, at)| at.clone()));
+    opened.map_err(|error| found.push(diagnostic(problem(error)))).ok()
 }
 
 /// As `prepare`, for a look only: makes no certificate, and no state directory if there is none yet.
@@ -74,9 +87,15 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
         if let TlsSpec::Files(files) = &site.tls {
             found.extend(certs::check_files(files, &site.name).into_iter().map(diagnostic));
         }
+        if let Some(client) = &site.client {
+            found.extend(certs::check_clients(client, &site.name).into_iter().map(diagnostic));
+        }
         if let TlsSpec::Acme(spec) = &site.tls {
             found.extend(certs::check_acme(spec, &site.name, state.as_deref()).into_iter().map(diagnostic));
         }
+    }
+    if let Some((directory, at)) = &config.server.ticket_keys {
+        found.extend(certs::check_ticket_keys(directory, at).map(diagnostic));
     }
     report.add(found);
     Ok((Some(config), report))
@@ -110,7 +129,7 @@ fn certified_names(spec: &TcpSpec) -> Vec<Site> {
         let own = spec.addresses.iter().map(SocketAddr::ip).filter(|ip| *certificate == TlsSpec::Local && !ip.is_unspecified());
         names.extend(own.map(|ip| SiteName::Exact(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() })));
     }
-    let site = |name| Site { name, tls: certificate.clone(), routes: Vec::new(), at: spec.at.clone() };
+    let site = |name| Site { name, tls: certificate.clone(), client: None, routes: Vec::new(), at: spec.at.clone() };
     names.into_iter().map(site).collect()
 }
 
@@ -125,6 +144,8 @@ fn diagnostic(problem: CertProblem) -> Diagnostic {
         CertProblem::KEY_DIFFERS => Code::KeyMismatch,
         CertProblem::NOT_COVERED => Code::NotCovered,
         CertProblem::VALIDITY => Code::Expired,
+        CertProblem::TICKET_KEYS => Code::TicketKeys,
+        CertProblem::CA_EMPTY => Code::CaEmpty,
         CertProblem::LOCAL_CA => Code::LocalCa,
         CertProblem::ACME_STATE => Code::AcmeState,
         _ => Code::CertificateUnreadable,

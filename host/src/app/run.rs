@@ -6,12 +6,14 @@ use super::keeper;
 use super::listeners::{self, Listener, Speaks};
 use super::prepare::{PrepareError, Prepared, prepare};
 use super::worker::{self, Work};
+use crate::certs::KeyLogFile;
 use crate::config::Report;
 use crate::listen::{Gate, Shutdown, stopping};
 use crate::observe::{access::AccessOutput, start_log};
 use crate::proxy::Snapshot;
+use rustls::KeyLog;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
@@ -26,6 +28,12 @@ pub enum StartError {
     Bind(Report),
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
+    #[error("the TLS key log {} cannot be used: {source}", path.display())]
+    KeyLog {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     #[error("the system refuses what a proxy needs: {0}")]
     System(#[from] io::Error),
     #[error("worker {0} ended by a defect of ours; please report it with the log above")]
@@ -38,7 +46,8 @@ pub enum StartError {
 const FIRST: u64 = 1;
 
 /// Serves the configuration in `path` until SIGTERM or SIGINT, then finishes what runs.
-pub fn run(path: &Path) -> Result<(), StartError> {
+/// `key_log`: a file for the secrets of all TLS connections.
+pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let begun = Instant::now();
     start_log();
     raise_file_limit();
@@ -52,10 +61,11 @@ pub fn run(path: &Path) -> Result<(), StartError> {
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
     };
     announce(path, &prepared, &listeners);
+    let key_log = key_log.map(open_key_log).transpose()?;
     let (stopper, shutdown) = stopping();
     let access = AccessOutput::start(io::stdout())?;
     let stores: Vec<_> = prepared.tcp_stores.iter().flatten().chain([&prepared.store]).cloned().collect();
-    let running = start(prepared, listeners, workers, &access, &shutdown)?;
+    let running = start(prepared, listeners, workers, &access, &shutdown, key_log)?;
     // After the workers: what CAs look for must be shown by then.
     let keeper = keeper::start(&stores, shutdown)?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
@@ -76,6 +86,15 @@ pub fn run(path: &Path) -> Result<(), StartError> {
     }
     tracing::info!("stopped");
     Ok(())
+}
+
+fn open_key_log(path: &Path) -> Result<Arc<dyn KeyLog>, StartError> {
+    let file = KeyLogFile::open(path).map_err(|source| StartError::KeyLog { path: path.into(), source })?;
+    tracing::warn!(
+        "THE SECRETS OF ALL TLS CONNECTIONS ARE WRITTEN TO {}: whoever reads it can read everything that is sent",
+        path.display()
+    );
+    Ok(Arc::new(file))
 }
 
 /// Binds, and puts the ports that the kernel chose into the configuration, where redirects take them from.
@@ -122,15 +141,16 @@ fn start(
     workers: usize,
     access: &AccessOutput,
     shutdown: &Shutdown,
+    key_log: Option<Arc<dyn KeyLog>>,
 ) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
-    let Prepared { config, filters, store, tcp_stores, sandbox, .. } = prepared;
+    let Prepared { config, filters, store, tickets, tcp_stores, sandbox, .. } = prepared;
     // For as long as the process lives: guests of every generation run in it.
     Box::leak(Box::new(sandbox));
     // `prepare` gives every link a filter, or fails.
     let snapshot = Snapshot::new(FIRST, &config, |link| filters.index(link).unwrap_or(usize::MAX));
     let snapshot = Arc::new(snapshot.showing(keeper::proofs(&config, store.challenges())));
     let gate = Gate::new(&config.limits);
-    let courses = Course::all(&config, store, tcp_stores)?;
+    let courses = Course::all(&config, store, tcp_stores, &tickets, key_log)?;
     let doors = DoorPlan::all(&config, &filters);
     let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams));
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();

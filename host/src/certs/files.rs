@@ -1,6 +1,7 @@
 //! A certificate chain and its key from PEM files, with everything that is wrong with them.
 
 use super::coverage::{Coverage, Subject};
+use super::ocsp::{self, Status};
 use super::problem::CertProblem;
 use crate::config::{CertifiedFiles, Location, SiteName};
 use rustls::Error as TlsError;
@@ -8,9 +9,11 @@ use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use time::{Duration, OffsetDateTime};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Renewal usually happens 30 days before the end; when 14 are left, something has stopped working.
 const SOON: Duration = Duration::days(14);
@@ -20,6 +23,16 @@ const SOON: Duration = Duration::days(14);
 pub struct Certified {
     pub key: Arc<CertifiedKey>,
     pub coverage: Coverage,
+    /// The same with an OCSP response, and until when that holds: clients refuse an old one, but do without.
+    pub stapled: Option<(Arc<CertifiedKey>, OffsetDateTime)>,
+}
+
+impl Certified {
+    /// What to present now.
+    pub fn at(&self, now: OffsetDateTime) -> Arc<CertifiedKey> {
+        let stapled = self.stapled.as_ref().filter(|(_, until)| now < *until).map(|(key, _)| key);
+        stapled.unwrap_or(&self.key).clone()
+    }
 }
 
 /// Everything that is wrong with a site's files: nothing, warnings only, or errors. For `portcullis check`.
@@ -61,13 +74,45 @@ fn read(files: &CertifiedFiles, site: &SiteName, now: OffsetDateTime) -> Result<
     problems.extend(name_problem(files, site, &coverage));
     problems.extend(validity_problem(files, &coverage, now));
     let certified = match CertifiedKey::from_der(chain, key, &default_provider()) {
-        Ok(key) => Some(Certified { key: Arc::new(key), coverage }),
+        Ok(key) => {
+            let stapled = stapled(files, &key, now, &mut problems);
+            Some(Certified { key: Arc::new(key), coverage, stapled })
+        }
         Err(error) => {
             problems.push(pair_problem(files, &error));
             None
         }
     };
     Ok((certified, problems))
+}
+
+/// The pair with its OCSP response, if there is one that is good for anything.
+fn stapled(
+    files: &CertifiedFiles,
+    key: &CertifiedKey,
+    now: OffsetDateTime,
+    problems: &mut Vec<CertProblem>,
+) -> Option<(Arc<CertifiedKey>, OffsetDateTime)> {
+    let path = files.ocsp.as_ref()?;
+    let file = path.display();
+    let mut unusable = |message| problems.push(CertProblem::error(CertProblem::UNREADABLE, &files.at, message));
+    let response = fs::read(path).map_err(|error| unusable(format!("cannot read {file}: {error}"))).ok()?;
+    let leaf = key.cert.first()?;
+    let (_, certificate) = X509Certificate::from_der(leaf).ok()?;
+    let said = ocsp::read(&response, certificate.raw_serial()).map_err(|what| unusable(format!("{file} {what}"))).ok()?;
+    if said.status != Status::Good {
+        unusable(format!("{file} does not say that the certificate is good: clients that look would refuse it"));
+        return None;
+    }
+    // Without an end, it is not worth much for long: a week is what most responders give.
+    let until = said.next_update.unwrap_or(said.this_update + Duration::days(7));
+    if until <= now {
+        let message = format!("the OCSP response in {file} ended on {} and is not sent", until.date());
+        problems.push(CertProblem::warning(CertProblem::VALIDITY, &files.at, message));
+        return None;
+    }
+    let stapled = CertifiedKey { ocsp: Some(response), ..key.clone() };
+    Some((Arc::new(stapled), until))
 }
 
 /// At least one certificate, leaf first; or why not.

@@ -104,7 +104,7 @@ impl LocalCa {
         let ours = chain.last() == Some(&self.root) && coverage.covers(&Subject::of(site));
         let leaf_only = chain.get(..1)?.to_vec();
         let key = CertifiedKey::from_der(leaf_only, key, &default_provider()).ok().filter(|_| ours)?;
-        Some(Certified { key: Arc::new(key), coverage })
+        Some(Certified { key: Arc::new(key), coverage, stapled: None })
     }
 
     /// Key, leaf and root as PEM. The root is there to tell later whether the leaf is of this CA; it is not sent to clients.

@@ -31,8 +31,12 @@ impl CertProblem {
     pub const NOT_COVERED: &'static str = "E021";
     /// Over, not yet begun, or (as a warning) over soon.
     pub const VALIDITY: &'static str = "E022";
+    /// A client CA bundle without a CA, or a revocation list that is none.
+    pub const CA_EMPTY: &'static str = "E023";
     /// A file that is missing, forbidden, not PEM, or without the part that is wanted.
     pub const UNREADABLE: &'static str = "E025";
+    /// A directory of ticket keys, or a key in it, that cannot be used.
+    pub const TICKET_KEYS: &'static str = "E029";
     /// The state directory, the local CA in it, or a leaf cannot be used.
     pub const LOCAL_CA: &'static str = "E027";
     /// ACME's part of the state directory, or the CA file for a directory, cannot be used.

@@ -4,6 +4,7 @@
 //! Files are read again by `watch`, which puts what it finds in here.
 
 use super::acme::{self, Acme, Challenges, Ordered, Shelf};
+use super::clients::{self, Clients};
 use super::coverage::{Coverage, Subject};
 use super::files::{self, Certified};
 use super::local_ca::{LocalCa, renewal};
@@ -26,6 +27,8 @@ const RENEWAL_PAUSE: Duration = Duration::minutes(10);
 pub struct Store {
     /// In file order.
     sites: Vec<(Subject, Arc<Source>)>,
+    /// Those that ask their clients for certificates, with what they take.
+    guarded: Vec<(Arc<Source>, Clients)>,
     /// Made anew when a certificate with other names comes.
     index: ArcSwap<Index>,
     /// Until someone takes over the watch.
@@ -110,7 +113,19 @@ impl Store {
                     }
                 },
             };
+            let clients = site.client.as_ref().map(|spec| clients::load(spec, &site.name, OffsetDateTime::now_utc()));
+            let clients = match clients.transpose() {
+                Ok(loaded) => loaded.map(|(clients, warnings)| {
+                    problems.extend(warnings);
+                    clients
+                }),
+                Err(found) => {
+                    problems.extend(found);
+                    None
+                }
+            };
             if let Ok(source) = source {
+                store.guarded.extend(clients.map(|clients| (source.clone(), clients)));
                 store.sites.push((Subject::of(&site.name), source));
             }
         }
@@ -132,6 +147,26 @@ impl Store {
             Some(Source::Acme(current)) if current.load().is_none() => Answer::NotYet,
             Some(_) => Answer::Certificate,
         }
+    }
+
+    /// The sites that ask their clients for certificates, with what they take.
+    pub fn guarded(&self) -> impl Iterator<Item = &Clients> {
+        self.guarded.iter().map(|(_, clients)| clients)
+    }
+
+    /// The number, in `guarded`, of the site whose certificate `choose` would find.
+    pub fn guard(&self, sni: Option<&str>, local: Option<IpAddr>) -> Option<usize> {
+        if self.guarded.is_empty() {
+            return None;
+        }
+        let index = self.index.load();
+        let source = index.find(sni, local)?;
+        self.guarded.iter().position(|(guarded, _)| Arc::ptr_eq(guarded, source))
+    }
+
+    /// The certificate of the site with this number in `guarded`; `None`: it has not come yet.
+    pub fn guarded_certificate(&self, number: usize) -> Option<Arc<CertifiedKey>> {
+        self.guarded.get(number)?.0.certified(OffsetDateTime::now_utc())
     }
 
     /// What CAs are to be shown while certificates are ordered.
@@ -280,7 +315,7 @@ fn roots_problem(spec: &AcmeSpec) -> Option<CertProblem> {
 impl Source {
     fn certified(&self, now: OffsetDateTime) -> Option<Arc<CertifiedKey>> {
         match self {
-            Self::Files(certified) => Some(certified.load().key.clone()),
+            Self::Files(certified) => Some(certified.load().at(now)),
             Self::Local(leaf) => Some(leaf.certified(now)),
             Self::Acme(_) => self.acme_certificate().map(|certified| certified.key.clone()),
         }

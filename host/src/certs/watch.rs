@@ -35,7 +35,7 @@ pub(super) struct Watched {
 
 /// What differs when a file does.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp([Option<FileStamp>; 2]);
+pub(super) struct Stamp([Option<FileStamp>; 3]);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct FileStamp {
@@ -137,7 +137,7 @@ fn told(problems: &[CertProblem]) -> String {
 
 impl Stamp {
     pub fn of(files: &CertifiedFiles) -> Self {
-        Self([file_stamp(&files.cert), file_stamp(&files.key)])
+        Self([file_stamp(&files.cert), file_stamp(&files.key), files.ocsp.as_deref().and_then(file_stamp)])
     }
 }
 

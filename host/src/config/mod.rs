@@ -43,7 +43,7 @@ pub use route::{FieldMatch, PathMatch, Route, RouteMatch};
 pub use schema::schema;
 pub use server::{AccessLog, ServerSpec};
 pub use settings::{SettingsSchema, check_settings, upstreams_named};
-pub use site::{CertifiedFiles, Site, SiteName, TlsSpec};
+pub use site::{CertifiedFiles, ClientCertForward, ClientCertSpec, Site, SiteName, TlsSpec};
 pub use tcp::{TcpRoute, TcpSpec, TcpTls};
 pub use units::show_duration;
 pub use upstream::{Balance, ServerAddress, UpstreamName, UpstreamSpec};

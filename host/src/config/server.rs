@@ -1,5 +1,6 @@
 //! `[server]`: what concerns the process as a whole.
 
+use super::Location;
 use ipnet::IpNet;
 use std::path::PathBuf;
 
@@ -10,6 +11,8 @@ pub struct ServerSpec {
     pub workers: Option<std::num::NonZeroUsize>,
     /// Where the local CA, certificates and compiled plugins are kept (owner-only). `None`: the platform's place, see `app`.
     pub state: Option<PathBuf>,
+    /// A directory of session ticket keys for several processes, and where it is written. `None`: keys are in memory only.
+    pub ticket_keys: Option<(PathBuf, Location)>,
     /// Peers whose `X-Forwarded-*` and `Forwarded` are believed. Empty: nobody's.
     pub trusted_proxies: Vec<IpNet>,
     pub access_log: AccessLog,

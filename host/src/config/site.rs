@@ -9,6 +9,8 @@ use std::path::PathBuf;
 pub struct Site {
     pub name: SiteName,
     pub tls: TlsSpec,
+    /// `None`: clients are not asked who they are.
+    pub client: Option<ClientCertSpec>,
     /// In file order; see [`super::Route`] for precedence. Each carries its whole chain (server → site → route).
     pub routes: Vec<Route>,
     pub at: Location,
@@ -60,8 +62,33 @@ pub enum TlsSpec {
 pub struct CertifiedFiles {
     pub cert: PathBuf,
     pub key: PathBuf,
+    /// An OCSP response in DER, to be stapled.
+    pub ocsp: Option<PathBuf>,
     /// Of the `cert` value: for E020 to E022, and for E025 of its file.
     pub at: Location,
     /// Of the `key` value: for E025 of its file.
     pub key_at: Location,
+}
+
+/// Which clients a site takes, and what its upstream hears of them. Says nothing of where the site's own certificate comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertSpec {
+    /// PEM; each certificate in it is trusted on its own.
+    pub ca: PathBuf,
+    /// Of the `ca` value.
+    pub ca_at: Location,
+    /// Revocation lists, PEM or DER, with the place of the value.
+    pub crl: Option<(PathBuf, Location)>,
+    /// Without a certificate there is no connection; otherwise it only goes without an identity.
+    pub require: bool,
+    pub forward: Option<ClientCertForward>,
+}
+
+/// How an upstream is told who the client is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClientCertForward {
+    /// `Client-Cert` and `Client-Cert-Chain`.
+    Rfc9440,
+    /// Envoy's `X-Forwarded-Client-Cert`.
+    Xfcc,
 }

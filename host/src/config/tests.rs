@@ -66,9 +66,11 @@ const ELSEWHERE: &[Code] = &[
     Code::KeyMismatch,
     Code::NotCovered,
     Code::Expired,
+    Code::CaEmpty,
     Code::CertificateUnreadable,
     Code::LocalCa,
     Code::AcmeState,
+    Code::TicketKeys,
     Code::PluginUnreadable,
     Code::NotGranted,
     Code::SettingsRefused,
@@ -135,6 +137,9 @@ fn meaning(config: &Config) -> String {
     }
     for site in &config.sites {
         let _ = writeln!(out, "site {} {:?} at {}", site.name, site.tls, site.at);
+        if let Some(client) = &site.client {
+            let _ = writeln!(out, "  {client:?}");
+        }
         for route in &site.routes {
             route_meaning(&mut out, route);
         }
@@ -259,6 +264,7 @@ fn every_described_key_is_read() {
         &keys::MATCH,
         &keys::SITE,
         &keys::TLS,
+        &keys::CLIENT_CERTS,
         &keys::ROUTE,
         &keys::RESPOND,
         &keys::TIMEOUT,

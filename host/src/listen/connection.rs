@@ -152,7 +152,8 @@ async fn arrive<H: Handler>(
     service: &Service<H>,
 ) -> Option<Arrived> {
     let Ends::Here(settings) = ends else { return Some(Arrived::plain(socket, connection, hello)) };
-    match tls::handshake(socket, settings, connection.local, service.limits.tls_handshake).await {
+    // Boxed: the handshake's memory is given back before the tunnel begins.
+    match Box::pin(tls::handshake(socket, settings, connection.local, service.limits.tls_handshake)).await {
         Ok((stream, facts)) => Some(Arrived::decrypted(stream, Connection { tls: Some(facts), ..connection }, hello)),
         Err(error) => {
             tracing::debug!(peer = %connection.peer, %error, "TLS handshake failed");

@@ -16,6 +16,7 @@ mod gate;
 mod h1;
 mod h2;
 mod handler;
+mod identity;
 mod io;
 mod peek;
 mod shutdown;

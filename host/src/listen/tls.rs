@@ -1,15 +1,19 @@
 //! The TLS handshake of one connection.
 
 use super::door;
+use super::identity::identify;
 use super::io::Socket;
-use crate::certs::{TlsSettings, Unanswered};
-use crate::message::{Refusal, TlsFacts, TlsVersion};
+use crate::certs::{Chosen, TlsSettings, Unanswered};
+use crate::message::{ClientAuth, Refusal, TlsFacts, TlsVersion};
 use rustls::ProtocolVersion;
 use rustls::server::Acceptor;
 use std::io;
 use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -18,6 +22,10 @@ use tokio_rustls::server::TlsStream;
 /// that nobody here answers to, and what rustls cannot be made to say.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
+/// What is read of a client that was turned away, bytes: a first request.
+const TURNED_AWAY: usize = 64 << 10;
+/// How long that may take; a round trip or two.
+const TURNED_AWAY_TIME: Duration = Duration::from_secs(1);
 /// As above, `internal_error`: the site's first certificate has not come yet.
 const NO_CERTIFICATE_YET: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
@@ -35,11 +43,18 @@ pub(super) async fn handshake(
         let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
         let proof = TlsSettings::is_proof_wanted(&start.client_hello());
         match settings.choose(&start.client_hello(), local.ip()) {
-            Ok(config) if proof => {
+            Ok(Chosen { config, .. }) if proof => {
                 start.into_stream(config).await?.shutdown().await?;
                 Err(io::Error::other("a CA has seen the proof it wanted"))
             }
-            Ok(config) => start.into_stream(config).await,
+            Ok(Chosen { config, guard: None }) => Ok((start.into_stream(config).await?, None)),
+            Ok(Chosen { config, guard }) => match start.into_stream(config).into_fallible().await {
+                Ok(stream) => Ok((stream, guard)),
+                Err((error, socket)) => {
+                    turn_away(socket.stream).await;
+                    Err(error)
+                }
+            },
             Err(refusal) => {
                 let (alert, why) = match refusal {
                     Unanswered::UnknownName => (UNRECOGNIZED_NAME, "no site for server name"),
@@ -51,9 +66,30 @@ pub(super) async fn handshake(
             }
         }
     };
-    let stream = timeout(limit, handshake).await??;
-    let facts = facts(&stream);
+    let (stream, guard) = timeout(limit, handshake).await??;
+    let facts = facts(&stream, guard)?;
     Ok((stream, facts))
+}
+
+/// Lets a client whose certificate was refused read the alert. In TLS 1.3 it has sent its first request along with the certificate, and
+/// a socket that is closed over unread bytes is reset, which may overtake the alert.
+async fn turn_away(mut socket: TcpStream) {
+    let reading = async {
+        socket.shutdown().await?;
+        let mut left = TURNED_AWAY;
+        while left > 0 {
+            socket.readable().await?;
+            match socket.try_read(&mut [0; 1024]) {
+                Ok(0) => break,
+                Ok(read) => left = left.saturating_sub(read),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        io::Result::Ok(())
+    };
+    // Whatever comes of it: the client has had its chance.
+    let _ = timeout(TURNED_AWAY_TIME, reading).await;
 }
 
 /// Refuses a client that asked for a name which nobody here answers to, without a handshake.
@@ -61,11 +97,19 @@ pub(super) async fn unrecognized_name(socket: Socket) {
     door::refuse(socket.stream, Refusal::Alert(112)).await;
 }
 
-fn facts(stream: &TlsStream<Socket>) -> TlsFacts {
+fn facts(stream: &TlsStream<Socket>, guard: Option<Arc<str>>) -> io::Result<TlsFacts> {
     let (_, session) = stream.get_ref();
-    TlsFacts {
+    let client = match guard {
+        None => None,
+        Some(site) => {
+            let identity = session.peer_certificates().map(identify).transpose()?.map(Rc::new);
+            Some(ClientAuth { site, identity })
+        }
+    };
+    Ok(TlsFacts {
         version: if session.protocol_version() == Some(ProtocolVersion::TLSv1_2) { TlsVersion::V1_2 } else { TlsVersion::V1_3 },
         sni: session.server_name().map(|name| name.to_ascii_lowercase().into()),
         h2: session.alpn_protocol() == Some(b"h2"),
-    }
+        client,
+    })
 }

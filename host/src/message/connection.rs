@@ -1,8 +1,10 @@
 //! A client connection, as far as exchanges on it may know.
 
-use super::Attributes;
+use super::{Attributes, ClientIdentity};
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Made once per accepted connection and shared by its exchanges.
@@ -27,6 +29,17 @@ pub struct TlsFacts {
     pub sni: Option<Arc<str>>,
     /// `true`: `h2`; `false`: `http/1.1` or none.
     pub h2: bool,
+    /// `None`: the client was not asked who it is.
+    pub client: Option<ClientAuth>,
+}
+
+/// The outcome of asking a client for its certificate.
+#[derive(Debug, Clone)]
+pub struct ClientAuth {
+    /// The site on whose behalf it was asked; to every other, the client is unknown.
+    pub site: Arc<str>,
+    /// `None`: it showed none, and the site can do without.
+    pub identity: Option<Rc<ClientIdentity>>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,4 +55,33 @@ impl TlsVersion {
             Self::V1_3 => "1.3",
         }
     }
+}
+
+impl ClientAuth {
+    /// The attribute of this name, of those that begin with `tls.client.`.
+    pub fn attribute(&self, name: &str) -> Option<Cow<'_, str>> {
+        if name == "tls.client.verified" {
+            return Some(if self.identity.is_some() { "true" } else { "false" }.into());
+        }
+        let identity = self.identity.as_deref()?;
+        let text: &str = match name {
+            "tls.client.subject" => &identity.subject,
+            "tls.client.issuer" => &identity.issuer,
+            "tls.client.serial" => &identity.serial,
+            "tls.client.fingerprint" => &identity.fingerprint,
+            "tls.client.not-after" => &identity.not_after,
+            "tls.client.san.dns" => return list(&identity.names.dns),
+            "tls.client.san.uri" => return list(&identity.names.uri),
+            "tls.client.san.email" => return list(&identity.names.email),
+            "tls.client.san.ip" => return list(&identity.names.ip),
+            _ => return None,
+        };
+        Some(text.into())
+    }
+}
+
+/// Separated by spaces, which none of the names has.
+fn list<'a>(names: &[impl ToString]) -> Option<Cow<'a, str>> {
+    let names: Vec<String> = names.iter().map(ToString::to_string).collect();
+    (!names.is_empty()).then(|| names.join(" ").into())
 }

@@ -11,6 +11,8 @@ pub struct Survey {
     pub hop_by_hop: hop_by_hop::Found,
     /// There is a field that says who the client is (see [`super::forwarded`]).
     pub forwarded: bool,
+    /// There is a field that says who the client is by its certificate (see [`super::client_identity`]).
+    pub client_cert: bool,
     /// There is a name with `_` or `.` in it.
     pub odd: bool,
 }
@@ -31,7 +33,9 @@ impl Survey {
             "host" | "accept" | "cookie" | "user-agent" | "accept-encoding" | "accept-language" | "content-type" | "referer" => {}
             _ if self.hop_by_hop.note(name) => {}
             "forwarded" | "x-real-ip" => self.forwarded = true,
+            "client-cert" | "client-cert-chain" => self.client_cert = true,
             _ if name.starts_with("x-forwarded-") => {
+                self.client_cert |= name == "x-forwarded-client-cert";
                 self.forwarded = true;
                 self.odd |= is_odd(name);
             }
@@ -73,6 +77,9 @@ mod tests {
         }
         for name in ["forwarded", "x-real-ip", "x-forwarded-for", "x-forwarded-anything"] {
             assert_eq!(Survey::of(&fields(&[(name, "x")])), Survey { forwarded: true, ..Survey::default() }, "{name}");
+        }
+        for name in ["client-cert", "client-cert-chain", "x-forwarded-client-cert"] {
+            assert!(Survey::of(&fields(&[(name, "x")])).client_cert, "{name}");
         }
         for name in ["x_user", "a.b", "content_length"] {
             assert_eq!(Survey::of(&fields(&[(name, "x")])), Survey { odd: true, ..Survey::default() }, "{name}");

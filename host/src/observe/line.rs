@@ -13,6 +13,8 @@ use std::time::Duration;
 pub struct Entry<'a> {
     pub id: ExchangeId,
     pub client: IpAddr,
+    /// The subject of the certificate that the client has shown. Only in JSON.
+    pub client_cert: Option<&'a str>,
     /// `HTTP/1.1`, `HTTP/2.0` …
     pub protocol: &'a str,
     pub scheme: &'a str,
@@ -117,6 +119,10 @@ impl Line for Entry<'_> {
 
     fn json(&self, out: &mut Vec<u8>, time: &str) {
         print(out, format_args!("{{\"time\":\"{time}\",\"id\":\"{:016x}\",\"client\":\"{}\"", self.id.0, self.client));
+        if let Some(subject) = self.client_cert {
+            key(out, "client_cert");
+            quoted(out, subject);
+        }
         let head =
             [("protocol", self.protocol), ("scheme", self.scheme), ("method", self.method), ("host", self.host), ("path", self.path)];
         let query = self.query.map(masked);
@@ -205,6 +211,7 @@ pub(super) mod tests {
         Entry {
             id: ExchangeId(0x1a2b),
             client: [192, 0, 2, 7].into(),
+            client_cert: None,
             protocol: "HTTP/1.1",
             scheme: "https",
             method: "GET",

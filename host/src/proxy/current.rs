@@ -2,9 +2,10 @@
 //! workers do not count references on each other's cache lines.
 
 use super::failure::Failure;
+use super::snapshot::ClientCertEntry;
 use super::{Missed, RouteEntry, Snapshot};
 use crate::config::UpstreamName;
-use crate::message::{RequestHead, Scheme, authority};
+use crate::message::{ClientAuth, Connection, RequestHead, Scheme, authority};
 use crate::upstream::Upstreams;
 use bytestring::ByteString;
 use http::HeaderValue;
@@ -28,6 +29,7 @@ pub(super) struct Current<F> {
 struct SiteHere {
     name: ByteString,
     tls: bool,
+    client: Option<ClientCertEntry>,
 }
 
 /// An upstream.
@@ -46,6 +48,8 @@ pub(super) struct Place<'c> {
     pub entry: &'c RouteEntry,
     /// `None`: a link must answer.
     pub destination: Option<Destination>,
+    /// What the site asks of its clients.
+    pub client: Option<ClientCertEntry>,
 }
 
 impl<F> Current<F> {
@@ -54,7 +58,7 @@ impl<F> Current<F> {
         let names = snapshot.sites.iter().map(|site| site.name.as_str());
         let patterns = snapshot.routes.iter().map(|route| route.pattern.as_str());
         let mut texts = parts(names.chain(patterns)).into_iter();
-        let sites = texts.by_ref().zip(&snapshot.sites).map(|(name, site)| SiteHere { name, tls: site.tls }).collect();
+        let sites = texts.by_ref().zip(&snapshot.sites).map(|(name, site)| SiteHere { name, tls: site.tls, client: site.client }).collect();
         // One text for all routes to an upstream.
         let mut known = BTreeMap::new();
         let mut destination = |name: &UpstreamName| {
@@ -66,30 +70,35 @@ impl<F> Current<F> {
     }
 
     /// Step 6, and before it what is answered whatever the sites say.
-    pub fn arrive_at(&self, head: &RequestHead) -> Result<Place<'_>, Failure> {
+    pub fn arrive_at(&self, head: &RequestHead, connection: &Connection) -> Result<Place<'_>, Failure> {
         if let (Some(proofs), Scheme::Http) = (&self.snapshot.proofs, head.scheme)
             && let Some(proof) = proofs.0(&head.path)
         {
             return Err(Failure::Proof(proof));
         }
-        self.place(head)
+        self.place(head, connection)
     }
 
     /// The route that takes the request, if its site is served the way the request came.
-    fn place(&self, head: &RequestHead) -> Result<Place<'_>, Failure> {
+    fn place(&self, head: &RequestHead, connection: &Connection) -> Result<Place<'_>, Failure> {
         let router = &self.snapshot.router;
         let site = router.site(authority::host(&head.authority)).ok_or(Failure::NoSite)?;
-        let SiteHere { name, tls } = self.sites.get(site).ok_or(Failure::NoSite)?;
+        let here = self.sites.get(site).ok_or(Failure::NoSite)?;
+        let SiteHere { name, tls, client } = here;
         match (tls, head.scheme) {
             (true, Scheme::Http) => return Err(Failure::Insecure(secure_location(head, self.snapshot.https_port))),
             (false, Scheme::Https) => return Err(Failure::Misdirected),
             _ => {}
         }
+        let asked = connection.tls.as_ref().and_then(|tls| tls.client.as_ref());
+        if !here.accepts(asked) {
+            return Err(Failure::OtherClientAuth);
+        }
         let index = router.route(site, head).map_err(Failure::from)?.route;
         let (Some(entry), Some((pattern, destination))) = (self.snapshot.routes.get(index), self.routes.get(index)) else {
             return Err(Failure::NoRoute);
         };
-        Ok(Place { site: name.clone(), route: pattern.clone(), entry, destination: destination.clone() })
+        Ok(Place { site: name.clone(), route: pattern.clone(), entry, destination: destination.clone(), client: *client })
     }
 
     pub fn knows(&self, upstream: &str) -> bool {
@@ -118,6 +127,19 @@ fn parts<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Vec<ByteString> {
             part
         })
         .collect()
+}
+
+impl SiteHere {
+    /// Whether the handshake asked the client for what this site asks, no more and no less. A connection that was made for another site
+    /// may well carry a request for this one (HTTP/2 reuses connections between names that share a certificate; and anyone can send
+    /// any `Host`), and what that site's CA has vouched for means nothing here.
+    fn accepts(&self, asked: Option<&ClientAuth>) -> bool {
+        match (&self.client, asked) {
+            (None, None) => true,
+            (Some(client), Some(asked)) => *asked.site == *self.name && (asked.identity.is_some() || !client.require),
+            _ => false,
+        }
+    }
 }
 
 impl From<Missed> for Failure {

@@ -314,6 +314,12 @@ impl Record {
         }
     }
 
+    /// Of the certificate that the client has shown.
+    fn subject(&self) -> Option<&str> {
+        let auth = self.connection.tls.as_ref()?.client.as_ref()?;
+        auth.identity.as_ref().map(|identity| &*identity.subject)
+    }
+
     fn write(&self, id: ExchangeId, access: &AccessWriter) {
         let links: SmallVec<[_; 4]> = self.links.iter().map(|(spec, how)| (spec.name.as_str(), how_name(*how))).collect();
         let head = self.asked.as_ref().map(|asked| &asked.head);
@@ -322,6 +328,7 @@ impl Record {
             &Entry {
                 id,
                 client: self.client,
+                client_cert: self.subject(),
                 protocol: self.asked.as_ref().map_or("", |asked| protocol(asked.version)),
                 scheme: head.map_or("", |head| head.scheme.as_str()),
                 method: head.map_or("", |head| head.method.as_str()),

@@ -36,6 +36,9 @@ pub enum Failure {
     /// Over TLS, for a site without (RFC 9110, section 15.5.20).
     #[error("the site is not served over TLS")]
     Misdirected,
+    /// Over a connection whose client was asked for another certificate than the site asks for, or for none.
+    #[error("the connection was made for a site that asks for other client certificates")]
+    OtherClientAuth,
     // The client's or the operator's.
     #[error("no site has this name")]
     NoSite,
@@ -115,6 +118,12 @@ pub const REASONS: &[Reason] = &{
             "http_request_denied",
             "The site is served in the clear only and the request came over TLS.",
         ),
+        reason(
+            "other_client_auth",
+            S::MISDIRECTED_REQUEST,
+            "http_request_denied",
+            "Client certificates are asked for on this site, or on the one that the connection was made for, and these differ.",
+        ),
         // The client's: the body.
         reason("bad_body", S::BAD_REQUEST, REQUEST, "The request body breaks its framing."),
         reason("body_timeout", S::REQUEST_TIMEOUT, REQUEST, "The request body paused for longer than limits.body-idle."),
@@ -181,6 +190,7 @@ impl Failure {
             Self::Proof(_) => "acme_challenge",
             Self::Insecure(_) => "https_redirect",
             Self::Misdirected => "misdirected",
+            Self::OtherClientAuth => "other_client_auth",
             Self::NoSite => "no_site",
             Self::NoRoute => "no_route",
             Self::NoDestination => "no_destination",
@@ -308,6 +318,7 @@ mod tests {
             Failure::Proof("token.thumbprint".into()),
             Failure::Insecure(HeaderValue::from_static("https://a.test/")),
             Failure::Misdirected,
+            Failure::OtherClientAuth,
             Failure::NoSite,
             Failure::NoRoute,
             Failure::NoDestination,

@@ -3,7 +3,10 @@
 
 use super::Snapshot;
 use super::failure::Failure;
+use super::snapshot::ClientCertEntry;
+use crate::config::ClientCertForward;
 use crate::message::authority::{self, BadHost};
+use crate::message::client_identity;
 use crate::message::forwarded::{self, Provenance};
 use crate::message::hop_by_hop;
 use crate::message::survey::{Survey, remove_odd_names};
@@ -27,6 +30,20 @@ pub(super) struct Inbound {
     pub past: Past,
 }
 
+impl Inbound {
+    /// Says who the client is, if the site wants its origins to know.
+    pub fn introduce(&mut self, connection: &Connection, client: Option<ClientCertEntry>) {
+        let Some(forward) = client.and_then(|client| client.forward) else { return };
+        let auth = connection.tls.as_ref().and_then(|tls| tls.client.as_ref());
+        if let Some(identity) = auth.and_then(|auth| auth.identity.as_ref()) {
+            match forward {
+                ClientCertForward::Rfc9440 => identity.write_rfc9440(&mut self.head.headers),
+                ClientCertForward::Xfcc => identity.write_xfcc(&mut self.head.headers),
+            }
+        }
+    }
+}
+
 /// Fields that the contract hides from links.
 #[derive(Debug, Default)]
 pub(super) struct Past {
@@ -44,6 +61,9 @@ pub(super) fn clean<B>(received: Received<B>, connection: &Connection, snapshot:
     let (path, query) = path(&method, target.path_and_query)?;
     if survey.odd {
         remove_odd_names(&mut headers, &snapshot.limits.odd_header_names);
+    }
+    if survey.client_cert {
+        client_identity::remove_claims(&mut headers);
     }
     // Before the fields that `Connection` lists are removed: it must not be able to list a trusted proxy's word away.
     let from = forwarded::take(&mut headers, survey, connection.peer, &snapshot.trusted_proxies);
@@ -129,7 +149,7 @@ mod tests {
     use crate::message::{Target, TlsFacts, TlsVersion, fields};
 
     fn connection(tls: bool) -> Connection {
-        let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, h2: false });
+        let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, h2: false, client: None });
         let address = |text: &str| text.parse().expect("an address");
         Connection {
             peer: address("192.0.2.7:5000"),

@@ -129,10 +129,11 @@ fn arrive<'c, F, B>(
     connection: &Connection,
     received: Result<Received<B>, Malformed>,
 ) -> Result<(Inbound, Place<'c>, B), Failure> {
-    let (inbound, body) = inbound::clean(received?, connection, &current.snapshot)?;
+    let (mut inbound, body) = inbound::clean(received?, connection, &current.snapshot)?;
     guard.asked(&inbound);
-    let place = current.arrive_at(&inbound.head)?;
+    let place = current.arrive_at(&inbound.head, connection)?;
     guard.placed(&place);
+    inbound.introduce(connection, place.client);
     Ok((inbound, place, body))
 }
 

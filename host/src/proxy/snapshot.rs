@@ -2,7 +2,7 @@
 
 use super::Router;
 use crate::chain::{Chain, Link};
-use crate::config::{AccessLog, Config, Limits, LinkSpec, Route, RouteTimeouts, TlsSpec, UpstreamName};
+use crate::config::{AccessLog, ClientCertForward, Config, Limits, LinkSpec, Route, RouteTimeouts, Site, TlsSpec, UpstreamName};
 use ipnet::IpNet;
 use std::sync::Arc;
 
@@ -42,6 +42,15 @@ pub struct SiteEntry {
     pub name: String,
     /// Whether it is served over TLS only; otherwise in the clear only.
     pub tls: bool,
+    /// Which clients it takes; `None`: it does not ask.
+    pub client: Option<ClientCertEntry>,
+}
+
+/// What is left of a site's `client` table once the handshake is over.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientCertEntry {
+    pub require: bool,
+    pub forward: Option<ClientCertForward>,
 }
 
 /// What is left of a route once it is found.
@@ -60,7 +69,7 @@ impl Snapshot {
         Self {
             generation,
             router: Router::new(&config.sites),
-            sites: config.sites.iter().map(|site| SiteEntry { name: site.name.to_string(), tls: site.tls != TlsSpec::Off }).collect(),
+            sites: config.sites.iter().map(SiteEntry::new).collect(),
             routes: routes.map(|route| RouteEntry::new(route, &mut filter)).collect(),
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.as_slice().into(),
@@ -74,6 +83,13 @@ impl Snapshot {
     #[must_use]
     pub fn showing(self, proofs: Option<Proofs>) -> Self {
         Self { proofs, ..self }
+    }
+}
+
+impl SiteEntry {
+    fn new(site: &Site) -> Self {
+        let client = site.client.as_ref().map(|spec| ClientCertEntry { require: spec.require, forward: spec.forward });
+        Self { name: site.name.to_string(), tls: site.tls != TlsSpec::Off, client }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Framing;
 use super::lines::Broken;
+use crate::message::client_identity;
 use bytes::Bytes;
 use http::header::{self, HeaderName};
 use http::{HeaderMap, HeaderValue, Version};
@@ -179,5 +180,5 @@ pub(super) fn may_be_trailer(name: &HeaderName) -> bool {
         header::FORWARDED,
         HeaderName::from_static("x-real-ip"),
     ];
-    !FORBIDDEN.contains(name) && !name.as_str().starts_with("x-forwarded-")
+    !FORBIDDEN.contains(name) && !name.as_str().starts_with("x-forwarded-") && !client_identity::is_claim(name.as_str())
 }

@@ -50,7 +50,7 @@ pub(crate) enum Source {
 }
 
 /// Attributes that the proxy sets in either phase and that are no part of the request's head.
-const ATTRIBUTES: [&str; 12] = [
+const ATTRIBUTES: [&str; 22] = [
     "client.ip",
     "client.port",
     "peer.ip",
@@ -59,6 +59,16 @@ const ATTRIBUTES: [&str; 12] = [
     "tls.version",
     "tls.sni",
     "tls.alpn",
+    "tls.client.verified",
+    "tls.client.subject",
+    "tls.client.issuer",
+    "tls.client.serial",
+    "tls.client.fingerprint",
+    "tls.client.not-after",
+    "tls.client.san.dns",
+    "tls.client.san.uri",
+    "tls.client.san.email",
+    "tls.client.san.ip",
     "http.version",
     "site",
     "route",

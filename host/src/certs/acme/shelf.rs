@@ -76,7 +76,7 @@ pub fn read(text: &str, name: &str) -> Option<Certified> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(text.as_bytes()).collect::<Result<_, _>>().ok()?;
     let coverage = Coverage::read(chain.first()?).filter(|coverage| coverage.covers(&Subject::Host(name.to_owned())))?;
     let key = CertifiedKey::from_der(chain, key, &default_provider()).ok()?;
-    Some(Certified { key: Arc::new(key), coverage })
+    Some(Certified { key: Arc::new(key), coverage, stapled: None })
 }
 
 /// For people to recognise, and different for different URLs.

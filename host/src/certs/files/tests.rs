@@ -30,7 +30,7 @@ impl Pair {
         fs::write(&cert_file, cert).expect("written");
         fs::write(&key_file, key).expect("written");
         let at = |column| Location { file: "edge.toml".into(), line: 3, column };
-        CertifiedFiles { cert: cert_file, key: key_file, at: at(9), key_at: at(29) }
+        CertifiedFiles { cert: cert_file, key: key_file, ocsp: None, at: at(9), key_at: at(29) }
     }
 }
 
@@ -88,4 +88,34 @@ fn pem_around_garbage_is_no_certificate() {
     let pair = Pair::new();
     let garbage = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     assert_eq!(codes(&pair.files(garbage, &pair.key.serialize_pem()), "a"), [(CertProblem::UNREADABLE, Severity::Error)]);
+}
+
+#[test]
+fn an_ocsp_response_is_sent_while_it_holds() {
+    let pair = Pair::new();
+    let site = || SiteName::Exact("a.example.com".into());
+    let mut files = pair.write("a.example.com", 90);
+    let serial = {
+        let (certified, _) = load(&files, &site(), OffsetDateTime::now_utc()).expect("good");
+        X509Certificate::from_der(&certified.key.cert[0]).expect("a certificate").1.raw_serial().to_vec()
+    };
+    let staple = pair.dir.path().join("a.ocsp");
+    files.ocsp = Some(staple.clone());
+    let now = OffsetDateTime::now_utc();
+    let outcome = |response: &[u8]| {
+        fs::write(&staple, response).expect("written");
+        load(&files, &site(), now)
+    };
+    let tomorrow = (now + Duration::days(1)).format(time::macros::format_description!("[year][month][day]000000Z")).expect("formatted");
+    let response = crate::certs::ocsp::tests::response(&serial, 0x80, Some(&tomorrow));
+    let (certified, warnings) = outcome(&response).expect("good");
+    assert_eq!((certified.at(now).ocsp.clone(), warnings), (Some(response), vec![]));
+    assert_eq!(certified.at(now + Duration::days(2)).ocsp, None, "an old one is not sent");
+    let (certified, warnings) = outcome(&crate::certs::ocsp::tests::response(&serial, 0x80, Some("20200102000000Z"))).expect("good");
+    assert_eq!((certified.at(now).ocsp.clone(), warnings[0].code), (None, CertProblem::VALIDITY));
+    for bad in
+        [crate::certs::ocsp::tests::response(b"x", 0x80, None), crate::certs::ocsp::tests::response(&serial, 0xa1, None), b"-----".to_vec()]
+    {
+        assert_eq!(outcome(&bad).expect_err("bad")[0].code, CertProblem::UNREADABLE);
+    }
 }

@@ -10,7 +10,7 @@ fn at() -> Location {
 }
 
 fn site(name: SiteName, tls: TlsSpec) -> Site {
-    Site { name, tls, routes: Vec::new(), at: at() }
+    Site { name, tls, client: None, routes: Vec::new(), at: at() }
 }
 
 fn exact(name: &str) -> SiteName {
@@ -24,7 +24,7 @@ fn files(dir: &Path, file: &str, names: &[&str]) -> TlsSpec {
     let (cert, key) = (dir.join(format!("{file}.pem")), dir.join(format!("{file}.key")));
     fs::write(&cert, made.cert.pem()).expect("written");
     fs::write(&key, made.signing_key.serialize_pem()).expect("written");
-    TlsSpec::Files(CertifiedFiles { cert, key, at: at(), key_at: at() })
+    TlsSpec::Files(CertifiedFiles { cert, key, ocsp: None, at: at(), key_at: at() })
 }
 
 /// The names on the certificate that `choose` picks.
@@ -86,7 +86,7 @@ fn without_sni_the_local_address_decides() {
 fn the_errors_of_all_sites_come_at_once() {
     let dir = tempfile::tempdir().expect("a directory");
     fs::write(dir.path().join("ca"), "a file where a directory is wanted").expect("written");
-    let missing = CertifiedFiles { cert: dir.path().join("no.pem"), key: dir.path().join("no.key"), at: at(), key_at: at() };
+    let missing = CertifiedFiles { cert: dir.path().join("no.pem"), key: dir.path().join("no.key"), ocsp: None, at: at(), key_at: at() };
     let sites = [
         site(exact("a.test"), files(dir.path(), "b", &["b.test"])),
         site(exact("c.test"), TlsSpec::Local),

@@ -23,8 +23,8 @@ fn write(dir: &Path, pair: &Pair) {
 /// A store with one site whose files stand in `dir`, and its watch.
 fn watched(dir: &Path, name: SiteName) -> (Arc<Store>, Watch) {
     let at = Location { file: "edge.toml".into(), line: 1, column: 1 };
-    let files = CertifiedFiles { cert: dir.join("cert.pem"), key: dir.join("key.pem"), at: at.clone(), key_at: at.clone() };
-    let sites = [Site { name, tls: TlsSpec::Files(files), routes: Vec::new(), at }];
+    let files = CertifiedFiles { cert: dir.join("cert.pem"), key: dir.join("key.pem"), ocsp: None, at: at.clone(), key_at: at.clone() };
+    let sites = [Site { name, tls: TlsSpec::Files(files), client: None, routes: Vec::new(), at }];
     let (store, _) = Store::open(&sites, dir).expect("good");
     let store = Arc::new(store);
     let watch = store.watch().expect("something to watch");

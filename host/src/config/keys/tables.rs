@@ -64,6 +64,12 @@ pub static SERVER_TABLE: Keys = Keys {
             key("workers", Kind::Whole(1, 1024), "4", "Worker threads; one per core unless written."),
             key("state", Kind::Text(&FILE), "\"/var/lib/portcullis\"", "Where the local CA and compiled plugins are kept; owner-only."),
             key(
+                "ticket-keys",
+                Kind::Text(&FILE),
+                "\"/run/portcullis/tickets\"",
+                "A directory that processes share so that each resumes the others' TLS sessions; owner-only. In memory unless written.",
+            ),
+            key(
                 "trusted-proxies",
                 Kind::Either(&[Kind::Text(&NETWORK), Kind::List(&Kind::Text(&NETWORK))]),
                 "[\"10.0.0.0/8\"]",
@@ -241,10 +247,10 @@ pub static SITE: Keys = Keys {
 };
 
 pub static TLS: Keys = Keys {
-    later: &["client"],
+    later: &[],
     ..table(
         "tls",
-        "A certificate of the operator's (`cert` and `key`), or how one is ordered (`acme`).",
+        "Where the certificate comes from (`cert` and `key`, `local`, or `acme`), and which clients are taken.",
         &[
             key("cert", Kind::Text(&FILE), "\"/etc/tls/app.pem\"", "PEM, leaf first; relative to this file. Read again when it changes."),
             key("key", Kind::Text(&FILE), "\"/etc/tls/app.key\"", "PEM; relative to this file. Read again when it changes."),
@@ -254,9 +260,28 @@ pub static TLS: Keys = Keys {
                 "{ challenge = \"tls-alpn-01\" }",
                 "Ordered by ACME; what is not written is as in [acme].",
             ),
+            key("ocsp", Kind::Text(&FILE), "\"/etc/tls/app.ocsp\"", "An OCSP response in DER that is sent with the certificate."),
+            key("local", Kind::Truth, "true", "The local CA instead of `cert` and `key`; the long form of \"local\"."),
+            key("client", Kind::Table(&CLIENT_CERTS), "{ ca = \"/etc/tls/partners.pem\" }", "Clients show a certificate too (mTLS)."),
         ],
     )
 };
+
+pub static CLIENT_CERTS: Keys = table(
+    "client-certificates",
+    "Which client certificates a site takes.",
+    &[
+        required("ca", Kind::Text(&FILE), "\"/etc/tls/partners.pem\"", "PEM; each certificate in it is trusted on its own."),
+        key(
+            "crl",
+            Kind::Text(&FILE),
+            "\"/etc/tls/partners.crl\"",
+            "Revocation lists, PEM or DER: one for each issuer of a chain, or its certificates are refused.",
+        ),
+        key("require", Kind::Truth, "false", "Whether clients without a certificate are refused; true unless written."),
+        key("forward", Kind::Choice(&["rfc9440", "xfcc"]), "\"rfc9440\"", "How the upstream is told; it is not unless written."),
+    ],
+);
 
 const DIRECTORY_KEY: Key = key(
     "directory",

@@ -4,6 +4,7 @@
 mod acme;
 mod build;
 mod chains;
+mod client_certs;
 mod fields;
 mod files;
 mod json;

@@ -174,6 +174,15 @@ impl<'n, 'c> Reader<'n, 'c> {
         chosen(self.context, text, span, choices)
     }
 
+    /// `true` or `false`.
+    pub fn truth(&self, name: &str) -> Option<bool> {
+        let node = self.get(name)?;
+        match node.value {
+            Value::Boolean(truth) => Some(truth),
+            _ => self.wrong(name, node),
+        }
+    }
+
     /// A whole number within the described bounds.
     pub fn whole(&self, name: &str) -> Option<i64> {
         let node = self.get(name)?;

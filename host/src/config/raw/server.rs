@@ -16,6 +16,7 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains) -> (S
     let spec = ServerSpec {
         workers: reader.whole("workers").and_then(|n| usize::try_from(n).ok()).and_then(std::num::NonZeroUsize::new),
         state: reader.string("state").map(|(path, span)| context.sources.resolve(span.file, path)),
+        ticket_keys: reader.string("ticket-keys").map(|(path, span)| (context.sources.resolve(span.file, path), context.location(span))),
         trusted_proxies: trusted(context, &reader),
         access_log: match reader.choice("access-log") {
             Some(0) => AccessLog::Off,

@@ -5,7 +5,7 @@ use super::build::section;
 use super::chains::Chains;
 use super::node::{Node, Value};
 use super::reader::{Reader, nearest};
-use super::{acme, routes, shadow, shorthand};
+use super::{acme, client_certs, routes, shadow, shorthand};
 use crate::config::diagnostic::Place;
 use crate::config::source::Span;
 use crate::config::{AcmeIssuer, CertifiedFiles, Code, Diagnostic, LinkOrigin, LinkSpec, Site, SiteName, TlsSpec, forms, keys};
@@ -43,6 +43,7 @@ fn one(context: &Context<'_>, node: &Node, key_span: Span, path: String, name: O
     let Outside { chains, links, issuer } = outside;
     let reader = Reader::open(context, node, &keys::SITE, path)?;
     let tls = tls(context, &reader, name, key_span, issuer);
+    let client = client_certs::read(context, &reader);
     let mut inherited = links.to_vec();
     inherited.extend(shorthand::headers(context, &reader, LinkOrigin::Site));
     inherited.extend(chains.resolve(&chains.items(context, &reader), LinkOrigin::Site));
@@ -60,6 +61,7 @@ fn one(context: &Context<'_>, node: &Node, key_span: Span, path: String, name: O
     Some(Site {
         name: name.cloned().unwrap_or(SiteName::Any),
         tls: tls.unwrap_or(TlsSpec::Local),
+        client,
         routes: all,
         at: context.location(key_span),
     })
@@ -120,25 +122,29 @@ pub fn is_address(name: &str) -> bool {
     name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok()
 }
 
-/// `{ cert, key }` or `{ acme }`.
+/// The long form: the operator's files, `local = true` or `acme`, each with or without `client`.
 fn table(context: &Context<'_>, reader: &Reader<'_, '_>, defaults: &AcmeIssuer, name: Option<&SiteName>) -> Option<TlsSpec> {
     let table = reader.open_key("tls", &keys::TLS)?;
-    if table.entry("acme").is_none() {
-        return files(context, &table);
-    }
-    for key in ["cert", "key"] {
+    let local = table.truth("local") == Some(true);
+    let (chosen, others): (_, &[&str]) = match table.entry("acme") {
+        Some(_) => ("acme", &["cert", "key", "ocsp", "local"]),
+        None if local => ("local", &["cert", "key", "ocsp"]),
+        None => return files(context, &table),
+    };
+    for key in others {
         if let Some(entry) = table.entry(key) {
-            let message = format!("`{key}` and `acme` exclude each other");
+            let message = format!("`{key}` and `{chosen}` exclude each other");
             context.error::<()>(Code::Conflict, entry.key_span, message);
         }
     }
-    acme::long(context, &table, defaults, name)
+    if local { Some(TlsSpec::Local) } else { acme::long(context, &table, defaults, name) }
 }
 
 fn files(context: &Context<'_>, table: &Reader<'_, '_>) -> Option<TlsSpec> {
     table.needs(&["cert", "key"]);
     let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
-    let (cert, key) = (path("cert"), path("key"));
+    let (cert, key, ocsp) = (path("cert"), path("key"), path("ocsp"));
     let (cert, key) = (cert?, key?);
-    Some(TlsSpec::Files(CertifiedFiles { at: context.location(cert.1), key_at: context.location(key.1), cert: cert.0, key: key.0 }))
+    let (at, key_at) = (context.location(cert.1), context.location(key.1));
+    Some(TlsSpec::Files(CertifiedFiles { cert: cert.0, key: key.0, ocsp: ocsp.map(|(path, _)| path), at, key_at }))
 }

@@ -98,7 +98,7 @@ fn terminate(context: &Context<'_>, reader: &Reader<'_, '_>) -> Option<TcpTls> {
     let (cert, key) = (path("cert"), path("key"));
     let alpn = alpn(&table);
     let ((cert, at), (key, key_at)) = (cert?, key?);
-    let files = CertifiedFiles { cert, key, at: context.location(at), key_at: context.location(key_at) };
+    let files = CertifiedFiles { cert, key, ocsp: None, at: context.location(at), key_at: context.location(key_at) };
     Some(TcpTls::Terminate { certificate: TlsSpec::Files(files), alpn })
 }
 

@@ -1,7 +1,7 @@
 //! TLS: who is answered, with which certificate, and what the handler learns.
 
 use super::kit::{Client, PATIENCE, Server, run};
-use crate::certs::{LocalCa, Store, TlsSettings};
+use crate::certs::{LocalCa, Store, TicketKeys, TlsSettings};
 use crate::config::{Limits, Location, Site, SiteName, TlsSpec};
 use crate::listen::Kind;
 use rustls::pki_types::pem::PemObject;
@@ -27,10 +27,10 @@ impl TlsServer {
     pub fn start(names: &[SiteName], limits: Limits) -> Self {
         let state = tempfile::tempdir().expect("a directory");
         let at = Location { file: "t".into(), line: 1, column: 1 };
-        let site = |name: &SiteName| Site { name: name.clone(), tls: TlsSpec::Local, routes: Vec::new(), at: at.clone() };
+        let site = |name: &SiteName| Site { name: name.clone(), tls: TlsSpec::Local, client: None, routes: Vec::new(), at: at.clone() };
         let sites: Vec<Site> = names.iter().map(site).collect();
         let (store, _) = Store::open(&sites, state.path()).expect("certificates");
-        let settings = TlsSettings::new(Arc::new(store)).expect("settings");
+        let settings = TlsSettings::new(Arc::new(store), &TicketKeys::open(None).expect("random bytes"), None).expect("settings");
         Self { server: Server::start(Kind::Tls(settings), limits), state }
     }
 

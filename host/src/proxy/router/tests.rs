@@ -48,7 +48,7 @@ pub(in crate::proxy) fn site(name: &str, routes: Vec<Route>) -> Site {
         None if name == "*" => SiteName::Any,
         None => SiteName::Exact(name.into()),
     };
-    Site { name, tls: TlsSpec::Off, routes, at: nowhere() }
+    Site { name, tls: TlsSpec::Off, client: None, routes, at: nowhere() }
 }
 
 pub(in crate::proxy) fn head(method: &str, target: &str) -> RequestHead {

@@ -1,0 +1,452 @@
+//! Client certificates: who gets in, what the origin hears of them, and that nobody borrows another site's word.
+
+use portcullis_tests::{Origin, Proxy, Raw, proxy, tools};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
+    KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use tempfile::TempDir;
+
+type Ca = Issuer<'static, KeyPair>;
+
+/// A CA, written as `<name>.pem`.
+fn ca(dir: &Path, name: &str) -> Ca {
+    let (params, key) = ca_params(name);
+    let certificate = params.self_signed(&key).unwrap();
+    fs::write(dir.join(format!("{name}.pem")), certificate.pem()).unwrap();
+    Issuer::new(params, key)
+}
+
+fn ca_params(name: &str) -> (CertificateParams, KeyPair) {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    (params, KeyPair::generate().unwrap())
+}
+
+/// A client's `<name>.pem` (with `chain` behind its own certificate) and `<name>.key`.
+fn client(dir: &Path, by: &Ca, name: &str, serial: u64, chain: &str) {
+    let mut params = CertificateParams::new(vec![format!("{name}.partner.test")]).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.subject_alt_names.push(SanType::URI(format!("spiffe://td/{name}").try_into().unwrap()));
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.serial_number = Some(SerialNumber::from(serial));
+    params.use_authority_key_identifier_extension = true;
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, by).unwrap();
+    fs::write(dir.join(format!("{name}.pem")), certificate.pem() + chain).unwrap();
+    fs::write(dir.join(format!("{name}.key")), key.serialize_pem()).unwrap();
+}
+
+/// One certificate for all sites of these tests, so that HTTP/2 connections are reused between them.
+fn server(dir: &Path) {
+    let made = rcgen::generate_simple_self_signed(["a.test", "b.test", "open.test"].map(str::to_owned)).unwrap();
+    fs::write(dir.join("server.pem"), made.cert.pem()).unwrap();
+    fs::write(dir.join("server.key"), made.signing_key.serialize_pem()).unwrap();
+}
+
+const FILES: &str = "cert = \"server.pem\", key = \"server.key\"";
+
+/// `(exit code, body)` of curl to a site of the proxy.
+fn ask(proxy: &Proxy, site: &str, arguments: &[&str]) -> (i32, String) {
+    let port = proxy.https().port();
+    let output = Command::new(tools::need("curl", "curl"))
+        .current_dir(proxy.dir.path())
+        .args(["-sS", "--cacert", "server.pem", "--resolve", &format!("*:{port}:127.0.0.1"), "-m", "10"])
+        .args(arguments)
+        .arg(format!("https://{site}:{port}/"))
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code().unwrap(), String::from_utf8_lossy(&text).into_owned())
+}
+
+fn showing(name: &str) -> [String; 4] {
+    ["--cert".into(), format!("{name}.pem"), "--key".into(), format!("{name}.key")]
+}
+
+fn ask_as(proxy: &Proxy, site: &str, name: &str, arguments: &[&str]) -> (i32, String) {
+    let shown = showing(name);
+    let all: Vec<&str> = shown.iter().map(String::as_str).chain(arguments.iter().copied()).collect();
+    ask(proxy, site, &all)
+}
+
+fn site(name: &str, tls: &str) -> String {
+    format!("[site.\"{name}\"]\ntls = {{ {FILES}{tls} }}\nroutes = {{ \"/*\" = \"app\" }}\n")
+}
+
+fn start(dir: TempDir, sites: &[String], origin: &Origin) -> Proxy {
+    Proxy::start_in(dir, &format!("{}[upstream.app]\nservers = [\"{}\"]\n", sites.concat(), origin.name()))
+}
+
+#[test]
+fn only_clients_of_the_ca_get_in() {
+    let dir = tempfile::tempdir().unwrap();
+    server(dir.path());
+    let (partners, others) = (ca(dir.path(), "partners"), ca(dir.path(), "others"));
+    client(dir.path(), &partners, "alice", 7, "");
+    client(dir.path(), &others, "mallory", 8, "");
+    let origin = Origin::echo();
+    let proxy = start(dir, &[site("a.test", ", client = { ca = \"partners.pem\" }")], &origin);
+    for version in ["--tlsv1.3", "--tls-max=1.2"] {
+        let version: Vec<&str> = version.split('=').collect();
+        let (code, body) = ask_as(&proxy, "a.test", "alice", &version);
+        assert!(code == 0 && body.starts_with("GET / HTTP/1.1"), "{body}");
+        let (code, said) = ask(&proxy, "a.test", &version);
+        let none = said.contains("certificate required") || said.contains("bad certificate") || said.contains("handshake failure");
+        assert!(code != 0 && none, "{code} {said}");
+        let (code, said) = ask_as(&proxy, "a.test", "mallory", &version);
+        assert!(code != 0 && said.contains("alert"), "{code} {said}");
+    }
+}
+
+/// Writes a list of what a CA has revoked.
+fn revoke(dir: &Path, by: &Ca, file: &str, serials: &[u64]) {
+    let now = date_time_ymd(2020, 1, 1);
+    let revoked = serials.iter().map(|serial| RevokedCertParams {
+        serial_number: SerialNumber::from(*serial),
+        revocation_time: now,
+        reason_code: None,
+        invalidity_date: None,
+    });
+    let list = CertificateRevocationListParams {
+        this_update: now,
+        next_update: date_time_ymd(2090, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: revoked.collect(),
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    let mut text = fs::read_to_string(dir.join(file)).unwrap_or_default();
+    text.push_str(&list.signed_by(by).unwrap().pem().unwrap());
+    fs::write(dir.join(file), text).unwrap();
+}
+
+#[test]
+fn a_chain_with_an_intermediate_and_a_revoked_certificate() {
+    let dir = tempfile::tempdir().unwrap();
+    server(dir.path());
+    let root = ca(dir.path(), "partners");
+    let (params, key) = ca_params("branch");
+    let branch_pem = params.signed_by(&key, &root).unwrap().pem();
+    let branch = Issuer::new(params, key);
+    client(dir.path(), &branch, "alice", 7, &branch_pem);
+    client(dir.path(), &branch, "bob", 8, &branch_pem);
+    client(dir.path(), &branch, "carol", 9, "");
+    revoke(dir.path(), &root, "revoked.crl", &[]);
+    revoke(dir.path(), &branch, "revoked.crl", &[8]);
+    let origin = Origin::echo();
+    let client = ", client = { ca = \"partners.pem\", crl = \"revoked.crl\", forward = \"rfc9440\" }";
+    let proxy = start(dir, &[site("a.test", client)], &origin);
+    let (code, body) = ask_as(&proxy, "a.test", "alice", &[]);
+    assert!(code == 0 && body.to_lowercase().contains("client-cert-chain: :"), "{body}");
+    let (code, said) = ask_as(&proxy, "a.test", "bob", &[]);
+    assert!(code != 0 && said.contains("certificate revoked"), "{code} {said}");
+    let (code, said) = ask_as(&proxy, "a.test", "carol", &[]);
+    assert!(code != 0 && said.contains("unknown ca"), "the intermediate is missing: {code} {said}");
+}
+
+/// Two sites with CAs of their own and one that does not ask, all with one certificate; alice is a client of the first.
+fn three_sites(client_a: &str, origin: &Origin, more: &str) -> Proxy {
+    let dir = tempfile::tempdir().unwrap();
+    server(dir.path());
+    let partners = ca(dir.path(), "partners");
+    ca(dir.path(), "others");
+    client(dir.path(), &partners, "alice", 7, "");
+    let sites = [
+        site("a.test", &format!(", client = {{ ca = \"partners.pem\"{client_a} }}")),
+        site("b.test", ", client = { ca = \"others.pem\", require = false, forward = \"rfc9440\" }"),
+        site("open.test", ""),
+    ];
+    Proxy::start_in(dir, &format!("{}[upstream.app]\nservers = [\"{}\"]\n{more}", sites.concat(), origin.name()))
+}
+
+#[test]
+fn a_connection_for_one_site_carries_no_request_for_another() {
+    let origin = Origin::echo();
+    let proxy = three_sites("", &origin, "");
+    let port = proxy.https().port();
+    for protocol in ["--http1.1", "--http2"] {
+        for (sni, host, status) in [
+            ("a.test", "a.test", "200"),
+            ("a.test", "b.test", "421"),
+            ("a.test", "open.test", "421"),
+            ("open.test", "a.test", "421"),
+            ("open.test", "b.test", "421"),
+            ("open.test", "open.test", "200"),
+        ] {
+            let field = format!("Host: {host}:{port}");
+            let (code, said) = ask_as(&proxy, sni, "alice", &[protocol, "-i", "-H", &field]);
+            let line = said.lines().next().unwrap_or_default();
+            assert!(code == 0 && line.contains(status), "{protocol} {sni} {host}: {said}");
+            assert!(status == "200" || said.contains("other_client_auth"), "{said}");
+        }
+    }
+    let (_, said) = ask(&proxy, "open.test", &["-H", "Host: a.test"]);
+    assert!(said.starts_with("421"), "without a certificate: {said}");
+    assert!(origin.requests().iter().all(|head| !head.to_lowercase().contains("host: b.test")), "421 never reaches an origin");
+}
+
+#[test]
+fn the_origin_hears_who_it_is_and_nobody_can_pretend() {
+    let claims = ["-H", "Client-Cert: :forged:", "-H", "Client-Cert-Chain: :forged:", "-H", "X-Forwarded-Client-Cert: Hash=forged"];
+    let origin = Origin::echo();
+    for trusted in [false, true] {
+        let server = if trusted { "[server]\nworkers = 1\nstate = \"state\"\ntrusted-proxies = [\"127.0.0.0/8\"]\n" } else { "" };
+        for (forward, present, absent) in [
+            (", forward = \"rfc9440\"", "\r\nclient-cert: :miib", "x-forwarded-client-cert"),
+            (", forward = \"xfcc\"", "\r\nx-forwarded-client-cert: hash=", "\r\nclient-cert"),
+            ("", "get / http/1.1", "client-cert"),
+        ] {
+            let proxy = three_sites(forward, &origin, server);
+            let (_, body) = ask_as(&proxy, "a.test", "alice", &claims);
+            let body = body.to_lowercase();
+            assert!(body.contains(present) && !body.contains(absent) && !body.contains("forged"), "{forward}: {body}");
+            let (_, body) = ask(&proxy, "open.test", &claims);
+            assert!(body.starts_with("GET") && !body.to_lowercase().contains("client-cert"), "{body}");
+            let (_, body) = ask(&proxy, "b.test", &claims);
+            assert!(body.starts_with("GET") && !body.to_lowercase().contains("client-cert"), "optional, and none shown: {body}");
+        }
+    }
+}
+
+#[test]
+fn claims_are_removed_in_the_clear_and_from_trailers() {
+    let origin = Origin::echo();
+    let proxy = Proxy::start(&format!(
+        "[site.\"a.test\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [\"{}\"]\n",
+        origin.name()
+    ));
+    let mut raw = Raw::connect(proxy.http());
+    raw.send(
+        "POST / HTTP/1.1\r\nHost: a.test\r\nClient-Cert: :forged:\r\nX-Forwarded-Client-Cert: forged\r\nTransfer-Encoding: chunked\r\n\
+         Trailer: client-cert, x-sum\r\n\r\n1\r\na\r\n0\r\nclient-cert: :forged:\r\nx-sum: 1\r\n\r\n",
+    );
+    let said = raw.response().text();
+    assert!(said.contains("x-sum: 1") && !said.contains("forged"), "{said}");
+}
+
+#[test]
+fn xfcc_says_the_certificate_as_others_read_it() {
+    let origin = Origin::echo();
+    let proxy = three_sites(", forward = \"xfcc\"", &origin, "");
+    let (_, body) = ask_as(&proxy, "a.test", "alice", &[]);
+    let value = body.lines().find(|line| line.to_lowercase().starts_with("x-forwarded-client-cert:")).unwrap();
+    for part in [";Cert=\"-----BEGIN%20CERTIFICATE-----%0A", ";Subject=\"CN=alice\";URI=spiffe://td/alice;DNS=alice.partner.test"] {
+        assert!(value.contains(part), "{value}");
+    }
+    let fingerprint = Command::new(tools::need("openssl", "openssl"))
+        .current_dir(proxy.dir.path())
+        .args(["x509", "-in", "alice.pem", "-noout", "-fingerprint", "-sha256"])
+        .output()
+        .unwrap();
+    let fingerprint = String::from_utf8_lossy(&fingerprint.stdout).trim().split('=').nth(1).unwrap().replace(':', "").to_lowercase();
+    assert!(value.contains(&format!("Hash={fingerprint};")), "{value}");
+}
+
+#[test]
+fn links_and_the_access_log_know_the_client() {
+    let dir = tempfile::tempdir().unwrap();
+    server(dir.path());
+    let partners = ca(dir.path(), "partners");
+    client(dir.path(), &partners, "alice", 0x1fa0, "");
+    let origin = Origin::echo();
+    let names = ["verified", "subject", "issuer", "serial", "fingerprint", "not-after", "san.dns", "san.uri"];
+    let fields: Vec<String> = names.iter().map(|name| format!("x-{} = \"[{{tls.client.{name}}}]\"", name.replace('.', "-"))).collect();
+    let proxy = Proxy::start_in(
+        dir,
+        &format!(
+            "[server]\nworkers = 1\nstate = \"state\"\naccess-log = \"json\"\n[site.\"a.test\"]\ntls = {{ {FILES}, client = {{ ca = \"partners.pem\", require = false }} }}\n\
+             headers = {{ request = {{ set = {{ {} }} }} }}\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [\"{}\"]\n",
+            fields.join(", "),
+            origin.name()
+        ),
+    );
+    let (_, body) = ask_as(&proxy, "a.test", "alice", &[]);
+    for wanted in [
+        "x-verified: [true]",
+        "x-subject: [CN=alice",
+        "x-issuer: [CN=partners",
+        "x-serial: [1fa0]",
+        "x-san-dns: [alice.partner.test]",
+        "x-san-uri: [spiffe://td/alice]",
+    ] {
+        assert!(body.contains(wanted), "{wanted} not in {body}");
+    }
+    let line = proxy.access_line(|line| line.contains("client_cert"));
+    assert!(line.contains("\"client_cert\":\"CN=alice"), "{line}");
+    let (code, body) = ask(&proxy, "a.test", &[]);
+    assert!(code == 0 && body.contains("x-verified: [false]") && body.contains("x-subject: []"), "{body}");
+}
+
+/// What `openssl s_client` says of a handshake with one request over it.
+fn s_client(proxy: &Proxy, sni: &str, arguments: &[&str]) -> String {
+    let address = proxy.https().to_string();
+    let mut child = Command::new(tools::need("openssl", "openssl"))
+        .current_dir(proxy.dir.path())
+        .args(["s_client", "-connect", &address, "-servername", sni, "-ign_eof"])
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let request = format!("GET / HTTP/1.1\r\nHost: {sni}\r\nConnection: close\r\n\r\n");
+    // It may have ended: a refused handshake is a result too.
+    let _ = child.stdin.take().unwrap().write_all(request.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn a_resumed_session_keeps_the_identity_at_its_own_site_only() {
+    let origin = Origin::echo();
+    let proxy = three_sites(", forward = \"rfc9440\"", &origin, "");
+    for version in ["-tls1_3", "-tls1_2"] {
+        let first = s_client(&proxy, "a.test", &[version, "-cert", "alice.pem", "-key", "alice.key", "-sess_out", "session"]);
+        assert!(first.contains("New, TLSv") && first.to_lowercase().contains("client-cert: :"), "{first}");
+        // No certificate is shown now, and none has to be.
+        let again = s_client(&proxy, "a.test", &[version, "-sess_in", "session"]);
+        assert!(again.contains("Reused, TLSv") && again.to_lowercase().contains("client-cert: :"), "{again}");
+        for other in ["b.test", "open.test"] {
+            let elsewhere = s_client(&proxy, other, &[version, "-sess_in", "session"]);
+            assert!(elsewhere.contains("New, TLSv") && elsewhere.contains("GET / HTTP/1.1"), "{other}: {elsewhere}");
+            assert!(!elsewhere.to_lowercase().contains("client-cert"), "{other}: {elsewhere}");
+        }
+    }
+}
+
+#[test]
+fn an_optional_certificate_must_be_right_all_the_same() {
+    let origin = Origin::echo();
+    let proxy = three_sites("", &origin, "");
+    let (code, body) = ask(&proxy, "b.test", &[]);
+    assert!(code == 0 && body.starts_with("GET"), "{body}");
+    let (code, said) = ask_as(&proxy, "b.test", "alice", &[]);
+    assert!(code != 0 && said.contains("alert"), "alice is nobody to that CA: {said}");
+}
+
+#[test]
+fn processes_that_share_ticket_keys_resume_each_other_s_sessions() {
+    let origin = Origin::echo();
+    let keys = tempfile::tempdir().unwrap();
+    let server = |keys: &str| format!("[server]\nworkers = 1\nstate = \"state\"\n{keys}");
+    let shared = server(&format!("ticket-keys = \"{}\"\n", keys.path().join("tickets").display()));
+    let (one, alone) = (three_sites("", &origin, &shared), three_sites("", &origin, &server("")));
+    // The same files, so that the second is the same site to the keys.
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["server.pem", "server.key", "partners.pem", "others.pem"] {
+        fs::copy(one.dir.path().join(file), dir.path().join(file)).unwrap();
+    }
+    let text = fs::read_to_string(one.dir.path().join("portcullis.toml")).unwrap();
+    let two = Proxy::start_in(dir, &text);
+    let session = keys.path().join("session");
+    let session = session.to_str().unwrap();
+    for (sni, shown) in [("open.test", &[][..]), ("a.test", &["-cert", "alice.pem", "-key", "alice.key"][..])] {
+        let first = s_client(&one, sni, &[shown, &["-sess_out", session]].concat());
+        assert!(first.contains("New, TLSv"), "{first}");
+        let there = s_client(&two, sni, &["-sess_in", session]);
+        assert!(there.contains("Reused, TLSv") && there.contains("GET / HTTP/1.1"), "{there}");
+        assert!(s_client(&alone, sni, &["-sess_in", session]).contains("New, TLSv"), "other keys");
+    }
+}
+
+#[test]
+fn mistakes_are_told_with_their_place() {
+    let dir = tempfile::tempdir().unwrap();
+    server(dir.path());
+    let partners = ca(dir.path(), "partners");
+    fs::write(dir.path().join("empty.pem"), "# no CA yet\n").unwrap();
+    fs::write(dir.path().join("broken.crl"), "nonsense\n").unwrap();
+    revoke(dir.path(), &partners, "partners.crl", &[]);
+    ca(dir.path(), "others");
+    let sites = [
+        site("a.test", ", client = { ca = \"empty.pem\" }"),
+        site("b.test", ", client = { ca = \"partners.pem\", crl = \"broken.crl\" }"),
+        site("open.test", ", client = { ca = \"others.pem\", crl = \"partners.crl\" }"),
+    ];
+    fs::write(
+        dir.path().join("portcullis.toml"),
+        proxy::complete(&format!("{}[upstream.app]\nservers = [\"127.0.0.1:9\"]\n", sites.concat())),
+    )
+    .unwrap();
+    let output = proxy::run(dir.path(), &["check"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{said}");
+    for wanted in [
+        "error[E023]: no certificate in",
+        "portcullis.toml:8:66",
+        "error[E023]: no revocation list in",
+        "portcullis.toml:11:88",
+        "warning[E023]: ",
+        "has no revocation list of `CN=others`",
+        "portcullis.toml:14:86",
+    ] {
+        assert!(said.contains(wanted), "{wanted} not in:\n{said}");
+    }
+}
+
+#[test]
+fn secrets_are_logged_by_the_flag_only() {
+    let config = format!(
+        "{}routes = {{ \"/*\" = {{ respond = \"hi\" }} }}\n",
+        site("open.test", "").lines().take(2).map(|line| format!("{line}\n")).collect::<String>()
+    );
+    for flag in [&[][..], &["--tls-key-log", "secrets"]] {
+        let dir = tempfile::tempdir().unwrap();
+        server(dir.path());
+        let proxy = Proxy::start_with(dir, &config, flag, &[("SSLKEYLOGFILE", "from-environment")]);
+        assert_eq!(ask(&proxy, "open.test", &[]), (0, "hi".into()));
+        let written = fs::read_to_string(proxy.dir.path().join("secrets")).unwrap_or_default();
+        assert_eq!(written.contains("CLIENT_TRAFFIC_SECRET_0 "), !flag.is_empty(), "{written}");
+        assert_eq!(proxy.log().contains("THE SECRETS OF ALL TLS CONNECTIONS"), !flag.is_empty());
+        assert!(!proxy.dir.path().join("from-environment").exists());
+    }
+}
+
+#[test]
+fn an_ocsp_response_is_stapled() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path();
+    let openssl = |arguments: &[&str]| {
+        let output = Command::new(tools::need("openssl", "openssl")).current_dir(at).args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    let issuer = ca(at, "issuer");
+    let mut params = CertificateParams::new(vec!["open.test".to_owned()]).unwrap();
+    params.serial_number = Some(SerialNumber::from(0x1f));
+    let key = KeyPair::generate().unwrap();
+    fs::write(at.join("server.pem"), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
+    fs::write(at.join("server.key"), key.serialize_pem()).unwrap();
+    fs::write(at.join("issuer.key"), issuer.key().serialize_pem()).unwrap();
+    fs::write(at.join("index.txt"), "V\t900101000000Z\t\t1F\tunknown\t/CN=open.test\n").unwrap();
+    openssl(&["ocsp", "-issuer", "issuer.pem", "-cert", "server.pem", "-reqout", "request.der"]);
+    openssl(&[
+        "ocsp",
+        "-index",
+        "index.txt",
+        "-CA",
+        "issuer.pem",
+        "-rsigner",
+        "issuer.pem",
+        "-rkey",
+        "issuer.key",
+        "-reqin",
+        "request.der",
+        "-respout",
+        "response.der",
+        "-ndays",
+        "2",
+    ]);
+    let proxy = Proxy::start_in(
+        dir,
+        "[site.\"open.test\"]\ntls = { cert = \"server.pem\", key = \"server.key\", ocsp = \"response.der\" }\nroutes = { \"/*\" = { respond = \"hi\" } }\n",
+    );
+    let said = s_client(&proxy, "open.test", &["-status"]);
+    assert!(said.contains("OCSP Response Status: successful") && said.contains("Cert Status: good"), "{said}");
+}
