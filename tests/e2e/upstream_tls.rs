@@ -22,13 +22,14 @@ fn papers() -> TempDir {
 fn nginx(dir: &Path, certificate: &str, more: &str) -> Server {
     let papers = dir.display();
     std::fs::write(dir.join("big"), vec![b'x'; 3_000_000]).unwrap();
-    Server::nginx(|address, _| {
+    Server::nginx(|address, folder| {
         format!(
             "server {{ listen {address} ssl; ssl_certificate {papers}/{certificate}.pem; ssl_certificate_key {papers}/{certificate}.key;\n\
              ssl_session_cache shared:s:1m; ssl_protocols TLSv1.2 TLSv1.3; client_max_body_size 20m; {more}\n\
              location /tls {{ return 200 \"$ssl_protocol $ssl_server_name $ssl_session_reused $ssl_client_verify $ssl_client_s_dn $connection_requests\"; }}\n\
              location /big {{ root {papers}; }}\n\
-             location /upload {{ return 200 \"$content_length\"; }} }}"
+             location /upload {{ proxy_pass http://unix:{folder}/inner.sock; }} }}\n\
+             server {{ listen unix:{folder}/inner.sock; client_max_body_size 20m; location / {{ return 200 \"$content_length\"; }} }}"
         )
     })
 }

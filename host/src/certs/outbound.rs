@@ -178,11 +178,12 @@ fn from_system() -> Arc<RootCertStore> {
 
 /// `None`: it cannot be used, and `problems` say why.
 fn client(files: &CertifiedFiles, problems: &mut Vec<CertProblem>) -> Option<Arc<SingleCertAndKey>> {
-    let unreadable = |message| CertProblem::error(CertProblem::UNREADABLE, &files.at, message);
+    let unreadable = |at, message| CertProblem::error(CertProblem::UNREADABLE, at, message);
     let (chain, key) = match (files::chain(&files.cert), files::key(&files.key)) {
         (Ok(chain), Ok(key)) => (chain, key),
         (chain, key) => {
-            problems.extend([chain.err(), key.err()].into_iter().flatten().map(unreadable));
+            problems.extend(chain.err().map(|message| unreadable(&files.at, message)));
+            problems.extend(key.err().map(|message| unreadable(&files.key_at, message)));
             return None;
         }
     };

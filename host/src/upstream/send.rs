@@ -163,7 +163,8 @@ async fn prepare(server: &Server, client: &Connection, raw: bool, until: Instant
     }
     match &server.tls {
         None => Ok(OriginIo::Plain(socket)),
-        Some(tls) => handshake(socket, tls, raw, until).await.map(OriginIo::Tls),
+        // Boxed: a handshake is large, and plain connections, of which thousands may be made at once, should not have room for one.
+        Some(tls) => Box::pin(handshake(socket, tls, raw, until)).await.map(OriginIo::Tls),
     }
 }
 
