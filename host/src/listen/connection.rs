@@ -40,6 +40,10 @@ pub(super) async fn serve<H: Handler>(stream: Stream, early: Bytes, connection: 
     let addresses = (!connection.unix).then_some((connection.peer, connection.local));
     let (mut stay, admission) = Stay::begin(service.door.as_deref(), addresses.map(|(peer, _)| peer), addresses.map(|(_, local)| local));
     let socket = Socket { early, ..Socket::new(stream, stay.traffic()) };
+    if let Some(traffic) = &socket.traffic {
+        // Read along with a PROXY header.
+        traffic.receive(socket.early.len());
+    }
     let connection = Connection { attributes: stay.attributes(), ..connection };
     // Boxed, each of them: an idle connection holds the memory of its own corridor, not that of the largest.
     let why = match (&service.kind, admission) {
