@@ -26,7 +26,11 @@ const ARROWS: &[Room] = &[
     Room { name: "certs", may: &["config", "observe"], outside: &["rustls", "rcgen", "tokio", "hyper", "hyper_util", "tokio_rustls"] }, // ACME talks to CAs
     Room { name: "chain", may: &["message", "config"], outside: &[] },
     Room { name: "sandbox", may: &["chain", "message", "config", "observe"], outside: &["wasmtime", "tokio"] },
-    Room { name: "upstream", may: &["message", "config", "observe", "certs", "wire"], outside: &["tokio", "hyper", "rustls", "socket2"] },
+    Room {
+        name: "upstream",
+        may: &["message", "config", "observe", "certs", "wire"],
+        outside: &["tokio", "hyper", "rustls", "tokio_rustls", "socket2"],
+    },
     Room {
         name: "listen",
         may: &["message", "config", "observe", "certs", "wire"],

@@ -197,13 +197,7 @@ fn link(filter: usize) -> Link {
 }
 
 fn exchange() -> Exchange {
-    let connection = Connection {
-        peer: ([10, 0, 0, 1], 4000).into(),
-        local: ([10, 0, 0, 2], 443).into(),
-        tls: None,
-        attributes: Default::default(),
-        cut: Default::default(),
-    };
+    let connection = Connection::new(([10, 0, 0, 1], 4000).into(), ([10, 0, 0, 2], 443).into());
     Exchange {
         id: ExchangeId(1),
         connection: Rc::new(connection),

@@ -24,6 +24,10 @@ mod stop;
 mod tcp;
 mod tls;
 mod upgrade;
+mod online;
+mod proxy_protocol;
+mod unix;
+mod upstream_tls;
 
 use portcullis_tests::{Origin, Proxy};
 

@@ -2,8 +2,9 @@
 //! old one.
 
 use crate::tls::handshake;
-use portcullis_tests::{Proxy, tools};
+use portcullis_tests::{Origin, Proxy, tools};
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -26,7 +27,11 @@ fn pair(dir: &Path, name: &str) {
 
 /// The certificate that a new connection gets, as PEM.
 pub fn presented(proxy: &Proxy, name: &str) -> String {
-    let said = handshake(proxy.https(), &["-servername", name]);
+    presented_at(proxy.https(), name)
+}
+
+fn presented_at(address: SocketAddr, name: &str) -> String {
+    let said = handshake(address, &["-servername", name]);
     let (_, from) = said.split_once("-----BEGIN CERTIFICATE-----\n").unwrap_or_else(|| panic!("no certificate in {said}"));
     let (body, _) = from.split_once("-----END CERTIFICATE-----").unwrap();
     body.replace(['\r', '\n'], "")
@@ -91,4 +96,31 @@ fn a_swap_under_load_drops_nothing_and_a_broken_file_keeps_the_old() {
     pair(at, "two");
     let new = on_disk(&at.join("two/cert.pem"));
     wait_for("the second swap", || presented(&proxy, "localhost") == new);
+}
+
+#[test]
+fn a_tcp_listener_s_certificate_is_swapped_too_and_a_broken_file_is_told_once_for_all_its_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let origin = Origin::echo();
+    let write = |dir: &Path| {
+        let made = rcgen::generate_simple_self_signed(["a.test".to_owned(), "b.test".to_owned()]).unwrap();
+        fs::write(dir.join("cert.pem"), made.cert.pem()).unwrap();
+        fs::write(dir.join("key.pem"), made.signing_key.serialize_pem()).unwrap();
+    };
+    write(dir.path());
+    let config = format!(
+        "[listen]\nhttp = []\n[tcp.\"127.0.0.1:0\"]\ntls = {{ cert = \"cert.pem\", key = \"key.pem\" }}\nsni = {{ \"a.test\" = \"app\", \"b.test\" = \"app\" }}\n\
+         [upstream.app]\nservers = [\"{}\"]\n",
+        origin.name()
+    );
+    let proxy = Proxy::start_in(dir, &config);
+    let at = proxy.dir.path();
+    write(at);
+    let new = on_disk(&at.join("cert.pem"));
+    wait_for("the swap", || presented_at(proxy.tcp(), "a.test") == new && presented_at(proxy.tcp(), "b.test") == new);
+    fs::write(at.join("key.pem"), "no key").unwrap();
+    let line = proxy.logged("the old one is kept");
+    assert!(line.contains("certificate of `a.test`, `b.test`:"), "{line}");
+    assert_eq!(presented_at(proxy.tcp(), "b.test"), new);
+    assert_eq!(proxy.log().matches("the old one is kept").count(), 1, "{}", proxy.log());
 }

@@ -195,6 +195,7 @@ fn a_gibibyte_each_way_leaves_memory_as_it_is() {
         most = most.max(resident(&proxy));
     }
 
+    drop(client);
     let mut client = connect(proxy.tcp());
     client.write_all(&0u64.to_be_bytes()).unwrap();
     for _ in 0..LENGTH / MIB {

@@ -4,6 +4,7 @@
 pub mod client;
 pub mod origin;
 pub mod pebble;
+pub mod pki;
 pub mod proxy;
 pub mod servers;
 pub mod tools;

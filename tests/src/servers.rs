@@ -55,6 +55,44 @@ impl Server {
         Self::start(command, address, dir)
     }
 
+    /// nginx (Debian package nginx-light); what `http` makes of its address and folder stands in its `http { … }` block.
+    pub fn nginx(http: impl FnOnce(SocketAddr, &str) -> String) -> Self {
+        let program = tools::need("nginx", "nginx-light");
+        let (address, dir) = (crate::nobody(), tempfile::tempdir().expect("a directory"));
+        let folder = dir.path().to_str().expect("UTF-8");
+        let paths = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|name| format!("{name}_temp_path {folder}/{name};")).concat();
+        let conf = format!(
+            "daemon off; master_process off; pid {folder}/pid; error_log {folder}/error.log notice;\n\
+             events {{ worker_connections 256; }}\n\
+             http {{ access_log off; {paths}\n{}\n}}\n",
+            http(address, folder)
+        );
+        std::fs::write(dir.path().join("nginx.conf"), conf).expect("written");
+        let mut command = Command::new(program);
+        command.arg("-p").arg(dir.path()).arg("-e").arg(dir.path().join("error.log")).arg("-c").arg(dir.path().join("nginx.conf"));
+        Self::start(command, address, dir)
+    }
+
+    /// HAProxy (Debian package haproxy); what `sections` makes of its address and folder follows a usual `defaults` section.
+    pub fn haproxy(sections: impl FnOnce(SocketAddr, &str) -> String) -> Self {
+        let program = tools::need("haproxy", "haproxy");
+        let (address, dir) = (crate::nobody(), tempfile::tempdir().expect("a directory"));
+        let defaults = "defaults\n  mode http\n  timeout connect 5s\n  timeout client 20s\n  timeout server 20s\n";
+        let sections = sections(address, dir.path().to_str().expect("UTF-8"));
+        std::fs::write(dir.path().join("haproxy.cfg"), format!("{defaults}{sections}\n")).expect("written");
+        let mut command = Command::new(program);
+        command.arg("-db").arg("-f").arg(dir.path().join("haproxy.cfg"));
+        Self::start(command, address, dir)
+    }
+
+    /// A program of a test's own choice, run in `folder`.
+    pub fn program(program: &str, folder: &Path, arguments: impl FnOnce(SocketAddr) -> Vec<String>) -> Self {
+        let (address, dir) = (crate::nobody(), tempfile::tempdir().expect("a directory"));
+        let mut command = Command::new(tools::need(program, program));
+        command.args(arguments(address)).current_dir(folder);
+        Self::start(command, address, dir)
+    }
+
     /// `openssl s_server`, which answers every request with a page about the handshake.
     pub fn s_server(cert: &Path, key: &Path) -> Self {
         let (address, dir) = (crate::nobody(), tempfile::tempdir().expect("a directory"));

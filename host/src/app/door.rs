@@ -12,7 +12,7 @@ use crate::upstream::Upstreams;
 use bytestring::ByteString;
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -99,9 +99,8 @@ impl DoorKeeper {
         Rc::new(Self { filters, upstreams, worker: u64::from(worker) << 48, next: Cell::new(start), faults })
     }
 
-    /// The door of one listener. `reach`: what the listener can do with connections.
-    pub fn door(self: &Rc<Self>, plan: &DoorPlan, socket: &TcpListener, reach: Reach) -> Rc<dyn Door> {
-        let listener = socket.local_addr().map(|address| address.to_string()).unwrap_or_default();
+    /// The door of one listener. `listener`: its address; `reach`: what the listener can do with connections.
+    pub fn door(self: &Rc<Self>, plan: &DoorPlan, listener: String, reach: Reach) -> Rc<dyn Door> {
         Rc::new(ListenerDoor { keeper: Rc::clone(self), plan: plan.clone(), listener: listener.into(), reach })
     }
 

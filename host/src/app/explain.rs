@@ -295,7 +295,7 @@ pub(super) fn balance(spec: &UpstreamSpec) -> &'static str {
 
 pub(super) fn servers(spec: &UpstreamSpec) -> String {
     let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
-    servers.join(" ")
+    format!("{}{}", servers.join(" "), if spec.tls.is_some() { "  over TLS" } else { "" })
 }
 
 fn path(path: &PathMatch) -> Value {

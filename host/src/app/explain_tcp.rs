@@ -1,7 +1,7 @@
 //! `portcullis explain tcp ADDRESS`: what would happen to a connection, and where each part of it is written.
 
 use super::explain::{ExplainError, balance, row, servers};
-use crate::config::{self, Config, SiteName, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamName, show_duration};
+use crate::config::{self, Config, ListenAddress, SiteName, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamName, show_duration};
 use crate::message::ClientHello;
 use crate::tunnel::Routes;
 use serde_json::{Value, json};
@@ -46,7 +46,10 @@ enum Place {
 pub fn explain_tcp(path: &Path, mut question: TcpQuestion) -> Result<TcpExplained, ExplainError> {
     let (config, _warnings) = config::load(path).map_err(ExplainError::Config)?;
     question.sni = question.sni.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
-    let listener = config.tcp.iter().position(|spec| spec.addresses.iter().any(|bound| reaches(question.address, *bound)));
+    let listener = config
+        .tcp
+        .iter()
+        .position(|spec| spec.addresses.iter().filter_map(ListenAddress::ip).any(|bound| reaches(question.address, bound)));
     let place = match listener.and_then(|index| config.tcp.get(index)) {
         Some(spec) => place(&config, spec, &question),
         None => Place::NoListener { http: http(&config).any(|bound| reaches(question.address, bound)) },
@@ -61,7 +64,7 @@ fn reaches(asked: SocketAddr, bound: SocketAddr) -> bool {
 }
 
 fn http(config: &Config) -> impl Iterator<Item = SocketAddr> {
-    config.listen.https.iter().chain(&config.listen.http).map(|(address, _)| *address)
+    config.listen.https.iter().chain(&config.listen.http).filter_map(|(address, _)| address.ip())
 }
 
 fn place(config: &Config, spec: &TcpSpec, question: &TcpQuestion) -> Place {

@@ -1,7 +1,7 @@
 //! The thread that looks after certificates while workers serve: files that change, and those that are ordered. It shares nothing with a
 //! request but the finished certificate.
 
-use crate::certs::{Challenges, Store, Watch};
+use crate::certs::{Acme, Challenges, Store, Watch};
 use crate::config::{AcmeChallenge, Config, TlsSpec};
 use crate::listen::Shutdown;
 use crate::proxy::Proofs;
@@ -9,41 +9,45 @@ use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Runs until it is told to stop. Joined by whoever waits for the workers.
 pub type Keeper = JoinHandle<()>;
 
 /// Starts the thread, unless there is nothing to look after.
-pub fn start(store: &Arc<Store>, shutdown: Shutdown) -> io::Result<Option<Keeper>> {
-    let (watch, acme) = (store.watch(), store.acme());
-    if watch.is_none() && acme.is_none() {
+pub fn start(stores: &[Arc<Store>], shutdown: Shutdown) -> io::Result<Option<Keeper>> {
+    let watches: Vec<Watch> = stores.iter().filter_map(Store::watch).collect();
+    let keepers: Vec<Acme> = stores.iter().filter_map(|store| store.acme()).collect();
+    if watches.is_empty() && keepers.is_empty() {
         return Ok(None);
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let looking = move || {
-        keep(&runtime, watch, acme, shutdown);
+        keep(&runtime, watches, keepers, shutdown);
         // A look-up of a name that hangs in the system's resolver must not hold up our end.
         runtime.shutdown_background();
     };
     std::thread::Builder::new().name("certificates".into()).spawn(looking).map(Some)
 }
 
-fn keep(runtime: &Runtime, watch: Option<Watch>, acme: Option<crate::certs::Acme>, mut shutdown: Shutdown) {
+fn keep(runtime: &Runtime, mut watches: Vec<Watch>, keepers: Vec<Acme>, mut shutdown: Shutdown) {
     runtime.block_on(async {
         let looking = async {
-            let Some(mut watch) = watch else { return std::future::pending().await };
             let mut looks = interval(Watch::PERIOD);
             looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 looks.tick().await;
-                watch.look();
+                watches.iter_mut().for_each(Watch::look);
             }
         };
         let ordering = async {
-            if let Some(acme) = acme {
-                acme.run().await;
+            // Owns a task for each store; they end with it.
+            let mut running = JoinSet::new();
+            for keeper in keepers {
+                running.spawn(keeper.run());
             }
+            while running.join_next().await.is_some() {}
             std::future::pending::<()>().await
         };
         tokio::select! {

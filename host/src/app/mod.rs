@@ -14,6 +14,7 @@ mod filters;
 mod inspect;
 mod keeper;
 mod listeners;
+mod online;
 mod prepare;
 mod run;
 mod state;

@@ -2,11 +2,10 @@
 
 use super::filters::Filters;
 use super::state::{self, StateError};
-use crate::certs::{self, CertProblem, Store, TicketKeyError, TicketKeys};
+use crate::certs::{self, CertProblem, Outbound, Store, TicketKeyError, TicketKeys};
 use crate::config::{self, Code, Config, Diagnostic, Location, Place, Report, Site, SiteName, TcpSpec, TcpTls, TlsSpec};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ pub struct Prepared {
     pub filters: Filters,
     pub store: Arc<Store>,
     pub tickets: Arc<TicketKeys>,
+    pub outbound: Arc<Outbound>,
     /// Beside the configuration's TCP listeners; for those that end TLS.
     pub tcp_stores: Vec<Option<Arc<Store>>>,
     /// Kept for as long as guests live.
@@ -55,10 +55,12 @@ pub fn prepare(path: &Path) -> Result<Prepared, PrepareError> {
     };
     let tcp_stores = tcp_stores(&config, &state, &mut found);
     let tickets = tickets(&config, &mut found);
+    let outbound = outbound(&config, &mut found);
     report.add(found);
-    match (store, tickets) {
-        (Some(store), Some(tickets)) if report.errors() == 0 => {
-            Ok(Prepared { config, report, filters, store: Arc::new(store), tickets, tcp_stores, sandbox })
+    match (store, tickets, outbound) {
+        (Some(store), Some(tickets), Some(outbound)) if report.errors() == 0 => {
+            let (store, outbound) = (Arc::new(store), Arc::new(outbound));
+            Ok(Prepared { config, report, filters, store, tickets, outbound, tcp_stores, sandbox })
         }
         _ => Err(PrepareError::Config(report)),
     }
@@ -97,8 +99,19 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
     if let Some((directory, at)) = &config.server.ticket_keys {
         found.extend(certs::check_ticket_keys(directory, at).map(diagnostic));
     }
+    outbound(&config, &mut found);
     report.add(found);
     Ok((Some(config), report))
+}
+
+/// What upstreams with TLS need; `None`: something is wrong with it.
+pub fn outbound(config: &Config, found: &mut Vec<Diagnostic>) -> Option<Outbound> {
+    let (outbound, problems) = match Outbound::open(&config.upstreams) {
+        Ok((outbound, warnings)) => (Some(outbound), warnings),
+        Err(problems) => (None, problems),
+    };
+    found.extend(problems.into_iter().map(diagnostic));
+    outbound
 }
 
 fn tcp_stores(config: &Config, state: &Path, found: &mut Vec<Diagnostic>) -> Vec<Option<Arc<Store>>> {
@@ -126,7 +139,11 @@ fn certified_names(spec: &TcpSpec) -> Vec<Site> {
     let mut names: BTreeSet<SiteName> = spec.sni.iter().map(|route| route.name.clone()).collect();
     if spec.to.is_some() {
         names.insert(SiteName::Any);
-        let own = spec.addresses.iter().map(SocketAddr::ip).filter(|ip| *certificate == TlsSpec::Local && !ip.is_unspecified());
+        let own = spec
+            .addresses
+            .iter()
+            .filter_map(|address| Some(address.ip()?.ip()))
+            .filter(|ip| *certificate == TlsSpec::Local && !ip.is_unspecified());
         names.extend(own.map(|ip| SiteName::Exact(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() })));
     }
     let site = |name| Site { name, tls: certificate.clone(), client: None, routes: Vec::new(), at: spec.at.clone() };

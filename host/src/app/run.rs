@@ -5,7 +5,7 @@ use super::door::DoorPlan;
 use super::keeper;
 use super::listeners::{self, Listener, Speaks};
 use super::prepare::{PrepareError, Prepared, prepare};
-use super::worker::{self, Work};
+use super::worker::{self, Waiting, Work};
 use crate::certs::KeyLogFile;
 use crate::config::Report;
 use crate::listen::{Gate, Shutdown, stopping};
@@ -64,10 +64,13 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let key_log = key_log.map(open_key_log).transpose()?;
     let (stopper, shutdown) = stopping();
     let access = AccessOutput::start(io::stdout())?;
-    let store = prepared.store.clone();
+    let mut listeners = listeners;
+    // Removed when nobody waits there any more, also if the start fails.
+    let _files: Vec<_> = listeners.iter_mut().filter_map(|listener| listener.file.take()).collect();
+    let stores: Vec<_> = prepared.tcp_stores.iter().flatten().chain([&prepared.store]).cloned().collect();
     let running = start(prepared, listeners, workers, &access, &shutdown, key_log)?;
     // After the workers: what CAs look for must be shown by then.
-    let keeper = keeper::start(&store, shutdown)?;
+    let keeper = keeper::start(&stores, shutdown)?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
     waiting.block_on(async {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
@@ -105,7 +108,7 @@ fn bind(mut prepared: Prepared, workers: usize) -> Result<(Vec<Listener>, Prepar
         StartError::Bind(report)
     })?;
     let of = |wanted: fn(Speaks) -> bool| {
-        listeners.iter().filter(move |listener| wanted(listener.speaks)).map(|listener| (listener.address, None)).collect()
+        listeners.iter().filter(move |listener| wanted(listener.speaks)).map(|listener| (listener.address.clone(), None)).collect()
     };
     prepared.config.listen.https = of(Speaks::https);
     prepared.config.listen.http = of(|speaks| speaks == Speaks::Http);
@@ -143,7 +146,7 @@ fn start(
     shutdown: &Shutdown,
     key_log: Option<Arc<dyn KeyLog>>,
 ) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
-    let Prepared { config, filters, store, tickets, tcp_stores, sandbox, .. } = prepared;
+    let Prepared { config, filters, store, tickets, outbound, tcp_stores, sandbox, .. } = prepared;
     // For as long as the process lives: guests of every generation run in it.
     Box::leak(Box::new(sandbox));
     // `prepare` gives every link a filter, or fails.
@@ -152,14 +155,15 @@ fn start(
     let gate = Gate::new(&config.limits);
     let courses = Course::all(&config, store, tcp_stores, &tickets, key_log)?;
     let doors = DoorPlan::all(&config, &filters);
-    let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams));
+    let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams.clone()));
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listeners {
         let door = doors.of(listener.speaks);
         let course = courses.of(listener.speaks);
         let course = if door.as_ref().is_some_and(DoorPlan::wants_hellos) { course.seeing_hellos() } else { course };
+        let proxy_protocol = listeners::proxy_protocol(&config, listener.speaks);
         for (own, socket) in sockets.iter_mut().zip(listener.sockets) {
-            own.push((socket, course.clone(), door.clone()));
+            own.push(Waiting { socket, course: course.clone(), door: door.clone(), proxy_protocol: proxy_protocol.clone() });
         }
     }
     let mut running = Vec::new();
@@ -168,6 +172,7 @@ fn start(
             number,
             snapshot: snapshot.clone(),
             upstreams: upstreams.clone(),
+            outbound: outbound.clone(),
             filters: filters.clone(),
             listeners,
             gate: gate.clone(),

@@ -2,8 +2,9 @@
 
 use super::corridors::Course;
 use super::door::{DoorKeeper, DoorPlan};
-use crate::config::{UpstreamName, UpstreamSpec};
-use crate::listen::{self, Gate, Handler, Shutdown};
+use crate::certs::Outbound;
+use crate::config::{Peers, UpstreamName, UpstreamSpec};
+use crate::listen::{self, Gate, Handler, Listener, Listening, Shutdown};
 use crate::observe::access::AccessWriter;
 use crate::proxy::{Proxy, Snapshot};
 use crate::sandbox::Guests;
@@ -11,7 +12,6 @@ use crate::tunnel::Ledger;
 use crate::upstream::Upstreams;
 use std::collections::BTreeMap;
 use std::io;
-use std::net::TcpListener;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -23,12 +23,21 @@ pub struct Work {
     pub number: u16,
     pub snapshot: Arc<Snapshot>,
     pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
+    pub outbound: Arc<Outbound>,
     pub filters: Arc<super::filters::Filters>,
-    pub listeners: Vec<(TcpListener, Course, Option<DoorPlan>)>,
+    pub listeners: Vec<Waiting>,
     pub gate: Arc<Gate>,
     pub access: AccessWriter,
     pub tunnel_access: AccessWriter,
     pub shutdown: Shutdown,
+}
+
+/// A listener of this worker.
+pub struct Waiting {
+    pub socket: Listening,
+    pub course: Course,
+    pub door: Option<DoorPlan>,
+    pub proxy_protocol: Arc<Peers>,
 }
 
 /// Starts a worker. It ends when it is told to stop and its connections have ended.
@@ -44,23 +53,21 @@ impl Work {
 
     async fn serve(self) -> io::Result<()> {
         let limits = Arc::new(self.snapshot.limits.clone());
-        let upstreams = Upstreams::new(&self.upstreams, &limits);
+        let upstreams = Upstreams::new(&self.upstreams, &self.outbound, &limits);
         let filters: Rc<[Guests]> = self.filters.for_worker().into();
         let keeper = DoorKeeper::new(self.number, Rc::clone(&filters), Rc::clone(&upstreams));
         let ledger = Ledger::new(self.number, self.snapshot.access_log, self.tunnel_access);
-        let opened = |(socket, course, door): (TcpListener, Course, Option<DoorPlan>)| {
-            let door = door.map(|plan| keeper.door(&plan, &socket, course.reach()));
-            (socket, course.kind(&limits, &upstreams, &ledger), door)
+        let opened = |waiting: Waiting| {
+            let Waiting { socket, course, door, proxy_protocol } = waiting;
+            let door = door.map(|plan| keeper.door(&plan, socket.name(), course.reach()));
+            Listener { socket, kind: course.kind(&limits, &upstreams, &ledger), door, proxy_protocol }
         };
         let listeners: Vec<_> = self.listeners.into_iter().map(opened).collect();
         let proxy = Proxy::new(self.number, self.access, self.snapshot, filters, upstreams);
         let handler = handler(proxy);
         let serving: Vec<_> = listeners
             .into_iter()
-            .map(|(socket, kind, door)| {
-                let served = listen::serve(socket, kind, door, limits.clone(), self.gate.clone(), handler.clone(), self.shutdown.clone());
-                spawn_local(served)
-            })
+            .map(|listener| spawn_local(listen::serve(listener, limits.clone(), self.gate.clone(), handler.clone(), self.shutdown.clone())))
             .collect();
         for listener in serving {
             listener.await.map_err(io::Error::other)??;

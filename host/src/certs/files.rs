@@ -116,7 +116,7 @@ fn stapled(
 }
 
 /// At least one certificate, leaf first; or why not.
-fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let found: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
     match found {
         Ok(chain) if chain.is_empty() => Err(format!("no certificate in {}", path.display())),
@@ -125,7 +125,7 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+pub(super) fn key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
     PrivateKeyDer::from_pem_file(path).map_err(|error| match error {
         pem::Error::NoItemsFound => format!("no private key in {}", path.display()),
         error => unreadable(path, &error),
@@ -147,7 +147,7 @@ fn name_problem(files: &CertifiedFiles, site: &SiteName, coverage: &Coverage) ->
     })
 }
 
-fn validity_problem(files: &CertifiedFiles, coverage: &Coverage, now: OffsetDateTime) -> Option<CertProblem> {
+pub(super) fn validity_problem(files: &CertifiedFiles, coverage: &Coverage, now: OffsetDateTime) -> Option<CertProblem> {
     let Coverage { not_before, not_after, .. } = coverage;
     let file = files.cert.display();
     if now > *not_after {
@@ -163,7 +163,7 @@ fn validity_problem(files: &CertifiedFiles, coverage: &Coverage, now: OffsetDate
     }
 }
 
-fn pair_problem(files: &CertifiedFiles, error: &TlsError) -> CertProblem {
+pub(super) fn pair_problem(files: &CertifiedFiles, error: &TlsError) -> CertProblem {
     match error {
         TlsError::InconsistentKeys(_) => {
             let message = format!("the key in {} does not belong to the certificate in {}", files.key.display(), files.cert.display());

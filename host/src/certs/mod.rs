@@ -4,7 +4,7 @@
 //! certificate and key), `ocsp` (what a stapled response says), `owner_only` (files that hold keys), `local_ca` (a CA of our own),
 //! `by_hand` (what it makes for people), `acme` (certificates that are ordered), `store` (which certificate for which name), `watch` (files
 //! that change while they are in use), `clients` (which client certificates a site takes), `tickets` (the keys of sessions), `key_log`,
-//! `server` (rustls settings). Knows no socket but those to ACME directories.
+//! `server` and `outbound` (rustls settings for clients and for servers). Knows no socket but those to ACME directories.
 
 mod acme;
 mod by_hand;
@@ -14,7 +14,9 @@ mod files;
 mod key_log;
 mod local_ca;
 mod ocsp;
+mod outbound;
 mod owner_only;
+mod presented;
 mod problem;
 mod server;
 mod store;
@@ -27,7 +29,9 @@ pub use clients::check_clients;
 pub use files::check_files;
 pub use key_log::KeyLogFile;
 pub use local_ca::{LocalCa, LocalCaError};
+pub use outbound::{Outbound, ServerTls};
 pub use owner_only::{DiskError, publish};
+pub use presented::Presented;
 pub use problem::{CertProblem, Severity};
 pub use server::{Chosen, TlsSettings, Unanswered};
 pub use store::{Store, check_acme};

@@ -31,7 +31,7 @@ impl CertProblem {
     pub const NOT_COVERED: &'static str = "E021";
     /// Over, not yet begun, or (as a warning) over soon.
     pub const VALIDITY: &'static str = "E022";
-    /// A client CA bundle without a CA, or a revocation list that is none.
+    /// A file of trusted certificates without one, no trusted certificates on this system, or a revocation list that is none.
     pub const CA_EMPTY: &'static str = "E023";
     /// A file that is missing, forbidden, not PEM, or without the part that is wanted.
     pub const UNREADABLE: &'static str = "E025";

@@ -8,12 +8,13 @@ use super::files::{self, Certified};
 use super::problem::CertProblem;
 use super::store::{Source, Store};
 use crate::config::{CertifiedFiles, SiteName};
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 
 /// Looks at the files of a store's sites.
 pub struct Watch {
@@ -53,14 +54,47 @@ impl Watch {
         Self { store, watched }
     }
 
-    /// Looks once, and takes over what has changed.
+    /// Looks once, and takes over what has changed. Says so in one line for all sites of the same files.
     pub fn look(&mut self) {
-        let mut renamed = false;
+        let (mut renamed, mut said) = (false, BTreeMap::<Said, Vec<String>>::new());
         for watched in &mut self.watched {
-            renamed |= watched.look(OffsetDateTime::now_utc());
+            let Some(change) = watched.look(OffsetDateTime::now_utc()) else { continue };
+            renamed |= change.renamed;
+            said.entry(change.said).or_default().push(format!("`{}`", watched.site));
         }
         if renamed {
             self.store.reindex();
+        }
+        for (said, sites) in said {
+            said.log(&sites.join(", "));
+        }
+    }
+}
+
+/// What became of a changed certificate.
+struct Change {
+    said: Said,
+    /// It has other names than the one before.
+    renamed: bool,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum Said {
+    /// It ends on this day.
+    Taken(Date),
+    /// Taken over with these warnings.
+    Doubtful(String),
+    Refused(String),
+}
+
+impl Said {
+    fn log(&self, sites: &str) {
+        match self {
+            Self::Taken(ends) => tracing::info!("certificate of {sites}: read again, new connections get the one that ends on {ends}"),
+            Self::Doubtful(warnings) => tracing::warn!("certificate of {sites}: read again, but {warnings}"),
+            Self::Refused(problems) => {
+                tracing::error!("certificate of {sites}: the files have changed, but the old one is kept: {problems}")
+            }
         }
     }
 }
@@ -70,33 +104,28 @@ impl Watched {
         Self { files, site, source, used: stamp, seen: stamp }
     }
 
-    /// Whether a certificate with other names was taken over.
-    fn look(&mut self, now: OffsetDateTime) -> bool {
+    /// What has changed since the last look, if it has settled.
+    fn look(&mut self, now: OffsetDateTime) -> Option<Change> {
         let stamp = Stamp::of(&self.files);
         let settled = std::mem::replace(&mut self.seen, stamp) == stamp;
         if !settled || stamp == self.used {
-            return false;
+            return None;
         }
         self.used = stamp;
         match files::load(&self.files, &self.site, now) {
             Ok((certified, warnings)) => self.take(certified, &warnings),
-            Err(problems) => {
-                let (site, problems) = (&self.site, told(&problems));
-                tracing::error!("certificate of `{site}`: the files have changed, but the old one is kept: {problems}");
-                false
-            }
+            Err(problems) => Some(Change { said: Said::Refused(told(&problems)), renamed: false }),
         }
     }
 
-    fn take(&self, certified: Certified, warnings: &[CertProblem]) -> bool {
-        let Source::Files(current) = &*self.source else { return false };
-        let (site, ends) = (&self.site, certified.coverage.not_after);
-        match warnings {
-            [] => tracing::info!("certificate of `{site}`: read again, new connections get the one that ends on {}", ends.date()),
-            warnings => tracing::warn!("certificate of `{site}`: read again, but {}", told(warnings)),
-        }
+    fn take(&self, certified: Certified, warnings: &[CertProblem]) -> Option<Change> {
+        let Source::Files(current) = &*self.source else { return None };
+        let said = match warnings {
+            [] => Said::Taken(certified.coverage.not_after.date()),
+            warnings => Said::Doubtful(told(warnings)),
+        };
         let old = current.swap(Arc::new(certified));
-        old.coverage.dns != current.load().coverage.dns
+        Some(Change { said, renamed: old.coverage.dns != current.load().coverage.dns })
     }
 }
 

@@ -11,11 +11,18 @@ pub struct Check {
     /// Print the findings as JSON
     #[arg(long)]
     json: bool,
+    /// Connect to every server of every upstream, and look at its certificate where TLS is on
+    #[arg(long)]
+    online: bool,
 }
 
 impl Check {
     pub fn execute(self) -> ExitCode {
         let checked = app::check(&self.file.config);
+        let checked = if self.online { checked.online() } else { checked };
+        if !self.json {
+            super::say(&checked.servers(), "");
+        }
         if self.json {
             super::say(&format!("{:#}", checked.json()), "\n");
         } else if checked.is_clean() {

@@ -1,9 +1,10 @@
 //! Small grammars inside strings: addresses, networks, names, header fields, methods, digests. Each error says where in the text.
 
-use super::{ServerAddress, SiteName};
+use super::{ListenAddress, ServerAddress, SiteName};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// What is wrong with a text, and which bytes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,17 +56,74 @@ pub fn listen_address(text: &str) -> Result<Vec<SocketAddr>, Wrong> {
     Ok(vec![(ip.ok_or_else(wrong)?, port).into()])
 }
 
+/// As [`listen_address`], or a Unix socket: `"unix:/run/p.sock"`, `"unix:/run/p.sock?mode=0600"`.
+pub fn listen_addresses(text: &str) -> Result<Vec<ListenAddress>, Wrong> {
+    let Some(rest) = text.strip_prefix("unix:") else {
+        return listen_address(text).map(|addresses| addresses.into_iter().map(ListenAddress::Ip).collect());
+    };
+    let (path, mode) = match rest.split_once('?') {
+        None => (rest, ListenAddress::MODE),
+        Some((path, asked)) => {
+            let wrong =
+                || Wrong::at(text.len() - asked.len()..text.len(), "wanted is `mode=` with octal digits").help("for example: ?mode=0660");
+            let digits = asked.strip_prefix("mode=").ok_or_else(wrong)?;
+            let octal = digits.len() <= 4 && digits.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
+            let mode = u32::from_str_radix(digits, 8).ok().filter(|mode| octal && *mode <= 0o777).ok_or_else(wrong)?;
+            (path, mode)
+        }
+    };
+    Ok(vec![ListenAddress::Unix { path: unix_path(text, path)?, mode }])
+}
+
+/// One of the peers that something is granted to.
+pub enum Peer {
+    Network(IpNet),
+    /// Whoever comes over a Unix socket.
+    Unix,
+}
+
+/// `"10.0.0.0/8"`, `"unix"`.
+pub fn peer(text: &str) -> Result<Peer, Wrong> {
+    if text == "unix" { Ok(Peer::Unix) } else { network(text).map(Peer::Network) }
+}
+
+/// A server, and whether its scheme asks for TLS: `"10.0.0.1:8080"`, `"https://backend.internal"`, `"unix:/run/app.sock"`.
+pub fn server(text: &str) -> Result<(ServerAddress, bool), Wrong> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return unix_path(text, path).map(|path| (ServerAddress::Unix(path), false));
+    }
+    let Some(rest) = text.strip_prefix("https://") else { return server_address(text).map(|address| (address, false)) };
+    let skipped = text.len() - rest.len();
+    let authority = rest.strip_suffix('/').unwrap_or(rest);
+    // Only here is a port known that is usual.
+    let bare = !authority.contains(':') || authority.ends_with(']');
+    let address = if bare && !authority.is_empty() { server_address(&format!("{authority}:443")) } else { server_address(authority) };
+    address.map(|address| (address, true)).map_err(|wrong| {
+        let within = |at: usize| (at + skipped).min(text.len());
+        Wrong { at: within(wrong.at.start)..within(wrong.at.end), ..wrong }
+    })
+}
+
+/// The path of a Unix socket, as written.
+pub fn unix_path(text: &str, path: &str) -> Result<PathBuf, Wrong> {
+    if path.is_empty() || path.starts_with("//") {
+        return Err(Wrong::at(5..text.len(), "the path of a socket is missing").help("for example: unix:/run/app.sock"));
+    }
+    match path.find('\0') {
+        Some(at) => Err(Wrong::at(5 + at..6 + at, "a path has no NUL")),
+        None => Ok(path.into()),
+    }
+}
+
 /// `"10.0.0.1:8080"`, `"[2001:db8::1]:8080"`, `"backend.internal:8080"`.
 pub fn server_address(text: &str) -> Result<ServerAddress, Wrong> {
-    for (scheme, what) in
-        [("unix:", "a Unix socket"), ("srv+", "an SRV record"), ("https://", "TLS to an upstream"), ("h2c://", "HTTP/2 to an upstream")]
-    {
+    for (scheme, what) in [("srv+", "an SRV record"), ("h2c://", "HTTP/2 to an upstream"), ("h2://", "HTTP/2 to an upstream")] {
         if text.starts_with(scheme) {
             return Err(Wrong::at(0..scheme.len(), format!("{what} is not in this version")).help("write host:port").later());
         }
     }
     if let Some(rest) = text.strip_prefix("http://") {
-        return Err(Wrong::at(0..7, "an address has no scheme").help(format!("write {}", rest.trim_end_matches('/'))));
+        return Err(Wrong::at(0..7, "an address in the clear has no scheme").help(format!("write {}", rest.trim_end_matches('/'))));
     }
     if let Some(slash) = text.find('/') {
         return Err(Wrong::at(slash..text.len(), "an address has no path")
@@ -80,13 +138,35 @@ pub fn server_address(text: &str) -> Result<ServerAddress, Wrong> {
     if port == 0 {
         return Err(Wrong::at(colon + 1..text.len(), "port 0 cannot be connected to"));
     }
-    let host = text.get(..colon).unwrap_or_default();
-    if let Some(v6) = host.strip_prefix('[') {
-        let ip = v6.strip_suffix(']').and_then(|ip| ip.parse::<Ipv6Addr>().ok());
-        let ip = ip.ok_or_else(|| Wrong::at(0..colon, "not an IPv6 address in brackets").help("for example: [2001:db8::1]:8080"))?;
-        return Ok(ServerAddress { host: ip.to_string(), port });
+    host(text.get(..colon).unwrap_or_default()).map(|host| ServerAddress::Tcp { host, port })
+}
+
+/// A host without a port: a name, an IPv4 address, or an IPv6 address in brackets, which come off.
+fn host(text: &str) -> Result<String, Wrong> {
+    let Some(v6) = text.strip_prefix('[') else { return host_name(text) };
+    let ip = v6.strip_suffix(']').and_then(|ip| ip.parse::<Ipv6Addr>().ok());
+    let ip = ip.ok_or_else(|| Wrong::whole(text, "not an IPv6 address in brackets").help("for example: [2001:db8::1]:8080"))?;
+    Ok(ip.to_string())
+}
+
+/// What a certificate can be asked for: a name or an IP address.
+pub fn peer_name(text: &str) -> Result<String, Wrong> {
+    if let Ok(ip) = text.parse::<IpAddr>() {
+        return Ok(ip.to_string());
     }
-    host_name(host).map(|host| ServerAddress { host, port })
+    if let Some(colon) = text.find(':') {
+        return Err(Wrong::at(colon..text.len(), "a name has no scheme and no port").help("for example: backend.internal"));
+    }
+    host(text)
+}
+
+/// A DNS name: what SNI can carry (RFC 6066, section 3).
+pub fn dns_name(text: &str) -> Result<String, Wrong> {
+    let name = peer_name(text)?;
+    if name.parse::<IpAddr>().is_ok() {
+        return Err(Wrong::whole(text, "SNI carries names, not addresses"));
+    }
+    Ok(name)
 }
 
 fn port(text: &str, from: usize) -> Result<u16, Wrong> {
@@ -258,13 +338,34 @@ mod tests {
             assert_eq!(listen_address(text).expect_err(text).at, at, "{text}");
         }
         let address = server_address("[2001:DB8::1]:80").expect("fine");
-        assert_eq!((&*address.host, address.port), ("2001:db8::1", 80));
+        assert_eq!(address, ServerAddress::Tcp { host: "2001:db8::1".into(), port: 80 });
         assert_eq!(server_address("App.Example.COM.:80").expect("fine").to_string(), "app.example.com:80");
         for text in ["app", "http://app:80", "app:80/x", "::1", "[::1]", "a b:80", "1.2.3.4.5:80", ":80", "app:0", "ä:80"] {
             let wrong = server_address(text).expect_err(text);
             assert!(!wrong.later && wrong.at.end <= text.len(), "{text}");
         }
-        assert!(server_address("unix:/run/x").expect_err("later").later);
+        assert!(server_address("srv+_a._tcp.b").expect_err("later").later);
+    }
+
+    #[test]
+    fn servers_with_a_scheme() {
+        let tcp = |host: &str, port| ServerAddress::Tcp { host: host.into(), port };
+        assert_eq!(server("https://App.test").expect("fine"), (tcp("app.test", 443), true));
+        assert_eq!(server("https://[::1]:8443/").expect("fine"), (tcp("::1", 8443), true));
+        assert_eq!(server("https://[::1]").expect("fine"), (tcp("::1", 443), true));
+        assert_eq!(server("app:80").expect("fine"), (tcp("app", 80), false));
+        assert_eq!(server("unix:/run/x").expect("fine"), (ServerAddress::Unix("/run/x".into()), false));
+        for (text, at) in [("https://a.test/x", 14..16), ("https://", 8..8), ("https://a:x", 10..11), ("unix:", 5..5), ("unix:///x", 5..9)]
+        {
+            assert_eq!(server(text).expect_err(text).at, at, "{text}");
+        }
+        let unix = |text: &str| listen_addresses(text).map(|mut all| all.pop());
+        assert_eq!(unix("unix:/a?mode=0600").expect("fine"), Some(ListenAddress::Unix { path: "/a".into(), mode: 0o600 }));
+        for (text, at) in [("unix:/a?mode=999", 8..16), ("unix:/a?x", 8..9), ("unix:", 5..5), ("unix:/a?mode=01777", 8..18)] {
+            assert_eq!(unix(text).expect_err(text).at, at, "{text}");
+        }
+        assert_eq!(peer_name("::0001").expect("fine"), "::1");
+        assert!(peer_name("a:1").is_err() && dns_name("127.0.0.1").is_err() && dns_name("A.test").is_ok());
     }
 
     #[test]

@@ -21,6 +21,8 @@ pub struct Limits {
     pub body_idle: Duration,
     /// TLS handshake, in total.
     pub tls_handshake: Duration,
+    /// PROXY header, in total, from the listener's accept.
+    pub proxy_header: Duration,
     /// Request head, in total, from its first byte. Longer → 408.
     pub header_read: Duration,
     /// A client connection may stay idle this long between requests.
@@ -47,6 +49,8 @@ pub struct Limits {
     pub connections_per_ip: usize,
     /// To a server of an upstream, TCP.
     pub connect: Duration,
+    /// The same with the TLS handshake.
+    pub connect_tls: Duration,
     /// From the request's end to the response head.
     pub response: Duration,
     /// Between two reads of a response body.
@@ -79,6 +83,7 @@ impl Default for Limits {
             odd_header_names: Vec::new(),
             body_idle: secs(60),
             tls_handshake: secs(10),
+            proxy_header: secs(5),
             header_read: secs(10),
             keep_alive: secs(75),
             keep_alive_requests: 10_000,
@@ -97,6 +102,7 @@ impl Default for Limits {
             connections: 20_000,
             connections_per_ip: 256,
             connect: secs(3),
+            connect_tls: secs(5),
             response: secs(60),
             response_idle: secs(60),
             upgraded_idle: secs(3600),

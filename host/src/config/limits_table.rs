@@ -124,6 +124,7 @@ limits! {
     odd_header_names "odd-header-names" Unit::Names, "[\"x_legacy\"]", "names with _ or . that are let through; others are dropped", "confusion with - behind CGI-style servers (Caddy GHSA-f59h-q822-g45g)";
     body_idle "body-idle" Unit::Time(1, DAY), "\"60s\"", "a body may pause this long; there is no total", "a total read timeout breaks uploads (Traefik's most reported timeout)";
     tls_handshake "tls-handshake" Unit::Time(1, HOUR), "\"10s\"", "TLS handshake, in total", "ample for a slow client, short for an idle one";
+    proxy_header "proxy-header" Unit::Time(1, HOUR), "\"5s\"", "PROXY header, in total, from those who must send one", "proxies send it with their first packet";
     header_read "header-read" Unit::Time(1, HOUR), "\"10s\"", "request head, in total; longer → 408", "Sōzu";
     keep_alive "keep-alive" Unit::Time(0, DAY), "\"75s\"", "idle client connections", "nginx";
     keep_alive_requests "keep-alive-requests" Unit::Count(1, 1_000_000_000), "10000", "requests on one client connection", "spreads load after a change; nginx has 1,000";
@@ -142,6 +143,7 @@ limits! {
     connections "connections" Unit::Count(1, 10_000_000), "20000", "client connections of the process", "about 600 MiB of idle TLS at 30 KiB each";
     connections_per_ip "connections-per-ip" Unit::Count(1, 10_000_000), "256", "of one IPv4 address or IPv6 /64, counted before TLS", "one client cannot take all; an office behind NAT fits";
     connect "connect" Unit::Time(1, HOUR), "\"3s\"", "TCP connection to a server", "Caddy, Sōzu";
+    connect_tls "connect-tls" Unit::Time(1, HOUR), "\"5s\"", "and with the TLS handshake, where a server wants one", "two more round trips and the server's work";
     response "response" Unit::Time(1, DAY), "\"60s\"", "from the request's end to the response head", "nginx";
     response_idle "response-idle" Unit::Time(1, DAY), "\"60s\"", "between two reads of a response body", "nginx";
     upgraded_idle "upgraded-idle" Unit::Time(SECOND, 365 * DAY), "\"1h\"", "upgraded connections without a byte in either direction", "WebSockets are quiet for long";

@@ -36,7 +36,7 @@ pub use code::Code;
 pub use defaults::{DefaultRow, Defaults};
 pub use diagnostic::{Diagnostic, Extent, Place, Report, Severity};
 pub use limits::{Limits, RouteTimeouts};
-pub use listen::ListenSpec;
+pub use listen::{ListenAddress, ListenSpec, Peers};
 pub use location::Location;
 pub use plugin::{FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, PluginSource, PluginSpec};
 pub use route::{FieldMatch, PathMatch, Route, RouteMatch};
@@ -46,7 +46,7 @@ pub use settings::{SettingsSchema, check_settings, upstreams_named};
 pub use site::{CertifiedFiles, ClientCertForward, ClientCertSpec, Site, SiteName, TlsSpec};
 pub use tcp::{TcpRoute, TcpSpec, TcpTls};
 pub use units::show_duration;
-pub use upstream::{Balance, ServerAddress, UpstreamName, UpstreamSpec};
+pub use upstream::{Balance, ProxyVersion, ServerAddress, UpstreamName, UpstreamSpec, UpstreamTls};
 
 pub use surroundings::{Disk, Memory, Surroundings};
 

@@ -51,6 +51,23 @@ impl Diagnostic {
         Self::error(Code::PhaseMissing, at.into(), format!("plugin `{name}` {why}"))
     }
 
+    /// E022, a warning: the certificate of an upstream's server; `at`: where the server is written.
+    pub fn peer_ends_soon(at: Location, server: &dyn Display, days: u64) -> Self {
+        let left = if days == 1 { "1 day".to_owned() } else { format!("{days} days") };
+        Self::warning(Code::Expired, at.into(), format!("the certificate of {server} ends in {left}"))
+    }
+
+    /// E042; `at`: where the server is written.
+    pub fn unreachable(at: Location, server: &dyn Display, why: &dyn Display) -> Self {
+        Self::error(Code::Unreachable, at.into(), format!("{server}: {why}"))
+    }
+
+    /// E043; `at`: where the server is written.
+    pub fn peer_refused(at: Location, server: &dyn Display, why: &dyn Display) -> Self {
+        Self::error(Code::PeerRefused, at.into(), format!("{server}: {why}"))
+            .help("tls = { ca = \"….pem\" } names whom to trust, tls = { name = \"…\" } the name that the certificate must have")
+    }
+
     /// E040; `at`: where the address is written, if it is no default.
     pub fn port_taken(address: &dyn Display, at: Option<Location>, why: &dyn Display) -> Self {
         let place = at.clone().unwrap_or_else(|| Location { file: "".into(), line: 1, column: 1 });

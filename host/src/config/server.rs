@@ -1,7 +1,6 @@
 //! `[server]`: what concerns the process as a whole.
 
-use super::Location;
-use ipnet::IpNet;
+use super::{Location, Peers};
 use std::path::PathBuf;
 
 /// `[server]` as meant.
@@ -14,7 +13,7 @@ pub struct ServerSpec {
     /// A directory of session ticket keys for several processes, and where it is written. `None`: keys are in memory only.
     pub ticket_keys: Option<(PathBuf, Location)>,
     /// Peers whose `X-Forwarded-*` and `Forwarded` are believed. Empty: nobody's.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Peers,
     pub access_log: AccessLog,
 }
 

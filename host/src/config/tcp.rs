@@ -1,7 +1,6 @@
 //! `[tcp."address"]`: connections that are passed on as they are.
 
-use super::{LinkSpec, ListenSpec, Location, SiteName, TlsSpec, UpstreamName};
-use std::net::SocketAddr;
+use super::{LinkSpec, ListenAddress, ListenSpec, Location, Peers, SiteName, TlsSpec, UpstreamName};
 use std::time::Duration;
 
 /// One listener of the TCP corridor.
@@ -10,7 +9,7 @@ pub struct TcpSpec {
     /// As written: the name of the listener in logs.
     pub name: String,
     /// One, or both wildcards for `":5432"`.
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<ListenAddress>,
     pub tls: TcpTls,
     /// For what no entry of `sni` takes. `None`: nobody takes it, or the HTTPS sites of the same address do.
     pub to: Option<UpstreamName>,
@@ -20,6 +19,8 @@ pub struct TcpSpec {
     pub idle: Option<Duration>,
     /// Links that decide about its connections.
     pub chain: Vec<LinkSpec>,
+    /// Who must say in a PROXY header for whom it connects. Where https listens too, `[listen]` says so instead.
+    pub proxy_protocol: Peers,
     pub at: Location,
 }
 
@@ -62,17 +63,18 @@ impl TcpSpec {
             sni: Vec::new(),
             idle: None,
             chain: Vec::new(),
+            proxy_protocol: Peers::default(),
             at,
         }
     }
 
     /// Whether HTTPS sites are served on an address of this listener: then what no entry of `sni` takes is theirs.
     pub fn is_shared(&self, listen: &ListenSpec) -> bool {
-        self.addresses.iter().any(|address| shares(listen, *address))
+        self.addresses.iter().any(|address| shares(listen, address))
     }
 }
 
 /// Whether an https listener is bound to this address. Port 0 asks for a free port, so it is never another's.
-fn shares(listen: &ListenSpec, address: SocketAddr) -> bool {
-    address.port() != 0 && listen.https.iter().any(|(https, _)| *https == address)
+fn shares(listen: &ListenSpec, address: &ListenAddress) -> bool {
+    address.port().is_some_and(|port| port != 0) && listen.https.iter().any(|(https, _)| https == address)
 }

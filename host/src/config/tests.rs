@@ -76,6 +76,8 @@ const ELSEWHERE: &[Code] = &[
     Code::SettingsRefused,
     Code::PhaseMissing,
     Code::PortTaken,
+    Code::Unreachable,
+    Code::PeerRefused,
 ];
 
 #[test]
@@ -119,13 +121,25 @@ fn meaning(config: &Config) -> String {
             let _ = writeln!(out, "limit {} {amount:?}", limit.key);
         }
     }
+    if !config.listen.proxy_protocol.is_empty() {
+        let _ = writeln!(out, "proxy-protocol {:?}", config.listen.proxy_protocol);
+    }
     for (name, upstream) in &config.upstreams {
         let servers: Vec<String> = upstream.servers.iter().map(ToString::to_string).collect();
         let _ =
             writeln!(out, "upstream {name} {} {:?} pool {:?} at {}", servers.join(" "), upstream.balance, upstream.pool_idle, upstream.at);
+        if let Some(version) = upstream.proxy_protocol {
+            let _ = writeln!(out, "  proxy-protocol {version:?}");
+        }
+        if let Some(tls) = &upstream.tls {
+            let _ = writeln!(out, "  {tls:?}");
+        }
     }
     for tcp in &config.tcp {
         let _ = writeln!(out, "tcp {:?} {:?} → {:?} idle {:?} at {}", tcp.addresses, tcp.tls, tcp.to, tcp.idle, tcp.at);
+        if !tcp.proxy_protocol.is_empty() {
+            let _ = writeln!(out, "  proxy-protocol {:?}", tcp.proxy_protocol);
+        }
         for route in &tcp.sni {
             let _ = writeln!(out, "  {} {:?} → {} at {}", route.name, route.alpn, route.to, route.at);
         }
@@ -273,6 +287,8 @@ fn every_described_key_is_read() {
         &keys::SECRET,
         &keys::UPSTREAM,
         &keys::POOL,
+        &keys::UPSTREAM_TLS,
+        &keys::ACCEPT,
         &keys::TCP,
         &keys::TCP_TLS,
         &keys::SNI_ENTRY,

@@ -1,19 +1,21 @@
 //! The accept loop of one worker. What becomes of a connection from there on, see `connection`.
 
-use super::connection;
+use super::bind::Listening;
 use super::door::Door;
 use super::gate::{Gate, Permit, Sparse};
 use super::handler::Handler;
 use super::shutdown::{Connections, Shutdown};
 use super::tunnels::Tcp;
+use super::{connection, proxied};
 use crate::certs::TlsSettings;
-use crate::config::Limits;
+use crate::config::{Limits, Peers};
+use crate::wire::Stream;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::task::spawn_local;
 use tokio::time::{sleep, timeout};
 
@@ -27,6 +29,16 @@ pub enum Kind {
     Tcp(Tcp),
 }
 
+/// Where connections come from, and what becomes of them.
+pub struct Listener {
+    pub socket: Listening,
+    pub kind: Kind,
+    /// `None`: nobody looks at connections.
+    pub door: Option<Rc<dyn Door>>,
+    /// Who must begin with a PROXY header.
+    pub proxy_protocol: Arc<Peers>,
+}
+
 /// After an error that will not go away at once: out of file descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -35,6 +47,9 @@ pub(super) struct Service<H> {
     pub kind: Kind,
     /// `None`: nobody looks at connections.
     pub door: Option<Rc<dyn Door>>,
+    pub proxy_protocol: Arc<Peers>,
+    /// For peers without the PROXY header that they must send.
+    pub log: Sparse,
     pub limits: Arc<Limits>,
     pub handler: H,
     pub connections: Rc<Connections>,
@@ -47,35 +62,54 @@ pub(super) struct Service<H> {
 /// # Errors
 /// Only if the socket cannot be registered with the runtime. Errors of accepting are waited out.
 pub async fn serve<H: Handler>(
-    listener: std::net::TcpListener,
-    kind: Kind,
-    door: Option<Rc<dyn Door>>,
+    listener: Listener,
     limits: Arc<Limits>,
     gate: Arc<Gate>,
     handler: H,
     mut shutdown: Shutdown,
 ) -> io::Result<()> {
-    let listener = TcpListener::from_std(listener)?;
+    let Listener { socket, kind, door, proxy_protocol } = listener;
+    let socket = Accepting::new(socket)?;
     let connections = Rc::new(Connections::default());
-    let service = Rc::new(Service { kind, door, limits, handler, connections });
+    let service = Rc::new(Service { kind, door, proxy_protocol, log: Sparse::new(), limits, handler, connections });
     tokio::select! {
         // Both are cancel-safe, and neither is polled again.
-        () = accept_all(&listener, &gate, &service) => {}
+        () = accept_all(&socket, &gate, &service) => {}
         () = shutdown.draining() => {}
     }
-    close(listener, &gate, &service);
+    close(socket, &gate, &service);
     drain(&service.connections, &service.limits).await;
     Ok(())
 }
 
-async fn accept_all<H: Handler>(listener: &TcpListener, gate: &Arc<Gate>, service: &Rc<Service<H>>) {
+/// A listening socket as the runtime has it.
+enum Accepting {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Accepting {
+    fn new(socket: Listening) -> io::Result<Self> {
+        match socket {
+            Listening::Tcp(socket) => TcpListener::from_std(socket).map(Self::Tcp),
+            Listening::Unix(socket) => UnixListener::from_std(socket).map(Self::Unix),
+        }
+    }
+
+    /// The next connection, and where it comes from.
+    async fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(socket) => socket.accept().await.map(|(stream, peer)| (Stream::Tcp(stream), Some(peer))),
+            Self::Unix(socket) => socket.accept().await.map(|(stream, _)| (Stream::Unix(stream), None)),
+        }
+    }
+}
+
+async fn accept_all<H: Handler>(listener: &Accepting, gate: &Arc<Gate>, service: &Rc<Service<H>>) {
     let log = Sparse::new();
     loop {
         match listener.accept().await {
-            Ok((socket, peer)) => match gate.admit(peer.ip()) {
-                Ok(permit) => start(socket, peer, permit, service),
-                Err(_refused) => drop(socket),
-            },
+            Ok((stream, peer)) => admit(stream, peer, gate, service),
             // Of the connection, not of the socket: it was gone before we took it.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
             Err(error) => {
@@ -89,26 +123,54 @@ async fn accept_all<H: Handler>(listener: &TcpListener, gate: &Arc<Gate>, servic
 }
 
 /// Closes the listening socket, but first takes the connections that the kernel has already made: closing would reset them.
-fn close<H: Handler>(listener: TcpListener, gate: &Arc<Gate>, service: &Rc<Service<H>>) {
+fn close<H: Handler>(listener: Accepting, gate: &Arc<Gate>, service: &Rc<Service<H>>) {
     // Not through the runtime: it may not have been told yet that there are any.
-    let Ok(listener) = listener.into_std() else { return };
-    while let Ok((socket, peer)) = listener.accept() {
-        let socket = socket.set_nonblocking(true).and_then(|()| TcpStream::from_std(socket));
-        if let (Ok(socket), Ok(permit)) = (socket, gate.admit(peer.ip())) {
-            start(socket, peer, permit, service);
+    match listener {
+        Accepting::Tcp(listener) => {
+            let Ok(listener) = listener.into_std() else { return };
+            while let Ok((stream, peer)) = listener.accept() {
+                if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
+                    admit(Stream::Tcp(stream), Some(peer), gate, service);
+                }
+            }
+        }
+        Accepting::Unix(listener) => {
+            let Ok(listener) = listener.into_std() else { return };
+            while let Ok((stream, _)) = listener.accept() {
+                if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream)) {
+                    admit(Stream::Unix(stream), None, gate, service);
+                }
+            }
         }
     }
 }
 
+/// Starts a connection if there is room for it. Whom a PROXY header will name counts from then on; who has no address, only in all.
+fn admit<H: Handler>(stream: Stream, peer: Option<SocketAddr>, gate: &Arc<Gate>, service: &Rc<Service<H>>) {
+    let proxied = !service.proxy_protocol.is_empty() && service.proxy_protocol.include(peer.map(|peer| peer.ip()));
+    let permit = match peer.filter(|_| !proxied) {
+        Some(peer) => gate.admit(peer.ip()),
+        None => gate.admit_somebody(),
+    };
+    if let Ok(permit) = permit {
+        start(stream, peer, proxied, permit, service);
+    }
+}
+
 /// Gives a connection its task. The list of connections is its owner.
-fn start<H: Handler>(socket: TcpStream, peer: SocketAddr, permit: Permit, service: &Rc<Service<H>>) {
+fn start<H: Handler>(stream: Stream, peer: Option<SocketAddr>, proxied: bool, permit: Permit, service: &Rc<Service<H>>) {
     let entry = service.connections.enter();
     let index = entry.index();
-    let life = connection::run(socket, peer, entry, service.clone());
-    let task = spawn_local(async move {
-        let _held = permit;
-        life.await;
-    });
+    let task = match proxied {
+        false => {
+            let life = connection::run(stream, peer, entry, service.clone());
+            spawn_local(async move {
+                let _held = permit;
+                life.await;
+            })
+        }
+        true => spawn_local(proxied::run(stream, peer, permit, entry, service.clone())),
+    };
     service.connections.attach(index, task.abort_handle());
 }
 

@@ -10,19 +10,37 @@ use super::tunnels::{Arrived, Ends, Route, Tcp};
 use super::{h1, h2, tls};
 use crate::certs::TlsSettings;
 use crate::message::{Admission, ClientHello, Connection, EndReason, Refusal};
-use std::cell::Cell;
+use crate::wire::Stream;
+use bytes::Bytes;
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
-use tokio::net::TcpStream;
 
 /// Serves a connection to its end.
-pub(super) async fn run<H: Handler>(stream: TcpStream, peer: SocketAddr, entry: Entry, service: Rc<Service<H>>) {
+pub(super) async fn run<H: Handler>(stream: Stream, peer: Option<SocketAddr>, entry: Entry, service: Rc<Service<H>>) {
     entry.register().await;
     // An error means that the client is gone already.
-    let Ok(local) = stream.local_addr().and_then(|local| stream.set_nodelay(true).map(|()| local)) else { return };
-    let (mut stay, admission) = Stay::begin(service.door.as_deref(), Some(peer), Some(local));
-    let socket = Socket::new(stream, stay.traffic());
-    let connection = Connection { peer, local, tls: None, attributes: stay.attributes(), cut: Cell::new(false) };
+    let Ok(connection) = opened(&stream, peer) else { return };
+    serve(stream, Bytes::new(), connection, entry, service).await;
+}
+
+/// What the socket says of a connection.
+pub(super) fn opened(stream: &Stream, peer: Option<SocketAddr>) -> io::Result<Connection> {
+    match (stream, peer) {
+        (Stream::Tcp(socket), Some(peer)) => {
+            socket.set_nodelay(true)?;
+            Ok(Connection::new(peer, socket.local_addr()?))
+        }
+        _ => Ok(Connection::unix()),
+    }
+}
+
+/// As [`run`], with what was read before: `connection` says what is known.
+pub(super) async fn serve<H: Handler>(stream: Stream, early: Bytes, connection: Connection, entry: Entry, service: Rc<Service<H>>) {
+    let addresses = (!connection.unix).then_some((connection.peer, connection.local));
+    let (mut stay, admission) = Stay::begin(service.door.as_deref(), addresses.map(|(peer, _)| peer), addresses.map(|(_, local)| local));
+    let socket = Socket { early, ..Socket::new(stream, stay.traffic()) };
+    let connection = Connection { attributes: stay.attributes(), ..connection };
     // Boxed, each of them: an idle connection holds the memory of its own corridor, not that of the largest.
     let why = match (&service.kind, admission) {
         (kind, Admission::Refuse(refusal)) => refuse(socket, &connection, None, kind, refusal).await,
@@ -152,7 +170,8 @@ async fn arrive<H: Handler>(
     service: &Service<H>,
 ) -> Option<Arrived> {
     let Ends::Here(settings) = ends else { return Some(Arrived::plain(socket, connection, hello)) };
-    match tls::handshake(socket, settings, connection.local, service.limits.tls_handshake).await {
+    // Boxed: the handshake's memory is given back before the tunnel begins.
+    match Box::pin(tls::handshake(socket, settings, connection.local, service.limits.tls_handshake)).await {
         Ok((stream, facts)) => Some(Arrived::decrypted(stream, Connection { tls: Some(facts), ..connection }, hello)),
         Err(error) => {
             tracing::debug!(peer = %connection.peer, %error, "TLS handshake failed");

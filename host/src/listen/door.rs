@@ -3,11 +3,11 @@
 
 use super::peek::Seen;
 use crate::message::{Admission, Attributes, ClientHello, EndReason, Ending, Refusal, Traffic};
+use crate::wire::Stream;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// Someone who looks at the connections of a listener.
@@ -38,11 +38,10 @@ pub trait Visit {
 }
 
 /// Turns a connection away.
-pub(super) async fn refuse(mut socket: TcpStream, refusal: Refusal) {
+pub(super) async fn refuse(mut socket: Stream, refusal: Refusal) {
     match refusal {
         Refusal::Reset => {
-            // An error means that it is already closed.
-            let _ = socket.set_zero_linger();
+            socket.reset_on_drop();
         }
         Refusal::Close => farewell(&mut socket, &[]).await,
         // A fatal alert in a plaintext record (RFC 8446, sections 5.1 and 6.2).
@@ -53,7 +52,7 @@ pub(super) async fn refuse(mut socket: TcpStream, refusal: Refusal) {
 /// How long a client may take to notice that it is not wanted; chosen arbitrarily.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-async fn farewell(socket: &mut TcpStream, words: &[u8]) {
+async fn farewell(socket: &mut Stream, words: &[u8]) {
     let farewell = async {
         socket.write_all(words).await?;
         socket.shutdown().await?;

@@ -34,7 +34,8 @@ pub enum Refused {
 /// One open connection. Dropping it makes room.
 pub struct Permit {
     gate: Arc<Gate>,
-    client: Client,
+    /// `None`: not known yet, or it has no address.
+    client: Option<Client>,
 }
 
 impl Gate {
@@ -51,13 +52,26 @@ impl Gate {
 
     /// Lets a connection in, or says which limit is reached. A refusal is logged, at most once a second.
     pub fn admit(self: &Arc<Self>, peer: IpAddr) -> Result<Permit, Refused> {
-        let permit = self.try_admit(Client::of(peer));
-        if let Err(refused) = &permit
-            && let Some(unsaid) = self.log.allow()
-        {
+        let mut permit = self.admit_somebody()?;
+        permit.name(peer)?;
+        Ok(permit)
+    }
+
+    /// As [`Self::admit`] for a client whose address is not known yet, to be told with [`Permit::name`], or that has none.
+    pub fn admit_somebody(self: &Arc<Self>) -> Result<Permit, Refused> {
+        let room = |open: usize| (open < self.most).then_some(open + 1);
+        match self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
+            Ok(_) => Ok(Permit { gate: self.clone(), client: None }),
+            Err(_) => Err(self.refuse(Refused::Total, None)),
+        }
+    }
+
+    fn refuse(&self, refused: Refused, peer: Option<IpAddr>) -> Refused {
+        if let Some(unsaid) = self.log.allow() {
+            let peer = peer.map_or_else(|| "somebody".into(), |peer| peer.to_string());
             tracing::warn!(%peer, limit = ?refused, unsaid, "too many connections; closed at once");
         }
-        permit
+        refused
     }
 
     /// How many are open now.
@@ -65,22 +79,17 @@ impl Gate {
         self.open.load(Ordering::Relaxed)
     }
 
-    fn try_admit(self: &Arc<Self>, client: Client) -> Result<Permit, Refused> {
-        let room = |open: usize| (open < self.most).then_some(open + 1);
-        self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room).map_err(|_| Refused::Total)?;
+    fn enter(&self, client: Client) -> Result<(), Refused> {
         let mut clients = self.shard(client);
         let count = clients.entry(client).or_default();
         if *count >= self.most_per_client {
-            self.open.fetch_sub(1, Ordering::Relaxed);
             return Err(Refused::PerClient);
         }
         *count += 1;
-        drop(clients);
-        Ok(Permit { gate: self.clone(), client })
+        Ok(())
     }
 
-    fn release(&self, client: Client) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+    fn leave(&self, client: Client) {
         if let Entry::Occupied(mut count) = self.shard(client).entry(client) {
             *count.get_mut() -= 1;
             if *count.get() == 0 {
@@ -96,9 +105,26 @@ impl Gate {
     }
 }
 
+impl Permit {
+    /// Says whose connection it is, once; from then on it counts among that client's.
+    ///
+    /// # Errors
+    /// If the client has too many. Logged as by [`Gate::admit`].
+    pub fn name(&mut self, peer: IpAddr) -> Result<(), Refused> {
+        debug_assert!(self.client.is_none(), "named once");
+        let client = Client::of(peer);
+        self.gate.enter(client).map_err(|refused| self.gate.refuse(refused, Some(peer)))?;
+        self.client = Some(client);
+        Ok(())
+    }
+}
+
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.gate.release(self.client);
+        self.gate.open.fetch_sub(1, Ordering::Relaxed);
+        if let Some(client) = self.client {
+            self.gate.leave(client);
+        }
     }
 }
 
@@ -157,6 +183,17 @@ mod tests {
         assert!(gate.admit(ip("10.0.0.2")).is_ok());
         assert_eq!(gate.open(), 0);
         assert!(gate.clients.iter().all(|shard| shard.lock().expect("not poisoned").is_empty()), "nothing is kept of clients that left");
+    }
+
+    #[test]
+    fn somebody_counts_in_all_and_with_a_name_as_one_client() {
+        let gate = gate(3, 1);
+        let (mut first, mut second) = (gate.admit_somebody().expect("room"), gate.admit_somebody().expect("room"));
+        assert_eq!(gate.open(), 2);
+        assert_eq!((first.name(ip("10.0.0.1")), second.name(ip("10.0.0.1"))), (Ok(()), Err(Refused::PerClient)));
+        drop((first, second));
+        assert!(gate.open() == 0 && gate.admit(ip("10.0.0.1")).is_ok());
+        assert!(gate.clients.iter().all(|shard| shard.lock().expect("not poisoned").is_empty()));
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! A client's socket, encrypted or not.
 
 use crate::message::{Duplex, Traffic};
+use crate::wire::Stream;
 use bytes::Bytes;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 /// What HTTP is spoken over. Boxed once per connection: a virtual call costs less than a second copy of the server in the
@@ -19,14 +19,14 @@ pub trait ClientIo: Duplex {
 
 /// An accepted connection, with what was read of it before it was known who would answer: read again first.
 pub(super) struct Socket {
-    pub stream: TcpStream,
+    pub stream: Stream,
     pub early: Bytes,
     /// Where bytes are counted, if anybody wants to know.
     pub traffic: Option<Rc<Traffic>>,
 }
 
 impl Socket {
-    pub fn new(stream: TcpStream, traffic: Option<Rc<Traffic>>) -> Self {
+    pub fn new(stream: Stream, traffic: Option<Rc<Traffic>>) -> Self {
         Self { stream, early: Bytes::new(), traffic }
     }
 }
@@ -87,8 +87,7 @@ impl AsyncWrite for Socket {
 
 impl ClientIo for Socket {
     fn reset(&self) {
-        // An error means that it is already closed.
-        let _ = self.stream.set_zero_linger();
+        self.stream.reset_on_drop();
     }
 }
 

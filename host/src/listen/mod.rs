@@ -2,7 +2,8 @@
 //! handler. What a request means, and which status an error gets, is the handler's business.
 //!
 //! In reading order: `bind`, `gate` (how many may come in), `shutdown` (how they are asked to leave), `accept` (the loop of one
-//! worker), `connection` (the steps of one connection's life), `door` (who looks at it), `crowd` (how many each client has), `peek` (at a client hello), `tls`, then `h1` (our own server, on `wire`)
+//! worker), `connection` (the steps of one connection's life), `door` (who looks at it), `crowd` (how many each client has), `proxied` (those that
+//! begin with a PROXY header), `peek` (at a client hello), `tls`, then `h1` (our own server, on `wire`)
 //! and `h2` (hyper's). `handler` and `body` are what both share; `tunnels` is what takes connections that are not for HTTP; `io` is
 //! a client's socket, encrypted or not. Everything but `Gate` and `Shutdown` stays on one worker.
 
@@ -19,12 +20,13 @@ mod handler;
 mod identity;
 mod io;
 mod peek;
+mod proxied;
 mod shutdown;
 mod tls;
 mod tunnels;
 
-pub use accept::{Kind, serve};
-pub use bind::bind;
+pub use accept::{Kind, Listener, serve};
+pub use bind::{Listening, bind, bind_unix};
 pub use body::Body;
 pub use crowd::{Counted, Crowd};
 pub use door::{Door, Visit};

@@ -13,7 +13,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -22,10 +21,6 @@ use tokio_rustls::server::TlsStream;
 /// that nobody here answers to, and what rustls cannot be made to say.
 const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
 
-/// What is read of a client that was turned away, bytes: a first request.
-const TURNED_AWAY: usize = 64 << 10;
-/// How long that may take; a round trip or two.
-const TURNED_AWAY_TIME: Duration = Duration::from_secs(1);
 /// As above, `internal_error`: the site's first certificate has not come yet.
 const NO_CERTIFICATE_YET: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
@@ -51,7 +46,9 @@ pub(super) async fn handshake(
             Ok(Chosen { config, guard }) => match start.into_stream(config).into_fallible().await {
                 Ok(stream) => Ok((stream, guard)),
                 Err((error, socket)) => {
-                    turn_away(socket.stream).await;
+                    // In TLS 1.3 it has sent its first request along with the certificate, and a socket that is closed over unread
+                    // bytes is reset, which may overtake the alert.
+                    door::refuse(socket.stream, Refusal::Close).await;
                     Err(error)
                 }
             },
@@ -69,27 +66,6 @@ pub(super) async fn handshake(
     let (stream, guard) = timeout(limit, handshake).await??;
     let facts = facts(&stream, guard)?;
     Ok((stream, facts))
-}
-
-/// Lets a client whose certificate was refused read the alert. In TLS 1.3 it has sent its first request along with the certificate, and
-/// a socket that is closed over unread bytes is reset, which may overtake the alert.
-async fn turn_away(mut socket: TcpStream) {
-    let reading = async {
-        socket.shutdown().await?;
-        let mut left = TURNED_AWAY;
-        while left > 0 {
-            socket.readable().await?;
-            match socket.try_read(&mut [0; 1024]) {
-                Ok(0) => break,
-                Ok(read) => left = left.saturating_sub(read),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
-        }
-        io::Result::Ok(())
-    };
-    // Whatever comes of it: the client has had its chance.
-    let _ = timeout(TURNED_AWAY_TIME, reading).await;
 }
 
 /// Refuses a client that asked for a name which nobody here answers to, without a handshake.

@@ -3,6 +3,7 @@
 use super::io::Socket;
 use crate::certs::TlsSettings;
 use crate::message::{ClientHello, Connection, Duplex, Traffic};
+use crate::wire::Stream;
 use bytes::Bytes;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -71,7 +72,12 @@ pub enum Ends {
 
 impl Arrived {
     pub(super) fn plain(socket: Socket, connection: Connection, hello: Option<ClientHello>) -> Self {
-        Self { connection: Rc::new(connection), io: ArrivedIo::Socket(socket.stream), early: socket.early, hello, traffic: socket.traffic }
+        let Socket { stream, early, traffic } = socket;
+        let io = match stream {
+            Stream::Tcp(socket) => ArrivedIo::Socket(socket),
+            stream => ArrivedIo::Stream(Box::new(stream)),
+        };
+        Self { connection: Rc::new(connection), io, early, hello, traffic }
     }
 
     pub(super) fn decrypted(stream: TlsStream<Socket>, connection: Connection, hello: Option<ClientHello>) -> Self {

@@ -68,6 +68,11 @@ struct Fields {
 }
 
 impl ClientIdentity {
+    /// The subject's common name, if it has one.
+    pub fn common_name(&self) -> Option<&str> {
+        self.subject.split(',').find_map(|part| part.trim_start().strip_prefix("CN="))
+    }
+
     pub fn new(chain: Box<[Bytes]>, stated: Stated) -> Self {
         let Stated { subject, issuer, serial, fingerprint, not_after, ends, names } = stated;
         Self { chain, subject, issuer, serial, fingerprint, not_after, ends, names, fields: OnceCell::new() }

@@ -1,15 +1,16 @@
 //! A client connection, as far as exchanges on it may know.
 
-use super::{Attributes, ClientIdentity};
+use super::{Attributes, ClientIdentity, Proxied};
 use std::borrow::Cow;
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
 /// Made once per accepted connection and shared by its exchanges.
 #[derive(Debug, Clone)]
 pub struct Connection {
+    /// The client's address, or what a PROXY header says it is; 127.0.0.1 for a client on a Unix socket, which has none.
     pub peer: SocketAddr,
     /// The listener's address as the client reached it.
     pub local: SocketAddr,
@@ -19,6 +20,22 @@ pub struct Connection {
     pub attributes: Attributes,
     /// Whether the proxy itself ended the connection without waiting for its exchanges: what is dropped then was not given up by the client.
     pub cut: Cell<bool>,
+    /// The client came over a Unix socket, and no PROXY header says where from.
+    pub unix: bool,
+    /// What else a PROXY header says.
+    pub proxied: Option<Box<Proxied>>,
+}
+
+impl Connection {
+    pub fn new(peer: SocketAddr, local: SocketAddr) -> Self {
+        Self { peer, local, tls: None, attributes: Attributes::new(), cut: Cell::new(false), unix: false, proxied: None }
+    }
+
+    /// Over a Unix socket, neither end has an address.
+    pub fn unix() -> Self {
+        let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self { unix: true, ..Self::new(nowhere, nowhere) }
+    }
 }
 
 /// What the handshake settled.

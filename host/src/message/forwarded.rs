@@ -40,13 +40,15 @@ struct Before {
 
 /// Reads who the client is, and removes what an untrusted peer must not say. Fields that a trusted peer may say stay, for
 /// [`write()`] to extend.
-pub fn take(headers: &mut HeaderMap, survey: Survey, peer: SocketAddr, trusted: &[IpNet]) -> Provenance {
+///
+/// `peer_trusted`: the peer has no address of its own (a Unix socket), and this is said of it; otherwise its address decides.
+pub fn take(headers: &mut HeaderMap, survey: Survey, peer: SocketAddr, peer_trusted: Option<bool>, trusted: &[IpNet]) -> Provenance {
     let address = peer.ip().to_canonical();
     let direct = Provenance { client: address, port: peer.port(), peer: address, before: None };
     if !survey.forwarded {
         return direct;
     }
-    if !is_trusted(address, trusted) {
+    if !peer_trusted.unwrap_or_else(|| is_trusted(address, trusted)) {
         remove_all(headers);
         return direct;
     }
@@ -282,7 +284,7 @@ mod tests {
             if trusted { vec!["10.0.0.0/8".parse().expect("a net"), "fd00::/8".parse().expect("a net")] } else { vec![] };
         let mut headers = fields(lines);
         let survey = Survey::of(&headers);
-        let from = take(&mut headers, survey, "10.0.0.1:4000".parse().expect("an address"), &nets);
+        let from = take(&mut headers, survey, "10.0.0.1:4000".parse().expect("an address"), None, &nets);
         write(&mut headers, &from, Scheme::Https, HeaderValue::from_static("app.test"));
         (format!("{}:{}", from.client, from.port), headers)
     }

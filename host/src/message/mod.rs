@@ -12,6 +12,7 @@ pub mod forwarded;
 mod head;
 pub mod hop_by_hop;
 mod malformed;
+mod proxied;
 mod received;
 pub mod survey;
 pub mod target;
@@ -25,6 +26,7 @@ pub use connection::{ClientAuth, Connection, TlsFacts, TlsVersion};
 pub use exchange::{Exchange, ExchangeId};
 pub use head::{RequestHead, ResponseHead, Scheme};
 pub use malformed::Malformed;
+pub use proxied::{Proxied, ProxiedTls};
 pub use received::{Received, Target};
 
 /// A header map for tests.

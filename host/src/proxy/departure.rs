@@ -64,8 +64,13 @@ impl<F> Departure<'_, F> {
         let unreadable = |name: &str, value: &str| ledger.unreadable(guard.id, name, value);
         let times = times::of(exchange, place.entry.timeouts, &current.snapshot.limits, unreadable);
         inbound.restore();
-        let outgoing =
-            Outgoing { head: &inbound.head, body: RequestBody::new(body, guard.received()), upgrade: inbound.upgrade.take(), times };
+        let outgoing = Outgoing {
+            head: &inbound.head,
+            body: RequestBody::new(body, guard.received()),
+            upgrade: inbound.upgrade.take(),
+            times,
+            client: &exchange.connection,
+        };
         guard.forwarded(&destination.name);
         exchange.upstream = Some(destination.name);
         match current.upstreams.send(destination.index, outgoing).await {

@@ -4,7 +4,7 @@
 use super::Snapshot;
 use super::failure::Failure;
 use super::snapshot::ClientCertEntry;
-use crate::config::ClientCertForward;
+use crate::config::{ClientCertForward, Peers};
 use crate::message::authority::{self, BadHost};
 use crate::message::client_identity;
 use crate::message::forwarded::{self, Provenance};
@@ -66,7 +66,8 @@ pub(super) fn clean<B>(received: Received<B>, connection: &Connection, snapshot:
         client_identity::remove_claims(&mut headers);
     }
     // Before the fields that `Connection` lists are removed: it must not be able to list a trusted proxy's word away.
-    let from = forwarded::take(&mut headers, survey, connection.peer, &snapshot.trusted_proxies);
+    let Peers { networks, unix } = &snapshot.trusted_proxies;
+    let from = forwarded::take(&mut headers, survey, connection.peer, connection.unix.then_some(*unix), networks);
     let removed = hop_by_hop::remove(&mut headers, survey.hop_by_hop);
     if removed.upgrade.is_some() {
         // Goes with `Upgrade: h2c`, and is listed by `Connection` if the client is honest.
@@ -151,13 +152,7 @@ mod tests {
     fn connection(tls: bool) -> Connection {
         let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, h2: false, client: None });
         let address = |text: &str| text.parse().expect("an address");
-        Connection {
-            peer: address("192.0.2.7:5000"),
-            local: address("192.0.2.1:8080"),
-            tls,
-            attributes: Default::default(),
-            cut: Default::default(),
-        }
+        Connection { tls, ..Connection::new(address("192.0.2.7:5000"), address("192.0.2.1:8080")) }
     }
 
     fn received(method: &str, authority: Option<&str>, target: &str, headers: &[(&str, &str)]) -> Received<()> {

@@ -2,8 +2,7 @@
 
 use super::Router;
 use crate::chain::{Chain, Link};
-use crate::config::{AccessLog, ClientCertForward, Config, Limits, LinkSpec, Route, RouteTimeouts, Site, TlsSpec, UpstreamName};
-use ipnet::IpNet;
+use crate::config::{AccessLog, ClientCertForward, Config, Limits, LinkSpec, Peers, Route, RouteTimeouts, Site, TlsSpec, UpstreamName};
 use std::sync::Arc;
 
 /// Immutable; a reload makes another with the next generation.
@@ -16,7 +15,7 @@ pub struct Snapshot {
     /// Of all sites, as the router counts them.
     pub routes: Box<[RouteEntry]>,
     pub limits: Limits,
-    pub trusted_proxies: Box<[IpNet]>,
+    pub trusted_proxies: Peers,
     pub access_log: AccessLog,
     /// Where sites with TLS are served; requests in the clear are sent there.
     pub https_port: u16,
@@ -70,7 +69,7 @@ impl Snapshot {
             sites: config.sites.iter().map(SiteEntry::new).collect(),
             routes: routes.map(|route| RouteEntry::new(route, &mut filter)).collect(),
             limits: config.limits.clone(),
-            trusted_proxies: config.server.trusted_proxies.as_slice().into(),
+            trusted_proxies: config.server.trusted_proxies.clone(),
             access_log: config.server.access_log,
             https_port: config.listen.https_port(),
             proofs: None,

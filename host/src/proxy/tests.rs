@@ -153,7 +153,7 @@ fn what_cannot_be_routed_is_answered_with_its_reason() {
             config.sites[0].routes = vec![post, nowhere];
             config.sites.push(router::tests::site("tls.test", vec![router::tests::route("/*")]));
             config.sites[1].tls = TlsSpec::Local;
-            config.listen.https = vec![("0.0.0.0:8443".parse().expect("an address"), None)];
+            config.listen.https = vec![(std::net::SocketAddr::from(([0, 0, 0, 0], 8443)).into(), None)];
         });
         let cases = [
             (get("/").with("host", "b.test"), 404, "portcullis; error=destination_not_found; details=\"no_site\""),

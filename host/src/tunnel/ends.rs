@@ -2,6 +2,7 @@
 
 use super::Client;
 use crate::message::Duplex;
+use crate::upstream::OpenedIo;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -29,6 +30,15 @@ impl From<Client> for End {
         match client {
             Client::Socket(socket) => Self::Socket(socket),
             Client::Stream(stream) => Self::Stream(stream),
+        }
+    }
+}
+
+impl From<OpenedIo> for End {
+    fn from(io: OpenedIo) -> Self {
+        match io {
+            OpenedIo::Socket(socket) => Self::Socket(socket),
+            OpenedIo::Stream(stream) => Self::Stream(stream),
         }
     }
 }

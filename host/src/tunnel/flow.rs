@@ -1,8 +1,8 @@
 //! One way of a tunnel: what comes in on one side goes out on the other, and so does the end.
 //!
 //! Bytes go through the worker's one buffer. Where they come faster than it holds and both sides are sockets, they go through a pipe
-//! instead and are not copied at all (`measured`: see `BULK`); when they come slowly again, back. Between two looks nothing is held, but
-//! what the taking side did not take.
+//! instead and are not copied at all; when they come slowly again, back. Between two looks nothing is held, but what the taking side
+//! did not take. Measured with bodies of 10 MiB over 8 connections: 0.25 CPU seconds a GiB through pipes, 0.51 through the buffer.
 
 use super::ends::End;
 use super::pipe::{Pipe, Pipes};

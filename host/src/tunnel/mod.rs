@@ -68,11 +68,11 @@ impl Tunnel {
     pub async fn carry(&self, arrival: Arrival, client: Client, early: Bytes, upstream: usize) {
         let mut record = Record::open(&self.ledger, &arrival);
         record.forwarded(self.upstreams.name(upstream));
-        match self.upstreams.open(upstream).await {
+        match self.upstreams.open(upstream, &arrival.connection).await {
             Ok(opened) => {
                 record.connected(&opened.attempt);
                 let _held = opened.held;
-                let relay = Relay::new(client.into(), End::Socket(opened.io), early, self.idle, &self.ledger, record.counts());
+                let relay = Relay::new(client.into(), opened.io.into(), early, self.idle, &self.ledger, record.counts());
                 record.ended(relay.await);
             }
             Err(Failed { error, attempt }) => {

@@ -1,25 +1,27 @@
 //! One connection to a server: its socket and buffers. What is said on it, see `transfer` and `body`.
 
+use super::io::OriginIo;
+use crate::message::Connection;
 use crate::wire::{Deadline, HeadLimits, HeadParser, Outbox};
 use bytes::BytesMut;
-use socket2::SockRef;
 use std::future::Future;
 use std::io;
-use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
+use std::rc::Weak;
 use std::task::{Context, Poll, ready};
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::Instant;
 
 pub(super) struct Channel {
-    pub io: TcpStream,
+    pub io: OriginIo,
     /// Received and not yet understood.
     pub read: BytesMut,
     pub out: Outbox,
     pub parser: HeadParser,
     pub limits: HeadLimits,
     pub deadline: Deadline,
+    /// The one client that it may serve, if its server was told for whom it was made.
+    pub owner: Option<Weak<Connection>>,
     opened: Instant,
     /// How much the next read asks for.
     room: usize,
@@ -31,7 +33,7 @@ const ROOM: usize = 16 << 10;
 const MOST_ROOM: usize = 128 << 10;
 
 impl Channel {
-    pub fn new(io: TcpStream, limits: HeadLimits, opened: Instant) -> Self {
+    pub fn new(io: OriginIo, limits: HeadLimits, opened: Instant) -> Self {
         Self {
             io,
             read: BytesMut::new(),
@@ -39,6 +41,7 @@ impl Channel {
             parser: HeadParser::new(limits),
             limits,
             deadline: Deadline::default(),
+            owner: None,
             opened,
             room: ROOM,
         }
@@ -63,22 +66,31 @@ impl Channel {
         Poll::Ready(Ok(count))
     }
 
-    /// Writes what waits in `out`.
+    /// Writes what waits in `out`, and what TLS made of it.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.out.poll_flush(Pin::new(&mut self.io), cx)
+        ready!(self.out.poll_flush(Pin::new(&mut self.io), cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
-    /// Whether the connection is open and the server has said nothing unasked. Costs no system call while the runtime has seen no event
-    /// on the socket; so a close that has just arrived may go unnoticed, which is what the second try is for.
+    /// Whether something waits to be written.
+    pub fn has_unsent(&self) -> bool {
+        !self.out.is_empty() || self.io.has_unsent()
+    }
+
+    /// Whether the connection is open and the server has said nothing unasked, as far as the runtime has seen; what has just arrived may
+    /// go unnoticed, which is what the second try is for.
     pub fn is_quiet(&mut self) -> bool {
-        let mut byte = [0];
-        self.read.is_empty() && matches!(self.io.try_read(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        self.read.is_empty() && self.io.is_quiet()
     }
 
-    /// As [`Self::is_quiet`], but asks the kernel, so that what has arrived is seen: for requests that get no second try.
+    /// As [`Self::is_quiet`], but the kernel is asked: for requests that get no second try.
     pub fn is_surely_quiet(&mut self) -> bool {
-        let mut byte = [MaybeUninit::uninit()];
-        self.is_quiet() && matches!(SockRef::from(&self.io).peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+        self.read.is_empty() && self.io.is_surely_quiet()
+    }
+
+    /// Whether it belongs to a client that has left.
+    pub fn is_orphaned(&self) -> bool {
+        self.owner.as_ref().is_some_and(|owner| owner.strong_count() == 0)
     }
 
     /// Before it lies idle: a connection that carried a large body gives its large buffer back.

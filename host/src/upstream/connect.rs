@@ -2,14 +2,34 @@
 
 use super::SendError;
 use crate::config::ServerAddress;
+use crate::wire::Stream;
 use std::io;
 use std::net::SocketAddr;
-use tokio::net::{TcpStream, lookup_host};
+use std::path::Path;
+use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
-/// Connects to the first address that answers, before `until`.
-pub(super) async fn connect(server: &ServerAddress, until: Instant) -> Result<TcpStream, SendError> {
-    let addresses: Vec<SocketAddr> = match timeout_at(until, lookup_host((server.host.as_str(), server.port))).await {
+/// Connects to a server, before `until`.
+pub(super) async fn connect(server: &ServerAddress, until: Instant) -> Result<Stream, SendError> {
+    match server {
+        ServerAddress::Tcp { host, port } => tcp(host, *port, until).await.map(Stream::Tcp),
+        ServerAddress::Unix(path) => unix(path, until).await.map(Stream::Unix),
+    }
+}
+
+/// Waits only while the server's queue is full.
+async fn unix(path: &Path, until: Instant) -> Result<UnixStream, SendError> {
+    match timeout_at(until, UnixStream::connect(path)).await {
+        // Linux says so instead of letting us wait: the server accepts too slowly.
+        Ok(Err(error)) if error.raw_os_error() == Some(libc::EAGAIN) => Err(SendError::Connect(error)),
+        Ok(connected) => connected.map_err(sort),
+        Err(_) => Err(SendError::ConnectTimeout),
+    }
+}
+
+/// Connects to the first address that answers.
+async fn tcp(host: &str, port: u16, until: Instant) -> Result<TcpStream, SendError> {
+    let addresses: Vec<SocketAddr> = match timeout_at(until, lookup_host((host, port))).await {
         Ok(Ok(addresses)) => addresses.collect(),
         Ok(Err(error)) => return Err(sort(error)),
         Err(_) => return Err(SendError::ConnectTimeout),
@@ -60,11 +80,11 @@ mod tests {
         while let Ok(stream) = timeout(Duration::from_millis(50), TcpStream::connect(address)).await {
             waiting.push(stream);
         }
-        let server = ServerAddress { host: "127.0.0.1".into(), port: address.port() };
+        let server = ServerAddress::Tcp { host: "127.0.0.1".into(), port: address.port() };
 
         let outcome = connect(&server, Instant::now() + Duration::from_millis(20)).await;
 
-        assert!(matches!(outcome, Err(SendError::ConnectTimeout)), "{outcome:?}");
+        assert!(matches!(outcome, Err(SendError::ConnectTimeout)), "{:?}", outcome.err());
     }
 
     #[test]

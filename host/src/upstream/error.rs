@@ -13,6 +13,14 @@ pub enum SendError {
     Connect(#[source] io::Error),
     #[error("the origin did not accept the connection in time")]
     ConnectTimeout,
+    /// The server's certificate is not one to trust for it.
+    #[error("the origin's certificate is refused")]
+    Certificate(#[source] io::Error),
+    /// The server ended the TLS session with an alert; often our certificate is missing or not to its liking.
+    #[error("the origin refuses the TLS session")]
+    Alert(#[source] io::Error),
+    #[error("no TLS session with the origin")]
+    Handshake(#[source] io::Error),
     /// The connection ended or broke before the response head was complete.
     #[error("the origin closed the connection before it answered")]
     Reset(#[source] Option<io::Error>),
@@ -38,7 +46,7 @@ pub enum SendError {
 impl SendError {
     /// Another server may do better, and nothing of the request has been sent.
     pub(super) fn is_connect(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::ConnectTimeout)
+        matches!(self, Self::Connect(_) | Self::ConnectTimeout | Self::Certificate(_) | Self::Handshake(_))
     }
 }
 

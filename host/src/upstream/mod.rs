@@ -3,25 +3,31 @@
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
-//! In reading order: `send` (one request, its attempts), `server` (choosing one), `pool`, `connect`, `channel` (a connection),
-//! `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
+//! In reading order: `send` (one request, its attempts), `server` (choosing one), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
+//! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
 
+mod announce;
 mod body;
 mod channel;
 mod connect;
 mod error;
+mod io;
 mod pool;
+mod probe;
 mod pump;
 mod send;
 mod server;
 mod switched;
+mod tls;
 mod transfer;
 
 pub use body::Body;
 pub use error::{Failed, SendError};
+pub use probe::{Probed, ProbedTls, probe};
 
+use crate::certs::Outbound;
 use crate::config::{Limits, UpstreamName, UpstreamSpec};
-use crate::message::{BodyError, RequestHead, ResponseHead, Switched};
+use crate::message::{BodyError, Connection, Duplex, RequestHead, ResponseHead, Switched};
 use crate::wire::{Deadline, HeadLimits};
 use bytes::Bytes;
 use http::HeaderValue;
@@ -51,6 +57,8 @@ pub struct Outgoing<'a, B> {
     /// The `Upgrade` field to send along with `Connection: upgrade`.
     pub upgrade: Option<HeaderValue>,
     pub times: Times,
+    /// Whose request it is, for upstreams whose connections belong to one client.
+    pub client: &'a Rc<Connection>,
 }
 
 /// How long an origin may take.
@@ -81,9 +89,15 @@ pub enum Content<B> {
 
 /// A connection to a server that carries whatever its user likes. Counts as running on the server until it is dropped.
 pub struct Opened {
-    pub io: TcpStream,
+    pub io: OpenedIo,
     pub held: Held,
     pub attempt: Attempt,
+}
+
+/// Its bytes: on a TCP socket, or by way of TLS or a Unix socket.
+pub enum OpenedIo {
+    Socket(TcpStream),
+    Stream(Box<dyn Duplex>),
 }
 
 /// A place in the count of what runs on a server; keep it as long as the connection.
@@ -110,18 +124,20 @@ pub struct Attempt {
 struct Settings {
     heads: HeadLimits,
     connect: Duration,
+    connect_tls: Duration,
     retries: u32,
     /// Per cent.
     retry_budget: u32,
 }
 
 impl Upstreams {
-    /// For one worker; specs and limits of one snapshot.
-    pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, limits: &Limits) -> Rc<Self> {
+    /// For one worker; specs, limits and what TLS needs of one snapshot.
+    pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, tls: &Outbound, limits: &Limits) -> Rc<Self> {
         let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
-        let settings = Settings { heads, connect: limits.connect, retries: limits.retries, retry_budget: limits.retry_budget };
+        let Limits { connect, connect_tls, retries, retry_budget, .. } = *limits;
+        let settings = Settings { heads, connect, connect_tls, retries, retry_budget };
         // A map in the order of names, so an index is a place in it.
-        let upstreams = specs.iter().map(|(name, spec)| Rc::new(Upstream::new(&name.0, spec, limits))).collect();
+        let upstreams = specs.iter().map(|(name, spec)| Rc::new(Upstream::new(&name.0, spec, tls.servers(name), limits))).collect();
         Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })
     }
 
@@ -158,18 +174,18 @@ impl Upstreams {
 
 impl Upstreams {
     /// Connects to a server of the upstream: balanced, tried again on another server and limited in time as for requests, but with a
-    /// connection that is never pooled.
+    /// connection that is never pooled. `client`: for whom, where the server wants to be told.
     ///
     /// # Errors
     /// If no connection can be made.
     ///
     /// # Panics
     /// If `upstream` is not from [`Self::index`] of this set.
-    pub async fn open(&self, upstream: usize) -> Result<Opened, Failed> {
+    pub async fn open(&self, upstream: usize, client: &Rc<Connection>) -> Result<Opened, Failed> {
         let upstream = self.upstreams.get(upstream).expect("an index of this set");
         let mut attempt = Attempt::default();
-        match send::open(upstream, &self.settings, &mut attempt).await {
-            Ok((io, ticket)) => Ok(Opened { io, held: Held { _ticket: ticket }, attempt }),
+        match send::open(upstream, &self.settings, client, &mut attempt).await {
+            Ok((io, ticket)) => Ok(Opened { io: io.into(), held: Held { _ticket: ticket }, attempt }),
             Err(error) => Err(Failed { error, attempt }),
         }
     }

@@ -1,7 +1,9 @@
 //! Idle connections to one server, kept for the next request.
 
 use super::channel::Channel;
+use crate::message::Connection;
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -46,9 +48,23 @@ impl Pool {
         None
     }
 
+    /// As [`Self::take`], but only what was made for this client.
+    pub fn take_of(&self, client: &Rc<Connection>, now: Instant, sure: bool) -> Option<Box<Channel>> {
+        let owned = |idle: &Idle| idle.channel.owner.as_ref().is_some_and(|owner| std::ptr::eq(owner.as_ptr(), Rc::as_ptr(client)));
+        let mut idle = self.idle.borrow_mut();
+        while let Some(at) = idle.iter().rposition(owned) {
+            let Idle { mut channel, since } = idle.remove(at);
+            let fresh = now.saturating_duration_since(since) < self.time && now.saturating_duration_since(channel.opened()) < self.age;
+            if fresh && if sure { channel.is_surely_quiet() } else { channel.is_quiet() } {
+                return Some(channel);
+            }
+        }
+        None
+    }
+
     pub fn put(&self, mut channel: Box<Channel>, now: Instant) {
         let mut idle = self.idle.borrow_mut();
-        if idle.len() < self.keep.saturating_mul(BURST) {
+        if idle.len() < self.keep.saturating_mul(BURST) && !channel.is_orphaned() {
             channel.rest();
             idle.push(Idle { channel, since: now });
         }
@@ -64,7 +80,7 @@ impl Pool {
                 surplus -= 1;
                 return false;
             }
-            rested < self.time && now.saturating_duration_since(channel.opened()) < self.age && channel.is_quiet()
+            rested < self.time && !channel.is_orphaned() && now.saturating_duration_since(channel.opened()) < self.age && channel.is_quiet()
         });
     }
 }
@@ -72,7 +88,8 @@ impl Pool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::HeadLimits;
+    use crate::upstream::io::OriginIo;
+    use crate::wire::{HeadLimits, Stream};
     use tokio::net::{TcpListener, TcpStream};
 
     const MINUTE: Duration = Duration::from_secs(60);
@@ -84,7 +101,10 @@ mod tests {
         for _ in 0..count {
             let stream = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("a connection");
             let peer = listener.accept().await.expect("a connection").0;
-            channels.push((Box::new(Channel::new(stream, HeadLimits { start_line: 99, fields: 99, count: 9 }, opened)), peer));
+            channels.push((
+                Box::new(Channel::new(OriginIo::Plain(Stream::Tcp(stream)), HeadLimits { start_line: 99, fields: 99, count: 9 }, opened)),
+                peer,
+            ));
         }
         channels
     }
@@ -130,13 +150,29 @@ mod tests {
         let mut channels = channels(2, now).await;
         let (closed, peer) = channels.pop().expect("made");
         drop(peer);
-        closed.io.readable().await.expect("the end to be read");
+        let OriginIo::Plain(Stream::Tcp(socket)) = &closed.io else { panic!("made so") };
+        socket.readable().await.expect("the end to be read");
         let _open = fill(&pool, channels, now);
         pool.put(closed, now);
         pool.sweep(now);
         assert_eq!(pool.idle.borrow().len(), 1);
         assert!(pool.take(now, false).is_some());
     }
+    #[tokio::test]
+    async fn a_connection_that_belongs_to_a_client_serves_no_other() {
+        let now = Instant::now();
+        let pool = Pool::new(9, MINUTE, MINUTE * 60);
+        let (one, other) = (Rc::new(Connection::unix()), Rc::new(Connection::unix()));
+        let mut channels = channels(2, now).await;
+        channels.iter_mut().zip([&one, &other]).for_each(|((channel, _), owner)| channel.owner = Some(Rc::downgrade(owner)));
+        let _peers = fill(&pool, channels, now);
+
+        assert!(pool.take_of(&one, now, true).is_some() && pool.take_of(&one, now, true).is_none());
+        drop(other);
+        pool.sweep(now);
+        assert_eq!(pool.idle.borrow().len(), 0, "nobody can use what belonged to a client that left");
+    }
+
     #[tokio::test]
     async fn a_close_that_the_runtime_has_not_seen_yet_is_found_by_asking_the_kernel() {
         let now = Instant::now();

@@ -1,20 +1,23 @@
 //! One request: which server, which connection, and whether to try again.
 
+use super::announce;
 use super::body::{Body, Opened};
 use super::channel::Channel;
 use super::connect::connect;
+use super::io::OriginIo;
 use super::pump::{Pump, coding};
 use super::server::{Retry, Server, Ticket, Tried, Upstream};
 use super::switched::SwitchedIo;
+use super::tls::handshake;
 use super::transfer::Transfer;
 use super::{Answered, Attempt, Content, Outgoing, SendError, Settings};
-use crate::message::{BodyError, ResponseHead, Switched};
+use crate::message::{BodyError, Connection, ResponseHead, Switched};
 use crate::wire::{Coding, Decoder, MalformedResponse, ReceivedResponse, put_request};
 use bytes::Bytes;
 use http::StatusCode;
 use std::future::poll_fn;
 use std::rc::Rc;
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 /// Sends `outgoing`, trying again where that is safe; `attempt` says what was tried, also after an error.
@@ -27,11 +30,11 @@ pub(super) async fn send<B>(
 where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    let Outgoing { head, body, upgrade, times } = outgoing;
+    let Outgoing { head, body, upgrade, times, client } = outgoing;
     let coding = coding(&head.method, &body);
     let sure = !head.method.is_idempotent() || !matches!(coding, Coding::None | Coding::Length(0));
     let (started, until) = (Instant::now(), times.total);
-    let mut line = Line { upstream, settings, started, until, tried: Tried::new(), retry: None, fresh: false, sure };
+    let mut line = Line { upstream, settings, client, started, until, tried: Tried::new(), retry: None, fresh: false, sure, raw: false };
     let mut pump = Pump::new(body, coding);
     let mut unsent = None;
     loop {
@@ -72,6 +75,7 @@ where
 struct Line<'a> {
     upstream: &'a Rc<Upstream>,
     settings: &'a Settings,
+    client: &'a Rc<Connection>,
     started: Instant,
     until: Option<Instant>,
     tried: Tried,
@@ -81,6 +85,8 @@ struct Line<'a> {
     fresh: bool,
     /// The request cannot be sent a second time, so one from the pool must be looked at closely.
     sure: bool,
+    /// What will be said is not HTTP.
+    raw: bool,
 }
 
 impl Line<'_> {
@@ -95,7 +101,7 @@ impl Line<'_> {
             attempt.server = Some(server.label.clone());
             attempt.reused = false;
             if !self.fresh
-                && let Some(channel) = server.pool.take(self.started, self.sure)
+                && let Some(channel) = self.pooled(server)
             {
                 attempt.reused = true;
                 return Ok((channel, ticket, self.started));
@@ -108,15 +114,27 @@ impl Line<'_> {
         }
     }
 
+    /// One of the server's idle connections; only the client's own if they belong to clients.
+    fn pooled(&self, server: &Server) -> Option<Box<Channel>> {
+        match server.proxy_protocol {
+            None => server.pool.take(self.started, self.sure),
+            Some(_) => server.pool.take_of(self.client, self.started, self.sure),
+        }
+    }
+
     async fn connect(&self, server: &Server, attempt: &mut Attempt) -> Result<(Box<Channel>, Instant), SendError> {
         let from = Instant::now();
-        let limit = from + self.settings.connect;
+        let limit = from + if server.tls.is_some() { self.settings.connect_tls } else { self.settings.connect };
         let until = self.until.map_or(limit, |total| total.min(limit));
-        let connected = connect(&server.address, until).await;
+        let connected = prepare(server, self.client, self.raw, until).await;
         let now = Instant::now();
         attempt.connect = now.saturating_duration_since(from);
         match connected {
-            Ok(io) => Ok((Box::new(Channel::new(io, self.settings.heads, now)), now)),
+            Ok(io) => {
+                let mut channel = Box::new(Channel::new(io, self.settings.heads, now));
+                channel.owner = server.proxy_protocol.map(|_| Rc::downgrade(self.client));
+                Ok((channel, now))
+            }
             Err(SendError::ConnectTimeout) if until < limit => Err(SendError::Expired),
             Err(error) => Err(error),
         }
@@ -135,10 +153,30 @@ impl Line<'_> {
     }
 }
 
+/// A connection to the server: said for whom if it wants to know, and with TLS on it if it wants that.
+async fn prepare(server: &Server, client: &Connection, raw: bool, until: Instant) -> Result<OriginIo, SendError> {
+    let mut socket = connect(&server.address, until).await?;
+    if let Some(version) = server.proxy_protocol {
+        let header = announce::header(version, client);
+        // So little always fits a new socket's buffer; it leaves by itself.
+        socket.write_all(&header).await.map_err(SendError::Connect)?;
+    }
+    match &server.tls {
+        None => Ok(OriginIo::Plain(socket)),
+        Some(tls) => handshake(socket, tls, raw, until).await.map(OriginIo::Tls),
+    }
+}
+
 /// A connection of its own to a server, trying another where one cannot be reached; `attempt` says what was tried, also after an error.
-pub(super) async fn open(upstream: &Rc<Upstream>, settings: &Settings, attempt: &mut Attempt) -> Result<(TcpStream, Ticket), SendError> {
+pub(super) async fn open(
+    upstream: &Rc<Upstream>,
+    settings: &Settings,
+    client: &Rc<Connection>,
+    attempt: &mut Attempt,
+) -> Result<(OriginIo, Ticket), SendError> {
     let started = Instant::now();
-    let mut line = Line { upstream, settings, started, until: None, tried: Tried::new(), retry: None, fresh: true, sure: true };
+    let mut line =
+        Line { upstream, settings, client, started, until: None, tried: Tried::new(), retry: None, fresh: true, sure: true, raw: true };
     let (channel, ticket, _) = line.channel(attempt).await?;
     Ok((channel.io, ticket))
 }

@@ -1,7 +1,8 @@
 //! Upstreams and their servers as one worker knows them: who is busy with how much, and how one is chosen.
 
 use super::pool::Pool;
-use crate::config::{Balance, Limits, ServerAddress, UpstreamSpec};
+use crate::certs::ServerTls;
+use crate::config::{Balance, Limits, ProxyVersion, ServerAddress, UpstreamSpec};
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
@@ -25,6 +26,10 @@ pub(super) struct Server {
     pub address: ServerAddress,
     /// The address as text, for logs.
     pub label: Rc<str>,
+    /// `None`: in the clear.
+    pub tls: Option<ServerTls>,
+    /// Connections begin with a header that names the client.
+    pub proxy_protocol: Option<ProxyVersion>,
     pub pool: Pool,
     running: Cell<u32>,
 }
@@ -33,15 +38,24 @@ pub(super) struct Server {
 pub(super) type Tried = SmallVec<[usize; 2]>;
 
 impl Upstream {
-    pub fn new(name: &str, spec: &UpstreamSpec, limits: &Limits) -> Self {
+    /// `tls`: beside the servers, if they are spoken to over TLS.
+    pub fn new(name: &str, spec: &UpstreamSpec, tls: Option<&[ServerTls]>, limits: &Limits) -> Self {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
-        let server = |address: &ServerAddress| {
+        let server = |(index, address): (usize, &ServerAddress)| {
             let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age);
-            Rc::new(Server { address: address.clone(), label: address.to_string().into(), pool, running: Cell::new(0) })
+            let tls = tls.and_then(|tls| tls.get(index)).cloned();
+            Rc::new(Server {
+                address: address.clone(),
+                label: address.to_string().into(),
+                tls,
+                proxy_protocol: spec.proxy_protocol,
+                pool,
+                running: Cell::new(0),
+            })
         };
         Self {
             name: name.into(),
-            servers: spec.servers.iter().map(server).collect(),
+            servers: spec.servers.iter().enumerate().map(server).collect(),
             balance: spec.balance,
             next: Cell::new(0),
             random: Cell::new(RandomState::new().hash_one(name) | 1),

@@ -1,20 +1,20 @@
 //! A connection after `101 Switching Protocols`: bytes both ways. Still counts as running on its server.
 
+use super::io::OriginIo;
 use super::server::Ticket;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 pub(super) struct SwitchedIo {
-    io: TcpStream,
+    io: OriginIo,
     /// Held, not looked at.
     _ticket: Ticket,
 }
 
 impl SwitchedIo {
-    pub fn new(io: TcpStream, ticket: Ticket) -> Self {
+    pub fn new(io: OriginIo, ticket: Ticket) -> Self {
         Self { io, _ticket: ticket }
     }
 }

@@ -345,7 +345,10 @@ async fn a_switch_hands_over_the_connection_with_what_came_early() {
         peer.say("pong").await;
     };
     let ask = async {
-        let answered = upstreams.send(0, Outgoing { head: &request, body: none(), upgrade, times: TIMES }).await.expect("an answer");
+        let answered = upstreams
+            .send(0, Outgoing { head: &request, body: none(), upgrade, times: TIMES, client: &client() })
+            .await
+            .expect("an answer");
         let Content::Switched(mut switched) = answered.content else { panic!("not switched") };
         assert_eq!((answered.head.status, &switched.early[..]), (StatusCode::SWITCHING_PROTOCOLS, &b"early"[..]));
         switched.io.write_all(b"ping").await.expect("writable");
@@ -477,12 +480,12 @@ async fn the_sweeper_ends_with_its_upstreams() {
 async fn names_are_resolved_and_unknown_ones_are_errors() {
     let origin = Origin::new().await;
     let port = origin.address().port();
-    let upstreams = upstreams_with(&[], |_, spec| spec.servers = vec![ServerAddress { host: "localhost".into(), port }]);
+    let upstreams = upstreams_with(&[], |_, spec| spec.servers = vec![ServerAddress::Tcp { host: "localhost".into(), port }]);
     let serve = origin.answer(PLAIN);
     let ((), outcome) = join!(serve, get(&upstreams));
     assert_eq!(outcome.expect("an answer").1, "ok");
 
-    let upstreams = upstreams_with(&[], |_, spec| spec.servers = vec![ServerAddress { host: "no.such.name.invalid".into(), port }]);
+    let upstreams = upstreams_with(&[], |_, spec| spec.servers = vec![ServerAddress::Tcp { host: "no.such.name.invalid".into(), port }]);
     assert!(matches!(get(&upstreams).await, Err(SendError::Connect(_))));
 }
 

@@ -2,6 +2,7 @@
 
 use super::channel::Channel;
 use super::pump::{Pump, Stuck};
+use super::tls::broken;
 use super::{SendError, Times};
 use crate::message::BodyError;
 use crate::wire::{MalformedResponse, ReceivedResponse};
@@ -71,8 +72,8 @@ where
                 }
             }
             match self.channel.poll_read(cx) {
-                Poll::Ready(Ok(0)) => return Poll::Ready(Err(SendError::Reset(self.broken.take()))),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(SendError::Reset(Some(error)))),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.broken.take().map_or(SendError::Reset(None), broken))),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(broken(error))),
                 Poll::Ready(Ok(_)) => {
                     if let Some(head) = self.parse()? {
                         return Poll::Ready(Ok(head));
@@ -98,10 +99,10 @@ where
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<SendError> {
-        let waits = match (self.sent, self.channel.out.is_empty()) {
+        let waits = match (self.sent, self.channel.has_unsent()) {
             (true, _) => Waits::Head,
-            (false, false) => Waits::Write(self.channel.out.taken()),
-            (false, true) => Waits::Client,
+            (false, true) => Waits::Write(self.channel.out.taken()),
+            (false, false) => Waits::Client,
         };
         let now = self.now.take();
         if waits != self.waits || now.is_some() {

@@ -2,7 +2,8 @@
 //! pieces out. What a head *means* (routing, hop-by-hop rules, statuses) is not decided here.
 //!
 //! In reading order: `lines` (where a head ends), `fields` (field lines and what they say about framing), `target`, `request`,
-//! `response`; `decoder` (bodies in), `encode` and `outbox` (heads and bodies out), `date`; `deadline` is the one timer both walls use.
+//! `response`; `decoder` (bodies in), `encode` and `outbox` (heads and bodies out), `date`; `deadline` is the one timer
+//! both walls use, `stream` the one socket. `proxy_header` is what proxies say to each other before anything else.
 //! `client_hello` is the one thing of TLS that is read here: who the client asks for, before it is decided who answers.
 
 mod chunked;
@@ -14,8 +15,10 @@ mod encode;
 mod fields;
 mod lines;
 mod outbox;
+mod proxy_header;
 mod request;
 mod response;
+mod stream;
 mod target;
 
 pub use client_hello::{BadHello, HelloReader, MOST_HELLO};
@@ -25,8 +28,11 @@ pub use decoder::{BadBody, Decoded, Decoder};
 pub use encode::{Persistence, put_request, put_response};
 pub use lines::HeadLimits;
 pub use outbox::{Coding, Encoder, Outbox, WrongLength};
+pub use proxy_header::{BadProxyHeader, ProxyHeader, ProxyTls, Told, read_proxy_header};
 pub use request::ReceivedHead;
 pub use response::{MalformedResponse, ReceivedResponse};
+pub use stream::Stream;
+pub(crate) use stream::either;
 pub use target::{is_authority, parse as parse_target};
 
 use crate::message::Malformed;

@@ -1,9 +1,11 @@
 //! Every key a configuration may have: type, meaning, example. The one description that the decoder (`raw`), the JSON Schema
 //! (`schema`) and the lists in error messages share, so that they cannot differ.
 
+mod outbound;
 mod tables;
 mod tcp;
 
+pub use outbound::*;
 pub use tables::*;
 pub use tcp::*;
 
@@ -59,9 +61,10 @@ pub static TEXT: Form = Form { name: "a string", pattern: "" };
 pub static DURATION: Form = Form { name: "a duration", pattern: "^([0-9]+(ms|s|m|h|d))+$" };
 pub static SIZE: Form = Form { name: "a size", pattern: "^[0-9]+([KMGT]iB|[kKMG]?B)$" };
 pub static PERCENT: Form = Form { name: "a percentage", pattern: "^[0-9]+%$" };
-pub static LISTEN: Form = Form { name: "an address with a port", pattern: "^.*:[0-9]+$" };
-pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^.+:[0-9]+$" };
-pub static NETWORK: Form = Form { name: "a network", pattern: "^[0-9a-fA-F.:]+(/[0-9]+)?$" };
+pub static LISTEN: Form = Form { name: "an address with a port", pattern: "^(.*:[0-9]+|unix:.+)$" };
+pub static PEER: Form = Form { name: "a network or \"unix\"", pattern: "^(unix|[0-9a-fA-F.:]+(/[0-9]+)?)$" };
+pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^(.+:[0-9]+|https://.+|unix:.+)$" };
+pub static HOST: Form = Form { name: "a host name", pattern: "^[-_.:0-9A-Za-z\\[\\]]+$" };
 pub static FILE: Form = Form { name: "a path", pattern: "." };
 pub static DIRECTORY: Form = Form { name: "an https URL, \"production\" or \"staging\"", pattern: "^(https://.+|production|staging)$" };
 pub static MAILBOX: Form = Form { name: "an e-mail address", pattern: "^.+@.+$" };

@@ -71,9 +71,9 @@ pub static SERVER_TABLE: Keys = Keys {
             ),
             key(
                 "trusted-proxies",
-                Kind::Either(&[Kind::Text(&NETWORK), Kind::List(&Kind::Text(&NETWORK))]),
+                Kind::Either(&[Kind::Text(&PEER), Kind::List(&Kind::Text(&PEER))]),
                 "[\"10.0.0.0/8\"]",
-                "Peers whose X-Forwarded-* and Forwarded are believed.",
+                "Peers whose X-Forwarded-* and Forwarded are believed; \"unix\" for those that come over a Unix socket.",
             ),
             key("access-log", Kind::Choice(&["off", "text", "json"]), "\"json\"", "How exchanges are written to standard output."),
             key("chain", CHAIN, "[\"request-id\"]", "Links that every route inherits, outermost."),
@@ -82,7 +82,7 @@ pub static SERVER_TABLE: Keys = Keys {
 };
 
 pub static LISTEN_TABLE: Keys = Keys {
-    later: &["accept", "proxy-protocol"],
+    later: &["proxy-protocol"],
     ..table(
         "listen",
         "Which addresses are bound.",
@@ -98,6 +98,12 @@ pub static LISTEN_TABLE: Keys = Keys {
                 Kind::Either(&[Kind::Text(&LISTEN), Kind::List(&Kind::Text(&LISTEN))]),
                 "[\"0.0.0.0:80\", \"[::]:80\"]",
                 "Plain listeners: sites without TLS, and redirects to the others. [] for none.",
+            ),
+            key(
+                "accept",
+                Kind::Table(&ACCEPT),
+                "{ proxy-protocol = [\"10.0.0.0/8\"] }",
+                "What is asked of connections before anything else.",
             ),
             key(
                 "chain",
@@ -455,7 +461,7 @@ static UPSTREAMS: Keys = named(
 );
 
 pub static UPSTREAM: Keys = Keys {
-    later: &["health", "sticky", "retry", "timeout", "tls"],
+    later: &["health", "sticky", "retry", "timeout"],
     ..table(
         "upstream",
         "A named set of servers. A string or list is `servers`.",
@@ -464,7 +470,7 @@ pub static UPSTREAM: Keys = Keys {
                 "servers",
                 Kind::Either(&[Kind::Text(&SERVER), Kind::List(&Kind::Text(&SERVER))]),
                 "[\"10.0.0.1:8080\", \"10.0.0.2:8080\"]",
-                "host:port; names are resolved by the system.",
+                "host:port, https://host:port or unix:/path; names are resolved by the system.",
             ),
             key(
                 "balance",
@@ -477,6 +483,18 @@ pub static UPSTREAM: Keys = Keys {
                 Kind::Either(&[Kind::Whole(0, 100_000), Kind::Table(&POOL)]),
                 "{ idle = 32 }",
                 "Idle connections kept per server and worker; a number is `idle`.",
+            ),
+            key(
+                "tls",
+                Kind::Either(&[Kind::Truth, Kind::Table(&UPSTREAM_TLS)]),
+                "{ ca = \"internal.pem\" }",
+                "TLS to the servers, on if one is written as https://.",
+            ),
+            key(
+                "proxy-protocol",
+                Kind::Choice(&["v1", "v2"]),
+                "\"v2\"",
+                "Each connection begins with a PROXY header that names the client; it then serves no other client.",
             ),
         ],
     )

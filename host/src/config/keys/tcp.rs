@@ -10,7 +10,7 @@ pub static TCPS: Keys = named(
 );
 
 pub static TCP: Keys = Keys {
-    later: &["accept"],
+    later: &[],
     ..table(
         "tcp",
         "A listener of the TCP corridor.",
@@ -29,6 +29,12 @@ pub static TCP: Keys = Keys {
                 "Upstreams by the server name that the client asks for; exact names first, then the longest wildcard.",
             ),
             key("chain", CHAIN, "[{ use = \"ip-filter\", allow = [\"10.0.0.0/8\"] }]", "Links that decide about its connections."),
+            key(
+                "accept",
+                Kind::Table(&ACCEPT),
+                "{ proxy-protocol = [\"10.0.0.0/8\"] }",
+                "What is asked of connections before anything else.",
+            ),
             key(
                 "timeout",
                 Kind::Table(&TCP_TIMEOUT),

@@ -2,20 +2,25 @@
 
 use super::Context;
 use super::chains::Chains;
+use super::inbound;
 use super::reader::Reader;
 use super::tcp::Written;
 use crate::config::source::Span;
-use crate::config::{AcmeChallenge, AcmeSpec, Code, Diagnostic, ListenSpec, Site, TlsSpec, forms, keys};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use crate::config::{AcmeChallenge, AcmeSpec, Code, Diagnostic, ListenAddress, ListenSpec, Site, TlsSpec, keys};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Addresses with where they are written; defaults are not.
-type Addresses = Vec<(SocketAddr, Option<Span>)>;
+type Addresses = Vec<(ListenAddress, Option<Span>)>;
 
 pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, sites: &[Site], tcp: &[Written]) -> ListenSpec {
     let reader = root.open_key("listen", &keys::LISTEN_TABLE);
     let written = |key: &str| -> Option<Addresses> {
-        let lists = reader.as_ref()?.list(key, forms::listen_address)?;
-        Some(lists.into_iter().flat_map(|(addresses, span)| addresses.into_iter().map(move |address| (address, Some(span)))).collect())
+        let lists = reader.as_ref()?.list(key, |text| Ok(text.to_owned()))?;
+        let addresses = |(text, span): (String, Span)| {
+            let addresses = inbound::addresses(context, &text, span).unwrap_or_default();
+            addresses.into_iter().map(move |address| (address, Some(span)))
+        };
+        Some(lists.into_iter().flat_map(addresses).collect())
     };
     let tls = sites.iter().find(|site| site.tls != TlsSpec::Off);
     let plain = sites.iter().find(|site| site.tls == TlsSpec::Off);
@@ -46,7 +51,8 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, sites
     tcp_overlaps(context, tcp, &https, &http);
     let chain = reader.as_ref().map(|reader| chains.of_connections(context, reader)).unwrap_or_default();
     let located = |list: Addresses| list.into_iter().map(|(address, span)| (address, span.map(|span| context.location(span)))).collect();
-    ListenSpec { https: located(https), http: located(http), chain }
+    let proxy_protocol = reader.as_ref().map(|reader| inbound::accept(context, reader)).unwrap_or_default();
+    ListenSpec { https: located(https), http: located(http), chain, proxy_protocol }
 }
 
 fn proved_in_the_clear(site: &Site) -> Option<&AcmeSpec> {
@@ -58,13 +64,14 @@ fn proved_in_the_clear(site: &Site) -> Option<&AcmeSpec> {
 
 /// Both stacks; `app` binds the second with IPV6_V6ONLY, so they do not meet.
 fn everywhere(port: u16) -> Addresses {
-    vec![((Ipv4Addr::UNSPECIFIED, port).into(), None), ((Ipv6Addr::UNSPECIFIED, port).into(), None)]
+    let any = |ip: IpAddr| (SocketAddr::new(ip, port).into(), None);
+    vec![any(Ipv4Addr::UNSPECIFIED.into()), any(Ipv6Addr::UNSPECIFIED.into())]
 }
 
-fn overlaps<'l>(context: &Context<'_>, all: impl Iterator<Item = &'l (SocketAddr, Option<Span>)>) {
-    let mut earlier: Vec<&(SocketAddr, Option<Span>)> = Vec::new();
+fn overlaps<'l>(context: &Context<'_>, all: impl Iterator<Item = &'l (ListenAddress, Option<Span>)>) {
+    let mut earlier: Vec<&(ListenAddress, Option<Span>)> = Vec::new();
     for this in all {
-        if let Some(other) = earlier.iter().find(|other| meet(other.0, this.0)) {
+        if let Some(other) = earlier.iter().find(|other| meet(&other.0, &this.0)) {
             overlap(context, this, other);
         }
         earlier.push(this);
@@ -77,9 +84,9 @@ fn tcp_overlaps(context: &Context<'_>, tcp: &[Written], https: &Addresses, http:
     let mut earlier: Addresses = http.clone();
     for written in tcp {
         for address in &written.spec.addresses {
-            let this = (*address, Some(written.key_span));
-            let beside = https.iter().find(|(other, _)| meet(*other, *address) && !(written.can_share() && other == address));
-            if let Some(other) = earlier.iter().find(|other| meet(other.0, *address)) {
+            let this = (address.clone(), Some(written.key_span));
+            let beside = https.iter().find(|(other, _)| meet(other, address) && !(written.can_share() && other == address));
+            if let Some(other) = earlier.iter().find(|other| meet(&other.0, address)) {
                 overlap(context, &this, other);
             } else if let Some(other) = beside {
                 let mut found = overlapping(context, &this, other);
@@ -91,11 +98,11 @@ fn tcp_overlaps(context: &Context<'_>, tcp: &[Written], https: &Addresses, http:
     }
 }
 
-fn overlap(context: &Context<'_>, this: &(SocketAddr, Option<Span>), other: &(SocketAddr, Option<Span>)) {
+fn overlap(context: &Context<'_>, this: &(ListenAddress, Option<Span>), other: &(ListenAddress, Option<Span>)) {
     context.report(overlapping(context, this, other));
 }
 
-fn overlapping(context: &Context<'_>, this: &(SocketAddr, Option<Span>), other: &(SocketAddr, Option<Span>)) -> Diagnostic {
+fn overlapping(context: &Context<'_>, this: &(ListenAddress, Option<Span>), other: &(ListenAddress, Option<Span>)) -> Diagnostic {
     // A default has no place, so the written one of the two is shown.
     let (shown, hidden) = if this.1.is_some() { (this, other) } else { (other, this) };
     let message = match this.0 == other.0 {
@@ -111,9 +118,15 @@ fn overlapping(context: &Context<'_>, this: &(SocketAddr, Option<Span>), other: 
 }
 
 /// Port 0 asks for a free port, so it never meets another.
-fn meet(a: SocketAddr, b: SocketAddr) -> bool {
-    a.port() == b.port()
-        && a.port() != 0
-        && a.is_ipv4() == b.is_ipv4()
-        && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+fn meet(a: &ListenAddress, b: &ListenAddress) -> bool {
+    match (a, b) {
+        (ListenAddress::Ip(a), ListenAddress::Ip(b)) => {
+            a.port() == b.port()
+                && a.port() != 0
+                && a.is_ipv4() == b.is_ipv4()
+                && (a.ip() == b.ip() || a.ip().is_unspecified() || b.ip().is_unspecified())
+        }
+        (ListenAddress::Unix { path: a, .. }, ListenAddress::Unix { path: b, .. }) => a == b,
+        _ => false,
+    }
 }

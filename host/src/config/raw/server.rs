@@ -2,12 +2,12 @@
 
 use super::Context;
 use super::chains::{Chains, Item};
+use super::inbound;
 use super::reader::Reader;
 use crate::config::forms::{self, Wrong};
 use crate::config::limits_table::{Amount, LIMITS, Unit};
 use crate::config::units;
-use crate::config::{AccessLog, Code, Diagnostic, Limits, ServerSpec, keys};
-use ipnet::IpNet;
+use crate::config::{AccessLog, Limits, ServerSpec, keys};
 use std::time::Duration;
 
 /// `[server]`, and its chain as written.
@@ -17,7 +17,13 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains) -> (S
         workers: reader.whole("workers").and_then(|n| usize::try_from(n).ok()).and_then(std::num::NonZeroUsize::new),
         state: reader.string("state").map(|(path, span)| context.sources.resolve(span.file, path)),
         ticket_keys: reader.string("ticket-keys").map(|(path, span)| (context.sources.resolve(span.file, path), context.location(span))),
-        trusted_proxies: trusted(context, &reader),
+        trusted_proxies: inbound::peers(
+            context,
+            &reader,
+            "trusted-proxies",
+            "say who it is",
+            "name the networks of your load balancers only",
+        ),
         access_log: match reader.choice("access-log") {
             Some(0) => AccessLog::Off,
             Some(2) => AccessLog::Json,
@@ -25,16 +31,6 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains) -> (S
         },
     };
     (spec, chains.items(context, &reader))
-}
-
-fn trusted(context: &Context<'_>, reader: &Reader<'_, '_>) -> Vec<IpNet> {
-    let networks = reader.list("trusted-proxies", forms::network).unwrap_or_default();
-    for (network, span) in networks.iter().filter(|(network, _)| network.prefix_len() == 0) {
-        let message = format!("with {network} every client is trusted to say who it is");
-        let found = Diagnostic::warning(Code::TrustsAll, context.place(*span), message);
-        context.report(found.help("name the networks of your load balancers only"));
-    }
-    networks.into_iter().map(|(network, _)| network).collect()
 }
 
 /// `[limits]` over the defaults.

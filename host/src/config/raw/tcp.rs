@@ -3,6 +3,7 @@
 use super::Context;
 use super::build::section;
 use super::chains::Chains;
+use super::inbound;
 use super::names::Sort;
 use super::node::{Entry, Node, Value};
 use super::reader::{Reader, join, nearest, wrong_type};
@@ -19,6 +20,7 @@ pub struct Written {
     pub spec: TcpSpec,
     pub key_span: Span,
     to_span: Option<Span>,
+    accept_span: Option<Span>,
 }
 
 impl Written {
@@ -33,7 +35,7 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains) -> Ve
 }
 
 fn one(context: &Context<'_>, chains: &Chains, name: &str, node: &Node, key_span: Span, path: String) -> Option<Written> {
-    let addresses = context.form(name, key_span, forms::listen_address);
+    let addresses = inbound::addresses(context, name, key_span);
     let reader = Reader::open(context, node, &keys::TCP, path)?;
     let to = upstream(context, &reader, "to");
     let tls = tls(context, &reader);
@@ -42,9 +44,20 @@ fn one(context: &Context<'_>, chains: &Chains, name: &str, node: &Node, key_span
     let idle = timeout.and_then(|timeout| timeout.duration("idle", Duration::from_millis(1)));
     let chain = chains.of_connections(context, &reader);
     nowhere(context, &reader, tls.as_ref());
-    let spec = TcpSpec { name: name.to_owned(), addresses: addresses?, tls: tls?, to, sni, idle, chain, at: context.location(key_span) };
+    let spec = TcpSpec {
+        name: name.to_owned(),
+        addresses: addresses?,
+        tls: tls?,
+        to,
+        sni,
+        idle,
+        chain,
+        proxy_protocol: inbound::accept(context, &reader),
+        at: context.location(key_span),
+    };
     let to_span = reader.entry("to").map(|entry| entry.key_span);
-    Some(Written { spec, key_span, to_span })
+    let accept_span = reader.entry("accept").map(|entry| entry.key_span);
+    Some(Written { spec, key_span, to_span, accept_span })
 }
 
 /// A listener must have somewhere to lead, and can only go by a name that it is told.
@@ -199,6 +212,10 @@ pub fn claims(context: &Context<'_>, all: &[Written], sites: &[Site], listen: &L
             let message =
                 format!("{} is an https listener too: what no entry of `sni` takes goes to the sites, not to `to`", written.spec.name);
             context.report(Diagnostic::error(Code::Conflict, context.place(span), message).help("leave `to` out, or use another address"));
+        }
+        if let Some(span) = written.accept_span {
+            let message = format!("{} is an https listener too, and connections to it are accepted as [listen] says", written.spec.name);
+            context.report(Diagnostic::error(Code::Conflict, context.place(span), message).help("write `accept` in [listen]"));
         }
         // With `alpn` only clients that offer it are passed through, which says enough.
         for route in written.spec.sni.iter().filter(|route| route.alpn.is_empty()) {

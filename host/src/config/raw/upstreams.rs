@@ -3,10 +3,11 @@
 use super::Context;
 use super::build::section;
 use super::node::{Node, Value};
+use super::outbound::{self, Written};
 use super::reader::{Reader, one_or_many, wrong_type};
 use crate::config::source::Span;
-use crate::config::{Balance, Code, ServerAddress, UpstreamName, UpstreamSpec, forms, keys};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::config::{Balance, Code, Location, ProxyVersion, UpstreamName, UpstreamSpec, forms, keys};
+use std::collections::BTreeMap;
 
 pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<UpstreamName, UpstreamSpec> {
     let mut upstreams = BTreeMap::new();
@@ -32,12 +33,18 @@ fn short(context: &Context<'_>, node: &Node, key_span: Span) -> Option<UpstreamS
     let mut read = Vec::new();
     for item in one_or_many(node) {
         match &item.value {
-            Value::String(text) => read.extend(context.form(text, item.span, forms::server_address).map(|server| (server, item.span))),
+            Value::String(text) => read.extend(context.form(text, item.span, forms::server).map(|server| (server, item.span))),
             _ => wrong_type(context, item, "a server as host:port", Some("app = \"10.0.0.1:8080\"".into())),
         }
     }
-    let servers = servers(context, read, node)?;
-    Some(UpstreamSpec { servers, balance: Balance::default(), pool_idle: None, at: context.location(key_span) })
+    let servers = outbound::servers(context, read, node)?;
+    let tls = outbound::implied(context, &servers, key_span);
+    Some(UpstreamSpec { tls, ..plain(context, servers, context.location(key_span)) })
+}
+
+fn plain(context: &Context<'_>, servers: Vec<Written>, at: Location) -> UpstreamSpec {
+    let servers_at = servers.iter().map(|server| context.location(server.span)).collect();
+    UpstreamSpec { servers_at, ..UpstreamSpec::plain(servers.into_iter().map(|server| server.address).collect(), at) }
 }
 
 fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpec> {
@@ -52,13 +59,12 @@ fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpe
         None => None,
     };
     let balance = balance(context, &reader);
-    let read = reader.list("servers", forms::server_address)?;
-    Some(UpstreamSpec {
-        servers: servers(context, read, reader.get("servers")?)?,
-        balance,
-        pool_idle: pool_idle.and_then(|n| usize::try_from(n).ok()),
-        at: context.location(reader.span),
-    })
+    let read = reader.list("servers", forms::server)?;
+    let servers = outbound::servers(context, read, reader.get("servers")?)?;
+    let tls = outbound::tls(context, &reader, &servers);
+    let pool_idle = pool_idle.and_then(|n| usize::try_from(n).ok());
+    let proxy_protocol = reader.choice("proxy-protocol").map(|version| if version == 0 { ProxyVersion::V1 } else { ProxyVersion::V2 });
+    Some(UpstreamSpec { balance, pool_idle, tls, proxy_protocol, ..plain(context, servers, context.location(reader.span)) })
 }
 
 fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {
@@ -73,18 +79,4 @@ fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {
         Some(1) => Balance::RoundRobin,
         _ => Balance::P2c,
     }
-}
-
-/// At least one, none twice.
-fn servers(context: &Context<'_>, read: Vec<(ServerAddress, Span)>, node: &Node) -> Option<Vec<ServerAddress>> {
-    if one_or_many(node).is_empty() {
-        return context.error(Code::Missing, node.span, "an upstream has at least one server");
-    }
-    let mut seen = BTreeSet::new();
-    for (server, span) in &read {
-        if !seen.insert(server) {
-            context.error(Code::Duplicate, *span, format!("server {server} is written twice"))?;
-        }
-    }
-    Some(read.into_iter().map(|(server, _)| server).collect())
 }

@@ -1,7 +1,7 @@
 //! A server in a local runtime, a handler that does what the path says, and a client that speaks bytes.
 
 use crate::config::Limits;
-use crate::listen::{Body, Gate, Kind, Stopper, bind, serve, stopping};
+use crate::listen::{Body, Gate, Kind, Listener, Listening, Stopper, bind, serve, stopping};
 use crate::message::{Answer, BodyError, Connection, Malformed, Received, Switched};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -71,7 +71,8 @@ impl Server {
         let (gate, log) = (Gate::new(&limits), Log::default());
         let noted = log.clone();
         let handler = move |connection, request| handle(connection, request, noted.clone());
-        let serving = spawn_local(serve(listener, kind, None, Arc::new(limits), gate.clone(), handler, shutdown));
+        let listener = Listener { socket: Listening::Tcp(listener), kind, door: None, proxy_protocol: Arc::default() };
+        let serving = spawn_local(serve(listener, Arc::new(limits), gate.clone(), handler, shutdown));
         Self { addr, gate, stopper, serving, log }
     }
 

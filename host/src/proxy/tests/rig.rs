@@ -202,13 +202,7 @@ impl Request {
 pub fn connection(tls: bool) -> Rc<Connection> {
     let address = |text: &str| text.parse().expect("an address");
     let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, h2: false, client: None });
-    Rc::new(Connection {
-        peer: address("192.0.2.7:5000"),
-        local: address("192.0.2.1:80"),
-        tls,
-        attributes: Default::default(),
-        cut: Default::default(),
-    })
+    Rc::new(Connection { tls, ..Connection::new(address("192.0.2.7:5000"), address("192.0.2.1:80")) })
 }
 
 /// What a client got.
@@ -275,7 +269,13 @@ impl Rig {
         change(&mut config);
         let lines = Arc::default();
         let output = AccessOutput::start(Lines(Arc::clone(&lines))).expect("a thread");
-        let proxy = Proxy::new(1, output.writer(), snapshot(1, &config), links, Upstreams::new(&config.upstreams, &config.limits));
+        let proxy = Proxy::new(
+            1,
+            output.writer(),
+            snapshot(1, &config),
+            links,
+            Upstreams::new(&config.upstreams, &crate::certs::Outbound::default(), &config.limits),
+        );
         Self { proxy, config, output: Some(output).into(), lines }
     }
 
@@ -284,7 +284,11 @@ impl Rig {
         let mut config = self.config.clone();
         config.sites[0].routes[0].chain.clear();
         change(&mut config);
-        self.proxy.install(snapshot(2, &config), vec![], Upstreams::new(&config.upstreams, &config.limits));
+        self.proxy.install(
+            snapshot(2, &config),
+            vec![],
+            Upstreams::new(&config.upstreams, &crate::certs::Outbound::default(), &config.limits),
+        );
     }
 
     pub async fn ask(&self, request: Request) -> Said {
@@ -331,8 +335,8 @@ fn config(origins: &[(&str, &Origin)], links: usize) -> Config {
 }
 
 fn upstream(origin: &Origin) -> UpstreamSpec {
-    let server = ServerAddress { host: origin.address.ip().to_string(), port: origin.address.port() };
-    UpstreamSpec { servers: vec![server], balance: Default::default(), pool_idle: None, at: nowhere() }
+    let server = ServerAddress::Tcp { host: origin.address.ip().to_string(), port: origin.address.port() };
+    UpstreamSpec::plain(vec![server], nowhere())
 }
 
 fn link(index: usize) -> LinkSpec {

@@ -79,13 +79,7 @@ fn lie(changes: &[(&str, &str)]) -> Guests {
 }
 
 fn exchange() -> Exchange {
-    let connection = Connection {
-        peer: "10.0.0.1:4000".parse().unwrap(),
-        local: "10.0.0.2:443".parse().unwrap(),
-        tls: None,
-        attributes: Default::default(),
-        cut: Default::default(),
-    };
+    let connection = Connection::new("10.0.0.1:4000".parse().unwrap(), "10.0.0.2:443".parse().unwrap());
     Exchange {
         id: ExchangeId(7),
         connection: Rc::new(connection),

@@ -1,7 +1,8 @@
 //! An origin that is told byte by byte what to say, bodies from scripts, and upstreams with a default for everything.
 
+use crate::certs::Outbound;
 use crate::config::{Balance, Limits, Location, ServerAddress, UpstreamName, UpstreamSpec};
-use crate::message::{BodyError, RequestHead, Scheme};
+use crate::message::{BodyError, Connection, RequestHead, Scheme};
 use crate::upstream::{Answered, Attempt, Body, Content, Failed, Outgoing, SendError, Times, Upstreams};
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Method, StatusCode};
@@ -142,12 +143,12 @@ pub fn full(text: &'static str) -> impl Payload {
 }
 
 pub fn upstreams_with(addresses: &[SocketAddr], change: impl FnOnce(&mut Limits, &mut UpstreamSpec)) -> Rc<Upstreams> {
-    let server = |address: &SocketAddr| ServerAddress { host: address.ip().to_string(), port: address.port() };
+    let server = |address: &SocketAddr| ServerAddress::Tcp { host: address.ip().to_string(), port: address.port() };
     let at = Location { file: "test".into(), line: 1, column: 1 };
-    let mut spec = UpstreamSpec { servers: addresses.iter().map(server).collect(), balance: Balance::RoundRobin, pool_idle: None, at };
+    let mut spec = UpstreamSpec { balance: Balance::RoundRobin, ..UpstreamSpec::plain(addresses.iter().map(server).collect(), at) };
     let mut limits = Limits::default();
     change(&mut limits, &mut spec);
-    Upstreams::new(&BTreeMap::from([(UpstreamName("app".into()), spec)]), &limits)
+    Upstreams::new(&BTreeMap::from([(UpstreamName("app".into()), spec)]), &Outbound::default(), &limits)
 }
 
 /// An origin, and upstreams that know no other.
@@ -161,10 +162,15 @@ pub fn head(method: Method) -> RequestHead {
     RequestHead { method, scheme: Scheme::Http, authority: "a.example".into(), path: "/x".into(), query: None, headers: HeaderMap::new() }
 }
 
+/// Whose requests these are, where it does not matter.
+pub fn client() -> Rc<Connection> {
+    Rc::new(Connection::unix())
+}
+
 pub const TIMES: Times = Times { response: NEVER, idle: NEVER, total: None };
 
 pub async fn send_with<B: Payload>(upstreams: &Rc<Upstreams>, method: Method, body: B, times: Times) -> Result<Answered<B>, Failed> {
-    upstreams.send(0, Outgoing { head: &head(method), body, upgrade: None, times }).await
+    upstreams.send(0, Outgoing { head: &head(method), body, upgrade: None, times, client: &client() }).await
 }
 
 pub async fn get(upstreams: &Rc<Upstreams>) -> Result<(StatusCode, String, Attempt), SendError> {

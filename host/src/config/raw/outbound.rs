@@ -1,0 +1,130 @@
+//! The way to an upstream's servers: their addresses, and TLS.
+
+use super::Context;
+use super::inbound;
+use super::node::{Node, Value};
+use super::reader::{Reader, one_or_many};
+use crate::config::diagnostic::Place;
+use crate::config::source::Span;
+use crate::config::{CertifiedFiles, Code, Diagnostic, ServerAddress, UpstreamTls, forms, keys};
+use std::collections::BTreeSet;
+
+/// A server with what its text says.
+pub struct Written {
+    pub address: ServerAddress,
+    /// As `https://`.
+    tls: bool,
+    pub span: Span,
+}
+
+/// At least one, none twice.
+pub fn servers(context: &Context<'_>, read: Vec<((ServerAddress, bool), Span)>, node: &Node) -> Option<Vec<Written>> {
+    if one_or_many(node).is_empty() {
+        return context.error(Code::Missing, node.span, "an upstream has at least one server");
+    }
+    let mut seen = BTreeSet::new();
+    let mut servers = Vec::new();
+    for ((address, tls), span) in read {
+        let address = located(context, address, span)?;
+        if !seen.insert(address.clone()) {
+            context.error(Code::Duplicate, span, format!("server {address} is written twice"))?;
+        }
+        servers.push(Written { address, tls, span });
+    }
+    Some(servers)
+}
+
+/// A path relative to the file that names it.
+fn located(context: &Context<'_>, address: ServerAddress, span: Span) -> Option<ServerAddress> {
+    let ServerAddress::Unix(path) = address else { return Some(address) };
+    inbound::socket(context, &path, span).map(ServerAddress::Unix)
+}
+
+/// Without `tls`: on if the servers are written as https://, which then all must be.
+pub fn implied(context: &Context<'_>, servers: &[Written], span: Span) -> Option<UpstreamTls> {
+    let first = servers.iter().find(|server| server.tls)?;
+    if let Some(other) = servers.iter().find(|server| !server.tls) {
+        let message = format!("server {} is in the clear and {} is not", other.address, first.address);
+        let found = Diagnostic::error(Code::Conflict, context.place(other.span), message).note(context.place(first.span), "the other one");
+        context.report(found.help("an upstream has TLS for all of its servers or for none; two upstreams can differ"));
+    }
+    Some(UpstreamTls { ca: None, verify: true, name: None, sni: None, client: None, at: context.location(span) })
+}
+
+/// `tls` of an upstream, or what its servers imply.
+pub fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, servers: &[Written]) -> Option<UpstreamTls> {
+    let spec = match reader.get("tls") {
+        None => implied(context, servers, reader.span),
+        Some(Node { value: Value::Boolean(true), span }) => {
+            Some(UpstreamTls { ca: None, verify: true, name: None, sni: None, client: None, at: context.location(*span) })
+        }
+        Some(Node { value: Value::Boolean(false), span }) => {
+            if let Some(server) = servers.iter().find(|server| server.tls) {
+                let found = Diagnostic::error(Code::Conflict, context.place(*span), "tls = false, but a server is written as https://");
+                context.report(found.note(context.place(server.span), "here"));
+            }
+            None
+        }
+        Some(Node { value: Value::Table(_), span }) => table(context, reader, *span),
+        Some(other) => reader.wrong("tls", other),
+    }?;
+    if spec.verify && spec.name.is_none() {
+        for server in servers.iter().filter(|server| matches!(server.address, ServerAddress::Unix(_))) {
+            let message = format!("which name must the certificate of {} have?", server.address);
+            let found = Diagnostic::error(Code::Missing, context.place(server.span), message);
+            let place: Place = spec.at.clone().into();
+            context.report(found.note(place, "TLS is asked for here").help("for example: tls = { name = \"app.internal\" }"));
+        }
+    }
+    Some(spec)
+}
+
+fn table(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) -> Option<UpstreamTls> {
+    let table = reader.open_key("tls", &keys::UPSTREAM_TLS)?;
+    let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
+    let verify = truth(&table, "verify").unwrap_or(true);
+    let (ca, name) = (path("ca"), table.form("name", forms::peer_name));
+    if !verify {
+        unverified(context, &table);
+    }
+    Some(UpstreamTls {
+        ca: ca.map(|(path, _)| path),
+        verify,
+        name,
+        sni: table.form("sni", forms::dns_name),
+        client: client(context, &table),
+        at: context.location(span),
+    })
+}
+
+/// Says that anybody could be the server.
+fn unverified(context: &Context<'_>, table: &Reader<'_, '_>) {
+    let Some(entry) = table.entry("verify") else { return };
+    let message = "the servers need not prove who they are: whoever is on the way there can read and change everything";
+    let found = Diagnostic::warning(Code::Unverified, context.place(entry.value.span), message);
+    context.report(found.help("give their CA instead: tls = { ca = \"….pem\" }"));
+    for key in ["ca", "name"] {
+        if let Some(unused) = table.entry(key) {
+            context.error(Code::Conflict, unused.key_span, format!("`{key}` means nothing with verify = false")).unwrap_or_default()
+        }
+    }
+}
+
+/// Both halves or neither.
+fn client(context: &Context<'_>, table: &Reader<'_, '_>) -> Option<CertifiedFiles> {
+    let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
+    for (there, missing) in [("cert", "key"), ("key", "cert")] {
+        if let (Some(entry), None) = (table.entry(there), table.entry(missing)) {
+            context.error::<()>(Code::Conflict, entry.key_span, format!("`{there}` needs `{missing}` beside it"));
+        }
+    }
+    let (cert, key) = (path("cert")?, path("key")?);
+    Some(CertifiedFiles { cert: cert.0, key: key.0, at: context.location(cert.1), key_at: context.location(key.1), ocsp: None })
+}
+
+fn truth(reader: &Reader<'_, '_>, key: &str) -> Option<bool> {
+    match reader.get(key)? {
+        Node { value: Value::Boolean(truth), .. } => Some(*truth),
+        other => reader.wrong(key, other),
+    }
+}

@@ -1,0 +1,90 @@
+//! A connection that must begin with a PROXY header, because its peer is a proxy of the operator's. The header says whose connection it is;
+//! what follows is served as if that client had come itself.
+
+use super::accept::Service;
+use super::connection;
+use super::gate::Permit;
+use super::handler::Handler;
+use super::shutdown::Entry;
+use crate::message::Connection;
+use crate::wire::{BadProxyHeader, Stream, Told, read_proxy_header};
+use bytes::{Bytes, BytesMut};
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use tokio::io::AsyncReadExt;
+use tokio::time::timeout;
+
+/// What a read asks for: a header with what usually comes behind it in the same packet.
+const ROOM: usize = 2 << 10;
+
+/// Why there is no header.
+#[derive(Debug, thiserror::Error)]
+enum Unnamed {
+    #[error(transparent)]
+    Bad(#[from] BadProxyHeader),
+    #[error("the PROXY header did not come in time")]
+    Late,
+    #[error("the connection ended within the PROXY header")]
+    Gone,
+}
+
+/// Serves a connection to its end, from its header on.
+pub(super) async fn run<H: Handler>(
+    mut stream: Stream,
+    peer: Option<SocketAddr>,
+    mut permit: Permit,
+    entry: Entry,
+    service: Rc<Service<H>>,
+) {
+    entry.register().await;
+    // An error means that the peer is gone already.
+    let Ok(mut connection) = connection::opened(&stream, peer) else { return };
+    let header = timeout(service.limits.proxy_header, header(&mut stream)).await;
+    let early = match header.unwrap_or(Err(Unnamed::Late)) {
+        // A balancer that only looks whether somebody listens.
+        Ok(None) => return,
+        Ok(Some((told, early))) => {
+            name(&mut connection, told);
+            early
+        }
+        Err(error) => {
+            if let Some(unsaid) = service.log.allow() {
+                let peer = peer.map_or_else(|| "unix".to_owned(), |peer| peer.ip().to_string());
+                tracing::warn!(%peer, unsaid, "closed: {error}");
+            }
+            return;
+        }
+    };
+    // From here on it counts as one of the client's; a refusal has been logged.
+    if connection.unix || permit.name(connection.peer.ip()).is_ok() {
+        Box::pin(connection::serve(stream, early, connection, entry, service)).await;
+    }
+}
+
+/// The header and what came behind it. `None`: the peer left without a word.
+async fn header(stream: &mut Stream) -> Result<Option<(Told, Bytes)>, Unnamed> {
+    let mut received = BytesMut::new();
+    loop {
+        received.reserve(ROOM);
+        match stream.read_buf(&mut received).await {
+            Ok(1..) => {}
+            Ok(0) | Err(_) if received.is_empty() => return Ok(None),
+            Ok(0) => return Err(Unnamed::Gone),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return Err(Unnamed::Gone),
+        }
+        if let Some((length, told)) = read_proxy_header(&received)? {
+            let early = received.split_off(length);
+            // An empty rest would still hold the memory.
+            return Ok(Some((told, if early.is_empty() { Bytes::new() } else { early.freeze() })));
+        }
+    }
+}
+
+fn name(connection: &mut Connection, told: Told) {
+    if let Told::Client { source, destination, more } = told {
+        (connection.peer, connection.local, connection.unix) = (source, destination, false);
+        connection.proxied = Some(more);
+    }
+}
