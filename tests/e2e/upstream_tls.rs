@@ -62,7 +62,8 @@ fn requests_go_over_tls_and_share_connections_and_sessions() {
     assert_eq!(get(proxy.http(), "a.test", "/big").body.len(), 3_000_000);
     let upload =
         format!("POST /upload HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5000000\r\nConnection: close\r\n\r\n{}", "u".repeat(5_000_000));
-    assert_eq!(Raw::connect(proxy.http()).send(upload).response().text(), "5000000");
+    // nginx answers by the head alone, so the answer may come before all is sent.
+    assert_eq!(Raw::connect(proxy.http()).try_send(upload).response().text(), "5000000");
 }
 
 #[test]

@@ -43,9 +43,10 @@ pub(super) async fn refuse(mut socket: Stream, refusal: Refusal) {
         Refusal::Reset => {
             socket.reset_on_drop();
         }
-        Refusal::Close => farewell(&mut socket, &[]).await,
+        // Boxed, with its buffer: few connections are refused, and all would hold the memory for it.
+        Refusal::Close => Box::pin(farewell(&mut socket, &[])).await,
         // A fatal alert in a plaintext record (RFC 8446, sections 5.1 and 6.2).
-        Refusal::Alert(number) => farewell(&mut socket, &[21, 3, 3, 0, 2, 2, number]).await,
+        Refusal::Alert(number) => Box::pin(farewell(&mut socket, &[21, 3, 3, 0, 2, 2, number])).await,
     }
 }
 

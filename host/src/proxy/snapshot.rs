@@ -25,7 +25,9 @@ pub struct Snapshot {
 
 /// From the path of a request in the clear to the body of its answer, if it is a CA that looks whether a name is ours.
 #[derive(Clone)]
-pub struct Proofs(pub Arc<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct Proofs(pub Arc<ProofOf>);
+
+type ProofOf = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl std::fmt::Debug for Proofs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -68,7 +68,8 @@ impl Tunnel {
     pub async fn carry(&self, arrival: Arrival, client: Client, early: Bytes, upstream: usize) {
         let mut record = Record::open(&self.ledger, &arrival);
         record.forwarded(self.upstreams.name(upstream));
-        match self.upstreams.open(upstream, &arrival.connection).await {
+        // Boxed: done with once the tunnel stands, which may be for hours.
+        match Box::pin(self.upstreams.open(upstream, &arrival.connection)).await {
             Ok(opened) => {
                 record.connected(&opened.attempt);
                 let _held = opened.held;

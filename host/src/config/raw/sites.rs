@@ -14,11 +14,11 @@ use std::collections::BTreeMap;
 /// `outer` are the links of `[server]`.
 pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, outer: &[LinkSpec]) -> Vec<Site> {
     let mut sites: Vec<Site> = Vec::new();
-    let defaults = acme::defaults(context, root);
+    let outside = Outside { chains, links: outer, issuer: acme::defaults(context, root) };
     let mut claimed: BTreeMap<SiteName, usize> = BTreeMap::new();
     for (written, node, key_span, path) in section(root, "site") {
         let name = context.form(written, key_span, forms::site_name);
-        let Some(site) = one(context, node, key_span, path, name.as_ref(), chains, outer, &defaults) else { continue };
+        let Some(site) = one(context, node, key_span, path, name.as_ref(), &outside) else { continue };
         let Some(name) = name else { continue };
         if let Some(other) = claimed.get(&name).and_then(|index| sites.get(*index)) {
             let found = Diagnostic::error(Code::SiteTwice, context.place(key_span), format!("two sites claim the name `{name}`"));
@@ -30,20 +30,21 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, outer
     sites
 }
 
-fn one(
-    context: &Context<'_>,
-    node: &Node,
-    key_span: Span,
-    path: String,
-    name: Option<&SiteName>,
-    chains: &Chains,
-    outer: &[LinkSpec],
-    defaults: &AcmeIssuer,
-) -> Option<Site> {
+/// What all sites start from.
+struct Outside<'s> {
+    chains: &'s Chains,
+    /// Of `[server]`.
+    links: &'s [LinkSpec],
+    /// Of `[acme]`.
+    issuer: AcmeIssuer,
+}
+
+fn one(context: &Context<'_>, node: &Node, key_span: Span, path: String, name: Option<&SiteName>, outside: &Outside<'_>) -> Option<Site> {
+    let Outside { chains, links, issuer } = outside;
     let reader = Reader::open(context, node, &keys::SITE, path)?;
-    let tls = tls(context, &reader, name, key_span, defaults);
+    let tls = tls(context, &reader, name, key_span, issuer);
     let client = client_certs::read(context, &reader);
-    let mut inherited = outer.to_vec();
+    let mut inherited = links.to_vec();
     inherited.extend(shorthand::headers(context, &reader, LinkOrigin::Site));
     inherited.extend(chains.resolve(&chains.items(context, &reader), LinkOrigin::Site));
     let mut all = Vec::new();

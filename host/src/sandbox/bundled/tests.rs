@@ -118,8 +118,10 @@ fn header(edit: &str, name: &str, value: &[u8]) -> Val {
 #[test]
 fn each_exports_its_phases_and_imports_only_what_it_must() {
     const RANDOM: &[&str] = &["wasi:random/random#get-random-u64"];
-    let expected: [(&str, &[&str], &[&str]); 6] = [
+    let expected: [(&str, &[&str], &[&str]); 8] = [
+        ("conn-limit", &["lifecycle", "on-accept", "on-close"], &[]),
         ("headers", &["lifecycle", "on-request", "on-response"], &[]),
+        ("ip-filter", &["lifecycle", "on-accept", "on-request"], &[]),
         ("redirect", &["lifecycle", "on-request"], &[]),
         ("request-id", &["lifecycle", "on-request", "on-response"], RANDOM),
         ("respond", &["lifecycle", "on-request"], &[]),

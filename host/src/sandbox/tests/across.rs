@@ -433,7 +433,7 @@ fn one_block_is_held_to_the_bounds_of_memory() {
 fn only_the_module_with_the_memory_can_ask_for_one_block() {
     let says = |changes: &[(&str, &str)]| inspect::takes_one_block(&raw(changes));
     assert!(says(&[("(;DATA;)", SAYS_SO)]));
-    assert!(inspect::takes_one_block(crate::sandbox::bundled::bundled("headers").unwrap()), "the SDK's plugins do");
+    assert!(inspect::takes_one_block(bundled::bundled("headers").unwrap()), "the SDK's plugins do");
     assert!(!says(&[]));
     assert!(!says(&[("(;IMPORT;)", SAYS_SO)]), "the component around it");
     assert!(!says(&[("(;IMPORT;)", &format!("(core module {SAYS_SO})"))]), "another module");

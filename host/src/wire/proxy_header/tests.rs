@@ -1,3 +1,5 @@
+//! Headers as they are sent and as nobody should send them.
+
 use super::*;
 
 fn address(text: &str) -> SocketAddr {
