@@ -85,7 +85,7 @@ fn only_phases_that_were_written_are_exported() {
     let found: Vec<String> = phases("both-phases", &format!("{request} {response}"));
     assert_eq!(found, ["lifecycle", "on-request", "on-response"]);
     let found: Vec<String> = phases("connection-phases", &format!("{accept} {close}"));
-    assert_eq!(found, ["lifecycle", "connections", "on-accept", "on-close"]);
+    assert_eq!(found, ["connections", "lifecycle", "on-accept", "on-close"]);
 }
 
 /// `PORTCULLIS_INSPECT=a.wasm:b.wasm cargo test -p portcullis-sdk --test components -- --ignored --nocapture` prints what is in files.

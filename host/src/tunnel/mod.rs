@@ -68,8 +68,10 @@ impl Tunnel {
     pub async fn carry(&self, arrival: Arrival, client: Client, early: Bytes, upstream: usize) {
         let mut record = Record::open(&self.ledger, &arrival);
         record.forwarded(self.upstreams.name(upstream));
-        // Boxed: done with once the tunnel stands, which may be for hours.
-        match Box::pin(self.upstreams.open(upstream, &arrival.connection)).await {
+        // An idle tunnel, which may stand for hours, holds neither the client's hello nor the memory for the way out.
+        let connection = arrival.connection;
+        drop(arrival.hello);
+        match Box::pin(self.upstreams.open(upstream, &connection)).await {
             Ok(opened) => {
                 record.connected(&opened.attempt);
                 let _held = opened.held;
