@@ -1,10 +1,12 @@
 //! Every key a configuration may have: type, meaning, example. The one description that the decoder (`raw`), the JSON Schema
 //! (`schema`) and the lists in error messages share, so that they cannot differ.
 
+mod certificates;
 mod outbound;
 mod tables;
 mod tcp;
 
+pub use certificates::*;
 pub use outbound::*;
 pub use tables::*;
 pub use tcp::*;
