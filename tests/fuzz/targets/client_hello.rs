@@ -9,7 +9,7 @@ fuzz_target!(|input: (Vec<u8>, &[u8])| {
     let (cuts, bytes) = input;
     let at_once = HelloReader::default().read(bytes);
     let mut reader = HelloReader::default();
-    let (mut end, mut in_pieces) = (0, Ok(None));
+    let (mut end, mut in_pieces) = (0_usize, Ok(None));
     for cut in cuts.into_iter().map(usize::from).chain([usize::MAX]) {
         end = end.saturating_add(cut).min(bytes.len());
         in_pieces = reader.read(&bytes[..end]);
