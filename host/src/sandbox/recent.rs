@@ -101,11 +101,11 @@ mod tests {
     use http::header::{InvalidHeaderName, InvalidHeaderValue};
 
     fn name_of(bytes: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
-        name(bytes, |bytes| HeaderName::from_bytes(bytes))
+        name(bytes, HeaderName::from_bytes)
     }
 
     fn value_of(bytes: &[u8]) -> Result<HeaderValue, InvalidHeaderValue> {
-        value(bytes, |bytes| HeaderValue::from_bytes(bytes))
+        value(bytes, HeaderValue::from_bytes)
     }
 
     #[test]
