@@ -1,8 +1,9 @@
 //! Links → configured plugins: each component is loaded once, each pair of plugin and settings configured once, whatever the number of
 //! routes that use it.
 
-use crate::config::{Config, Diagnostic, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
-use crate::sandbox::{ConfigureError, Configured, ConnectionPlan, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component};
+use super::granted::{self, Granted};
+use crate::config::{Allow, Config, Diagnostic, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
+use crate::sandbox::{Capability, Errands, ConfigureError, Configured, ConnectionPlan, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -23,6 +24,7 @@ impl Filters {
     /// Loads and configures. What is wrong is added to `found`; a link that could not be configured has no filter then.
     pub fn build(config: &Config, sandbox: &Sandbox, found: &mut Vec<Diagnostic>) -> Self {
         let plugins = load(config, sandbox, found);
+        let granted = Granted::open(config, found);
         let mut filters = Self { configured: Vec::new(), by_link: HashMap::new() };
         for link in links(config) {
             let Some(plugin) = plugins.get(&link.plugin) else { continue };
@@ -31,7 +33,7 @@ impl Filters {
             if filters.by_link.contains_key(&key) {
                 continue;
             }
-            match configure(config, link, plugin) {
+            match configure(config, &granted, link, plugin) {
                 Ok((configured, warnings)) => {
                     found.extend(warnings);
                     filters.by_link.insert(key, filters.configured.len());
@@ -54,8 +56,8 @@ impl Filters {
     }
 
     /// One worker's filters, in the order of their indices.
-    pub fn for_worker(&self) -> Vec<Guests> {
-        self.configured.iter().map(Configured::for_worker).collect()
+    pub fn on_worker(&self, errands: &Errands) -> Vec<Guests> {
+        self.configured.iter().map(|configured| configured.on_worker(Some(errands.clone()))).collect()
     }
 
     pub fn len(&self) -> usize {
@@ -91,7 +93,14 @@ fn load(config: &Config, sandbox: &Sandbox, found: &mut Vec<Diagnostic>) -> BTre
     let mut plugins = BTreeMap::new();
     for ((name, origin, _), loaded) in files.iter().zip(loaded) {
         let plugin = match loaded {
-            Ok(plugin) => plugin,
+            Ok(plugin) => {
+                let refused = origin.refused(name, &plugin);
+                if !refused.is_empty() {
+                    found.extend(refused);
+                    continue;
+                }
+                plugin
+            }
             Err(error) => {
                 found.push(origin.unloadable(name, &error));
                 continue;
@@ -139,6 +148,21 @@ impl Origin<'_> {
         bundled::bundled(own).map(Cow::Borrowed).ok_or_else(missing)
     }
 
+    /// What it imports and is not granted.
+    fn refused(&self, name: &PluginRef, plugin: &Plugin) -> Vec<Diagnostic> {
+        let nothing = Allow::default();
+        let allow = match self {
+            Self::Declared(spec) => &spec.allow,
+            Self::Used(_) => &nothing,
+        };
+        let missing = plugin.needs().iter().filter(|(capability, _)| !granted::grants(allow, *capability));
+        let refused = |(capability, import): &(Capability, String)| {
+            let help = format!("add: allow = {{ {} }}", capability.grant());
+            Diagnostic::not_granted(&name.to_string(), self.at(), import, Some(&help))
+        };
+        missing.map(refused).collect()
+    }
+
     fn unloadable(&self, name: &PluginRef, error: &LoadError) -> Diagnostic {
         let name = name.to_string();
         match (self, error) {
@@ -146,7 +170,7 @@ impl Origin<'_> {
                 Diagnostic::digest_differs(&name, spec, &hex(pinned), &hex(found))
             }
             (Self::Declared(spec), LoadError::Import(Refusal::NotGranted { import } | Refusal::Item { import, .. })) => {
-                Diagnostic::not_granted(&name, spec, import, None)
+                Diagnostic::not_granted(&name, spec.at.clone(), import, None)
             }
             (_, error) => match error.code() {
                 "E031" => Diagnostic::import_refused(&name, self.at(), error),
@@ -175,7 +199,7 @@ fn misplaced(link: &LinkSpec, plugin: &Plugin) -> Option<Diagnostic> {
 }
 
 /// Checks a link's settings against the schema, then asks the plugin itself.
-fn configure(config: &Config, link: &LinkSpec, loaded: &Loaded) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
+fn configure(config: &Config, granted: &Granted, link: &LinkSpec, loaded: &Loaded) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
     if let Some(schema) = &loaded.schema {
         let mut broken = schema.check(link);
         let named = schema.upstreams(link).into_iter();
@@ -189,8 +213,8 @@ fn configure(config: &Config, link: &LinkSpec, loaded: &Loaded) -> Result<(Arc<C
         PluginRef::Declared(name) => config.plugins.get(name),
         PluginRef::Bundled(_) => None,
     };
-    let (limits, isolation, fail) = spec.map(|spec| (spec.limits, spec.isolation, spec.fail)).unwrap_or_default();
-    match loaded.plugin.configure(&link.settings, limits, isolation, fail, &link.name) {
+    let terms = granted.terms(&link.plugin, spec);
+    match loaded.plugin.configure_under(&link.settings, terms, &link.name) {
         Ok(configured) => {
             let warnings = configured.plan().warnings.iter();
             let warnings = warnings.map(|problem| Diagnostic::settings_doubted(link, &problem.path, &problem.message)).collect();

@@ -140,6 +140,7 @@ fn standing(standing: &Standing) -> String {
     match standing {
         Standing::Types => "types only".to_owned(),
         Standing::Stub => "harmless: leads nowhere outside the sandbox".to_owned(),
+        Standing::Capability(capability) => format!("must be granted: allow = {{ {} }}", capability.grant()),
         Standing::Refused(refusal) => format!("REFUSED: {refusal}"),
     }
 }

@@ -1,6 +1,7 @@
 //! One core: a thread with a runtime, listeners, upstreams and guests of its own. Workers share nothing on a request's path.
 
 use super::corridors::Course;
+use super::errands;
 use super::door::{DoorKeeper, DoorPlan};
 use crate::certs::Outbound;
 use crate::config::{Peers, UpstreamName, UpstreamSpec};
@@ -54,7 +55,9 @@ impl Work {
     async fn serve(self) -> io::Result<()> {
         let limits = Arc::new(self.snapshot.limits.clone());
         let upstreams = Upstreams::new(&self.upstreams, &self.outbound, &limits);
-        let filters: Rc<[Guests]> = self.filters.for_worker().into();
+        let errands = errands::run(Rc::clone(&upstreams), Arc::clone(&limits));
+        let filters: Rc<[Guests]> = self.filters.on_worker(&errands).into();
+        drop(errands);
         let keeper = DoorKeeper::new(self.number, Rc::clone(&filters), Rc::clone(&upstreams));
         let ledger = Ledger::new(self.number, self.snapshot.access_log, self.tunnel_access);
         let opened = |waiting: Waiting| {

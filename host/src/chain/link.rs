@@ -3,11 +3,17 @@
 use super::{Decision, Fault};
 use crate::config::{LinkSpec, When};
 use crate::message::{Exchange, RequestHead, ResponseHead};
+use std::future::ready;
+use std::pin::Pin;
 use std::sync::Arc;
+
+/// What a filter decides after it has waited.
+pub type Waiting<'f> = Pin<Box<dyn Future<Output = Result<Decision, Fault>> + 'f>>;
 
 /// The one trait of the house: something that decides about an exchange.
 ///
-/// Calls are synchronous and must be short: they run on the worker that serves every other exchange of its core.
+/// Calls are synchronous and must be short: they run on the worker that serves every other exchange of its core. A filter that may have to
+/// wait for something outside says so, and is called in a way that lets the others go on, which costs more.
 pub trait Filter {
     /// What a filter keeps for one exchange between its two phases (a fresh guest under `isolate = "request"`).
     type Held;
@@ -26,6 +32,27 @@ pub trait Filter {
         head: &ResponseHead,
         held: &mut Option<Self::Held>,
     ) -> Result<Decision, Fault>;
+
+    /// Whether it may have to wait: then the following two are called instead.
+    fn waits(&self) -> bool {
+        false
+    }
+
+    /// As [`Self::on_request`].
+    fn on_request_waiting<'f>(&'f self, exchange: &'f Exchange, head: &'f RequestHead, held: &'f mut Option<Self::Held>) -> Waiting<'f> {
+        Box::pin(ready(self.on_request(exchange, head, held)))
+    }
+
+    /// As [`Self::on_response`].
+    fn on_response_waiting<'f>(
+        &'f self,
+        exchange: &'f Exchange,
+        request: &'f RequestHead,
+        head: &'f ResponseHead,
+        held: &'f mut Option<Self::Held>,
+    ) -> Waiting<'f> {
+        Box::pin(ready(self.on_response(exchange, request, head, held)))
+    }
 
     /// The fault for a decision that names an upstream which does not exist; ends the guest like any other.
     fn unknown_upstream(&self, name: &str) -> Fault;

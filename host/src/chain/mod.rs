@@ -9,5 +9,5 @@ mod walk;
 pub use connection::{Around, ConnectionDecision, ConnectionFilter, ConnectionPhases, ConnectionWalk, Hello, Reach};
 pub use decision::{Decision, Edit, Verdict};
 pub use fault::{Cause, Fault};
-pub use link::{Chain, Filter, Link};
+pub use link::{Chain, Filter, Link, Waiting};
 pub use walk::{Aborted, Acted, Course, How, Walk};

@@ -68,7 +68,7 @@ impl<'c, F: Filter> Walk<'c, F> {
 
     /// Takes the request along the chain until a link decides otherwise than `next`. `fault` hears of every fault, also of
     /// those that an `open` policy lets pass.
-    pub fn on_request(
+    pub async fn on_request(
         &mut self,
         exchange: &mut Exchange,
         head: &mut RequestHead,
@@ -85,7 +85,11 @@ impl<'c, F: Filter> Walk<'c, F> {
             let mut held = None;
             let mut verdict = Verdict::Next;
             if looks {
-                let decision = match filter.on_request(exchange, head, &mut held) {
+                let decided = match filter.waits() {
+                    false => filter.on_request(exchange, head, &mut held),
+                    true => filter.on_request_waiting(exchange, head, &mut held).await,
+                };
+                let decision = match decided {
                     Ok(decision) => match &decision.verdict {
                         Verdict::Forward(name) if !knows(name) => Err(filter.unknown_upstream(name)),
                         _ => Ok(decision),
@@ -129,7 +133,7 @@ impl<'c, F: Filter> Walk<'c, F> {
     /// Takes the response back over the links that the request passed. A link that replies, or faults with policy `closed`
     /// (`fail` then makes the answer), replaces the response; the links before it see the replacement. `Ok(Some(body))`: the
     /// replacement's body. `Err(Aborted)`: a link aborted.
-    pub fn on_response(
+    pub async fn on_response(
         &mut self,
         exchange: &mut Exchange,
         request: &RequestHead,
@@ -140,7 +144,12 @@ impl<'c, F: Filter> Walk<'c, F> {
         let mut body = None;
         while let Some(Passed { link: index, mut held }) = self.passed.pop() {
             let link = &self.chain.links[index];
-            match self.filters[link.filter].on_response(exchange, request, head, &mut held) {
+            let filter = &self.filters[link.filter];
+            let decided = match filter.waits() {
+                false => filter.on_response(exchange, request, head, &mut held),
+                true => filter.on_response_waiting(exchange, request, head, &mut held).await,
+            };
+            match decided {
                 Ok(decision) => {
                     self.note(index, &decision.verdict, !decision.edits.is_empty());
                     for edit in decision.edits {

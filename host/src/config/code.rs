@@ -55,6 +55,7 @@ codes! {
     31 NotGranted "import not granted" "The component imports something that `allow` does not grant or that this version does not know."
     32 SettingsRefused "plugin refused its settings" "The settings break the schema that the component declares, or its `configure` found a problem in them."
     33 PhaseMissing "plugin lacks the phase" "The component exports no phase that this place in the configuration needs."
+    34 StoreUnusable "store cannot be used" "The address of a store is none that a server can have."
     40 PortTaken "port taken or privileged" "The address cannot be bound."
     41 ListenersOverlap "two listeners overlap" "Two addresses would receive the same connections."
     42 Unreachable "server cannot be reached" "A server of an upstream does not take connections, or no TLS session with it comes about. Found by `check --online`."

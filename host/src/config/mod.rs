@@ -15,6 +15,7 @@ mod limits_table;
 mod listen;
 mod location;
 mod pattern;
+mod platform;
 mod plugin;
 mod raised;
 mod raw;
@@ -38,7 +39,8 @@ pub use diagnostic::{Diagnostic, Extent, Place, Report, Severity};
 pub use limits::{Limits, RouteTimeouts};
 pub use listen::{ListenAddress, ListenSpec, Peers};
 pub use location::Location;
-pub use plugin::{FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, PluginSource, PluginSpec};
+pub use platform::{Secret, StoreBackend, StoreName, StoreSpec};
+pub use plugin::{Allow, FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, PluginSource, PluginSpec};
 pub use route::{FieldMatch, PathMatch, Route, RouteMatch};
 pub use schema::schema;
 pub use server::{AccessLog, ServerSpec};
@@ -66,6 +68,8 @@ pub struct Config {
     pub upstreams: BTreeMap<UpstreamName, UpstreamSpec>,
     /// Declared in `[plugin.x]`. Bundled plugins need no declaration and are not in here unless re-declared with limits.
     pub plugins: BTreeMap<PluginName, PluginSpec>,
+    pub stores: BTreeMap<StoreName, StoreSpec>,
+    pub secrets: BTreeMap<String, Secret>,
 }
 
 /// Reads a configuration and everything it includes. `Ok` has at most warnings in its report; `Err` has every error at once.

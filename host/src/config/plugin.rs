@@ -1,6 +1,7 @@
 //! `[plugin.x]`: code, rights and limits.
 
-use super::Location;
+use super::{Location, StoreName, UpstreamName};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub struct PluginSpec {
     pub limits: GuestLimits,
     pub isolation: Isolation,
     pub fail: FailurePolicy,
+    pub allow: Allow,
     pub at: Location,
     /// Of `source`, `sha256` and `allow`, for E030 and E031.
     pub source_at: Location,
@@ -38,6 +40,20 @@ pub enum PluginSource {
     Bundled(&'static str),
 }
 
+/// What a plugin may do beyond deciding: nothing unless it is written.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Allow {
+    pub log: bool,
+    pub clock: bool,
+    pub random: bool,
+    pub metrics: bool,
+    /// By name in `[secret]`.
+    pub secret: BTreeSet<String>,
+    pub kv: BTreeSet<StoreName>,
+    /// Upstreams.
+    pub http: BTreeSet<UpstreamName>,
+}
+
 /// What one guest may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GuestLimits {
@@ -45,11 +61,13 @@ pub struct GuestLimits {
     pub memory: usize,
     /// CPU per call.
     pub cpu: Duration,
+    /// Per call of a plugin that waits, waiting included.
+    pub time: Duration,
 }
 
 impl Default for GuestLimits {
     fn default() -> Self {
-        Self { memory: 16 << 20, cpu: Duration::from_millis(5) }
+        Self { memory: 16 << 20, cpu: Duration::from_millis(5), time: Duration::from_secs(2) }
     }
 }
 

@@ -32,8 +32,8 @@ impl Diagnostic {
     }
 
     /// E031; `help` says what to add, if anything can be.
-    pub fn not_granted(name: &str, plugin: &PluginSpec, import: &str, help: Option<&str>) -> Self {
-        let place = Place { at: plugin.at.clone(), extent: Extent::None };
+    pub fn not_granted(name: &str, at: Location, import: &str, help: Option<&str>) -> Self {
+        let place = Place { at, extent: Extent::None };
         let found = Self::error(Code::NotGranted, place, format!("plugin `{name}` imports `{import}` but has no right to it"));
         match help {
             Some(help) => found.help(help),
@@ -49,6 +49,11 @@ impl Diagnostic {
     /// E033.
     pub fn phase_missing(name: &str, at: Location, why: &dyn Display) -> Self {
         Self::error(Code::PhaseMissing, at.into(), format!("plugin `{name}` {why}"))
+    }
+
+    /// E034.
+    pub fn store_unusable(name: &str, at: Location, why: &dyn Display) -> Self {
+        Self::error(Code::StoreUnusable, at.into(), format!("the store `{name}` cannot be used: {why}"))
     }
 
     /// E022, a warning: the certificate of an upstream's server; `at`: where the server is written.
@@ -112,7 +117,7 @@ mod tests {
         let mut report = Config::parse(&[("edge.toml", &bad), ("plugins.toml", PLUGINS)]).expect_err("a wrong key");
         let (name, plugin) = config.plugins.first_key_value().expect("one");
         let import = "portcullis:plugin/http-client";
-        report.add([Diagnostic::not_granted(&name.0, plugin, import, Some("add: allow = { http = [\"…\"] }"))]);
+        report.add([Diagnostic::not_granted(&name.0, plugin.at.clone(), import, Some("add: allow = { http = [\"…\"] }"))]);
         let soon = Diagnostic::warning(Code::Expired, plugin.at.clone().into(), "certificate for app.example.com ends in 9 days");
         report.add([Diagnostic { place: None, ..soon }]);
         let text = report.text();

@@ -4,6 +4,7 @@ pub mod access;
 mod escape;
 mod line;
 mod log;
+pub mod metrics;
 mod rate_cap;
 mod tunnel_line;
 

@@ -105,13 +105,13 @@ impl<F: Filter> Proxy<F> {
         let mut exchange = exchange::open(id, connection, &inbound, &place);
         let note = |link: &Link, fault: &Fault| self.ledger.fault(id, link, fault);
         let mut walk = Walk::new(&place.terms.chain, &current.filters);
-        let course = walk.on_request(&mut exchange, &mut inbound.head, |name| current.knows(name), note);
+        let course = walk.on_request(&mut exchange, &mut inbound.head, |name| current.knows(name), note).await;
         guard.walked(&exchange, walk.acted(), &place);
         let departure =
             Departure { ledger: &self.ledger, current: &*current, place: &place, exchange: &mut exchange, inbound: &mut inbound };
         let Some(mut outbound) = departure.follow(course, body, &mut guard).await else { return Answer::Abort };
         let fail = |fault: &Fault| guard.failed_by(fault);
-        let walked = walk.on_response(&mut exchange, &inbound.head, &mut outbound.head, note, fail);
+        let walked = walk.on_response(&mut exchange, &inbound.head, &mut outbound.head, note, fail).await;
         guard.walked(&exchange, walk.acted(), &place);
         match walked {
             Ok(None) => {}

@@ -13,23 +13,33 @@ pub(super) struct CpuClock {
     limit: Duration,
     /// The thread's CPU time at the call's first tick.
     since: Option<Duration>,
+    /// Before the call waited, in its later parts.
+    before: Duration,
 }
 
 impl CpuClock {
     pub(super) const fn new(limit: Duration) -> Self {
-        Self { limit, since: None }
+        Self { limit, since: None, before: Duration::ZERO }
     }
 
     /// A new call begins.
     #[inline]
     pub(super) const fn restart(&mut self) {
         self.since = None;
+        self.before = Duration::ZERO;
+    }
+
+    /// The call waits from here; time counts again from its next tick.
+    pub(super) fn pause(&mut self) {
+        if let Some(since) = self.since.take() {
+            self.before += thread_cpu_time().saturating_sub(since);
+        }
     }
 
     /// The epoch passed the deadline: go on for how many ticks?
     pub(super) fn tick(&mut self) -> wasmtime::Result<UpdateDeadline> {
         let now = thread_cpu_time();
-        let used = now.saturating_sub(*self.since.get_or_insert(now));
+        let used = self.before + now.saturating_sub(*self.since.get_or_insert(now));
         match self.limit.checked_sub(used) {
             Some(left) if !left.is_zero() => Ok(UpdateDeadline::Continue(ticks(left))),
             _ => Err(Stop::OutOfTime(self.limit).into()),

@@ -4,6 +4,7 @@ use super::connection::ConnectionPlan;
 use super::fault::Broken;
 use super::guest::{Bare, Guest};
 use super::guests::Guests;
+use super::imports::Errands;
 use super::plan::Plan;
 use super::plugin::Plugin;
 use super::recent::Giver;
@@ -12,6 +13,7 @@ use crate::chain::{Cause, Fault};
 use crate::config::{FailurePolicy, Isolation};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// A plugin that has accepted its settings. Links of equal plugin, settings and policies can share one.
 pub struct Configured {
@@ -21,6 +23,8 @@ pub struct Configured {
     settings: String,
     backing: Arc<Backing>,
     pub(super) isolation: Isolation,
+    /// Whether its guests may have to wait: they run on stacks of their own.
+    pub(super) waits: bool,
     pub(super) fail: FailurePolicy,
     /// One of each worker. A lock, because it is taken when workers start and when metrics are read.
     tallies: Mutex<Vec<Arc<Tally>>>,
@@ -53,10 +57,10 @@ impl Configured {
         (plan, connections): (Plan, ConnectionPlan),
         settings: String,
         backing: Arc<Backing>,
-        isolation: Isolation,
+        (isolation, waits): (Isolation, bool),
         fail: FailurePolicy,
     ) -> Self {
-        Self { plugin, plan, connections, settings, backing, isolation, fail, tallies: Mutex::default() }
+        Self { plugin, plan, connections, settings, backing, isolation, waits, fail, tallies: Mutex::default() }
     }
 
     pub fn plugin(&self) -> &Arc<Plugin> {
@@ -75,9 +79,14 @@ impl Configured {
 
     /// The filter of one worker.
     pub fn for_worker(self: &Arc<Self>) -> Guests {
+        self.on_worker(None)
+    }
+
+    /// The same, for a worker that runs errands.
+    pub fn on_worker(self: &Arc<Self>, errands: Option<Errands>) -> Guests {
         let tally = Arc::new(Tally::default());
         self.tallies.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&tally));
-        Guests::new(Arc::clone(self), tally)
+        Guests::new(Arc::clone(self), tally, errands)
     }
 
     /// Consistent to within the calls that run meanwhile.
@@ -90,7 +99,20 @@ impl Configured {
     pub(super) fn guest(&self) -> Result<Guest, Broken> {
         let (plugin, plan) = (&*self.plugin, &self.plan);
         let giver = if self.isolation == Isolation::Worker { Giver::new() } else { Giver::NOBODY };
-        Bare::start(&plugin.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plan, &self.connections, giver)
+        Bare::start(&plugin.linked.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plan, &self.connections, giver)
+    }
+
+    /// A fresh configured guest that may wait.
+    pub(super) async fn waiting_guest(&self, errands: Option<Errands>) -> Result<Guest, Broken> {
+        let (plugin, plan) = (&*self.plugin, &self.plan);
+        let pre = plugin.linked.waiting.as_ref().unwrap_or(&plugin.linked.pre);
+        let bare = Bare::start_waiting(pre, &self.backing, errands).await?;
+        bare.configure_waiting(&plugin.exports, &self.settings, plan).await
+    }
+
+    /// How long a call may take, waiting included.
+    pub(super) fn time(&self) -> Duration {
+        self.backing.limits.time
     }
 
     pub(super) fn fault(&self, broken: Broken) -> Fault {

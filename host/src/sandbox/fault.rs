@@ -22,6 +22,12 @@ pub(super) enum Stop {
     TooMany(&'static str),
     #[error("there are no files here")]
     NoFiles,
+    #[error("`{0}` is not granted")]
+    NotGranted(&'static str),
+    #[error("the contract wants {0}")]
+    Contract(&'static str),
+    #[error("a metric: {0}")]
+    Metric(String),
 }
 
 /// A fault without its policy: what the guest did.

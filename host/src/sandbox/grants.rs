@@ -3,6 +3,7 @@
 //! Granted are the contract's types, which are no functions, and the WASI functions that `wasi` stubs. Everything else refuses the file,
 //! with a message that names what is missing.
 
+use super::imports::Capability;
 use super::wasi::Offered;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
@@ -29,6 +30,8 @@ pub enum Standing {
     Types,
     /// A part of WASI that leads nowhere: clock, random numbers, log lines, and emptiness.
     Stub,
+    /// One of ours, which the operator must grant.
+    Capability(Capability),
     Refused(Refusal),
 }
 
@@ -40,6 +43,9 @@ pub enum Refusal {
     /// A version of ours that this proxy does not know; likely the plugin is newer.
     #[error("needs `{import}`; this proxy offers {offered}")]
     Version { import: String, offered: String },
+    /// A function that a later version of ours has.
+    #[error("needs `{item}` of `{import}`; this proxy offers {offered}, which does not have it")]
+    Newer { import: String, item: String, offered: String },
     #[error("imports `{item}` of `{import}`, which no plugin is granted")]
     Item { import: String, item: String },
 }
@@ -72,11 +78,18 @@ fn standing(import: &str, items: &[String], offered: &Offered) -> Standing {
     let (base, version) = import.split_once('@').unwrap_or((import, ""));
     let import = import.to_owned();
     if let Some(interface) = base.strip_prefix(PACKAGE) {
-        if interface != "types" {
+        let capability = Capability::of(interface);
+        if interface != "types" && capability.is_none() {
             return Standing::Refused(Refusal::Version { offered: format!("no `{interface}`"), import });
         }
         if !serves(VERSION, version) {
             return Standing::Refused(Refusal::Version { import, offered: VERSION.to_owned() });
+        }
+        if let Some(capability) = capability {
+            return match items.iter().find(|item| !offered.has(base, item)) {
+                Some(item) => Standing::Refused(Refusal::Newer { import, item: item.clone(), offered: VERSION.to_owned() }),
+                None => Standing::Capability(capability),
+            };
         }
         return match items.first() {
             Some(item) => Standing::Refused(Refusal::Item { import, item: item.clone() }),

@@ -3,6 +3,7 @@
 use super::abi::{self, OnAccept, OnClientHello, OnClose, OnRequest, OnResponse, Request, Response};
 use super::connection::{self, AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 use super::fault::Broken;
+use super::imports::Errands;
 use super::plan::{Plan, RequestInterest, ResponseInterest};
 use super::plugin::Exports;
 use super::recent::Giver;
@@ -40,12 +41,17 @@ pub(super) struct Bare {
 
 impl Bare {
     pub(super) fn start(pre: &InstancePre<State>, backing: &Arc<Backing>) -> Result<Self, Broken> {
-        let mut store = Store::new(pre.engine(), State::new(Arc::clone(backing)));
-        store.limiter(|state| &mut state.ceiling);
-        store.epoch_deadline_callback(on_tick);
-        store.set_hostcall_fuel(HOSTCALL_BYTES);
-        begin(&mut store);
+        let mut store = store(pre, backing, None);
         match pre.instantiate(&mut store) {
+            Ok(instance) => Ok(Self { store, instance }),
+            Err(error) => Err(broken(&store, &error)),
+        }
+    }
+
+    /// On a stack of its own, so that it may wait.
+    pub(super) async fn start_waiting(pre: &InstancePre<State>, backing: &Arc<Backing>, errands: Option<Errands>) -> Result<Self, Broken> {
+        let mut store = store(pre, backing, errands);
+        match pre.instantiate_async(&mut store).await {
             Ok(instance) => Ok(Self { store, instance }),
             Err(error) => Err(broken(&store, &error)),
         }
@@ -115,6 +121,23 @@ impl Bare {
         Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, one_block: exports.one_block, giver })))
     }
 
+    /// As [`Self::configure`], for a guest that may wait. It has phases of exchanges only.
+    pub(super) async fn configure_waiting(mut self, exports: &Exports, settings: &str, plan: &Plan) -> Result<Guest, Broken> {
+        let configure = abi::reconfigure(self.func(&exports.configure)?);
+        begin(&mut self.store);
+        match configure.call_async(&mut self.store, (settings,)).await {
+            Ok((abi::Accepted(true),)) => {}
+            Ok(_) => return Err(Broken::bad_output("`configure` refused settings that it had accepted before")),
+            Err(error) => return Err(broken(&self.store, &error)),
+        }
+        let request = exports.request.filter(|_| plan.request.is_some()).map(|index| self.func(&index)).transpose()?;
+        let response = exports.response.filter(|_| plan.response.is_some()).map(|index| self.func(&index)).transpose()?;
+        let (request, response) = (request.map(abi::on_request), response.map(abi::on_response));
+        let (accept, client_hello, close) = (None, None, None);
+        let (one_block, giver) = (exports.one_block, Giver::NOBODY);
+        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, one_block, giver })))
+    }
+
     fn func(&mut self, index: &ComponentExportIndex) -> Result<Func, Broken> {
         let func = self.instance.get_func(&mut self.store, index);
         func.ok_or_else(|| Broken::bad_output("an export is gone, though the component has it"))
@@ -127,6 +150,7 @@ impl Guest {
         let Some(func) = live.request else { return Err(Broken::bad_output("`on-request` is not planned")) };
         live.giver.gives();
         begin(&mut live.store);
+        live.store.data_mut().exchange = Some(exchange.id.0);
         let id = if interest.exchange { exchange.id.0 } else { 0 };
         let mut attributes = SmallVec::new();
         lower::look_up(exchange, head, &interest.shown, &mut attributes);
@@ -147,10 +171,57 @@ impl Guest {
         let Some(func) = live.response else { return Err(Broken::bad_output("`on-response` is not planned")) };
         live.giver.gives();
         begin(&mut live.store);
+        live.store.data_mut().exchange = Some(exchange.id.0);
         let id = if interest.exchange { exchange.id.0 } else { 0 };
         let mut attributes = SmallVec::new();
         lower::look_up(exchange, request, &interest.shown, &mut attributes);
         match func.call(&mut live.store, (id, Response { head, attributes: &attributes, interest, one_block: live.one_block })) {
+            Ok((decided,)) => Ok(decided.0),
+            Err(error) => Err(broken(&live.store, &error)),
+        }
+    }
+}
+
+/// Phases of exchanges for guests that may wait. Dropping the future before it is done leaves a guest that must be thrown away.
+impl Guest {
+    pub(super) async fn on_request_waiting(
+        &mut self,
+        exchange: &Exchange,
+        head: &RequestHead,
+        interest: &RequestInterest,
+    ) -> Result<Decision, Broken> {
+        let live = &mut *self.0;
+        let Some(func) = live.request else { return Err(Broken::bad_output("`on-request` is not planned")) };
+        live.giver.gives();
+        begin(&mut live.store);
+        live.store.data_mut().exchange = Some(exchange.id.0);
+        let id = if interest.exchange { exchange.id.0 } else { 0 };
+        let mut attributes = SmallVec::new();
+        lower::look_up(exchange, head, &interest.shown, &mut attributes);
+        let request = Request { head, attributes: &attributes, interest, one_block: live.one_block };
+        match func.call_async(&mut live.store, (id, request)).await {
+            Ok((decided,)) => Ok(decided.0),
+            Err(error) => Err(broken(&live.store, &error)),
+        }
+    }
+
+    pub(super) async fn on_response_waiting(
+        &mut self,
+        exchange: &Exchange,
+        request: &RequestHead,
+        head: &ResponseHead,
+        interest: &ResponseInterest,
+    ) -> Result<Decision, Broken> {
+        let live = &mut *self.0;
+        let Some(func) = live.response else { return Err(Broken::bad_output("`on-response` is not planned")) };
+        live.giver.gives();
+        begin(&mut live.store);
+        live.store.data_mut().exchange = Some(exchange.id.0);
+        let id = if interest.exchange { exchange.id.0 } else { 0 };
+        let mut attributes = SmallVec::new();
+        lower::look_up(exchange, request, &interest.shown, &mut attributes);
+        let response = Response { head, attributes: &attributes, interest, one_block: live.one_block };
+        match func.call_async(&mut live.store, (id, response)).await {
             Ok((decided,)) => Ok(decided.0),
             Err(error) => Err(broken(&live.store, &error)),
         }
@@ -220,6 +291,16 @@ impl Guest {
         };
         func.call(&mut live.store, (id, closed)).map_err(|error| broken(&live.store, &error))
     }
+}
+
+/// What a guest lives in. Its first call, that of making it, has begun.
+fn store(pre: &InstancePre<State>, backing: &Arc<Backing>, errands: Option<Errands>) -> Store<State> {
+    let mut store = Store::new(pre.engine(), State::new(Arc::clone(backing), errands));
+    store.limiter(|state| &mut state.ceiling);
+    store.epoch_deadline_callback(on_tick);
+    store.set_hostcall_fuel(HOSTCALL_BYTES);
+    begin(&mut store);
+    store
 }
 
 /// A call begins: its CPU time counts from here.

@@ -4,12 +4,17 @@ use super::backoff::Backoff;
 use super::configured::{Configured, Tally};
 use super::fault::Broken;
 use super::guest::Guest;
-use crate::chain::{Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases, Decision, Fault, Filter, Hello, Verdict};
+use super::imports::Errands;
+use crate::chain::{Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases, Decision, Fault, Filter, Hello, Verdict, Waiting};
 use crate::config::Isolation;
 use crate::message::{Admission, Arrival, Attributes, Ending, Exchange, RequestHead, ResponseHead};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio::time::timeout;
+
+/// Guests that may wait and have nothing to do, of one link and worker. Enough for a busy one; arbitrary.
+const MOST_IDLE: usize = 64;
 
 /// With `isolate = "worker"` one guest, replaced after a fault; with `"request"` a fresh one for each exchange, held by its walk from one phase to
 /// the next.
@@ -17,6 +22,9 @@ pub struct Guests {
     configured: Arc<Configured>,
     tally: Arc<Tally>,
     reused: RefCell<Reused>,
+    /// Of guests that may wait: those that serve nobody now. A waiting guest serves one exchange at a time.
+    idle: RefCell<Vec<Guest>>,
+    errands: Option<Errands>,
 }
 
 /// The guest of `isolate = "worker"`.
@@ -27,8 +35,8 @@ struct Reused {
 }
 
 impl Guests {
-    pub(super) fn new(configured: Arc<Configured>, tally: Arc<Tally>) -> Self {
-        Self { configured, tally, reused: RefCell::default() }
+    pub(super) fn new(configured: Arc<Configured>, tally: Arc<Tally>, errands: Option<Errands>) -> Self {
+        Self { configured, tally, reused: RefCell::default(), idle: RefCell::default(), errands }
     }
 
     #[cfg(test)]
@@ -111,6 +119,59 @@ impl Guests {
         Ok(decision)
     }
 
+    /// Whatever happens, the guest that runs is in nobody else's hands: if this future is dropped, so is the guest.
+    async fn run_waiting(
+        &self,
+        held: &mut Option<Guest>,
+        more: bool,
+        call: impl AsyncFnOnce(&mut Guest) -> Result<Decision, Broken>,
+    ) -> Result<Decision, Fault> {
+        self.tally.called();
+        let time = self.configured.time();
+        let decided = timeout(time, async {
+            let mut guest = match held.take().or_else(|| self.idle.borrow_mut().pop()) {
+                Some(guest) => guest,
+                None => self.fresh_waiting().await?,
+            };
+            let decision = call(&mut guest).await?;
+            if more && matches!(decision.verdict, Verdict::Next | Verdict::Forward(_)) {
+                *held = Some(guest);
+            } else {
+                self.rest(guest);
+            }
+            Ok(decision)
+        });
+        let broken = match decided.await {
+            Ok(Ok(decision)) => {
+                self.reused.borrow_mut().backoff.succeeded();
+                return Ok(decision);
+            }
+            Ok(Err(broken)) => broken,
+            Err(_) => Broken { cause: Cause::Timeout, detail: format!("more than {time:?} with waiting") },
+        };
+        if broken.cause != Cause::Overload {
+            self.reused.borrow_mut().backoff.failed(Instant::now());
+        }
+        Err(self.fault(broken))
+    }
+
+    async fn fresh_waiting(&self) -> Result<Guest, Broken> {
+        if let Some(left) = self.reused.borrow().backoff.left(Instant::now()) {
+            let detail = format!("replacement is held back for {left:?} after faults");
+            return Err(Broken { cause: Cause::Overload, detail });
+        }
+        self.tally.made();
+        self.configured.waiting_guest(self.errands.clone()).await
+    }
+
+    /// A guest that is done waits for its next exchange, if exchanges may share one.
+    fn rest(&self, guest: Guest) {
+        let mut idle = self.idle.borrow_mut();
+        if self.configured.isolation == Isolation::Worker && idle.len() < MOST_IDLE {
+            idle.push(guest);
+        }
+    }
+
     fn fresh(&self) -> Result<Guest, Broken> {
         self.tally.made();
         self.configured.guest()
@@ -156,6 +217,33 @@ impl Filter for Guests {
     ) -> Result<Decision, Fault> {
         let Some(interest) = &self.configured.plan().response else { return Ok(next()) };
         self.run(held, false, |guest| guest.on_response(exchange, request, head, interest))
+    }
+
+    fn waits(&self) -> bool {
+        self.configured.waits
+    }
+
+    fn on_request_waiting<'f>(&'f self, exchange: &'f Exchange, head: &'f RequestHead, held: &'f mut Option<Guest>) -> Waiting<'f> {
+        Box::pin(async move {
+            let plan = self.configured.plan();
+            let Some(interest) = &plan.request else { return Ok(next()) };
+            let run = async |guest: &mut Guest| guest.on_request_waiting(exchange, head, interest).await;
+            self.run_waiting(held, plan.response.is_some(), run).await
+        })
+    }
+
+    fn on_response_waiting<'f>(
+        &'f self,
+        exchange: &'f Exchange,
+        request: &'f RequestHead,
+        head: &'f ResponseHead,
+        held: &'f mut Option<Guest>,
+    ) -> Waiting<'f> {
+        Box::pin(async move {
+            let Some(interest) = &self.configured.plan().response else { return Ok(next()) };
+            let run = async |guest: &mut Guest| guest.on_response_waiting(exchange, request, head, interest).await;
+            self.run_waiting(held, false, run).await
+        })
     }
 
     fn unknown_upstream(&self, name: &str) -> Fault {

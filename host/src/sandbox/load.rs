@@ -2,10 +2,11 @@
 
 use super::cache::Cache;
 use super::grants::{self, Import, Refusal, Standing};
-use super::plugin::Plugin;
+use super::plugin::{Linked, Plugin};
 use super::state::State;
 use super::ticker::Ticker;
-use super::wasi::{self, Offered};
+use super::imports::{self, Capability};
+use super::wasi::{self, Offer, Offered};
 use super::{engine, inspect};
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -19,6 +20,8 @@ use wasmtime::component::{Component, Linker};
 pub struct Sandbox {
     pub(super) engine: Engine,
     linker: Linker<State>,
+    /// For guests that may wait.
+    waiting: Linker<State>,
     pub(super) offered: Offered,
     ticker: Arc<Ticker>,
     cache: Option<Cache>,
@@ -100,8 +103,8 @@ impl Sandbox {
     pub fn new(options: &SandboxOptions) -> Result<Self, SandboxError> {
         let failed = |what: &str, error: &dyn std::fmt::Display| SandboxError(format!("{what}: {error:#}"));
         let engine = engine::make(options.guests).map_err(|error| failed("engine", &error))?;
-        let mut linker = Linker::new(&engine);
-        let offered = wasi::link(&mut linker).map_err(|error| failed("linker", &error))?;
+        let (linker, offered) = link(&engine, false).map_err(|error| failed("linker", &error))?;
+        let (waiting, _) = link(&engine, true).map_err(|error| failed("linker", &error))?;
         let ticker = Ticker::start(&engine).map_err(|error| failed("ticker", &error))?;
         let cache = options.cache.as_ref().and_then(|dir| match Cache::open(dir, &engine) {
             Ok(cache) => Some(cache),
@@ -110,7 +113,7 @@ impl Sandbox {
                 None
             }
         });
-        Ok(Self { engine, linker, offered, ticker: Arc::new(ticker), cache, loaded: Mutex::default() })
+        Ok(Self { engine, linker, waiting, offered, ticker: Arc::new(ticker), cache, loaded: Mutex::default() })
     }
 
     /// A plugin from a `.wasm` file.
@@ -180,13 +183,19 @@ impl Sandbox {
 
     fn make(&self, bytes: &[u8], digest: [u8; 32]) -> Result<Plugin, LoadError> {
         let component = self.compile(bytes, &digest)?;
+        let mut needs = Vec::new();
         for import in self.imports(&component) {
-            if let Standing::Refused(refusal) = import.standing {
-                return Err(refusal.into());
+            match import.standing {
+                Standing::Refused(refusal) => return Err(refusal.into()),
+                Standing::Capability(capability) => needs.push((capability, import.name)),
+                Standing::Types | Standing::Stub => {}
             }
         }
-        let pre = self.linker.instantiate_pre(&component).map_err(|error| LoadError::ImportType(format!("{error:#}")))?;
-        Plugin::describe(pre, &self.ticker, seed(), digest, inspect::takes_one_block(bytes))
+        let link = |linker: &Linker<State>| linker.instantiate_pre(&component).map_err(|error| LoadError::ImportType(format!("{error:#}")));
+        let may_wait = needs.iter().any(|(capability, _)| matches!(capability, Capability::Kv | Capability::HttpClient));
+        let waiting = may_wait.then(|| link(&self.waiting)).transpose()?;
+        let linked = Linked { pre: link(&self.linker)?, waiting, needs };
+        Plugin::describe(linked, &self.ticker, seed(), digest, inspect::takes_one_block(bytes))
     }
 
     fn slot(&self, digest: [u8; 32]) -> Arc<Slot> {
@@ -195,6 +204,15 @@ impl Sandbox {
         loaded.retain(|_, slot| Arc::strong_count(slot) > 1 || slot.try_lock().is_ok_and(|plugin| plugin.strong_count() > 0));
         Arc::clone(loaded.entry(digest).or_default())
     }
+}
+
+fn link(engine: &Engine, waits: bool) -> wasmtime::Result<(Linker<State>, Offered)> {
+    let mut linker = Linker::new(engine);
+    let mut offer = Offer::new(&mut linker);
+    wasi::link(&mut offer)?;
+    imports::link(&mut offer, waits)?;
+    let offered = offer.done();
+    Ok((linker, offered))
 }
 
 pub fn read_component(path: &Path) -> Result<Vec<u8>, LoadError> {

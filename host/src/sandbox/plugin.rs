@@ -7,6 +7,7 @@ use super::describe::Description;
 use super::fault::Broken;
 use super::grants::{PACKAGE, VERSION, serves};
 use super::guest::Bare;
+use super::imports::{Capability, Rights};
 use super::lift::BadOutput;
 use super::load::LoadError;
 use super::plan::Plan;
@@ -23,12 +24,30 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, ComponentTyp
 
 /// One compiled component. Equal files share one within a [`super::Sandbox`].
 pub struct Plugin {
-    pub(super) pre: InstancePre<State>,
+    pub(super) linked: Linked,
     pub(super) exports: Exports,
     pub(super) ticker: Arc<Ticker>,
     pub(super) seed: (u64, u64),
     description: Description,
     digest: [u8; 32],
+}
+
+/// A component with its imports.
+pub(super) struct Linked {
+    pub(super) pre: InstancePre<State>,
+    /// The same for guests that may wait, if it imports what may have to be waited for.
+    pub(super) waiting: Option<InstancePre<State>>,
+    /// What must be granted, and the imports' names.
+    pub(super) needs: Vec<(Capability, String)>,
+}
+
+/// What a link's guests get from the operator.
+#[derive(Clone, Default)]
+pub struct Terms {
+    pub limits: GuestLimits,
+    pub isolation: Isolation,
+    pub fail: FailurePolicy,
+    pub rights: Arc<Rights>,
 }
 
 /// Something wrong or doubtful in a link's settings.
@@ -75,24 +94,25 @@ pub(super) struct Exports {
 }
 
 /// For `describe`, which runs before any limit is configured, off the path of requests.
-const DESCRIBE_LIMITS: GuestLimits = GuestLimits { memory: 64 << 20, cpu: Duration::from_millis(100) };
+const DESCRIBE_LIMITS: GuestLimits = GuestLimits { memory: 64 << 20, cpu: Duration::from_millis(100), time: Duration::from_millis(100) };
 
 impl Plugin {
     /// Checks what the component exports, then runs `describe`.
     pub(super) fn describe(
-        pre: InstancePre<State>,
+        linked: Linked,
         ticker: &Arc<Ticker>,
         seed: (u64, u64),
         digest: [u8; 32],
         one_block: bool,
     ) -> Result<Self, LoadError> {
-        let exports = Exports::find(&pre, one_block)?;
+        let exports = Exports::find(&linked.pre, one_block)?;
         ticker.cover(DESCRIBE_LIMITS.cpu);
-        let backing = Backing { limits: DESCRIBE_LIMITS, log: Log::new("describe"), ticker: Arc::clone(ticker), seed };
-        let said = Bare::start(&pre, &Arc::new(backing)).and_then(|guest| guest.describe(&exports));
+        let rights = Arc::default();
+        let backing = Backing { limits: DESCRIBE_LIMITS, log: Log::new("describe"), ticker: Arc::clone(ticker), seed, rights };
+        let said = Bare::start(&linked.pre, &Arc::new(backing)).and_then(|guest| guest.describe(&exports));
         let said = said.map_err(|broken| LoadError::Describe(format!("{:?}: {}", broken.cause, broken.detail)))?;
         let description = Description::parse(&said).map_err(LoadError::Describe)?;
-        Ok(Self { pre, exports, ticker: Arc::clone(ticker), seed, description, digest })
+        Ok(Self { linked, exports, ticker: Arc::clone(ticker), seed, description, digest })
     }
 
     pub const fn description(&self) -> &Description {
@@ -115,7 +135,12 @@ impl Plugin {
         ConnectionPhases { accept: accept.is_some(), client_hello: client_hello.is_some(), close: close.is_some(), bytes: close.is_some() }
     }
 
-    /// Asks a guest of its own whether it takes `settings` (a JSON object that fits the schema). `link` is what logs call it.
+    /// What the operator must grant, with the names of the imports.
+    pub fn needs(&self) -> &[(Capability, String)] {
+        &self.linked.needs
+    }
+
+    /// As [`Self::configure_under`], with nothing granted.
     pub fn configure(
         self: &Arc<Self>,
         settings: &serde_json::Value,
@@ -124,18 +149,29 @@ impl Plugin {
         fail: FailurePolicy,
         link: &str,
     ) -> Result<Arc<Configured>, ConfigureError> {
+        self.configure_under(settings, Terms { limits, isolation, fail, rights: Arc::default() }, link)
+    }
+
+    /// Asks a guest of its own whether it takes `settings` (a JSON object that fits the schema). `link` is what logs call it.
+    pub fn configure_under(self: &Arc<Self>, settings: &serde_json::Value, terms: Terms, link: &str) -> Result<Arc<Configured>, ConfigureError> {
+        let Terms { limits, isolation, fail, rights } = terms;
         self.ticker.cover(limits.cpu);
-        let backing = Arc::new(Backing { limits, log: Log::new(link), ticker: Arc::clone(&self.ticker), seed: self.seed });
+        let waits = rights.waits(self.needs());
+        let (log, ticker) = (Log::new(link), Arc::clone(&self.ticker));
+        let backing = Arc::new(Backing { limits, log, ticker, seed: self.seed, rights });
         let settings = settings.to_string();
         let fault = |broken: Broken| ConfigureError::Fault(broken.into_fault(&fail));
-        let said = Bare::start(&self.pre, &backing).and_then(|guest| guest.plan(&self.exports, &settings)).map_err(fault)?;
+        let said = Bare::start(&self.linked.pre, &backing).and_then(|guest| guest.plan(&self.exports, &settings)).map_err(fault)?;
         let (said, connections) = said;
         let bad = |wrong: BadOutput| fault(Broken::bad_output(wrong.to_string()));
         let refused = |problems: Vec<Problem>| ConfigureError::Problems(problems.into_iter().map(Problem::tidied).collect());
         let plan = Plan::check(said.map_err(refused)?, self.phases()).map_err(bad)?;
         let connections = connections.map(|raw| ConnectionPlan::check(raw, self.connection_phases()).map_err(bad));
         let plans = (plan, connections.transpose()?.unwrap_or_default());
-        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, isolation, fail)))
+        if waits && plans.1.phases().any() {
+            return Err(fault(Broken::bad_output("it may have to wait for a store or an upstream, which phases of connections cannot")));
+        }
+        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, (isolation, waits), fail)))
     }
 }
 

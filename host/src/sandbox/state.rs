@@ -1,6 +1,7 @@
 //! What a guest's store holds: its limits and its side of WASI. Cheap to make, since `isolate = "request"` makes one per exchange.
 
 use super::clock::CpuClock;
+use super::imports::{Errands, Rights};
 use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use super::ticker::Ticker;
 use super::wasi::{Console, Handles, Log, Timers};
@@ -16,6 +17,7 @@ pub(super) struct Backing {
     /// Of hash maps in guests: constant, so that a guest stays a function of its inputs; random for each load, so that nobody
     /// outside can make keys collide.
     pub(super) seed: (u64, u64),
+    pub(super) rights: Arc<Rights>,
 }
 
 pub(super) struct State {
@@ -25,10 +27,14 @@ pub(super) struct State {
     pub(super) timers: Timers,
     pub(super) handles: Handles,
     pub(super) backing: Arc<Backing>,
+    /// The id of the exchange whose phase runs.
+    pub(super) exchange: Option<u64>,
+    /// `None`: nothing can be sent from here.
+    pub(super) errands: Option<Errands>,
 }
 
 impl State {
-    pub(super) fn new(backing: Arc<Backing>) -> Self {
+    pub(super) fn new(backing: Arc<Backing>, errands: Option<Errands>) -> Self {
         let limits = backing.limits;
         Self {
             ceiling: Ceiling { memory: limits.memory, used: 0, refused: None },
@@ -37,6 +43,8 @@ impl State {
             timers: Timers::default(),
             handles: Handles::default(),
             backing,
+            exchange: None,
+            errands,
         }
     }
 }

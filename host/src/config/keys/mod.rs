@@ -3,11 +3,13 @@
 
 mod certificates;
 mod outbound;
+mod platform;
 mod tables;
 mod tcp;
 
 pub use certificates::*;
 pub use outbound::*;
+pub use platform::*;
 pub use tables::*;
 pub use tcp::*;
 

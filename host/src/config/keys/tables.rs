@@ -46,6 +46,8 @@ pub static ROOT: Keys = Keys {
                 "Limits and timeouts that differ from `portcullis defaults`.",
             ),
             key("plugin", Kind::Table(&PLUGINS), "{ jwt = \"plugins/jwt.wasm\" }", "Plugins by name."),
+            key("kv", Kind::Table(&STORES), "{ sessions = \"memory\" }", "Stores of small values that plugins can be granted."),
+            key("secret", Kind::Table(&SECRETS), "{ JWT_KEY = { env = \"JWT_KEY\" } }", "Secrets that plugins can be granted."),
             key("chain", Kind::Table(&CHAINS), "{ edge = [\"request-id\"] }", "Named chains, used as \"@name\"."),
             key("site", Kind::Table(&SITES), "{ \"app.example.com\" = { … } }", "Sites by host name."),
             key("tcp", Kind::Table(&TCPS), "{ \"0.0.0.0:5432\" = { to = \"db\" } }", "TCP listeners by address."),
@@ -144,20 +146,6 @@ pub static PLUGIN: Keys = table(
         ),
     ],
 );
-
-pub static ALLOW: Keys = Keys {
-    later: &["http", "kv", "secret", "log", "metrics", "tracing", "clock", "random"],
-    ..table("allow", "Capabilities that a plugin may import; this version has none to grant.", &[])
-};
-
-pub static GUEST_LIMITS: Keys = Keys {
-    later: &["time"],
-    ..table(
-        "guest-limits",
-        "What one guest may use.",
-        &[key("memory", Kind::Text(&SIZE), "\"16MiB\"", "Linear memory."), key("cpu", Kind::Text(&DURATION), "\"5ms\"", "CPU per call.")],
-    )
-};
 
 pub const FAIL: Kind = Kind::Choice(&["closed", "open"]);
 

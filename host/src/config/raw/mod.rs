@@ -14,6 +14,7 @@ mod listen;
 mod names;
 mod node;
 mod outbound;
+mod platform;
 mod plugins;
 mod reader;
 mod routes;

@@ -19,10 +19,12 @@ pub enum Sort {
     Upstream,
     Plugin,
     Chain,
+    Store,
+    Secret,
 }
 
 /// In the order of their numbers, which index the lists below.
-const SORTS: [Sort; 3] = [Sort::Upstream, Sort::Plugin, Sort::Chain];
+const SORTS: [Sort; 5] = [Sort::Upstream, Sort::Plugin, Sort::Chain, Sort::Store, Sort::Secret];
 
 impl Sort {
     pub const fn word(self) -> &'static str {
@@ -30,6 +32,8 @@ impl Sort {
             Self::Upstream => "upstream",
             Self::Plugin => "plugin",
             Self::Chain => "chain",
+            Self::Store => "kv",
+            Self::Secret => "secret",
         }
     }
 }

@@ -1,13 +1,13 @@
 //! `[plugin.x]`: a path or a table.
 
-use super::Context;
+use super::{Context, platform};
 use super::build::section;
 use super::names::BUNDLED;
 use super::node::{Node, Value};
 use super::reader::{Reader, chosen};
 use crate::config::forms::{self, Wrong};
 use crate::config::source::Span;
-use crate::config::{Code, Diagnostic, FailPolicy, FailurePolicy, GuestLimits, Isolation, Location, PluginName, PluginSource, PluginSpec};
+use crate::config::{Allow, Code, Diagnostic, FailPolicy, FailurePolicy, GuestLimits, Isolation, Location, PluginName, PluginSource, PluginSpec};
 use crate::config::{keys, units};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +17,9 @@ const MEMORY: std::ops::RangeInclusive<u64> = 64 << 10..=4 << 30;
 
 /// The epoch ticks each millisecond; more than ten seconds of CPU is no limit.
 const CPU: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(10);
+
+/// A client has waited for longer than a minute for other reasons by then.
+const TIME: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
 
 pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<PluginName, PluginSpec> {
     let mut plugins = BTreeMap::new();
@@ -29,6 +32,7 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<PluginName
                 limits: GuestLimits::default(),
                 isolation: Isolation::default(),
                 fail: FailurePolicy::default(),
+                allow: Allow::default(),
                 at: context.location(key_span),
                 source_at: context.location(node.span),
             }),
@@ -44,14 +48,13 @@ fn table(context: &Context<'_>, node: &Node, path: String, name: &str) -> Option
         Reader::open_as(context, node, &keys::PLUGIN, path, "a path or a table", Some(format!("{name} = \"plugins/{name}.wasm\"")))?;
     let at = context.location(reader.span);
     let sha256 = reader.form("sha256", forms::sha256);
-    // Opening reports every capability as not in this version.
-    let _allow = reader.open_key("allow", &keys::ALLOW);
+    let allow = platform::allow(context, &reader);
     let (limits, isolation, fail) = (limits(&reader), isolation(&reader), failure(context, &reader));
     let (source, source_at) = source(context, &reader, name, &at)?;
     if let (PluginSource::Bundled(name), Some(entry)) = (&source, reader.entry("sha256")) {
         return context.error(Code::Conflict, entry.key_span, format!("`{name}` is in the binary; only a `source` can be pinned"));
     }
-    Some(PluginSpec { source, sha256, limits, isolation, fail, at, source_at })
+    Some(PluginSpec { source, sha256, limits, isolation, fail, allow, at, source_at })
 }
 
 fn source(context: &Context<'_>, reader: &Reader<'_, '_>, name: &str, at: &Location) -> Option<(PluginSource, Location)> {
@@ -93,6 +96,11 @@ fn limits(reader: &Reader<'_, '_>) -> GuestLimits {
         let time = units::duration(text)?;
         if CPU.contains(&time) { Ok(time) } else { Err(Wrong::whole(text, "CPU per call lies between 1ms and 10s")) }
     });
+    let time = table.form("time", |text| {
+        let time = units::duration(text)?;
+        if TIME.contains(&time) { Ok(time) } else { Err(Wrong::whole(text, "the time of a call lies between 1ms and 60s")) }
+    });
+    limits.time = time.unwrap_or(limits.time);
     limits.memory = memory.unwrap_or(limits.memory);
     limits.cpu = cpu.unwrap_or(limits.cpu);
     limits

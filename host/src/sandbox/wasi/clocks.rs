@@ -76,7 +76,7 @@ fn subscribe(mut cx: Cx<'_>, due: u64) -> wasmtime::Result<(Resource<Pollable>,)
 }
 
 /// ns since the first question in this process.
-fn now() -> u64 {
+pub(in crate::sandbox) fn now() -> u64 {
     static FIRST: LazyLock<Instant> = LazyLock::new(Instant::now);
     u64::try_from(FIRST.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

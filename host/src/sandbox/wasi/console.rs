@@ -14,6 +14,15 @@ const LONGEST: usize = 4096;
 const BURST: f64 = 100.0;
 const PER_SECOND: f64 = 20.0;
 
+/// How loud a line is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::sandbox) enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stream {
     Out,
@@ -21,6 +30,13 @@ pub(super) enum Stream {
 }
 
 impl Stream {
+    const fn level(self) -> Level {
+        match self {
+            Self::Out => Level::Info,
+            Self::Err => Level::Warn,
+        }
+    }
+
     pub(super) const fn of(rep: u32) -> Self {
         if rep == STDERR { Self::Err } else { Self::Out }
     }
@@ -72,7 +88,7 @@ impl Line {
     }
 
     fn end(&mut self, log: &Log, stream: Stream) {
-        log.line(stream, &self.bytes, self.cut);
+        log.line(stream.level(), None, &self.bytes, self.cut);
         self.bytes.clear();
         self.cut = false;
     }
@@ -96,7 +112,13 @@ impl Log {
         Self { link: link.to_owned(), rate: Mutex::new(Rate { tokens: BURST, at: Instant::now(), dropped: 0 }) }
     }
 
-    fn line(&self, stream: Stream, bytes: &[u8], cut: bool) {
+    /// One line of the capability `log`.
+    pub(in crate::sandbox) fn say(&self, level: Level, exchange: Option<u64>, bytes: &[u8]) {
+        let shown = bytes.get(..LONGEST).unwrap_or(bytes);
+        self.line(level, exchange, shown, shown.len() < bytes.len());
+    }
+
+    fn line(&self, level: Level, exchange: Option<u64>, bytes: &[u8], cut: bool) {
         let mut rate = self.rate.lock().unwrap_or_else(PoisonError::into_inner);
         if !rate.admit(Instant::now()) {
             return;
@@ -107,10 +129,22 @@ impl Log {
             tracing::warn!(target: "portcullis::plugin", link = %self.link, "{dropped} lines dropped: more than {PER_SECOND} a second");
         }
         let text = printable(bytes, cut);
-        match stream {
-            Stream::Out => tracing::info!(target: "portcullis::plugin", link = %self.link, "{text}"),
-            Stream::Err => tracing::warn!(target: "portcullis::plugin", link = %self.link, "{text}"),
+        let id = exchange.map(|id| tracing::field::display(Hex(id)));
+        match level {
+            Level::Debug => tracing::debug!(target: "portcullis::plugin", link = %self.link, id, "{text}"),
+            Level::Info => tracing::info!(target: "portcullis::plugin", link = %self.link, id, "{text}"),
+            Level::Warn => tracing::warn!(target: "portcullis::plugin", link = %self.link, id, "{text}"),
+            Level::Error => tracing::error!(target: "portcullis::plugin", link = %self.link, id, "{text}"),
         }
+    }
+}
+
+/// The id of an exchange, as logs write it.
+struct Hex(u64);
+
+impl std::fmt::Display for Hex {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016x}", self.0)
     }
 }
 

@@ -12,24 +12,22 @@ mod io;
 mod offer;
 mod random;
 
-pub(super) use clocks::Timers;
-pub(super) use console::{Console, Log};
+pub(super) use clocks::{Timers, now as monotonic};
+pub(super) use console::{Console, Level, Log};
 pub(super) use handles::Handles;
 pub(super) use offer::{Offer, Offered};
+pub(super) use random::many as random_bytes;
 
-use super::state::State;
+pub(super) use super::state::State;
 use wasmtime::StoreContextMut;
-use wasmtime::component::Linker;
 
-type Cx<'a> = StoreContextMut<'a, State>;
+pub(super) type Cx<'a> = StoreContextMut<'a, State>;
 
-/// Links every function that a guest may import, and says which they are.
-pub(super) fn link(linker: &mut Linker<State>) -> wasmtime::Result<Offered> {
-    let mut offer = Offer::new(linker);
-    io::link(&mut offer)?;
-    clocks::link(&mut offer)?;
-    random::link(&mut offer)?;
-    cli::link(&mut offer)?;
-    files::link(&mut offer)?;
-    Ok(offer.done())
+/// Links every function of WASI that a guest may import.
+pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
+    io::link(offer)?;
+    clocks::link(offer)?;
+    random::link(offer)?;
+    cli::link(offer)?;
+    files::link(offer)
 }

@@ -2,12 +2,15 @@
 
 use super::{Cx, State};
 use crate::sandbox::fault::Stop;
+use crate::sandbox::grants::{PACKAGE, VERSION};
+use crate::sandbox::imports::Capability;
 use std::collections::{BTreeMap, BTreeSet};
+use wasmtime::AsContextMut;
 use wasmtime::component::{ComponentNamedList, Lift, Linker, LinkerInstance, Lower, ResourceType};
 
 /// Interfaces without their version → names of functions.
 #[derive(Default)]
-pub(in crate::sandbox) struct Offered(BTreeMap<&'static str, BTreeSet<&'static str>>);
+pub(in crate::sandbox) struct Offered(BTreeMap<String, BTreeSet<&'static str>>);
 
 impl Offered {
     /// Whether the interface is there at all.
@@ -38,18 +41,27 @@ impl<'l> Offer<'l> {
     /// An interface of WASI 0.2. The linker finds it for any 0.2.x that a guest asks for.
     pub(super) fn interface(&mut self, base: &'static str) -> wasmtime::Result<Interface<'_>> {
         let instance = self.linker.instance(&format!("{base}@0.2.0"))?;
-        Ok(Interface { instance, items: self.offered.0.entry(base).or_default() })
+        Ok(Interface { instance, items: self.offered.0.entry(base.to_owned()).or_default(), capability: None })
+    }
+
+    /// An interface of ours.
+    pub(in crate::sandbox) fn capability(&mut self, capability: Capability) -> wasmtime::Result<Interface<'_>> {
+        let base = format!("{PACKAGE}{}", capability.interface());
+        let instance = self.linker.instance(&format!("{base}@{VERSION}"))?;
+        Ok(Interface { instance, items: self.offered.0.entry(base).or_default(), capability: Some(capability) })
     }
 }
 
 /// One interface while it is linked.
-pub(super) struct Interface<'i> {
+pub(in crate::sandbox) struct Interface<'i> {
     instance: LinkerInstance<'i, State>,
     items: &'i mut BTreeSet<&'static str>,
+    /// What must have been granted when a function is called.
+    capability: Option<Capability>,
 }
 
 impl Interface<'_> {
-    pub(super) fn func<P, R>(
+    pub(in crate::sandbox) fn func<P, R>(
         &mut self,
         name: &'static str,
         run: impl Fn(Cx<'_>, P) -> wasmtime::Result<R> + Send + Sync + 'static,
@@ -59,7 +71,37 @@ impl Interface<'_> {
         R: ComponentNamedList + Lower + 'static,
     {
         self.items.insert(name);
-        self.instance.func_wrap(name, run)
+        match self.capability {
+            None => self.instance.func_wrap(name, run),
+            Some(capability) => self.instance.func_wrap(name, move |cx: Cx<'_>, params: P| {
+                permit(&cx, capability)?;
+                run(cx, params)
+            }),
+        }
+    }
+
+    /// A function that may wait. The guest's CPU time stands still meanwhile.
+    pub(in crate::sandbox) fn waiting_func<P, R, F>(
+        &mut self,
+        name: &'static str,
+        start: impl Fn(Cx<'_>, P) -> F + Send + Sync + 'static,
+    ) -> wasmtime::Result<()>
+    where
+        P: ComponentNamedList + Lift + Send + Sync + 'static,
+        R: ComponentNamedList + Lower + Send + Sync + 'static,
+        F: Future<Output = wasmtime::Result<R>> + Send + 'static,
+    {
+        self.items.insert(name);
+        let capability = self.capability;
+        self.instance.func_wrap_async(name, move |mut cx: Cx<'_>, params: P| {
+            let permitted = capability.map_or(Ok(()), |capability| permit(&cx, capability));
+            let begun = permitted.map(|()| start(cx.as_context_mut(), params));
+            Box::new(async move {
+                let waiting = begun?;
+                cx.data_mut().clock.pause();
+                waiting.await
+            })
+        })
     }
 
     /// A function that no guest can reach, because it needs a handle which is never given out. Of any type.
@@ -83,4 +125,9 @@ impl Interface<'_> {
             Ok(())
         })
     }
+}
+
+/// Imports are checked before a guest runs; this is for calls that nobody is granted, as in `describe`.
+fn permit(cx: &Cx<'_>, capability: Capability) -> wasmtime::Result<()> {
+    if cx.data().backing.rights.has(capability) { Ok(()) } else { Err(Stop::NotGranted(capability.interface()).into()) }
 }

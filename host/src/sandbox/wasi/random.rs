@@ -24,7 +24,7 @@ pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
     seed.func("insecure-seed", |cx, ()| Ok((cx.data().backing.seed,)))
 }
 
-fn many(length: u64) -> wasmtime::Result<Vec<u8>> {
+pub(in crate::sandbox) fn many(length: u64) -> wasmtime::Result<Vec<u8>> {
     if length > MOST {
         return Err(Stop::TooMuch("random bytes").into());
     }

@@ -1,0 +1,69 @@
+//! What guests ask of upstreams: the sandbox knows no sockets, so each worker runs their requests on its own upstreams.
+
+use crate::config::Limits;
+use crate::message::{BodyError, Connection, Reply};
+use crate::sandbox::{Answering, Errand, ErrandError, Errands};
+use crate::upstream::{Content, Outgoing, Times, Upstreams};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use std::rc::Rc;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::{Instant, timeout};
+
+/// Runs until the last guest that could ask is gone; what runs then is cut off, since nobody listens.
+pub fn run(upstreams: Rc<Upstreams>, limits: Arc<Limits>) -> Errands {
+    let (sender, mut receiver) = mpsc::unbounded_channel();
+    spawn_local(async move {
+        let client = Rc::new(Connection::unix());
+        let mut running = JoinSet::new();
+        while let Some((errand, answer)) = receiver.recv().await {
+            let (upstreams, limits, client) = (Rc::clone(&upstreams), Arc::clone(&limits), Rc::clone(&client));
+            running.spawn_local(async move { go(errand, answer, &upstreams, &limits, &client).await });
+            while running.try_join_next().is_some() {}
+        }
+    });
+    sender
+}
+
+/// One errand. Nobody is told if the guest has given up waiting, and the request is cut off then.
+async fn go(errand: Errand, mut answer: Answering, upstreams: &Upstreams, limits: &Limits, client: &Rc<Connection>) {
+    tokio::select! {
+        reply = send(errand, upstreams, limits, client) => drop(answer.send(reply)),
+        () = answer.closed() => {}
+    }
+}
+
+async fn send(errand: Errand, upstreams: &Upstreams, limits: &Limits, client: &Rc<Connection>) -> Result<Reply, ErrandError> {
+    let Errand { upstream, head, body, timeout: time, most_body } = errand;
+    // Guests can be granted declared upstreams only.
+    let Some(index) = upstreams.index(&upstream) else { return Err(ErrandError::Failed(format!("there is no upstream {upstream}"))) };
+    let total = time.and_then(|time| Instant::now().checked_add(time));
+    let times = Times { response: limits.response, idle: limits.response_idle, total };
+    let body = Full::new(body).map_err(|never| -> BodyError { match never {} });
+    let outgoing = Outgoing { head: &head, body, upgrade: None, times, client };
+    let exchanged = async {
+        let answered = upstreams.send(index, outgoing).await.map_err(|failed| ErrandError::Failed(failed.error.to_string()))?;
+        let Content::Body(body) = answered.content else { return Err(ErrandError::Failed("the server switched protocols".to_owned())) };
+        let body = collect(body, most_body).await?;
+        Ok(Reply { status: answered.head.status, headers: answered.head.headers, body })
+    };
+    match time {
+        Some(time) => timeout(time, exchanged).await.unwrap_or(Err(ErrandError::Timeout)),
+        None => exchanged.await,
+    }
+}
+
+async fn collect(mut body: impl http_body::Body<Data = Bytes, Error = BodyError> + Unpin, most: usize) -> Result<Bytes, ErrandError> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| ErrandError::Failed(error.to_string()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        if whole.len() + data.len() > most {
+            return Err(ErrandError::TooLarge);
+        }
+        whole.extend_from_slice(&data);
+    }
+    Ok(whole.freeze())
+}

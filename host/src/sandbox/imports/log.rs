@@ -1,0 +1,33 @@
+//! `log`: lines under the rate of the link's stdout and stderr.
+
+use super::Capability;
+use crate::sandbox::wasi::{Level, Offer};
+use wasmtime::component::{ComponentType, Lift};
+
+#[derive(ComponentType, Lift, Clone, Copy)]
+#[component(enum)]
+#[repr(u8)]
+enum GuestLevel {
+    #[component(name = "debug")]
+    Debug,
+    #[component(name = "info")]
+    Info,
+    #[component(name = "warn")]
+    Warn,
+    #[component(name = "error")]
+    Error,
+}
+
+pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
+    offer.capability(Capability::Log)?.func("log", |cx, (level, message): (GuestLevel, Box<str>)| {
+        let level = match level {
+            GuestLevel::Debug => Level::Debug,
+            GuestLevel::Info => Level::Info,
+            GuestLevel::Warn => Level::Warn,
+            GuestLevel::Error => Level::Error,
+        };
+        let state = cx.data();
+        state.backing.log.say(level, state.exchange, message.as_bytes());
+        Ok(())
+    })
+}

@@ -1,0 +1,91 @@
+//! What one link's guests may do beyond deciding.
+
+use crate::sandbox::stores::Store;
+use bytes::Bytes;
+use crate::observe::metrics::PluginSeries;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// An interface that can be granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Capability {
+    Log,
+    Clock,
+    Random,
+    Secret,
+    Metrics,
+    Kv,
+    HttpClient,
+}
+
+impl Capability {
+    pub const ALL: [Self; 7] = [Self::Log, Self::Clock, Self::Random, Self::Secret, Self::Metrics, Self::Kv, Self::HttpClient];
+
+    /// The interface's name in the package.
+    pub const fn interface(self) -> &'static str {
+        match self {
+            Self::Log => "log",
+            Self::Clock => "clock",
+            Self::Random => "random",
+            Self::Secret => "secret",
+            Self::Metrics => "metrics",
+            Self::Kv => "kv",
+            Self::HttpClient => "http-client",
+        }
+    }
+
+    /// What to write in `allow`.
+    pub const fn grant(self) -> &'static str {
+        match self {
+            Self::Log => "log = true",
+            Self::Clock => "clock = true",
+            Self::Random => "random = true",
+            Self::Secret => "secret = [\"…\"]",
+            Self::Metrics => "metrics = true",
+            Self::Kv => "kv = [\"…\"]",
+            Self::HttpClient => "http = [\"…\"]",
+        }
+    }
+
+    pub(in crate::sandbox) fn of(interface: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|capability| capability.interface() == interface)
+    }
+}
+
+/// What the operator granted, with what the names stand for. Nothing by default.
+#[derive(Default)]
+pub struct Rights {
+    pub log: bool,
+    pub clock: bool,
+    pub random: bool,
+    /// The plugin's own; `None`: not granted.
+    pub metrics: Option<Arc<PluginSeries>>,
+    pub secrets: BTreeMap<String, Bytes>,
+    pub stores: BTreeMap<String, Arc<Store>>,
+    /// Upstreams.
+    pub http: BTreeSet<String>,
+}
+
+impl Rights {
+    pub fn has(&self, capability: Capability) -> bool {
+        match capability {
+            Capability::Log => self.log,
+            Capability::Clock => self.clock,
+            Capability::Random => self.random,
+            Capability::Secret => !self.secrets.is_empty(),
+            Capability::Metrics => self.metrics.is_some(),
+            Capability::Kv => !self.stores.is_empty(),
+            Capability::HttpClient => !self.http.is_empty(),
+        }
+    }
+
+    /// Whether what is granted may have to be waited for.
+    pub(in crate::sandbox) fn waits(&self, needs: &[(Capability, String)]) -> bool {
+        let far = || self.stores.values().any(|store| store.is_far());
+        needs.iter().any(|(capability, _)| match capability {
+            Capability::HttpClient => true,
+            Capability::Kv => far(),
+            _ => false,
+        })
+    }
+}
