@@ -23,6 +23,7 @@ mod sni;
 mod stop;
 mod tcp;
 mod tls;
+mod tls_papers;
 mod upgrade;
 mod online;
 mod proxy_protocol;

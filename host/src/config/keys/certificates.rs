@@ -28,12 +28,17 @@ pub static CLIENT_CERTS: Keys = table(
     "client-certificates",
     "Which client certificates a site takes.",
     &[
-        required("ca", Kind::Text(&FILE), "\"/etc/tls/partners.pem\"", "PEM; each certificate in it is trusted on its own."),
+        required(
+            "ca",
+            Kind::Text(&FILE),
+            "\"/etc/tls/partners.pem\"",
+            "PEM; each certificate in it is trusted on its own. Read again when it changes.",
+        ),
         key(
             "crl",
             Kind::Text(&FILE),
             "\"/etc/tls/partners.crl\"",
-            "Revocation lists, PEM or DER: one for each issuer of a chain, or its certificates are refused.",
+            "Revocation lists, PEM or DER: one for each issuer of a chain, or its certificates are refused. Read again when it changes.",
         ),
         key("require", Kind::Truth, "false", "Whether clients without a certificate are refused; true unless written."),
         key("forward", Kind::Choice(&["rfc9440", "xfcc"]), "\"rfc9440\"", "How the upstream is told; it is not unless written."),

@@ -1,6 +1,6 @@
-//! Client certificates: who gets in, what the origin hears of them, and that nobody borrows another site's word.
+//! Client certificates: who gets in, and that nobody borrows another site's word.
 
-use portcullis_tests::{Origin, Proxy, Raw, proxy, tools};
+use portcullis_tests::{Origin, Proxy, proxy, tools};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
     KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
@@ -11,10 +11,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
+mod identity;
+mod reload;
+mod sessions;
+
 type Ca = Issuer<'static, KeyPair>;
 
 /// A CA, written as `<name>.pem`.
-fn ca(dir: &Path, name: &str) -> Ca {
+pub fn ca(dir: &Path, name: &str) -> Ca {
     let (params, key) = ca_params(name);
     let certificate = params.self_signed(&key).unwrap();
     fs::write(dir.join(format!("{name}.pem")), certificate.pem()).unwrap();
@@ -44,7 +48,7 @@ fn client(dir: &Path, by: &Ca, name: &str, serial: u64, chain: &str) {
 }
 
 /// One certificate for all sites of these tests, so that HTTP/2 connections are reused between them.
-fn server(dir: &Path) {
+pub fn server(dir: &Path) {
     let made = rcgen::generate_simple_self_signed(["a.test", "b.test", "open.test"].map(str::to_owned)).unwrap();
     fs::write(dir.join("server.pem"), made.cert.pem()).unwrap();
     fs::write(dir.join("server.key"), made.signing_key.serialize_pem()).unwrap();
@@ -53,7 +57,7 @@ fn server(dir: &Path) {
 const FILES: &str = "cert = \"server.pem\", key = \"server.key\"";
 
 /// `(exit code, body)` of curl to a site of the proxy.
-fn ask(proxy: &Proxy, site: &str, arguments: &[&str]) -> (i32, String) {
+pub fn ask(proxy: &Proxy, site: &str, arguments: &[&str]) -> (i32, String) {
     let port = proxy.https().port();
     let output = Command::new(tools::need("curl", "curl"))
         .current_dir(proxy.dir.path())
@@ -76,7 +80,7 @@ fn ask_as(proxy: &Proxy, site: &str, name: &str, arguments: &[&str]) -> (i32, St
     ask(proxy, site, &all)
 }
 
-fn site(name: &str, tls: &str) -> String {
+pub fn site(name: &str, tls: &str) -> String {
     format!("[site.\"{name}\"]\ntls = {{ {FILES}{tls} }}\nroutes = {{ \"/*\" = \"app\" }}\n")
 }
 
@@ -192,100 +196,8 @@ fn a_connection_for_one_site_carries_no_request_for_another() {
     assert!(origin.requests().iter().all(|head| !head.to_lowercase().contains("host: b.test")), "421 never reaches an origin");
 }
 
-#[test]
-fn the_origin_hears_who_it_is_and_nobody_can_pretend() {
-    let claims = ["-H", "Client-Cert: :forged:", "-H", "Client-Cert-Chain: :forged:", "-H", "X-Forwarded-Client-Cert: Hash=forged"];
-    let origin = Origin::echo();
-    for trusted in [false, true] {
-        let server = if trusted { "[server]\nworkers = 1\nstate = \"state\"\ntrusted-proxies = [\"127.0.0.0/8\"]\n" } else { "" };
-        for (forward, present, absent) in [
-            (", forward = \"rfc9440\"", "\r\nclient-cert: :miib", "x-forwarded-client-cert"),
-            (", forward = \"xfcc\"", "\r\nx-forwarded-client-cert: hash=", "\r\nclient-cert"),
-            ("", "get / http/1.1", "client-cert"),
-        ] {
-            let proxy = three_sites(forward, &origin, server);
-            let (_, body) = ask_as(&proxy, "a.test", "alice", &claims);
-            let body = body.to_lowercase();
-            assert!(body.contains(present) && !body.contains(absent) && !body.contains("forged"), "{forward}: {body}");
-            let (_, body) = ask(&proxy, "open.test", &claims);
-            assert!(body.starts_with("GET") && !body.to_lowercase().contains("client-cert"), "{body}");
-            let (_, body) = ask(&proxy, "b.test", &claims);
-            assert!(body.starts_with("GET") && !body.to_lowercase().contains("client-cert"), "optional, and none shown: {body}");
-        }
-    }
-}
-
-#[test]
-fn claims_are_removed_in_the_clear_and_from_trailers() {
-    let origin = Origin::echo();
-    let proxy = Proxy::start(&format!(
-        "[site.\"a.test\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [\"{}\"]\n",
-        origin.name()
-    ));
-    let mut raw = Raw::connect(proxy.http());
-    raw.send(
-        "POST / HTTP/1.1\r\nHost: a.test\r\nClient-Cert: :forged:\r\nX-Forwarded-Client-Cert: forged\r\nTransfer-Encoding: chunked\r\n\
-         Trailer: client-cert, x-sum\r\n\r\n1\r\na\r\n0\r\nclient-cert: :forged:\r\nx-sum: 1\r\n\r\n",
-    );
-    let said = raw.response().text();
-    assert!(said.contains("x-sum: 1") && !said.contains("forged"), "{said}");
-}
-
-#[test]
-fn xfcc_says_the_certificate_as_others_read_it() {
-    let origin = Origin::echo();
-    let proxy = three_sites(", forward = \"xfcc\"", &origin, "");
-    let (_, body) = ask_as(&proxy, "a.test", "alice", &[]);
-    let value = body.lines().find(|line| line.to_lowercase().starts_with("x-forwarded-client-cert:")).unwrap();
-    for part in [";Cert=\"-----BEGIN%20CERTIFICATE-----%0A", ";Subject=\"CN=alice\";URI=spiffe://td/alice;DNS=alice.partner.test"] {
-        assert!(value.contains(part), "{value}");
-    }
-    let fingerprint = Command::new(tools::need("openssl", "openssl"))
-        .current_dir(proxy.dir.path())
-        .args(["x509", "-in", "alice.pem", "-noout", "-fingerprint", "-sha256"])
-        .output()
-        .unwrap();
-    let fingerprint = String::from_utf8_lossy(&fingerprint.stdout).trim().split('=').nth(1).unwrap().replace(':', "").to_lowercase();
-    assert!(value.contains(&format!("Hash={fingerprint};")), "{value}");
-}
-
-#[test]
-fn links_and_the_access_log_know_the_client() {
-    let dir = tempfile::tempdir().unwrap();
-    server(dir.path());
-    let partners = ca(dir.path(), "partners");
-    client(dir.path(), &partners, "alice", 0x1fa0, "");
-    let origin = Origin::echo();
-    let names = ["verified", "subject", "issuer", "serial", "fingerprint", "not-after", "san.dns", "san.uri"];
-    let fields: Vec<String> = names.iter().map(|name| format!("x-{} = \"[{{tls.client.{name}}}]\"", name.replace('.', "-"))).collect();
-    let proxy = Proxy::start_in(
-        dir,
-        &format!(
-            "[server]\nworkers = 1\nstate = \"state\"\naccess-log = \"json\"\n[site.\"a.test\"]\ntls = {{ {FILES}, client = {{ ca = \"partners.pem\", require = false }} }}\n\
-             headers = {{ request = {{ set = {{ {} }} }} }}\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [\"{}\"]\n",
-            fields.join(", "),
-            origin.name()
-        ),
-    );
-    let (_, body) = ask_as(&proxy, "a.test", "alice", &[]);
-    for wanted in [
-        "x-verified: [true]",
-        "x-subject: [CN=alice",
-        "x-issuer: [CN=partners",
-        "x-serial: [1fa0]",
-        "x-san-dns: [alice.partner.test]",
-        "x-san-uri: [spiffe://td/alice]",
-    ] {
-        assert!(body.contains(wanted), "{wanted} not in {body}");
-    }
-    let line = proxy.access_line(|line| line.contains("client_cert"));
-    assert!(line.contains("\"client_cert\":\"CN=alice"), "{line}");
-    let (code, body) = ask(&proxy, "a.test", &[]);
-    assert!(code == 0 && body.contains("x-verified: [false]") && body.contains("x-subject: []"), "{body}");
-}
-
 /// What `openssl s_client` says of a handshake with one request over it.
-fn s_client(proxy: &Proxy, sni: &str, arguments: &[&str]) -> String {
+pub fn s_client(proxy: &Proxy, sni: &str, arguments: &[&str]) -> String {
     let address = proxy.https().to_string();
     let mut child = Command::new(tools::need("openssl", "openssl"))
         .current_dir(proxy.dir.path())
@@ -304,24 +216,6 @@ fn s_client(proxy: &Proxy, sni: &str, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_resumed_session_keeps_the_identity_at_its_own_site_only() {
-    let origin = Origin::echo();
-    let proxy = three_sites(", forward = \"rfc9440\"", &origin, "");
-    for version in ["-tls1_3", "-tls1_2"] {
-        let first = s_client(&proxy, "a.test", &[version, "-cert", "alice.pem", "-key", "alice.key", "-sess_out", "session"]);
-        assert!(first.contains("New, TLSv") && first.to_lowercase().contains("client-cert: :"), "{first}");
-        // No certificate is shown now, and none has to be.
-        let again = s_client(&proxy, "a.test", &[version, "-sess_in", "session"]);
-        assert!(again.contains("Reused, TLSv") && again.to_lowercase().contains("client-cert: :"), "{again}");
-        for other in ["b.test", "open.test"] {
-            let elsewhere = s_client(&proxy, other, &[version, "-sess_in", "session"]);
-            assert!(elsewhere.contains("New, TLSv") && elsewhere.contains("GET / HTTP/1.1"), "{other}: {elsewhere}");
-            assert!(!elsewhere.to_lowercase().contains("client-cert"), "{other}: {elsewhere}");
-        }
-    }
-}
-
-#[test]
 fn an_optional_certificate_must_be_right_all_the_same() {
     let origin = Origin::echo();
     let proxy = three_sites("", &origin, "");
@@ -329,31 +223,6 @@ fn an_optional_certificate_must_be_right_all_the_same() {
     assert!(code == 0 && body.starts_with("GET"), "{body}");
     let (code, said) = ask_as(&proxy, "b.test", "alice", &[]);
     assert!(code != 0 && said.contains("alert"), "alice is nobody to that CA: {said}");
-}
-
-#[test]
-fn processes_that_share_ticket_keys_resume_each_other_s_sessions() {
-    let origin = Origin::echo();
-    let keys = tempfile::tempdir().unwrap();
-    let server = |keys: &str| format!("[server]\nworkers = 1\nstate = \"state\"\n{keys}");
-    let shared = server(&format!("ticket-keys = \"{}\"\n", keys.path().join("tickets").display()));
-    let (one, alone) = (three_sites("", &origin, &shared), three_sites("", &origin, &server("")));
-    // The same files, so that the second is the same site to the keys.
-    let dir = tempfile::tempdir().unwrap();
-    for file in ["server.pem", "server.key", "partners.pem", "others.pem"] {
-        fs::copy(one.dir.path().join(file), dir.path().join(file)).unwrap();
-    }
-    let text = fs::read_to_string(one.dir.path().join("portcullis.toml")).unwrap();
-    let two = Proxy::start_in(dir, &text);
-    let session = keys.path().join("session");
-    let session = session.to_str().unwrap();
-    for (sni, shown) in [("open.test", &[][..]), ("a.test", &["-cert", "alice.pem", "-key", "alice.key"][..])] {
-        let first = s_client(&one, sni, &[shown, &["-sess_out", session]].concat());
-        assert!(first.contains("New, TLSv"), "{first}");
-        let there = s_client(&two, sni, &["-sess_in", session]);
-        assert!(there.contains("Reused, TLSv") && there.contains("GET / HTTP/1.1"), "{there}");
-        assert!(s_client(&alone, sni, &["-sess_in", session]).contains("New, TLSv"), "other keys");
-    }
 }
 
 #[test]
@@ -389,64 +258,4 @@ fn mistakes_are_told_with_their_place() {
     ] {
         assert!(said.contains(wanted), "{wanted} not in:\n{said}");
     }
-}
-
-#[test]
-fn secrets_are_logged_by_the_flag_only() {
-    let config = format!(
-        "{}routes = {{ \"/*\" = {{ respond = \"hi\" }} }}\n",
-        site("open.test", "").lines().take(2).map(|line| format!("{line}\n")).collect::<String>()
-    );
-    for flag in [&[][..], &["--tls-key-log", "secrets"]] {
-        let dir = tempfile::tempdir().unwrap();
-        server(dir.path());
-        let proxy = Proxy::start_with(dir, &config, flag, &[("SSLKEYLOGFILE", "from-environment")]);
-        assert_eq!(ask(&proxy, "open.test", &[]), (0, "hi".into()));
-        let written = fs::read_to_string(proxy.dir.path().join("secrets")).unwrap_or_default();
-        assert_eq!(written.contains("CLIENT_TRAFFIC_SECRET_0 "), !flag.is_empty(), "{written}");
-        assert_eq!(proxy.log().contains("THE SECRETS OF ALL TLS CONNECTIONS"), !flag.is_empty());
-        assert!(!proxy.dir.path().join("from-environment").exists());
-    }
-}
-
-#[test]
-fn an_ocsp_response_is_stapled() {
-    let dir = tempfile::tempdir().unwrap();
-    let at = dir.path();
-    let openssl = |arguments: &[&str]| {
-        let output = Command::new(tools::need("openssl", "openssl")).current_dir(at).args(arguments).output().unwrap();
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
-    };
-    let issuer = ca(at, "issuer");
-    let mut params = CertificateParams::new(vec!["open.test".to_owned()]).unwrap();
-    params.serial_number = Some(SerialNumber::from(0x1f));
-    let key = KeyPair::generate().unwrap();
-    fs::write(at.join("server.pem"), params.signed_by(&key, &issuer).unwrap().pem()).unwrap();
-    fs::write(at.join("server.key"), key.serialize_pem()).unwrap();
-    fs::write(at.join("issuer.key"), issuer.key().serialize_pem()).unwrap();
-    fs::write(at.join("index.txt"), "V\t900101000000Z\t\t1F\tunknown\t/CN=open.test\n").unwrap();
-    openssl(&["ocsp", "-issuer", "issuer.pem", "-cert", "server.pem", "-reqout", "request.der"]);
-    openssl(&[
-        "ocsp",
-        "-index",
-        "index.txt",
-        "-CA",
-        "issuer.pem",
-        "-rsigner",
-        "issuer.pem",
-        "-rkey",
-        "issuer.key",
-        "-reqin",
-        "request.der",
-        "-respout",
-        "response.der",
-        "-ndays",
-        "2",
-    ]);
-    let proxy = Proxy::start_in(
-        dir,
-        "[site.\"open.test\"]\ntls = { cert = \"server.pem\", key = \"server.key\", ocsp = \"response.der\" }\nroutes = { \"/*\" = { respond = \"hi\" } }\n",
-    );
-    let said = s_client(&proxy, "open.test", &["-status"]);
-    assert!(said.contains("OCSP Response Status: successful") && said.contains("Cert Status: good"), "{said}");
 }
