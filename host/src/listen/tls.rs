@@ -17,12 +17,11 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// A fatal `unrecognized_name` alert in a plaintext record (RFC 8446, sections 5.1 and 6.2): what RFC 6066, section 3, wants for a name
-/// that nobody here answers to, and what rustls cannot be made to say.
-const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+/// `unrecognized_name`: what RFC 6066, section 3, wants for a name that nobody here answers to, and what rustls cannot be made to say.
+const UNRECOGNIZED_NAME: u8 = 112;
 
-/// As above, `internal_error`: the site's first certificate has not come yet.
-const NO_CERTIFICATE_YET: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
+/// `internal_error`: the site's first certificate has not come yet.
+const NO_CERTIFICATE_YET: u8 = 80;
 
 /// Takes at most `limit`, from the first wait for the client hello to the end.
 ///
@@ -35,7 +34,7 @@ pub(super) async fn handshake(
     limit: Duration,
 ) -> io::Result<(TlsStream<Socket>, TlsFacts)> {
     let handshake = async {
-        let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
         let proof = TlsSettings::is_proof_wanted(&start.client_hello());
         match settings.choose(&start.client_hello(), local.ip()) {
             Ok(Chosen { config, .. }) if proof => {
@@ -57,8 +56,8 @@ pub(super) async fn handshake(
                     Unanswered::UnknownName => (UNRECOGNIZED_NAME, "no site for server name"),
                     Unanswered::NotYet => (NO_CERTIFICATE_YET, "no certificate yet for server name"),
                 };
-                start.io.write_all(&alert).await?;
                 let name = start.client_hello().server_name().unwrap_or("none").to_owned();
+                door::refuse(start.io.stream, Refusal::Alert(alert)).await;
                 Err(io::Error::other(format!("{why} {name}")))
             }
         }
@@ -70,7 +69,7 @@ pub(super) async fn handshake(
 
 /// Refuses a client that asked for a name which nobody here answers to, without a handshake.
 pub(super) async fn unrecognized_name(socket: Socket) {
-    door::refuse(socket.stream, Refusal::Alert(112)).await;
+    door::refuse(socket.stream, Refusal::Alert(UNRECOGNIZED_NAME)).await;
 }
 
 fn facts(stream: &TlsStream<Socket>, guard: Option<Arc<str>>) -> io::Result<TlsFacts> {
