@@ -28,6 +28,7 @@ mod upgrade;
 mod online;
 mod proxy_protocol;
 mod unix;
+mod upstream_revoked;
 mod upstream_tls;
 
 use portcullis_tests::{Origin, Proxy};

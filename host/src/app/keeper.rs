@@ -1,7 +1,7 @@
 //! The thread that looks after certificates while workers serve: files that change, and those that are ordered. It shares nothing with a
 //! request but the finished certificate.
 
-use crate::certs::{Acme, Challenges, Store, Watch};
+use crate::certs::{Acme, Challenges, Outbound, Store, Watch};
 use crate::config::{AcmeChallenge, Config, TlsSpec};
 use crate::listen::Shutdown;
 use crate::proxy::Proofs;
@@ -16,8 +16,8 @@ use tokio::time::{MissedTickBehavior, interval};
 pub type Keeper = JoinHandle<()>;
 
 /// Starts the thread, unless there is nothing to look after.
-pub fn start(stores: &[Arc<Store>], shutdown: Shutdown) -> io::Result<Option<Keeper>> {
-    let watches: Vec<Watch> = stores.iter().filter_map(Store::watch).collect();
+pub fn start(stores: &[Arc<Store>], outbound: &Outbound, shutdown: Shutdown) -> io::Result<Option<Keeper>> {
+    let watches: Vec<Watch> = stores.iter().filter_map(Store::watch).chain(outbound.watch()).collect();
     let keepers: Vec<Acme> = stores.iter().filter_map(|store| store.acme()).collect();
     if watches.is_empty() && keepers.is_empty() {
         return Ok(None);

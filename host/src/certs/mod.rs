@@ -5,7 +5,7 @@
 //! `by_hand` (what it makes for people), `acme` (certificates that are ordered), `store` (which certificate for which name), `watch` (files
 //! that change while they are in use), `revocation` (lists of what CAs have taken back),
 //! `clients` (which client certificates a site takes), `tickets` (the keys of sessions), `key_log`,
-//! `server` and `outbound` (rustls settings for clients and for servers). Knows no socket but those to ACME directories.
+//! `server`, `outbound` and `server_check` (rustls settings for clients and for servers). Knows no socket but those to ACME directories.
 
 mod acme;
 mod by_hand;
@@ -21,6 +21,7 @@ mod presented;
 mod problem;
 mod revocation;
 mod server;
+mod server_check;
 mod store;
 mod tickets;
 mod watch;

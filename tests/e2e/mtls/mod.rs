@@ -1,9 +1,9 @@
 //! Client certificates: who gets in, and that nobody borrows another site's word.
 
+use portcullis_tests::pki::revoke;
 use portcullis_tests::{Origin, Proxy, proxy, tools};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod,
-    KeyPair, KeyUsagePurpose, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
 };
 use std::fs;
 use std::io::Write;
@@ -107,28 +107,6 @@ fn only_clients_of_the_ca_get_in() {
         let (code, said) = ask_as(&proxy, "a.test", "mallory", &version);
         assert!(code != 0 && said.contains("alert"), "{code} {said}");
     }
-}
-
-/// Writes a list of what a CA has revoked.
-fn revoke(dir: &Path, by: &Ca, file: &str, serials: &[u64]) {
-    let now = date_time_ymd(2020, 1, 1);
-    let revoked = serials.iter().map(|serial| RevokedCertParams {
-        serial_number: SerialNumber::from(*serial),
-        revocation_time: now,
-        reason_code: None,
-        invalidity_date: None,
-    });
-    let list = CertificateRevocationListParams {
-        this_update: now,
-        next_update: date_time_ymd(2090, 1, 1),
-        crl_number: SerialNumber::from(1),
-        issuing_distribution_point: None,
-        revoked_certs: revoked.collect(),
-        key_identifier_method: KeyIdMethod::Sha256,
-    };
-    let mut text = fs::read_to_string(dir.join(file)).unwrap_or_default();
-    text.push_str(&list.signed_by(by).unwrap().pem().unwrap());
-    fs::write(dir.join(file), text).unwrap();
 }
 
 #[test]
