@@ -30,7 +30,7 @@ pub fn presented(proxy: &Proxy, name: &str) -> String {
     presented_at(proxy.https(), name)
 }
 
-fn presented_at(address: SocketAddr, name: &str) -> String {
+pub fn presented_at(address: SocketAddr, name: &str) -> String {
     let said = handshake(address, &["-servername", name]);
     let (_, from) = said.split_once("-----BEGIN CERTIFICATE-----\n").unwrap_or_else(|| panic!("no certificate in {said}"));
     let (body, _) = from.split_once("-----END CERTIFICATE-----").unwrap();

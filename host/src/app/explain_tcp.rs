@@ -203,6 +203,7 @@ fn tls(spec: &TcpTls) -> String {
         TcpTls::Plain => "none, or nobody looks".to_owned(),
         TcpTls::Passthrough => "passthrough".to_owned(),
         TcpTls::Terminate { certificate: TlsSpec::Files(files), .. } => format!("ends here with {}", files.cert.display()),
+        TcpTls::Terminate { certificate: TlsSpec::Acme(spec), .. } => format!("ends here with ACME, {}", spec.challenge.as_str()),
         TcpTls::Terminate { .. } => "ends here with the local CA".to_owned(),
     }
 }

@@ -109,7 +109,7 @@ impl TlsSettings {
 
     /// The settings for this client hello.
     pub fn choose(&self, hello: &ClientHello<'_>, local: IpAddr) -> Result<Chosen, Unanswered> {
-        if Self::is_proof_wanted(hello) {
+        if hello.alpn().is_some_and(Self::is_proof_wanted) {
             return Ok(Chosen { config: self.proof.clone(), guard: None });
         }
         let local = local.to_canonical();
@@ -141,8 +141,8 @@ impl TlsSettings {
     }
 
     /// Whether it is a CA that looks (RFC 8737): then the connection ends with the handshake.
-    pub fn is_proof_wanted(hello: &ClientHello<'_>) -> bool {
-        hello.alpn().is_some_and(|mut offered| offered.next() == Some(acme::PROTOCOL) && offered.next().is_none())
+    pub fn is_proof_wanted<'a>(mut offered: impl Iterator<Item = &'a [u8]>) -> bool {
+        offered.next() == Some(acme::PROTOCOL) && offered.next().is_none()
     }
 }
 

@@ -173,10 +173,19 @@ impl Store {
         &self.challenges
     }
 
-    /// The keeper of this store's ACME certificates; `None` if there are none, or if someone has taken it over already.
-    pub fn acme(&self) -> Option<Acme> {
-        let ordered = std::mem::take(&mut *self.ordered.lock().unwrap_or_else(PoisonError::into_inner));
-        (!ordered.is_empty()).then(|| Acme::new(self, ordered))
+    /// The same, but showing CAs what all stores with these challenges show: they may look at any listener.
+    #[must_use]
+    pub fn showing(self, challenges: &Arc<Challenges>) -> Self {
+        Self { challenges: challenges.clone(), ..self }
+    }
+
+    /// The keeper of the ACME certificates of stores that show the same challenges; `None` if there are none, or if someone has taken
+    /// them over already.
+    pub fn acme(stores: &[Arc<Self>]) -> Option<Acme> {
+        let taken = |store: &Arc<Self>| std::mem::take(&mut *store.ordered.lock().unwrap_or_else(PoisonError::into_inner));
+        let ordered: Vec<Ordered> = stores.iter().flat_map(taken).collect();
+        let challenges = stores.first()?.challenges.clone();
+        (!ordered.is_empty()).then(|| Acme::new(challenges, ordered))
     }
 
     /// The addresses that are sites of their own.

@@ -4,7 +4,7 @@ use super::door;
 use super::identity::identify;
 use super::io::Socket;
 use crate::certs::{Chosen, TlsSettings, Unanswered};
-use crate::message::{ClientAuth, Refusal, TlsFacts, TlsVersion};
+use crate::message::{Alpn, ClientAuth, Refusal, TlsFacts, TlsVersion};
 use rustls::ProtocolVersion;
 use rustls::server::Acceptor;
 use std::io;
@@ -35,7 +35,7 @@ pub(super) async fn handshake(
 ) -> io::Result<(TlsStream<Socket>, TlsFacts)> {
     let handshake = async {
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-        let proof = TlsSettings::is_proof_wanted(&start.client_hello());
+        let proof = start.client_hello().alpn().is_some_and(TlsSettings::is_proof_wanted);
         match settings.choose(&start.client_hello(), local.ip()) {
             Ok(Chosen { config, .. }) if proof => {
                 start.into_stream(config).await?.shutdown().await?;
@@ -84,7 +84,7 @@ fn facts(stream: &TlsStream<Socket>, guard: Option<Arc<str>>) -> io::Result<TlsF
     Ok(TlsFacts {
         version: if session.protocol_version() == Some(ProtocolVersion::TLSv1_2) { TlsVersion::V1_2 } else { TlsVersion::V1_3 },
         sni: session.server_name().map(|name| name.to_ascii_lowercase().into()),
-        h2: session.alpn_protocol() == Some(b"h2"),
+        alpn: Alpn::of(session.alpn_protocol()),
         client,
     })
 }

@@ -7,6 +7,7 @@ use rcgen::{
 };
 use std::fs;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use tempfile::TempDir;
@@ -14,6 +15,7 @@ use tempfile::TempDir;
 mod identity;
 mod reload;
 mod sessions;
+mod tcp;
 
 type Ca = Issuer<'static, KeyPair>;
 
@@ -176,7 +178,11 @@ fn a_connection_for_one_site_carries_no_request_for_another() {
 
 /// What `openssl s_client` says of a handshake with one request over it.
 pub fn s_client(proxy: &Proxy, sni: &str, arguments: &[&str]) -> String {
-    let address = proxy.https().to_string();
+    s_client_at(proxy, proxy.https(), sni, arguments)
+}
+
+fn s_client_at(proxy: &Proxy, address: SocketAddr, sni: &str, arguments: &[&str]) -> String {
+    let address = address.to_string();
     let mut child = Command::new(tools::need("openssl", "openssl"))
         .current_dir(proxy.dir.path())
         .args(["s_client", "-connect", &address, "-servername", sni, "-ign_eof"])
