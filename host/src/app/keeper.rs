@@ -57,7 +57,7 @@ fn keep(runtime: &Runtime, mut watches: Vec<Watch>, orders: Option<Acme>, mut sh
 /// What listeners in the clear show to CAs; `None` if nobody wants that.
 pub fn proofs(config: &Config, challenges: &Arc<Challenges>) -> Option<Proofs> {
     let tcp = config.tcp.iter().filter_map(|tcp| match &tcp.tls {
-        TcpTls::Terminate { certificate, .. } => Some(certificate),
+        TcpTls::Terminate { certificate, .. } => Some(&**certificate),
         TcpTls::Plain | TcpTls::Passthrough => None,
     });
     let mut certificates = config.sites.iter().map(|site| &site.tls).chain(tcp);

@@ -149,10 +149,10 @@ fn certified_names(spec: &TcpSpec) -> Vec<Site> {
             .addresses
             .iter()
             .filter_map(|address| Some(address.ip()?.ip()))
-            .filter(|ip| *certificate == TlsSpec::Local && !ip.is_unspecified());
+            .filter(|ip| **certificate == TlsSpec::Local && !ip.is_unspecified());
         names.extend(own.map(|ip| SiteName::Exact(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() })));
     }
-    let site = |name| Site { name, tls: certificate.clone(), client: client.clone(), routes: Vec::new(), at: spec.at.clone() };
+    let site = |name| Site { name, tls: (**certificate).clone(), client: client.clone(), routes: Vec::new(), at: spec.at.clone() };
     names.into_iter().map(site).collect()
 }
 

@@ -33,7 +33,7 @@ pub enum TcpTls {
     Passthrough,
     /// We do.
     Terminate {
-        certificate: TlsSpec,
+        certificate: Box<TlsSpec>,
         /// `None`: clients are not asked who they are. Nothing is forwarded.
         client: Option<ClientCertSpec>,
         /// Protocols to agree on (ALPN), best first. Empty: none is spoken of.

@@ -153,7 +153,9 @@ fn http_upstreams_hear_the_common_name_too() {
     for (file, name, organisation) in [("eve", Some("eve"), "x,CN=alice"), ("none", None, "partner")] {
         let mut params = CertificateParams::new(vec!["x.partner.test".to_owned()]).unwrap();
         params.distinguished_name = rcgen::DistinguishedName::new();
-        name.map(|name| params.distinguished_name.push(DnType::CommonName, name));
+        if let Some(name) = name {
+            params.distinguished_name.push(DnType::CommonName, name);
+        }
         params.distinguished_name.push(DnType::OrganizationName, organisation);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let key = KeyPair::generate().unwrap();

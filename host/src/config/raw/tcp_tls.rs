@@ -11,7 +11,7 @@ const CHOICES: &str = "choices: \"passthrough\", \"local\", \"acme\", { cert = \
 
 /// And whether it is said how names are proved to a CA.
 pub fn read(context: &Context<'_>, reader: &Reader<'_, '_>, issuer: &AcmeIssuer) -> Option<(TcpTls, bool)> {
-    let short = |certificate| Some((TcpTls::Terminate { certificate, client: None, alpn: Vec::new() }, false));
+    let short = |certificate| Some((TcpTls::Terminate { certificate: Box::new(certificate), client: None, alpn: Vec::new() }, false));
     match reader.get("tls") {
         None => Some((TcpTls::Plain, false)),
         Some(Node { value: Value::Table(_), .. }) => terminate(context, reader, issuer),
@@ -43,7 +43,7 @@ fn terminate(context: &Context<'_>, reader: &Reader<'_, '_>, issuer: &AcmeIssuer
     });
     let client = client_certs::read(context, reader, &keys::TCP_CLIENT_CERTS);
     let alpn = alpn(&table);
-    Some((TcpTls::Terminate { certificate: certificate?, client, alpn }, proof_written))
+    Some((TcpTls::Terminate { certificate: Box::new(certificate?), client, alpn }, proof_written))
 }
 
 /// Finds what is in the way of listeners that order certificates, and settles how they prove their names where nothing is written: by
@@ -51,7 +51,8 @@ fn terminate(context: &Context<'_>, reader: &Reader<'_, '_>, issuer: &AcmeIssuer
 pub fn prove(context: &Context<'_>, all: &mut [Written], listen: &ListenSpec) {
     for written in all {
         names(context, written);
-        let TcpTls::Terminate { certificate: TlsSpec::Acme(spec), .. } = &mut written.spec.tls else { continue };
+        let TcpTls::Terminate { certificate, .. } = &mut written.spec.tls else { continue };
+        let TlsSpec::Acme(spec) = &mut **certificate else { continue };
         match (listen.http.is_empty(), written.proof_written) {
             (true, false) => spec.challenge = AcmeChallenge::TlsAlpn01,
             (true, true) if spec.challenge == AcmeChallenge::Http01 && !context.any_error() => {
@@ -66,7 +67,8 @@ pub fn prove(context: &Context<'_>, all: &mut [Written], listen: &ListenSpec) {
 
 /// What is ordered must have a name, and one that CAs certify.
 fn names(context: &Context<'_>, written: &Written) {
-    let TcpTls::Terminate { certificate: TlsSpec::Acme(acme), .. } = &written.spec.tls else { return };
+    let TcpTls::Terminate { certificate, .. } = &written.spec.tls else { return };
+    let TlsSpec::Acme(acme) = &**certificate else { return };
     if let Some(span) = written.to_span {
         let message = "ACME certifies names, and `to` takes clients that ask for any or none";
         let found = Diagnostic::error(Code::Conflict, context.place(span), message);
