@@ -16,8 +16,7 @@ pub struct Goal {
 /// Those whose scenarios were measured.
 pub fn reached(results: &Results) -> Vec<Goal> {
     let ours = results.0.iter().filter(|series| series.kind == Kind::Portcullis && !series.samples.is_empty());
-    let held =
-        |series: &Series| [goal(results, series), at_worst(results, series)].map(|goal| goal.map(|goal| (series.name.clone(), goal)));
+    let held = |series: &Series| [goal(results, series), second(results, series)].map(|goal| goal.map(|goal| (series.name.clone(), goal)));
     ours.flat_map(held).flatten().map(|(proxy, (what, most, figure))| Goal { proxy, what, most, figure }).collect()
 }
 
@@ -36,9 +35,9 @@ fn goal(results: &Results, series: &Series) -> Option<(&'static str, f64, f64)> 
             let few = results.find("routes-10", &series.name)?.main()?.median;
             ("10,000 routes, CPU to that of 10", 1.1, series.main()?.median / few)
         }
-        "tunnel-bulk" => ("tunnel-bulk, CPU to the least of the others'", 1.0, to_others(results, series, results::main)?),
-        "tunnel-upload" => ("tunnel-upload, CPU to the least of the others'", 1.0, to_others(results, series, results::main)?),
-        "tunnel-latency" => ("a tunnel's added p50, to the least of the others'", 1.0, to_others(results, series, results::main)?),
+        "tunnel-bulk" => ("tunnel-bulk, CPU to the others' defaults", 1.0, to_others(results, series, false, results::main)?),
+        "tunnel-upload" => ("tunnel-upload, CPU to the others' defaults", 1.0, to_others(results, series, false, results::main)?),
+        "tunnel-latency" => ("a tunnel's added p50, to the least of the others'", 1.0, to_others(results, series, true, results::main)?),
         "handshake-full" => ("a full handshake, CPU to nginx's", 0.6, results.to_nginx(series)?),
         "handshake-resumed" => ("a resumed handshake, CPU to nginx's", 0.7, results.to_nginx(series)?),
         "idle" => ("an idle TLS connection, KiB", 25.0, series.main()?.median),
@@ -48,14 +47,20 @@ fn goal(results: &Results, series: &Series) -> Option<(&'static str, f64, f64)> 
 }
 
 /// The second goal of a scenario that has two.
-fn at_worst(results: &Results, series: &Series) -> Option<(&'static str, f64, f64)> {
-    let figure = to_others(results, series, results::added_at_worst)?;
-    Some(("a tunnel's added p99, to the least of the others'", 1.0, figure))
+fn second(results: &Results, series: &Series) -> Option<(&'static str, f64, f64)> {
+    Some(match series.scenario.name {
+        "tunnel-bulk" => ("tunnel-bulk, CPU to the others tuned for it", 1.0, to_others(results, series, true, results::main)?),
+        "tunnel-upload" => ("tunnel-upload, CPU to the others tuned for it", 1.0, to_others(results, series, true, results::main)?),
+        "tunnel-latency" => {
+            ("a tunnel's added p99, to the least of the others'", 1.0, to_others(results, series, true, results::added_at_worst)?)
+        }
+        _ => return None,
+    })
 }
 
-/// Over the best that any other proxy does, however it is configured.
-fn to_others(all: &Results, series: &Series, figure: fn(&Sample) -> Option<f64>) -> Option<f64> {
-    Some(series.spread(figure)?.median / all.least_of_others(series.scenario.name, figure)?)
+/// Over the best that any other proxy does: as configured for all scenarios, or also with settings for this one.
+fn to_others(all: &Results, series: &Series, tuned: bool, figure: fn(&Sample) -> Option<f64>) -> Option<f64> {
+    Some(series.spread(figure)?.median / all.least_of_others(series.scenario.name, tuned, figure)?)
 }
 
 #[cfg(test)]
@@ -84,8 +89,14 @@ mod tests {
             loaded("tunnel-latency", "portcullis", Kind::Portcullis, &[10.0]),
             loaded("tunnel-latency", "haproxy", Kind::Haproxy, &[10.0]),
         ]);
-        let goals: Vec<(&str, f64)> = reached(&results).iter().map(|goal| (&goal.what[..20], goal.figure)).collect();
-        assert_eq!(goals, [("tunnel-bulk, CPU to ", 1.5), ("a tunnel's added p50", 1.0), ("a tunnel's added p99", 1.0)]);
+        let goals: Vec<(&str, f64)> = reached(&results).iter().map(|goal| (goal.what, goal.figure)).collect();
+        let expected = [
+            ("tunnel-bulk, CPU to the others' defaults", 0.75),
+            ("tunnel-bulk, CPU to the others tuned for it", 1.5),
+            ("a tunnel's added p50, to the least of the others'", 1.0),
+            ("a tunnel's added p99, to the least of the others'", 1.0),
+        ];
+        assert_eq!(goals, expected);
     }
 
     #[test]

@@ -98,9 +98,9 @@ impl Results {
         Some(series.main()?.median / nginx.main()?.median)
     }
 
-    /// The least median of the others' columns, Portcullis's builds left out.
-    pub fn least_of_others(&self, scenario: &str, figure: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
-        let others = self.of(scenario).filter(|other| other.kind != Kind::Portcullis);
+    /// The least median of the others' columns, Portcullis's builds left out; of all, or of those that are configured as usual.
+    pub fn least_of_others(&self, scenario: &str, of_all: bool, figure: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
+        let others = self.of(scenario).filter(|other| other.kind != Kind::Portcullis && (of_all || other.name == other.proxy));
         others.filter_map(|other| Some(other.spread(&figure)?.median)).min_by(f64::total_cmp)
     }
 

@@ -8,8 +8,12 @@ pub fn configuration(setup: &Setup) -> String {
 
 fn tunnel(setup: &Setup) -> String {
     let Setup { http, origin, .. } = setup;
-    // As wide as ours.
-    let (pipes, splice) = if setup.variant == Variant::Splice { ("  tune.pipesize 262144\n", "  option splice-auto\n") } else { ("", "") };
+    // As wide as ours. `splice-auto` would hardly ever do it here.
+    let (pipes, splice) = if setup.variant == Variant::Splice {
+        ("  tune.pipesize 262144\n", "  option splice-request\n  option splice-response\n")
+    } else {
+        ("", "")
+    };
     format!(
         "global
   nbthread 1

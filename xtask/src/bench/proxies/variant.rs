@@ -9,7 +9,7 @@ pub enum Variant {
     Usual,
     /// Ours: `isolate = "request"`.
     FreshGuests,
-    /// HAProxy: `option splice-auto`, which is off unless written. Ours splices without being told.
+    /// HAProxy: splices both ways, which it does not unless told. Ours does without being told.
     Splice,
     /// nginx: buffers of 256 KiB instead of 16; as much as one of our pipes holds.
     WideBuffers,
