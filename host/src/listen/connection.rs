@@ -9,7 +9,7 @@ use super::shutdown::Entry;
 use super::tunnels::{Arrived, Ends, Route, Tcp};
 use super::{h1, h2, tls};
 use crate::certs::TlsSettings;
-use crate::message::{Admission, ClientHello, Connection, EndReason, Refusal};
+use crate::message::{Admission, Alpn, ClientHello, Connection, EndReason, Refusal};
 use crate::wire::Stream;
 use bytes::Bytes;
 use std::io;
@@ -88,7 +88,7 @@ async fn https<H: Handler>(
             EndReason::Tls
         }
         Ok((stream, facts)) => {
-            let h2 = facts.h2;
+            let h2 = facts.alpn == Alpn::Http2;
             let connection = entry.serves(Connection { tls: Some(facts), ..connection });
             match h2 {
                 true => h2::serve(stream, connection, service, entry).await,
@@ -126,6 +126,11 @@ async fn tcp<H: Handler>(
     let admission = seen.as_ref().map_or(Admission::Onward, |seen| stay.on_client_hello(seen));
     let hello = seen.map(|seen| seen.hello);
     connection.attributes = stay.attributes();
+    if let (Admission::Onward, Ends::Here(settings), Some(hello)) = (&admission, &tcp.tls, &hello)
+        && TlsSettings::is_proof_wanted(hello.alpn.iter().map(Vec::as_slice))
+    {
+        return Box::pin(prove(socket, &connection, hello, settings, tcp, service)).await;
+    }
     let (route, ends) = match admission {
         Admission::Refuse(refusal) => return refuse(socket, &connection, hello.as_ref(), &service.kind, refusal).await,
         Admission::Onward => (tcp.tunnels.route(hello.as_ref()), &tcp.tls),
@@ -141,6 +146,22 @@ async fn tcp<H: Handler>(
         }
         (Some(route), ends) => tunnel(socket, connection, hello, tcp, (route, ends), service, entry).await,
     }
+}
+
+/// Shows a CA that a name is ours; no upstream hears of it.
+async fn prove<H: Handler>(
+    socket: Socket,
+    connection: &Connection,
+    hello: &ClientHello,
+    settings: &TlsSettings,
+    tcp: &Tcp,
+    service: &Rc<Service<H>>,
+) -> EndReason {
+    if let Err(outcome) = tls::handshake(socket, settings, connection.local, service.limits.tls_handshake).await {
+        tracing::debug!(peer = %connection.peer, "{outcome}");
+    }
+    tcp.tunnels.refuse(connection, Some(hello), "acme_challenge");
+    EndReason::Done
 }
 
 /// Down the TCP corridor.

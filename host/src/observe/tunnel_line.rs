@@ -19,6 +19,8 @@ pub struct TunnelEntry<'a> {
     pub sni: Option<&'a str>,
     /// Why it was not carried, or ended before both sides were done.
     pub reason: Option<&'a str>,
+    /// The subject of the client's certificate; in JSON only, as it may be long.
+    pub client_cert: Option<&'a str>,
     pub upstream: Option<&'a str>,
     /// Address of the server that took it, or of the last that was tried.
     pub server: Option<&'a str>,
@@ -73,6 +75,10 @@ impl Line for TunnelEntry<'_> {
             key(out, name);
             quoted(out, value);
         }
+        if let Some(subject) = self.client_cert {
+            key(out, "client_cert");
+            quoted(out, subject);
+        }
         print(out, format_args!(",\"total_ms\":{:.3}", millis(self.total)));
         if let Some(connect) = self.connect {
             print(out, format_args!(",\"connect_ms\":{:.3}", millis(connect)));
@@ -97,6 +103,7 @@ mod tests {
             listener: ([10, 0, 0, 1], 5432).into(),
             sni: None,
             reason: None,
+            client_cert: None,
             upstream: Some("pg"),
             server: Some("10.0.0.2:5432"),
             total: Duration::from_micros(1500),
