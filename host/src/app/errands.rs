@@ -28,14 +28,14 @@ pub fn run(upstreams: Rc<Upstreams>, limits: Arc<Limits>) -> Errands {
 }
 
 /// One errand. Nobody is told if the guest has given up waiting, and the request is cut off then.
-async fn go(errand: Errand, mut answer: Answering, upstreams: &Upstreams, limits: &Limits, client: &Rc<Connection>) {
+async fn go(errand: Errand, mut answer: Answering, upstreams: &Rc<Upstreams>, limits: &Limits, client: &Rc<Connection>) {
     tokio::select! {
         reply = send(errand, upstreams, limits, client) => drop(answer.send(reply)),
         () = answer.closed() => {}
     }
 }
 
-async fn send(errand: Errand, upstreams: &Upstreams, limits: &Limits, client: &Rc<Connection>) -> Result<Reply, ErrandError> {
+async fn send(errand: Errand, upstreams: &Rc<Upstreams>, limits: &Limits, client: &Rc<Connection>) -> Result<Reply, ErrandError> {
     let Errand { upstream, head, body, timeout: time, most_body } = errand;
     // Guests can be granted declared upstreams only.
     let Some(index) = upstreams.index(&upstream) else { return Err(ErrandError::Failed(format!("there is no upstream {upstream}"))) };

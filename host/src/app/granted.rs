@@ -2,7 +2,7 @@
 
 use crate::config::{Allow, Config, Diagnostic, PluginRef, PluginSpec};
 use crate::observe::metrics::PluginMetrics;
-use crate::sandbox::{Capability, Rights, Store, Terms};
+use crate::sandbox::{Capability, Rights, Store, Grant};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,13 +41,13 @@ impl Granted {
     }
 
     /// `spec`: of a declared plugin; others have what a plugin has when nothing is written.
-    pub fn terms(&self, plugin: &PluginRef, spec: Option<&PluginSpec>) -> Terms {
+    pub fn terms(&self, plugin: &PluginRef, spec: Option<&PluginSpec>) -> Grant {
         let rights = match plugin {
             PluginRef::Declared(name) => self.rights.get(&name.0).cloned().unwrap_or_default(),
             PluginRef::Bundled(_) => Arc::default(),
         };
         let (limits, isolation, fail) = spec.map(|spec| (spec.limits, spec.isolation, spec.fail)).unwrap_or_default();
-        Terms { limits, isolation, fail, rights }
+        Grant { limits, isolation, fail, rights }
     }
 }
 

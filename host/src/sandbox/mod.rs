@@ -49,5 +49,5 @@ pub use inspect::{Inspected, Inspection, Producer};
 pub use lift::{BadOutput, Phase, decision as lift_decision};
 pub use load::{LoadError, Sandbox, SandboxError, SandboxOptions, digest, read_component};
 pub use plan::{Interest, Plan, RequestInterest, ResponseInterest};
-pub use plugin::{ConfigureError, Plugin, Problem};
+pub use plugin::{ConfigureError, Grant, Plugin, Problem};
 pub use stores::Store;

@@ -43,7 +43,7 @@ pub(super) struct Linked {
 
 /// What a link's guests get from the operator.
 #[derive(Clone, Default)]
-pub struct Terms {
+pub struct Grant {
     pub limits: GuestLimits,
     pub isolation: Isolation,
     pub fail: FailurePolicy,
@@ -149,12 +149,12 @@ impl Plugin {
         fail: FailurePolicy,
         link: &str,
     ) -> Result<Arc<Configured>, ConfigureError> {
-        self.configure_under(settings, Terms { limits, isolation, fail, rights: Arc::default() }, link)
+        self.configure_under(settings, Grant { limits, isolation, fail, rights: Arc::default() }, link)
     }
 
     /// Asks a guest of its own whether it takes `settings` (a JSON object that fits the schema). `link` is what logs call it.
-    pub fn configure_under(self: &Arc<Self>, settings: &serde_json::Value, terms: Terms, link: &str) -> Result<Arc<Configured>, ConfigureError> {
-        let Terms { limits, isolation, fail, rights } = terms;
+    pub fn configure_under(self: &Arc<Self>, settings: &serde_json::Value, terms: Grant, link: &str) -> Result<Arc<Configured>, ConfigureError> {
+        let Grant { limits, isolation, fail, rights } = terms;
         self.ticker.cover(limits.cpu);
         let waits = rights.waits(self.needs());
         let (log, ticker) = (Log::new(link), Arc::clone(&self.ticker));

@@ -2,14 +2,18 @@
 //! (`schema`) and the lists in error messages share, so that they cannot differ.
 
 mod certificates;
+mod chains;
 mod outbound;
 mod platform;
+mod sites;
 mod tables;
 mod tcp;
 
 pub use certificates::*;
+pub use chains::*;
 pub use outbound::*;
 pub use platform::*;
+pub use sites::*;
 pub use tables::*;
 pub use tcp::*;
 
