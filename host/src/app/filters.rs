@@ -3,7 +3,9 @@
 
 use super::granted::{self, Granted};
 use crate::config::{Allow, Config, Diagnostic, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
-use crate::sandbox::{Capability, Errands, ConfigureError, Configured, ConnectionPlan, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component};
+use crate::sandbox::{
+    Capability, ConfigureError, Configured, ConnectionPlan, Errands, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component,
+};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -199,7 +201,12 @@ fn misplaced(link: &LinkSpec, plugin: &Plugin) -> Option<Diagnostic> {
 }
 
 /// Checks a link's settings against the schema, then asks the plugin itself.
-fn configure(config: &Config, granted: &Granted, link: &LinkSpec, loaded: &Loaded) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
+fn configure(
+    config: &Config,
+    granted: &Granted,
+    link: &LinkSpec,
+    loaded: &Loaded,
+) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
     if let Some(schema) = &loaded.schema {
         let mut broken = schema.check(link);
         let named = schema.upstreams(link).into_iter();

@@ -2,7 +2,7 @@
 
 use crate::config::{Allow, Config, Diagnostic, PluginRef, PluginSpec};
 use crate::observe::metrics::PluginMetrics;
-use crate::sandbox::{Capability, Rights, Store, Grant};
+use crate::sandbox::{Capability, Grant, Rights, Store};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,7 +32,11 @@ impl Granted {
                 random: *random,
                 metrics: counts.then(|| metrics.plugin(&name.0)),
                 secrets: secrets.map(|(name, secret)| (name.clone(), Bytes::from(secret.0.clone()))).collect(),
-                stores: stores.iter().filter(|(name, _)| kv.iter().any(|granted| granted.0 == **name)).map(|(name, store)| (name.clone(), store.clone())).collect(),
+                stores: stores
+                    .iter()
+                    .filter(|(name, _)| kv.iter().any(|granted| granted.0 == **name))
+                    .map(|(name, store)| (name.clone(), store.clone()))
+                    .collect(),
                 http: http.iter().map(|upstream| upstream.0.clone()).collect(),
             };
             (name.0.clone(), Arc::new(rights))

@@ -1,8 +1,8 @@
 //! One core: a thread with a runtime, listeners, upstreams and guests of its own. Workers share nothing on a request's path.
 
 use super::corridors::Course;
-use super::errands;
 use super::door::{DoorKeeper, DoorPlan};
+use super::errands;
 use crate::certs::Outbound;
 use crate::config::{Peers, UpstreamName, UpstreamSpec};
 use crate::listen::{self, Gate, Handler, Listener, Listening, Shutdown};

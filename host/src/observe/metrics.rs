@@ -262,7 +262,9 @@ portcullis_plugin_took_count{plugin=\"jwt\"} 3
     fn what_is_no_metric_is_refused() {
         let series = PluginSeries::default();
         series.record(Kind::Counter, "a", &[], 1.0).expect("sound");
-        for (name, labels) in [("A", &[][..]), ("", &[]), ("1a", &[]), ("a b", &[]), ("b", &[("plugin", "x")]), ("b", &[("l", ""), ("l", "")])] {
+        for (name, labels) in
+            [("A", &[][..]), ("", &[]), ("1a", &[]), ("a b", &[]), ("b", &[("plugin", "x")]), ("b", &[("l", ""), ("l", "")])]
+        {
             assert!(series.record(Kind::Counter, name, labels, 1.0).is_err(), "{name} {labels:?}");
         }
         assert_eq!(series.record(Kind::Gauge, "a", &[], 1.0), Err(SeriesError::Kind("a".into(), Kind::Counter)));

@@ -2,10 +2,10 @@
 
 use super::cache::Cache;
 use super::grants::{self, Import, Refusal, Standing};
+use super::imports::{self, Capability};
 use super::plugin::{Linked, Plugin};
 use super::state::State;
 use super::ticker::Ticker;
-use super::imports::{self, Capability};
 use super::wasi::{self, Offer, Offered};
 use super::{engine, inspect};
 use std::collections::HashMap;

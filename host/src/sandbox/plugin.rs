@@ -153,7 +153,12 @@ impl Plugin {
     }
 
     /// Asks a guest of its own whether it takes `settings` (a JSON object that fits the schema). `link` is what logs call it.
-    pub fn configure_under(self: &Arc<Self>, settings: &serde_json::Value, terms: Grant, link: &str) -> Result<Arc<Configured>, ConfigureError> {
+    pub fn configure_under(
+        self: &Arc<Self>,
+        settings: &serde_json::Value,
+        terms: Grant,
+        link: &str,
+    ) -> Result<Arc<Configured>, ConfigureError> {
         let Grant { limits, isolation, fail, rights } = terms;
         self.ticker.cover(limits.cpu);
         let waits = rights.waits(self.needs());

@@ -1,8 +1,8 @@
 //! What a guest's store holds: its limits and its side of WASI. Cheap to make, since `isolate = "request"` makes one per exchange.
 
 use super::clock::CpuClock;
-use super::imports::{Errands, Rights};
 use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use super::imports::{Errands, Rights};
 use super::ticker::Ticker;
 use super::wasi::{Console, Handles, Log, Timers};
 use crate::config::GuestLimits;

@@ -90,7 +90,8 @@ fn place(context: &Context<'_>, text: &str, span: Span) -> Option<Place> {
 
 fn redis(context: &Context<'_>, text: &str, span: Span) -> Option<Place> {
     context.form(text, span, |text| {
-        let known = ["redis://", "rediss://", "redis+unix://"].iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
+        let known =
+            ["redis://", "rediss://", "redis+unix://"].iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()));
         if known { Ok(Place::Redis(text.to_owned())) } else { Err(Wrong::whole(text, "a store is \"memory\", or redis://host:port/0")) }
     })
 }

@@ -1,13 +1,15 @@
 //! `[plugin.x]`: a path or a table.
 
-use super::{Context, platform};
 use super::build::section;
 use super::names::BUNDLED;
 use super::node::{Node, Value};
 use super::reader::{Reader, chosen};
+use super::{Context, platform};
 use crate::config::forms::{self, Wrong};
 use crate::config::source::Span;
-use crate::config::{Allow, Code, Diagnostic, FailPolicy, FailurePolicy, GuestLimits, Isolation, Location, PluginName, PluginSource, PluginSpec};
+use crate::config::{
+    Allow, Code, Diagnostic, FailPolicy, FailurePolicy, GuestLimits, Isolation, Location, PluginName, PluginSource, PluginSpec,
+};
 use crate::config::{keys, units};
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -7,9 +7,9 @@ use crate::sandbox::fault::Stop;
 use crate::sandbox::fields;
 use crate::sandbox::lift::BadOutput;
 use crate::sandbox::wasi::{Cx, Offer, State};
+use ::http::HeaderMap;
 use bytes::Bytes;
 use bytestring::ByteString;
-use ::http::HeaderMap;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use wasmtime::StoreContextMut;
@@ -152,7 +152,8 @@ impl Request {
         }
         let (path, query) = path.split_once('?').map_or((&*path, None), |(path, query)| (path, Some(query)));
         let query = query.map(fields::query).transpose().map_err(invalid)?;
-        let authority: ByteString = if authority.is_empty() { (&*upstream).into() } else { fields::authority(&authority).map_err(invalid)? };
+        let authority: ByteString =
+            if authority.is_empty() { (&*upstream).into() } else { fields::authority(&authority).map_err(invalid)? };
         let head = RequestHead {
             method: fields::method(&method).map_err(invalid)?,
             // What the server is spoken to with is the upstream's own affair.

@@ -7,6 +7,7 @@ use wasmtime::component::{ComponentType, Lift};
 #[derive(ComponentType, Lift, Clone, Copy)]
 #[component(enum)]
 #[repr(u8)]
+#[allow(dead_code, reason = "made from a guest's number")]
 enum GuestLevel {
     #[component(name = "debug")]
     Debug,

@@ -1,8 +1,8 @@
 //! What one link's guests may do beyond deciding.
 
+use crate::observe::metrics::PluginSeries;
 use crate::sandbox::stores::Store;
 use bytes::Bytes;
-use crate::observe::metrics::PluginSeries;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
