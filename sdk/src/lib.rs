@@ -55,9 +55,14 @@
 //! - **Checks**: `fn check(&self) -> Result<(), Vec<Problem>>` refuses settings that the schema cannot; or
 //!   `fn configure(settings: S) -> Result<Self, Vec<Problem>>`, when the plugin is not its settings but made of them.
 //!
+//! # What it can be granted
+//! [`log`], [`metrics`], [`clock`], [`random`], [`secret`], [`kv`] (small values that all workers share) and [`http`] (requests to upstreams), each
+//! if the operator says so: `[plugin.mark] allow = { kv = ["sessions"], http = ["idp"] }`. Calling a function is what asks for it; the proxy reads
+//! from the file what a plugin imports, and refuses to load one that was not granted it. Tests have [`test::Outside`] instead.
+//!
 //! # What it cannot do
-//! Wait, open files or sockets, see other plugins' memory, or keep anything of a request but by copying it. One call has
-//! 5 ms of CPU and the guest 16 MiB of memory unless the operator says otherwise. A panic is a fault: the exchange ends with a 5xx
+//! Open files or sockets, sleep, see other plugins' memory, or keep anything of a request but by copying it. One call has 5 ms of CPU (2 seconds
+//! with waiting for stores and upstreams) and the guest 16 MiB of memory unless the operator says otherwise. A panic is a fault: the exchange ends with a 5xx
 //! (or goes on, if the operator said `fail = "open"`), the guest is replaced, the proxy lives on.
 //!
 //! # Small and fast
@@ -72,20 +77,32 @@ extern crate self as portcullis_sdk;
 
 #[doc(hidden)]
 pub mod abi;
+pub mod clock;
 pub mod connection;
 mod edits;
 pub mod field;
 mod head;
+pub mod http;
+pub mod kv;
+pub mod log;
+pub mod metrics;
 mod plan;
 pub mod plugin;
 mod problem;
 pub mod query;
 pub mod random;
+pub mod secret;
 pub mod settings;
 mod template;
 #[cfg(not(target_family = "wasm"))]
 pub mod test;
 mod verdict;
+
+/// Where the functions of capabilities lead: to the proxy, or on the native target to what a test made of it.
+#[cfg(target_family = "wasm")]
+use abi::imports as outside;
+#[cfg(not(target_family = "wasm"))]
+use test::outside;
 
 pub use connection::{AcceptVerdict, Accepted, ClientHello, Closed, ConnectionEdits, HelloVerdict};
 pub use edits::{Edits, RequestEdits};

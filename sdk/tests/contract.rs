@@ -6,7 +6,7 @@ use wit_component::{StringEncoding, metadata};
 use wit_parser::Resolve;
 
 /// Each file, and the world that it describes. Worlds of one item, so that a component exports and imports just what it uses.
-const FILES: [(&str, &str); 8] = [
+const FILES: [(&str, &str); 15] = [
     ("lifecycle", "export portcullis:plugin/lifecycle@0.1.0;"),
     ("on-request", "export portcullis:plugin/on-request@0.1.0;"),
     ("on-response", "export portcullis:plugin/on-response@0.1.0;"),
@@ -14,7 +14,14 @@ const FILES: [(&str, &str); 8] = [
     ("on-accept", "export portcullis:plugin/on-accept@0.1.0;"),
     ("on-client-hello", "export portcullis:plugin/on-client-hello@0.1.0;"),
     ("on-close", "export portcullis:plugin/on-close@0.1.0;"),
-    ("random", "import wasi:random/random@0.2.0;"),
+    ("wasi-random", "import wasi:random/random@0.2.0;"),
+    ("log", "import portcullis:plugin/log@0.1.0;"),
+    ("clock", "import portcullis:plugin/clock@0.1.0;"),
+    ("random", "import portcullis:plugin/random@0.1.0;"),
+    ("secret", "import portcullis:plugin/secret@0.1.0;"),
+    ("metrics", "import portcullis:plugin/metrics@0.1.0;"),
+    ("kv", "import portcullis:plugin/kv@0.1.0;"),
+    ("http-client", "import portcullis:plugin/http-client@0.1.0;"),
 ];
 
 fn sdk() -> PathBuf {
@@ -24,7 +31,7 @@ fn sdk() -> PathBuf {
 fn encoded(name: &str, item: &str) -> Vec<u8> {
     let mut resolve = Resolve::default();
     resolve.push_dir(sdk().join("../wit")).expect("wit/ is sound");
-    resolve.push_file(sdk().join("abi/random.wit")).expect("random.wit is sound");
+    resolve.push_file(sdk().join("abi/wasi-random.wit")).expect("wasi-random.wit is sound");
     let text = format!("package portcullis:sdk-{name};\nworld piece {{ {item} }}\n");
     let package = resolve.push_str("piece.wit", &text).expect("names an interface that exists");
     let world = resolve.select_world(&[package], Some("piece")).expect("the world above");
@@ -42,35 +49,60 @@ fn metadata_is_that_of_the_contract() {
     }
 }
 
-/// The export names and flat signatures that `src/abi/exports/macros.rs` writes by hand.
+/// The names and flat signatures that `src/abi/exports/macros.rs` and `src/abi/imports.rs` write by hand.
 #[test]
 fn shims_have_the_contract_s_core_signatures() {
     use wit_parser::abi::{AbiVariant, WasmType};
-    let source = fs::read_to_string(sdk().join("src/abi/exports/macros.rs")).expect("readable");
+    let source = |file: &str| fs::read_to_string(sdk().join("src/abi").join(file)).expect("readable");
+    let (exports, imports) = (source("exports/macros.rs"), source("imports.rs"));
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(sdk().join("../wit")).expect("wit/ is sound");
-    let mut seen = 0;
+    let mut seen = (0, 0);
     for (interface, id) in &resolve.packages[package].interfaces {
         for (name, function) in &resolve.interfaces[*id].functions {
-            let export = format!("portcullis:plugin/{interface}@0.1.0#{name}");
-            let at = source.find(&export).unwrap_or_else(|| panic!("macros.rs does not export {export}"));
-            let signature = resolve.wasm_signature(AbiVariant::GuestExport, function);
-            let written = written_parameters(&source[at..]);
-            let expected: Vec<_> = signature.params.iter().map(|kind| if *kind == WasmType::I64 { "i64" } else { "i32" }).collect();
-            assert_eq!(written, expected, "{export}");
-            let returns = signature.retptr || (function.result.is_none() && signature.results.is_empty());
-            assert!(returns, "{export}: a result by pointer, or none, is what the shims return");
-            seen += 1;
+            let module = format!("portcullis:plugin/{interface}@0.1.0");
+            let imported = FILES.contains(&(interface.as_str(), &format!("import {module};")));
+            let (written, variant) = if imported {
+                seen.0 += 1;
+                (after(after(&imports, &format!("wasm_import_module = \"{module}\"")), &format!("link_name = \"{name}\"")), AbiVariant::GuestImport)
+            } else {
+                seen.1 += 1;
+                (after(&exports, &format!("{module}#{name}")), AbiVariant::GuestExport)
+            };
+            let signature = resolve.wasm_signature(variant, function);
+            let core = |kind: &WasmType| match kind {
+                WasmType::I64 => "i64",
+                WasmType::F64 => "f64",
+                _ => "i32",
+            };
+            let expected = [&signature.params, &signature.results].map(|types| types.iter().map(core).collect::<Vec<_>>());
+            assert_eq!(written_signature(written), expected, "{module}#{name}");
         }
     }
-    assert_eq!(seen, 8, "describe, configure, plan-connections, and the phases");
+    assert_eq!(seen, (14, 8), "the capabilities; describe, configure, plan-connections, and the phases");
 }
 
-/// The parameters of the first function in `source`, as core types.
-fn written_parameters(source: &str) -> Vec<&'static str> {
-    let from = source.find('(').expect("a function") + 1;
-    // The attribute's own parentheses have been passed: the export's name ends inside them.
-    let list = &source[from..from + source[from..].find(") ").expect("that ends")];
-    let core = |parameter: &str| if parameter.ends_with("u64") { "i64" } else { "i32" };
-    list.split(',').map(str::trim).filter(|parameter| !parameter.is_empty()).map(core).collect()
+fn after<'s>(source: &'s str, what: &str) -> &'s str {
+    let at = source.find(what).unwrap_or_else(|| panic!("no {what} in src/abi"));
+    &source[at..]
+}
+
+/// A type of Rust as the core type it is passed as.
+fn core_type(written: &str) -> &'static str {
+    match written.rsplit(": ").next().unwrap_or_default().trim() {
+        "u64" | "i64" => "i64",
+        "f64" => "f64",
+        _ => "i32",
+    }
+}
+
+/// The parameters and the result of the first function in `source`, as core types.
+fn written_signature(source: &str) -> [Vec<&'static str>; 2] {
+    let from = after(source, "fn ");
+    let (list, rest) = from[from.find('(').expect("with parameters") + 1..].split_once([')']).expect("that end");
+    // Answer<(), E> is the one type with parentheses in it; it is behind a pointer and last.
+    let (list, rest) = if list.ends_with('(') { (list, after(rest, ")").strip_prefix(')').unwrap_or_default()) } else { (list, rest) };
+    let parameters = list.split(", ").flat_map(|part| part.split(",\n")).filter(|part| part.contains(": ")).map(core_type).collect();
+    let result = rest.split([';', '{']).next().and_then(|rest| rest.split_once("-> "));
+    [parameters, result.map(|(_, result)| core_type(result)).into_iter().collect()]
 }

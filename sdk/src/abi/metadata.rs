@@ -10,4 +10,11 @@ pub static ON_ACCEPT: &[u8; include_bytes!("../../abi/on-accept.meta").len()] = 
 pub static ON_CLIENT_HELLO: &[u8; include_bytes!("../../abi/on-client-hello.meta").len()] =
     include_bytes!("../../abi/on-client-hello.meta");
 pub static ON_CLOSE: &[u8; include_bytes!("../../abi/on-close.meta").len()] = include_bytes!("../../abi/on-close.meta");
+pub static WASI_RANDOM: &[u8; include_bytes!("../../abi/wasi-random.meta").len()] = include_bytes!("../../abi/wasi-random.meta");
+pub static LOG: &[u8; include_bytes!("../../abi/log.meta").len()] = include_bytes!("../../abi/log.meta");
+pub static CLOCK: &[u8; include_bytes!("../../abi/clock.meta").len()] = include_bytes!("../../abi/clock.meta");
 pub static RANDOM: &[u8; include_bytes!("../../abi/random.meta").len()] = include_bytes!("../../abi/random.meta");
+pub static SECRET: &[u8; include_bytes!("../../abi/secret.meta").len()] = include_bytes!("../../abi/secret.meta");
+pub static METRICS: &[u8; include_bytes!("../../abi/metrics.meta").len()] = include_bytes!("../../abi/metrics.meta");
+pub static KV: &[u8; include_bytes!("../../abi/kv.meta").len()] = include_bytes!("../../abi/kv.meta");
+pub static HTTP_CLIENT: &[u8; include_bytes!("../../abi/http-client.meta").len()] = include_bytes!("../../abi/http-client.meta");

@@ -10,6 +10,8 @@ mod arena;
 #[cfg(target_family = "wasm")]
 pub mod exports;
 #[cfg(target_family = "wasm")]
+mod given;
+#[cfg(target_family = "wasm")]
 pub(crate) mod imports;
 pub(crate) mod lower;
 #[cfg(target_family = "wasm")]

@@ -22,14 +22,18 @@
 //! let problems = Harness::<Guard>::refused(r#"{ "tokn": "sesame" }"#);
 //! assert_eq!(problems[0].path, "/tokn");
 //! ```
+//!
+//! What a plugin that was granted more reaches beyond the exchange, [`Outside`] stands for.
 
 mod apply;
 mod check;
 mod connection;
+pub(crate) mod outside;
 mod sent;
 
 pub use apply::{Edit, Outcome};
 pub use connection::{ConnectionOutcome, SentConnection, connection, unix_connection};
+pub use outside::{Answers, Asked, Installed, Outside};
 pub use sent::{SentRequest, SentResponse, get, request, response};
 
 use crate::abi::{Arena, RawVerdict, lower};
