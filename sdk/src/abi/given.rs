@@ -2,6 +2,8 @@
 //!
 //! Not `Copy` and taken by value, so that each block has one owner.
 
+#![allow(dead_code, reason = "the proxy makes these values")]
+
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;

@@ -1,6 +1,7 @@
 //! Capabilities: functions of the proxy that a plugin may call. What is not called is not imported.
 //!
-//! The functions of this module are those of `test::outside`, which stands in for it on the native target.
+//! The functions are not `#[inline]`, so that whoever calls one links this module, and with it the sections that describe them. They are
+//! those of `test::outside`, which stands in for this module on the native target.
 
 use super::given::{Answer, Given, GivenResponse, GivenSendError, GivenStoreError, Perhaps, returned};
 use super::raw::{Field, Maybe, Slice, Str};
@@ -113,11 +114,11 @@ unsafe extern "C" {
     );
 }
 
-/// The custom section of one interface.
+/// The custom section of one interface. Not `#[used]`: that would keep the bytes in the module's data as well.
 macro_rules! described {
     ($($name:ident $section:literal)*) => {$(
+        #[allow(dead_code, reason = "it is there for its section")]
         #[unsafe(link_section = $section)]
-        #[used]
         static $name: [u8; super::metadata::$name.len()] = *super::metadata::$name;
     )*};
 }
@@ -146,34 +147,28 @@ struct RawRequest<'r> {
 
 const _: () = assert!(size_of::<RawRequest<'_>>() == 56);
 
-#[inline]
 pub(crate) fn random() -> u64 {
     get_random_u64()
 }
 
-#[inline]
 pub(crate) fn log(level: Level, message: &str) {
     // SAFETY: a string that lives until the call returns.
     unsafe { log_log(level as u32, message.as_ptr(), message.len()) }
 }
 
-#[inline]
 pub(crate) fn now() -> u64 {
     clock_now()
 }
 
-#[inline]
 pub(crate) fn monotonic() -> u64 {
     clock_monotonic()
 }
 
-#[inline]
 pub(crate) fn bytes(length: u32) -> Vec<u8> {
     // SAFETY: the import writes its result there.
     unsafe { returned(|result| random_bytes(length, result)) }.into()
 }
 
-#[inline]
 pub(crate) fn secret(name: &str) -> Option<Vec<u8>> {
     // SAFETY: a string that lives until the call returns; the import writes its result there.
     let found: Option<Given<u8>> = unsafe { returned(|result| secret_get(name.as_ptr(), name.len(), result)) }.into();
@@ -192,19 +187,16 @@ fn labelled(labels: &[(&str, &str)], tell: impl FnOnce(*const Field<'_>, usize))
     tell(fields.as_ptr(), labels.len());
 }
 
-#[inline]
 pub(crate) fn count(name: &str, labels: &[(&str, &str)], add: u64) {
     // SAFETY: strings and a list that live until the call returns. So below.
     labelled(labels, |labels, len| unsafe { metrics_count(name.as_ptr(), name.len(), labels, len, add) });
 }
 
-#[inline]
 pub(crate) fn gauge(name: &str, labels: &[(&str, &str)], value: f64) {
     // SAFETY: as in `count`.
     labelled(labels, |labels, len| unsafe { metrics_gauge(name.as_ptr(), name.len(), labels, len, value) });
 }
 
-#[inline]
 pub(crate) fn observe(name: &str, labels: &[(&str, &str)], value: f64) {
     // SAFETY: as in `count`.
     labelled(labels, |labels, len| unsafe { metrics_observe(name.as_ptr(), name.len(), labels, len, value) });
@@ -225,14 +217,12 @@ fn ttl(millis: Option<u64>) -> (u32, u64) {
     millis.map_or((0, 0), |millis| (1, millis))
 }
 
-#[inline]
 pub(crate) fn get(store: &str, key: &[u8]) -> Result<Option<Vec<u8>>, kv::Error> {
     // SAFETY: texts that live until the call returns. So below.
     let found = asked(|result| unsafe { kv_get(store.as_ptr(), store.len(), key.as_ptr(), key.len(), result) })?;
-    Ok(Option::from(found).map(Vec::from))
+    Ok(Option::<Given<u8>>::from(found).map(Vec::from))
 }
 
-#[inline]
 pub(crate) fn set(store: &str, key: &[u8], value: &[u8], time: Option<u64>) -> Result<(), kv::Error> {
     let (has_ttl, ttl) = ttl(time);
     // SAFETY: as in `get`.
@@ -241,14 +231,12 @@ pub(crate) fn set(store: &str, key: &[u8], value: &[u8], time: Option<u64>) -> R
     })
 }
 
-#[inline]
 pub(crate) fn add(store: &str, key: &[u8], delta: i64, time: Option<u64>) -> Result<i64, kv::Error> {
     let (has_ttl, ttl) = ttl(time);
     // SAFETY: as in `get`.
     asked(|result| unsafe { kv_add(store.as_ptr(), store.len(), key.as_ptr(), key.len(), delta, has_ttl, ttl, result) })
 }
 
-#[inline]
 pub(crate) fn compare_and_set(
     store: &str,
     key: &[u8],
@@ -277,7 +265,6 @@ pub(crate) fn compare_and_set(
     })
 }
 
-#[inline]
 pub(crate) fn delete(store: &str, key: &[u8]) -> Result<bool, kv::Error> {
     // SAFETY: as in `get`.
     asked(|result| unsafe { kv_delete(store.as_ptr(), store.len(), key.as_ptr(), key.len(), result) })
@@ -286,8 +273,8 @@ pub(crate) fn delete(store: &str, key: &[u8]) -> Result<bool, kv::Error> {
 pub(crate) fn send(requests: &[Request<'_>]) -> Vec<Result<Response, http::Error>> {
     let raw: Vec<RawRequest<'_>> = requests.iter().map(lower).collect();
     // SAFETY: a list that lives until the call returns, as does what it points to; the import writes its result there.
-    let answers: Vec<_> = unsafe { returned(|result| http_client_send(raw.as_ptr(), raw.len(), result)) }.into();
-    let lift = |answer| match answer {
+    let answers: Vec<Answer<GivenResponse, GivenSendError>> = unsafe { returned(|result| http_client_send(raw.as_ptr(), raw.len(), result)) }.into();
+    let lift = |answer: Answer<GivenResponse, GivenSendError>| match answer {
         Answer::Ok(response) => Ok(response.into()),
         Answer::Err(error) => Err(error.into()),
     };

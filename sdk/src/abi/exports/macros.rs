@@ -9,13 +9,13 @@ macro_rules! __export_lifecycle {
         static HELD: $crate::abi::exports::Held<$plugin> = $crate::abi::exports::Held::new();
 
         #[unsafe(link_section = "component-type:portcullis-lifecycle")]
-        #[used]
+        #[allow(dead_code, reason = "it is there for its section")]
         static LIFECYCLE: [u8; $crate::abi::metadata::LIFECYCLE.len()] = *$crate::abi::metadata::LIFECYCLE;
 
         // Tells the proxy that all a call is passed may lie in one block: `cabi_realloc` gives out an arena, of which nothing is freed alone.
         // Three calls of it less for a filter that reads a header.
         #[unsafe(link_section = "portcullis:one-block")]
-        #[used]
+        #[allow(dead_code, reason = "it is there for its section")]
         static ONE_BLOCK: [u8; 1] = *b"1";
 
         #[unsafe(export_name = "portcullis:plugin/lifecycle@0.1.0#describe")]
@@ -37,7 +37,7 @@ macro_rules! __export_lifecycle {
 macro_rules! __export_on_request {
     () => {
         #[unsafe(link_section = "component-type:portcullis-on-request")]
-        #[used]
+        #[allow(dead_code, reason = "it is there for its section")]
         static ON_REQUEST: [u8; $crate::abi::metadata::ON_REQUEST.len()] = *$crate::abi::metadata::ON_REQUEST;
 
         #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form of a request head")]
@@ -82,7 +82,7 @@ macro_rules! __export_on_request {
 macro_rules! __export_on_response {
     () => {
         #[unsafe(link_section = "component-type:portcullis-on-response")]
-        #[used]
+        #[allow(dead_code, reason = "it is there for its section")]
         static ON_RESPONSE: [u8; $crate::abi::metadata::ON_RESPONSE.len()] = *$crate::abi::metadata::ON_RESPONSE;
 
         #[unsafe(export_name = "portcullis:plugin/on-response@0.1.0#on-response")]
@@ -106,7 +106,7 @@ macro_rules! __export_on_response {
 macro_rules! __export_connections {
     () => {
         #[unsafe(link_section = "component-type:portcullis-connections")]
-        #[used]
+        #[allow(dead_code, reason = "it is there for its section")]
         static CONNECTIONS: [u8; $crate::abi::metadata::CONNECTIONS.len()] = *$crate::abi::metadata::CONNECTIONS;
 
         #[unsafe(export_name = "portcullis:plugin/connections@0.1.0#plan-connections")]
@@ -122,7 +122,7 @@ macro_rules! __export_connections {
 macro_rules! __export_on_accept {
     () => {
         #[unsafe(link_section = "component-type:portcullis-on-accept")]
-        #[used]
+        #[allow(dead_code, reason = "it is there for its section")]
         static ON_ACCEPT: [u8; $crate::abi::metadata::ON_ACCEPT.len()] = *$crate::abi::metadata::ON_ACCEPT;
 
         #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form")]
@@ -154,7 +154,7 @@ macro_rules! __export_on_accept {
 macro_rules! __export_on_client_hello {
     () => {
         #[unsafe(link_section = "component-type:portcullis-on-client-hello")]
-        #[used]
+        #[allow(dead_code, reason = "it is there for its section")]
         static ON_CLIENT_HELLO: [u8; $crate::abi::metadata::ON_CLIENT_HELLO.len()] = *$crate::abi::metadata::ON_CLIENT_HELLO;
 
         #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form")]
@@ -199,7 +199,7 @@ macro_rules! __export_on_client_hello {
 macro_rules! __export_on_close {
     () => {
         #[unsafe(link_section = "component-type:portcullis-on-close")]
-        #[used]
+        #[allow(dead_code, reason = "it is there for its section")]
         static ON_CLOSE: [u8; $crate::abi::metadata::ON_CLOSE.len()] = *$crate::abi::metadata::ON_CLOSE;
 
         #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form")]
