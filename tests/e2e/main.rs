@@ -4,6 +4,7 @@
 
 mod access;
 mod acme;
+mod capabilities;
 mod certificates;
 mod chain;
 mod clients;

@@ -40,8 +40,13 @@ impl Server {
 
     /// Redis (Debian package redis-server), which keeps nothing; with a certificate and key, it speaks only TLS.
     pub fn redis(tls: Option<(&Path, &Path)>) -> Self {
+        Self::redis_at(crate::nobody(), tls)
+    }
+
+    /// As `redis`, at an address where one was before.
+    pub fn redis_at(address: SocketAddr, tls: Option<(&Path, &Path)>) -> Self {
         let program = tools::need("redis-server", "redis-server");
-        let (address, dir) = (crate::nobody(), tempfile::tempdir().expect("a directory"));
+        let dir = tempfile::tempdir().expect("a directory");
         let mut command = Command::new(program);
         let port = address.port().to_string();
         command.args(["--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir"]).arg(dir.path());

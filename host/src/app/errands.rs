@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::{JoinSet, spawn_local};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 /// Runs until the last guest that could ask is gone; what runs then is cut off, since nobody listens.
 pub fn run(upstreams: Rc<Upstreams>, limits: Arc<Limits>) -> Errands {
@@ -39,8 +39,8 @@ async fn send(errand: Errand, upstreams: &Rc<Upstreams>, limits: &Limits, client
     let Errand { upstream, head, body, timeout: time, most_body } = errand;
     // Guests can be granted declared upstreams only.
     let Some(index) = upstreams.index(&upstream) else { return Err(ErrandError::Failed(format!("there is no upstream {upstream}"))) };
-    let total = time.and_then(|time| Instant::now().checked_add(time));
-    let times = Times { response: limits.response, idle: limits.response_idle, total };
+    // Not `total`: whose time was up is told apart below.
+    let times = Times { response: limits.response, idle: limits.response_idle, total: None };
     let body = Full::new(body).map_err(|never| -> BodyError { match never {} });
     let outgoing = Outgoing { head: &head, body, upgrade: None, times, client };
     let exchanged = async {

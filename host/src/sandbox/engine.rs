@@ -58,8 +58,8 @@ fn pool(guests: u32) -> PoolingAllocationConfig {
         .total_core_instances(guests.saturating_mul(4))
         .total_memories(guests)
         .total_tables(guests.saturating_mul(2))
-        // Calls are synchronous: no fibers.
-        .total_stacks(1)
+        // Of guests that may wait; others run on the worker's.
+        .total_stacks(guests)
         .max_core_instances_per_component(CORE_INSTANCES)
         .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
