@@ -88,6 +88,28 @@ fn only_phases_that_were_written_are_exported() {
     assert_eq!(found, ["connections", "lifecycle", "on-accept", "on-close"]);
 }
 
+#[test]
+fn only_what_is_called_is_imported() {
+    for (name, call, import) in [
+        ("uses-log", "log::info!(\"hello\")", "log@0.1.0#log"),
+        ("uses-clock", "let _ = clock::now();", "clock@0.1.0#now"),
+        ("uses-random", "let _ = random::bytes(8);", "random@0.1.0#bytes"),
+        ("uses-secret", "let _ = secret::get(\"KEY\");", "secret@0.1.0#get"),
+        ("uses-metrics", "metrics::count(\"asked\", &[(\"a\", \"b\")], 1);", "metrics@0.1.0#count"),
+        ("uses-kv", "let _ = kv::Store::named(\"s\").add(\"k\", 1, None);", "kv@0.1.0#add"),
+        ("uses-http", "let _ = http::Request::get(\"idp\", \"/\").send();", "http-client@0.1.0#send"),
+    ] {
+        let module = import.split(['@', '-']).next().unwrap_or_default();
+        let source = format!(
+            "{BARE}use portcullis_sdk::{{prelude::*, {module}}};\n#[settings]\nstruct Nothing;\n#[plugin]\nimpl Nothing {{ \
+             fn on_request(&self, _: &Request, _: &mut RequestEdits) {{ {call} }} }}"
+        );
+        let component = built(name, "\"bare\"", &source);
+        assert_eq!(component.imports, [format!("portcullis:plugin/{import}")], "{name}");
+        println!("{name}: {} bytes", component.size);
+    }
+}
+
 /// `PORTCULLIS_INSPECT=a.wasm:b.wasm cargo test -p portcullis-sdk --test components -- --ignored --nocapture` prints what is in files.
 #[test]
 #[ignore = "prints, tests nothing"]

@@ -64,7 +64,10 @@ fn shims_have_the_contract_s_core_signatures() {
             let imported = FILES.contains(&(interface.as_str(), &format!("import {module};")));
             let (written, variant) = if imported {
                 seen.0 += 1;
-                (after(after(&imports, &format!("wasm_import_module = \"{module}\"")), &format!("link_name = \"{name}\"")), AbiVariant::GuestImport)
+                (
+                    after(after(&imports, &format!("wasm_import_module = \"{module}\"")), &format!("link_name = \"{name}\"")),
+                    AbiVariant::GuestImport,
+                )
             } else {
                 seen.1 += 1;
                 (after(&exports, &format!("{module}#{name}")), AbiVariant::GuestExport)

@@ -27,11 +27,13 @@ fn every_example_is_right_as_it_stands() {
     for (from, to) in [("app.example.com.pem", "app.pem"), ("app.example.com.key", "app.key")] {
         fs::rename(dir.path().join(from), dir.path().join(to)).unwrap();
     }
-    let plugin = built(&tools::repository().join("examples/first-plugin"));
     let beside = dir.path().join("target/wasm32-wasip2/release");
     fs::create_dir_all(&beside).unwrap();
-    fs::copy(plugin, beside.join("first_plugin.wasm")).unwrap();
-    for name in ["hello", "tls-site", "canary", "first-plugin", "tcp-postgres", "sni-passthrough"] {
+    for name in ["first-plugin", "auth-cache"] {
+        let plugin = built(&tools::repository().join("examples").join(name));
+        fs::copy(&plugin, beside.join(plugin.file_name().unwrap())).unwrap();
+    }
+    for name in ["hello", "tls-site", "canary", "first-plugin", "auth-cache", "tcp-postgres", "sni-passthrough"] {
         fs::copy(tools::repository().join("examples").join(name).join("portcullis.toml"), dir.path().join("portcullis.toml")).unwrap();
         let output = proxy::run(dir.path(), &["check"]);
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
@@ -122,7 +124,9 @@ fn sni_passthrough() {
 
 /// Builds a plugin's folder as its author would; the component.
 fn built(folder: &Path) -> PathBuf {
-    tools::build_wasm(folder, &tools::repository().join("target/examples")).join("first_plugin.wasm")
+    let manifest = fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+    let name = manifest.split('"').nth(1).expect("name comes first").replace('-', "_");
+    tools::build_wasm(folder, &tools::repository().join("target/examples")).join(format!("{name}.wasm"))
 }
 
 #[test]
@@ -153,11 +157,52 @@ fn a_third_party_plugin_from_outside_the_repository() {
 }
 
 #[test]
-fn the_plugin_s_own_test_passes_without_wasm() {
-    let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["test", "--quiet", "--target-dir"]).arg(tools::repository().join("target/examples"));
-    let output = cargo.current_dir(tools::repository().join("examples/first-plugin")).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+fn the_plugins_own_tests_pass_without_wasm() {
+    for name in ["first-plugin", "auth-cache"] {
+        let mut cargo = Command::new(env!("CARGO"));
+        cargo.args(["test", "--quiet", "--target-dir"]).arg(tools::repository().join("target/examples"));
+        let output = cargo.current_dir(tools::repository().join("examples").join(name)).output().unwrap();
+        assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}
+
+#[test]
+fn auth_cache() {
+    let folder = tools::repository().join("examples/auth-cache");
+    let (app, plugin) = (Origin::echo(), built(&folder));
+    let auth = Server::program("python3", &folder, |address| vec!["auth.py".to_owned(), address.port().to_string()]);
+    let dir = tempfile::tempdir().unwrap();
+    let inspected = proxy::run(dir.path(), &["plugin", "inspect", plugin.to_str().unwrap()]);
+    let said = String::from_utf8_lossy(&inspected.stdout).into_owned();
+    for wanted in ["http-client", "kv", "log", "metrics"] {
+        assert!(said.contains(&format!("portcullis:plugin/{wanted}")), "{wanted} not in:\n{said}");
+    }
+    let config = example("auth-cache", &[("127.0.0.1:9000", &app)])
+        .replace("127.0.0.1:9001", &auth.name())
+        .replace("target/wasm32-wasip2/release/auth_cache.wasm", plugin.to_str().unwrap());
+    let asked = || auth.log().matches("GET /check").count();
+    let proxy = Proxy::start(&config);
+    let ask = |fields: &str| get_with(proxy.http(), "localhost", "/", fields);
+    let nobody = ask("");
+    assert_eq!((nobody.status, nobody.header("www-authenticate"), asked()), (401, Some("Bearer"), 0));
+    for _ in 0..3 {
+        let answer = ask("Authorization: Bearer sesame\r\nX-User: root\r\n");
+        let seen = answer.text().to_lowercase();
+        assert!(answer.status == 200 && seen.contains("x-user: alice") && !seen.contains("root"), "{seen}");
+    }
+    assert_eq!(asked(), 1, "{}", auth.log());
+    assert_eq!((ask("Authorization: Bearer guess\r\n").status, asked()), (403, 2));
+    assert!(!proxy.logged("is not let in").contains("guess"));
+    drop(auth);
+    assert_eq!(ask("Authorization: Bearer sesame\r\n").status, 200, "who is remembered is let in");
+    assert_eq!(ask("Authorization: Bearer other\r\n").status, 503);
+    proxy.logged("the auth service does not answer");
+    // Without its grants it does not start.
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("portcullis.toml"), config.replace("http = [\"auth\"], ", "")).unwrap();
+    let refused = proxy::run(dir.path(), &["check"]);
+    let said = String::from_utf8_lossy(&refused.stdout).into_owned();
+    assert!(said.contains("E031") && said.contains("http-client") && said.contains("allow = { http = ["), "{said}");
 }
 
 /// The example's own script makes what it needs.

@@ -55,13 +55,7 @@ unsafe extern "C" {
 #[link(wasm_import_module = "portcullis:plugin/kv@0.1.0")]
 unsafe extern "C" {
     #[link_name = "get"]
-    fn kv_get(
-        store: *const u8,
-        store_len: usize,
-        key: *const u8,
-        key_len: usize,
-        result: *mut Answer<Perhaps<Given<u8>>, GivenStoreError>,
-    );
+    fn kv_get(store: *const u8, store_len: usize, key: *const u8, key_len: usize, result: *mut Answer<Perhaps<Given<u8>>, GivenStoreError>);
     #[link_name = "set"]
     fn kv_set(
         store: *const u8,
@@ -107,11 +101,7 @@ unsafe extern "C" {
 #[link(wasm_import_module = "portcullis:plugin/http-client@0.1.0")]
 unsafe extern "C" {
     #[link_name = "send"]
-    fn http_client_send(
-        requests: *const RawRequest<'_>,
-        requests_len: usize,
-        result: *mut Given<Answer<GivenResponse, GivenSendError>>,
-    );
+    fn http_client_send(requests: *const RawRequest<'_>, requests_len: usize, result: *mut Given<Answer<GivenResponse, GivenSendError>>);
 }
 
 /// The custom section of one interface. Not `#[used]`: that would keep the bytes in the module's data as well.
@@ -273,7 +263,8 @@ pub(crate) fn delete(store: &str, key: &[u8]) -> Result<bool, kv::Error> {
 pub(crate) fn send(requests: &[Request<'_>]) -> Vec<Result<Response, http::Error>> {
     let raw: Vec<RawRequest<'_>> = requests.iter().map(lower).collect();
     // SAFETY: a list that lives until the call returns, as does what it points to; the import writes its result there.
-    let answers: Vec<Answer<GivenResponse, GivenSendError>> = unsafe { returned(|result| http_client_send(raw.as_ptr(), raw.len(), result)) }.into();
+    let answers: Vec<Answer<GivenResponse, GivenSendError>> =
+        unsafe { returned(|result| http_client_send(raw.as_ptr(), raw.len(), result)) }.into();
     let lift = |answer: Answer<GivenResponse, GivenSendError>| match answer {
         Answer::Ok(response) => Ok(response.into()),
         Answer::Err(error) => Err(error.into()),

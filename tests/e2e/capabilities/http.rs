@@ -144,6 +144,20 @@ fn a_request_of_the_guest_s_that_took_too_long_is_cut_off() {
     assert_eq!(idp.requests()[1], "hung up: true");
 }
 
+/// What the proxy hands to a guest is the guest's to free.
+#[test]
+fn answers_do_not_pile_up_in_the_guest() {
+    let (app, idp) = (Origin::echo(), Origin::named("idp"));
+    let plugin = "limits = { memory = \"8MiB\", time = \"20s\", cpu = \"1s\" }";
+    let proxy = Able { idp: idp.name(), plugin, ..Able::of(&app) }.start();
+    let value = "v".repeat(6_000);
+    run(&proxy, &format!("set near long {value}"));
+    for _ in 0..20 {
+        assert_eq!(run(&proxy, "send idp /bytes/1000000")[0].split(" [").next(), Some("200 idp 1000000"));
+        assert!(run(&proxy, &["get near long"; 100].join(";")).iter().all(|found| *found == value));
+    }
+}
+
 /// The guest asks while the response waits, and the client gets both.
 #[test]
 fn the_response_phase_may_wait_too() {

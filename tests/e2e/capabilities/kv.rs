@@ -8,9 +8,10 @@ use std::time::Duration;
 /// What every backend must do, on a fresh store.
 fn does_what_it_should(proxy: &Proxy) {
     let one = |steps: &str| run(proxy, steps).pop().unwrap();
-    assert_eq!(run(proxy, "get near a; set near a 1; get near a; delete near a; delete near a; get near a"), [
-        "none", "set", "1", "true", "false", "none"
-    ]);
+    assert_eq!(
+        run(proxy, "get near a; set near a 1; get near a; delete near a; delete near a; get near a"),
+        ["none", "set", "1", "true", "false", "none"]
+    );
     let compared = run(proxy, "replace near c x 1; replace near c none 1; replace near c none 2; replace near c 1 2; get near c");
     assert_eq!(compared, ["false", "true", "false", "true", "2"]);
     assert_eq!(run(proxy, "add near n 5; add near n -7; get near n; set near n 40; add near n 2"), ["5", "-2", "-2", "set", "42"]);

@@ -191,7 +191,10 @@ fn lines_beyond_the_rate_are_dropped_and_counted() {
 fn what_no_metric_can_be_is_a_fault() {
     let app = Origin::echo();
     let proxy = Able::of(&app).start();
-    assert_eq!(run(&proxy, "count asked hit 2; count asked miss 1; gauge held 7; observe took 3"), ["counted", "counted", "set", "observed"]);
+    assert_eq!(
+        run(&proxy, "count asked hit 2; count asked miss 1; gauge held 7; observe took 3"),
+        ["counted", "counted", "set", "observed"]
+    );
     for wrong in ["count Asked hit 1", "count 9 hit 1", "gauge asked 1", "observe held 1"] {
         let response = told(&proxy, wrong);
         assert_eq!((response.status, response.reason()), (500, Some("plugin_trap")), "{wrong}");

@@ -6,6 +6,8 @@
 mod given;
 mod numbers;
 mod places;
+#[cfg(test)]
+mod tests;
 
 pub use given::Outside;
 pub use places::{Answers, Asked};
@@ -35,8 +37,9 @@ impl Outside {
     #[track_caller]
     pub fn install(self) -> Installed {
         let state = Rc::new(self.into_state());
-        let before = INSTALLED.replace(Some(Rc::clone(&state)));
-        assert!(before.is_none(), "an `Outside` is installed on this thread already; drop that one first");
+        let alone = INSTALLED.with_borrow(Option::is_none);
+        assert!(alone, "an `Outside` is installed on this thread already; drop that one first");
+        INSTALLED.set(Some(Rc::clone(&state)));
         Installed(state)
     }
 }
@@ -82,9 +85,15 @@ pub(crate) fn secret(name: &str) -> Option<Vec<u8>> {
 }
 
 fn number(kind: Kind, name: &str, labels: &[(&str, &str)], value: f64) {
-    outside("metrics", ".metrics()", "metrics = true", |state| state.metrics, |state| {
-        state.numbers.borrow_mut().take(kind, name, labels, value);
-    });
+    outside(
+        "metrics",
+        ".metrics()",
+        "metrics = true",
+        |state| state.metrics,
+        |state| {
+            state.numbers.borrow_mut().take(kind, name, labels, value);
+        },
+    );
 }
 
 pub(crate) fn count(name: &str, labels: &[(&str, &str)], add: u64) {
@@ -107,16 +116,22 @@ fn stored<T>(
     run: impl FnOnce(&mut places::Store, u64) -> Result<T, kv::Error>,
 ) -> Result<T, kv::Error> {
     let (add, allow) = (format!(".store({name:?})"), format!("kv = [{name:?}]"));
-    outside("kv", &add, &allow, |state| !state.stores.is_empty(), |state| {
-        assert!((1..=1 << 10).contains(&key.len()), "fault: a key has 1 to 1,024 bytes, not {}", key.len());
-        assert!(value.len() <= 64 << 10, "fault: a value has at most 64 KiB, not {} bytes", value.len());
-        let Some(store) = state.stores.get(name) else { return Err(kv::Error::Denied) };
-        let mut store = store.borrow_mut();
-        match &store.broken {
-            Some(error) => Err(error.clone()),
-            None => run(&mut store, state.monotonic()),
-        }
-    })
+    outside(
+        "kv",
+        &add,
+        &allow,
+        |state| !state.stores.is_empty(),
+        |state| {
+            assert!((1..=1 << 10).contains(&key.len()), "fault: a key has 1 to 1,024 bytes, not {}", key.len());
+            assert!(value.len() <= 64 << 10, "fault: a value has at most 64 KiB, not {} bytes", value.len());
+            let Some(store) = state.stores.get(name) else { return Err(kv::Error::Denied) };
+            let mut store = store.borrow_mut();
+            match &store.broken {
+                Some(error) => Err(error.clone()),
+                None => run(&mut store, state.monotonic()),
+            }
+        },
+    )
 }
 
 pub(crate) fn get(store: &str, key: &[u8]) -> Result<Option<Vec<u8>>, kv::Error> {
@@ -134,13 +149,7 @@ pub(crate) fn add(store: &str, key: &[u8], delta: i64, ttl: Option<u64>) -> Resu
     stored(store, key, &[], |store, now| store.add(key, delta, ttl, now))
 }
 
-pub(crate) fn compare_and_set(
-    store: &str,
-    key: &[u8],
-    expected: Option<&[u8]>,
-    value: &[u8],
-    ttl: Option<u64>,
-) -> Result<bool, kv::Error> {
+pub(crate) fn compare_and_set(store: &str, key: &[u8], expected: Option<&[u8]>, value: &[u8], ttl: Option<u64>) -> Result<bool, kv::Error> {
     stored(store, key, value, |store, now| {
         let equal = store.get(key, now).as_deref() == expected;
         if equal {
@@ -162,10 +171,16 @@ pub(crate) fn send(requests: &[Request<'_>]) -> Vec<Result<Response, http::Error
 fn send_one(request: &Request<'_>) -> Result<Response, http::Error> {
     let name = request.upstream;
     let (add, allow) = (format!(".upstream({name:?}, |request| …)"), format!("http = [{name:?}]"));
-    outside("http", &add, &allow, |state| !state.upstreams.is_empty(), |state| {
-        let Some(upstream) = state.upstreams.get(name) else { return Err(http::Error::Denied) };
-        places::check(request)?;
-        state.asked.borrow_mut().push(Asked::of(request));
-        upstream.borrow_mut()(request)
-    })
+    outside(
+        "http",
+        &add,
+        &allow,
+        |state| !state.upstreams.is_empty(),
+        |state| {
+            let Some(upstream) = state.upstreams.get(name) else { return Err(http::Error::Denied) };
+            places::check(request)?;
+            state.asked.borrow_mut().push(Asked::of(request));
+            upstream.borrow_mut()(request)
+        },
+    )
 }

@@ -166,7 +166,7 @@ fn said<T>(outcome: Result<T, kv::Error>, show: impl FnOnce(T) -> String) -> Str
 fn answer(outcome: Result<http::Response, http::Error>) -> String {
     match outcome {
         Ok(answer) => {
-            let first = answer.text().and_then(|text| text.lines().next()).unwrap_or_default();
+            let first: String = answer.text().unwrap_or_default().lines().next().unwrap_or_default().chars().take(60).collect();
             format!("{} {} {} [{first}]", answer.status(), answer.header_str("x-origin").unwrap_or("-"), answer.body().len())
         }
         Err(error) => format!("{error:?}"),
