@@ -128,16 +128,16 @@ impl Tunnels for Corridor {
     }
 
     fn carry(&self, arrived: Arrived, route: Route) -> Pin<Box<dyn Future<Output = ()>>> {
-        let Arrived { connection, io, early, hello, traffic } = arrived;
+        let Arrived { connection, io, early, hello, traffic, watch } = arrived;
         let client = match io {
             ArrivedIo::Socket(socket) => Client::Socket(socket),
             ArrivedIo::Stream(stream) => Client::Stream(stream),
         };
         let tunnel = self.0.clone();
-        Box::pin(async move { tunnel.carry(Arrival { connection, hello, traffic }, client, early, route.0).await })
+        Box::pin(async move { tunnel.carry(Arrival { connection, hello, traffic, watch }, client, early, route.0).await })
     }
 
     fn refuse(&self, connection: &Connection, hello: Option<&ClientHello>, reason: &'static str) {
-        self.0.refuse(Arrival { connection: Rc::new(connection.clone()), hello: hello.cloned(), traffic: None }, reason);
+        self.0.refuse(Arrival { connection: Rc::new(connection.clone()), hello: hello.cloned(), traffic: None, watch: None }, reason);
     }
 }

@@ -3,13 +3,13 @@
 use super::accept::{Kind, Service};
 use super::door::{self, Stay};
 use super::handler::Handler;
-use super::io::{ClientIo, Socket};
+use super::io::{ClientIo, Socket, UnlistedHeader};
 use super::peek::{Unseen, client_hello};
 use super::shutdown::Entry;
 use super::tunnels::{Arrived, Ends, Route, Tcp};
 use super::{h1, h2, tls};
 use crate::certs::TlsSettings;
-use crate::message::{Admission, ClientHello, Connection, EndReason, Refusal};
+use crate::message::{Admission, ClientHello, Connection, EndReason, HeaderWatch, Refusal};
 use crate::wire::Stream;
 use bytes::Bytes;
 use std::io;
@@ -21,7 +21,9 @@ pub(super) async fn run<H: Handler>(stream: Stream, peer: Option<SocketAddr>, en
     entry.register().await;
     // An error means that the client is gone already.
     let Ok(connection) = opened(&stream, peer) else { return };
-    serve(stream, Bytes::new(), connection, entry, service).await;
+    // It may come without a PROXY header; with one, as others are believed here, it must not.
+    let watch = (!service.proxy_protocol.is_empty()).then(HeaderWatch::default);
+    serve(stream, (Bytes::new(), watch), connection, entry, service).await;
 }
 
 /// What the socket says of a connection.
@@ -35,11 +37,19 @@ pub(super) fn opened(stream: &Stream, peer: Option<SocketAddr>) -> io::Result<Co
     }
 }
 
-/// As [`run`], with what was read before: `connection` says what is known.
-pub(super) async fn serve<H: Handler>(stream: Stream, early: Bytes, connection: Connection, entry: Entry, service: Rc<Service<H>>) {
+/// As [`run`], with what was read before, and what must not be read now: `connection` says what is known.
+pub(super) async fn serve<H: Handler>(
+    stream: Stream,
+    (early, watch): (Bytes, Option<HeaderWatch>),
+    connection: Connection,
+    entry: Entry,
+    service: Rc<Service<H>>,
+) {
     let addresses = (!connection.unix).then_some((connection.peer, connection.local));
     let (mut stay, admission) = Stay::begin(service.door.as_deref(), addresses.map(|(peer, _)| peer), addresses.map(|(_, local)| local));
-    let socket = Socket { early, ..Socket::new(stream, stay.traffic()) };
+    // HTTP has an answer of its own to everything that is no request.
+    let watch = watch.filter(|_| !matches!(service.kind, Kind::Plain));
+    let socket = Socket { early, watch, ..Socket::new(stream, stay.traffic()) };
     if let Some(traffic) = &socket.traffic {
         // Read along with a PROXY header.
         traffic.receive(socket.early.len());
@@ -83,6 +93,7 @@ async fn https<H: Handler>(
     entry: &Entry,
 ) -> EndReason {
     match tls::handshake(socket, settings, connection.local, service.limits.tls_handshake).await {
+        Err(error) if UnlistedHeader::is(&error) => unlisted(&connection, service),
         Err(error) => {
             tracing::debug!(peer = %connection.peer, %error, "TLS handshake failed");
             EndReason::Tls
@@ -97,6 +108,14 @@ async fn https<H: Handler>(
             EndReason::Done
         }
     }
+}
+
+/// Says that a peer has sent a PROXY header which is not believed.
+fn unlisted<H>(connection: &Connection, service: &Service<H>) -> EndReason {
+    if let Some(unsaid) = service.log.allow() {
+        tracing::warn!(peer = %connection.peer.ip(), unsaid, "closed: {UnlistedHeader}");
+    }
+    EndReason::Refused
 }
 
 /// A look at the client hello if TLS is spoken, then to whoever takes it.
@@ -114,6 +133,12 @@ async fn tcp<H: Handler>(
     };
     let seen = match (seen, &tcp.tls) {
         (Ok(seen), _) => seen,
+        (Err(_), _) if socket.watch.is_some_and(|mut watch| watch.sees_header(&socket.early)) => {
+            if !tcp.is_for_sites() {
+                tcp.tunnels.refuse(&connection, None, UnlistedHeader::REASON);
+            }
+            return unlisted(&connection, service);
+        }
         // Not for us to judge: rustls finds the right words for what is wrong with it.
         (Err(Unseen::Bad(_)), Ends::Beyond { sites: Some(sites) }) => {
             return Box::pin(https(socket, connection, sites, service, entry)).await;

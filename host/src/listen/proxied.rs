@@ -58,7 +58,7 @@ pub(super) async fn run<H: Handler>(
     };
     // From here on it counts as one of the client's; a refusal has been logged.
     if connection.unix || permit.name(connection.peer.ip()).is_ok() {
-        Box::pin(connection::serve(stream, early, connection, entry, service)).await;
+        Box::pin(connection::serve(stream, (early, None), connection, entry, service)).await;
     }
 }
 

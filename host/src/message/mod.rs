@@ -26,7 +26,7 @@ pub use connection::{ClientAuth, Connection, TlsFacts, TlsVersion};
 pub use exchange::{Exchange, ExchangeId};
 pub use head::{RequestHead, ResponseHead, Scheme};
 pub use malformed::Malformed;
-pub use proxied::{Proxied, ProxiedTls};
+pub use proxied::{HeaderWatch, PROXY_V1, PROXY_V2, Proxied, ProxiedTls};
 pub use received::{Received, Target};
 
 /// A header map for tests.

@@ -6,6 +6,7 @@
 
 use super::ends::End;
 use super::pipe::{Pipe, Pipes};
+use crate::message::HeaderWatch;
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
@@ -40,6 +41,8 @@ pub(super) struct Flow {
     /// Bytes come faster than the buffer holds.
     bulk: bool,
     stage: Stage,
+    /// If what comes must not be a PROXY header.
+    watch: Option<HeaderWatch>,
     /// Written since the last flush.
     unflushed: bool,
 }
@@ -53,17 +56,20 @@ enum Stage {
     Ended,
 }
 
-/// Whose connection broke.
+/// Why it cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Broken {
+    /// The connection of this side broke.
     Giving,
     Taking,
+    /// The giving side began with a PROXY header, and nobody believes it.
+    Unlisted,
 }
 
 impl Flow {
     /// With something that was read before.
-    pub fn with(early: &[u8]) -> Self {
-        Self { held: early.to_vec(), ..Self::default() }
+    pub fn with(early: &[u8], watch: Option<HeaderWatch>) -> Self {
+        Self { held: early.to_vec(), watch, ..Self::default() }
     }
 
     pub fn has_ended(&self) -> bool {
@@ -138,6 +144,9 @@ impl Flow {
         let mut read = ReadBuf::new(&mut buffer);
         match Pin::new(giving).poll_read(cx, &mut read) {
             Poll::Ready(Ok(())) if read.filled().is_empty() => self.stage = Stage::Ending,
+            Poll::Ready(Ok(())) if self.watch.as_mut().is_some_and(|watch| watch.sees_header(read.filled())) => {
+                return Poll::Ready(Err(Broken::Unlisted));
+            }
             Poll::Ready(Ok(())) => {
                 self.bulk = read.remaining() == 0;
                 ready!(self.poll_pass_on(read.filled(), taking, carried, cx)).map_err(|_| Broken::Taking)?;

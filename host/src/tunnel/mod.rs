@@ -15,12 +15,12 @@ pub use record::Ledger;
 pub use routes::Routes;
 
 use crate::config::{Limits, TcpSpec};
-use crate::message::{ClientHello, Connection, Duplex, Traffic};
+use crate::message::{ClientHello, Connection, Duplex, HeaderWatch, Traffic};
 use crate::upstream::{Failed, Upstreams};
 use bytes::Bytes;
 use ends::End;
 use record::Record;
-use relay::Relay;
+use relay::{Early, Relay};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -39,6 +39,8 @@ pub struct Arrival {
     pub hello: Option<ClientHello>,
     /// Told at the end how many bytes were carried.
     pub traffic: Option<Rc<Traffic>>,
+    /// If the client must not begin with a PROXY header.
+    pub watch: Option<HeaderWatch>,
 }
 
 /// The client's bytes: as they are on its socket, or with TLS taken off.
@@ -75,6 +77,7 @@ impl Tunnel {
             Ok(opened) => {
                 record.connected(&opened.attempt);
                 let _held = opened.held;
+                let early = Early { bytes: early, watch: arrival.watch };
                 let relay = Relay::new(client.into(), opened.io.into(), early, self.idle, &self.ledger, record.counts());
                 record.ended(relay.await);
             }

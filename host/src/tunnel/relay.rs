@@ -3,6 +3,7 @@
 use super::ends::End;
 use super::flow::{Broken, Flow};
 use super::record::{Counts, Ended, Ledger};
+use crate::message::HeaderWatch;
 use bytes::Bytes;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -23,12 +24,20 @@ pub(super) struct Relay {
     timer: Pin<Box<Sleep>>,
 }
 
+/// What is known of the client's first bytes.
+pub(super) struct Early {
+    /// Read before; they go first.
+    pub bytes: Bytes,
+    /// If what comes must not be a PROXY header.
+    pub watch: Option<HeaderWatch>,
+}
+
 impl Relay {
-    /// `early` was read from the client and goes first; `idle`: without a byte in either direction.
-    pub fn new(client: End, origin: End, early: Bytes, idle: Duration, ledger: &Rc<Ledger>, counts: Rc<Counts>) -> Self {
+    /// `idle`: without a byte in either direction.
+    pub fn new(client: End, origin: End, early: Early, idle: Duration, ledger: &Rc<Ledger>, counts: Rc<Counts>) -> Self {
         let now = Instant::now();
         let timer = Box::pin(sleep_until(later(now, idle)));
-        let (inward, outward) = (Flow::with(&early), Flow::default());
+        let (inward, outward) = (Flow::with(&early.bytes, early.watch), Flow::default());
         Self { client, origin, inward, outward, counts, ledger: ledger.clone(), idle, seen: (0, now), timer }
     }
 
@@ -38,6 +47,7 @@ impl Relay {
         let inward = self.inward.poll(&mut self.client, &mut self.origin, means, &self.counts.received, cx);
         let outward = self.outward.poll(&mut self.origin, &mut self.client, means, &self.counts.sent, cx);
         match (inward, outward) {
+            (Poll::Ready(Err(Broken::Unlisted)), _) | (_, Poll::Ready(Err(Broken::Unlisted))) => Some(Ended::Unlisted),
             (Poll::Ready(Err(Broken::Giving)), _) | (_, Poll::Ready(Err(Broken::Taking))) => Some(Ended::ClientGone),
             (Poll::Ready(Err(Broken::Taking)), _) | (_, Poll::Ready(Err(Broken::Giving))) => Some(Ended::OriginGone),
             _ if self.inward.has_ended() && self.outward.has_ended() => Some(Ended::Both),
@@ -71,7 +81,7 @@ impl Future for Relay {
             None if self.poll_idle(cx).is_ready() => Ended::Idle,
             None => return Poll::Pending,
         };
-        if matches!(ended, Ended::ClientGone | Ended::OriginGone) {
+        if matches!(ended, Ended::ClientGone | Ended::OriginGone | Ended::Unlisted) {
             // Whoever is still there must not take what came for the whole.
             self.client.reset();
             self.origin.reset();
