@@ -309,3 +309,69 @@ fn where_tls_is_spoken_a_header_of_others_is_told_from_other_noise() {
     let url = format!("https://localhost:{}/", proxy.https().port());
     assert!(curl(&["-k", &url]).contains("GET / HTTP/1.1"), "without one it goes on as ever");
 }
+
+/// Type and value of each TLV in a header of version 2 for IPv4.
+fn tlvs(header: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let (mut left, mut found) = (&header[28..], Vec::new());
+    while let [kind, high, low, rest @ ..] = left {
+        let (value, after) = rest.split_at(u16::from_be_bytes([*high, *low]).into());
+        found.push((*kind, value.to_vec()));
+        left = after;
+    }
+    found
+}
+
+#[test]
+fn a_tunnel_of_tls_says_which_name_was_asked_for() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::start(&format!(
+        "[tcp.\"127.0.0.1:0\"]\ntls = \"passthrough\"\nto = \"app\"\n[upstream.app]\nservers = \"{}\"\nproxy-protocol = \"v2\"\n",
+        server.local_addr().unwrap()
+    ));
+    let openssl = portcullis_tests::tools::need("openssl", "openssl");
+    for (arguments, authority) in [(&["-servername", "A.Test", "-alpn", "h2"][..], Some("a.test")), (&["-noservername"], None)] {
+        let mut client = std::process::Command::new(&openssl)
+            .args(["s_client", "-connect", &proxy.tcp().to_string()])
+            .args(arguments)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let (mut stream, _) = server.accept().unwrap();
+        let mut header = vec![0; 16];
+        stream.read_exact(&mut header).unwrap();
+        let mut rest = vec![0; usize::from(u16::from_be_bytes([header[14], header[15]]))];
+        stream.read_exact(&mut rest).unwrap();
+        header.extend(rest);
+        let wanted: Vec<_> = authority.map(|name| (2, name.as_bytes().to_vec())).into_iter().collect();
+        assert_eq!(tlvs(&header), wanted, "the name, and no guess at the protocol");
+        let mut first = [0];
+        stream.read_exact(&mut first).unwrap();
+        assert_eq!(first, [22], "the hello follows");
+        drop(stream);
+        client.wait().unwrap();
+    }
+}
+
+/// HAProxy understands it as the name.
+#[test]
+fn haproxy_learns_the_name_of_a_passed_through_connection() {
+    let dir = crate::tls::certificates(&["a.test"]);
+    let both = ["a.test.pem", "a.test.key"].map(|file| std::fs::read_to_string(dir.path().join(file)).unwrap()).concat();
+    let pem = dir.path().join("both.pem");
+    std::fs::write(&pem, both).unwrap();
+    let haproxy = Server::haproxy(|address, _| {
+        format!(
+            "frontend f\n  bind {address} accept-proxy ssl crt {}\n  \
+             http-request return status 200 content-type text/plain lf-string \"%[src] %[fc_pp_authority]\"",
+            pem.display()
+        )
+    });
+    let proxy = Proxy::start(&format!(
+        "[tcp.\"127.0.0.1:0\"]\ntls = \"passthrough\"\nsni = {{ \"a.test\" = \"app\" }}\n[upstream.app]\nservers = \"{}\"\nproxy-protocol = \"v2\"\n",
+        haproxy.address
+    ));
+    let (port, resolve) = (proxy.tcp().port(), format!("a.test:{}:127.0.0.1", proxy.tcp().port()));
+    assert_eq!(curl(&["-k", "--interface", "127.0.0.79", "--resolve", &resolve, &format!("https://a.test:{port}/")]), "127.0.0.79 a.test");
+}

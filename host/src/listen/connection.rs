@@ -198,7 +198,10 @@ async fn arrive<H: Handler>(
     tcp: &Tcp,
     service: &Service<H>,
 ) -> Option<Arrived> {
-    let Ends::Here(settings) = ends else { return Some(Arrived::plain(socket, connection, hello)) };
+    let Ends::Here(settings) = ends else {
+        let asked = hello.as_ref().and_then(|hello| hello.sni.clone());
+        return Some(Arrived::plain(socket, Connection { asked, ..connection }, hello));
+    };
     // Boxed: the handshake's memory is given back before the tunnel begins.
     match Box::pin(tls::handshake(socket, settings, connection.local, service.limits.tls_handshake)).await {
         Ok((stream, facts)) => Some(Arrived::decrypted(stream, Connection { tls: Some(facts), ..connection }, hello)),
