@@ -318,6 +318,7 @@ fn explain_says_who_takes_a_connection() {
     let dir = tempfile::tempdir().unwrap();
     let config = "[listen]\nhttps = [\"0.0.0.0:443\"]\nhttp = [\"0.0.0.0:80\"]\n\
                   [tcp.\"0.0.0.0:443\"]\ntls = \"passthrough\"\nsni = { \"*.db.test\" = \"db\", \"localhost\" = { to = \"db\", alpn = \"x\" } }\n\
+                  [tcp.\"unix:run/in.sock\"]\ntls = \"passthrough\"\nsni = { \"a.test\" = { to = \"db\", alpn = \"x\" } }\n\
                   [tcp.\"0.0.0.0:5432\"]\nto = \"db\"\ntimeout = { idle = \"1h\" }\n\
                   [site.localhost]\nroutes = { \"/*\" = \"db\" }\n[upstream.db]\nservers = [\"10.0.0.1:1\", \"10.0.0.2:1\"]\n";
     std::fs::write(dir.path().join("portcullis.toml"), config).unwrap();
@@ -329,7 +330,7 @@ fn explain_says_who_takes_a_connection() {
         (
             &["tcp", "127.0.0.1:5432"][..],
             0,
-            &["0.0.0.0:5432  (tls: none, or nobody looks)   portcullis.toml:7:6", "`to`", "idle 1h", "db  p2c  10.0.0.1:1 10.0.0.2:1"][..],
+            &["0.0.0.0:5432  (tls: none, or nobody looks)   portcullis.toml:10:6", "`to`", "idle 1h", "db  p2c  10.0.0.1:1 10.0.0.2:1"][..],
         ),
         (
             &["tcp", ":443", "--sni", "A.db.test"],
@@ -337,10 +338,18 @@ fn explain_says_who_takes_a_connection() {
             &["rule       sni *.db.test   portcullis.toml:6:9", "upstream   db", "hello 5s, connect 3s, idle 10m"],
         ),
         (&["tcp", ":443", "--sni", "localhost", "--alpn", "x"], 0, &["sni localhost  with alpn x"]),
-        (&["tcp", ":443", "--sni", "localhost"], 0, &["site       localhost  over HTTPS", "portcullis.toml:10:7"]),
+        (&["tcp", ":443", "--sni", "localhost"], 0, &["site       localhost  over HTTPS", "portcullis.toml:13:7"]),
         (&["tcp", ":443", "--sni", "other.test"], 1, &["unrecognized_name"]),
         (&["tcp", ":80"], 1, &["an HTTP listener"]),
         (&["tcp", "[::1]:5432"], 1, &["nothing listens"]),
+        (
+            &["tcp", "unix:run/in.sock", "--sni", "a.test", "--alpn", "x"],
+            0,
+            &["unix:run/in.sock  sni a.test  alpn x", "with alpn x", "upstream   db"],
+        ),
+        (&["tcp", "unix:./run/in.sock", "--sni", "a.test", "--alpn", "y"], 1, &["no_application_protocol (no_alpn_match)"]),
+        (&["tcp", "unix:/run/in.sock"], 1, &["nothing listens"]),
+        (&["tcp", "unix:"], 2, &["is no address"]),
         (&["tcp", "nowhere"], 2, &["is no address"]),
         (&["GET", "https://localhost/", "--sni", "x"], 2, &["explain tcp"]),
     ] {
@@ -350,6 +359,10 @@ fn explain_says_who_takes_a_connection() {
             assert!(text.contains(wanted), "{arguments:?}: {wanted} not in:\n{text}");
         }
     }
+    let absolute = format!("unix:{}", dir.path().join("run/in.sock").display());
+    let (_, text) = explain(&["tcp", &absolute, "--sni", "a.test", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((&json["address"], &json["answer"]["alert"]), (&absolute.into(), &"no_application_protocol".into()));
     let (_, text) = explain(&["tcp", ":443", "--sni", "a.db.test", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     assert_eq!(

@@ -6,7 +6,7 @@ use crate::certs::{Store, TicketKeys, TlsSettings};
 use crate::chain::Reach;
 use crate::config::{Config, Limits, TcpSpec, TcpTls};
 use crate::listen::{Arrived, ArrivedIo, Ends, Kind, Route, Tcp, Tunnels};
-use crate::message::{ClientHello, Connection};
+use crate::message::{ClientHello, Connection, Unrouted};
 use crate::tunnel::{Arrival, Client, Ledger, Tunnel};
 use crate::upstream::Upstreams;
 use rustls::KeyLog;
@@ -119,7 +119,7 @@ impl Courses {
 struct Corridor(Rc<Tunnel>);
 
 impl Tunnels for Corridor {
-    fn route(&self, hello: Option<&ClientHello>) -> Option<Route> {
+    fn route(&self, hello: Option<&ClientHello>) -> Result<Route, Unrouted> {
         self.0.route(hello).map(Route)
     }
 

@@ -109,6 +109,11 @@ impl TlsSettings {
         Ok(Chosen { config: in_order(hello, own.unwrap_or(&self.general)), guard: None })
     }
 
+    /// Whether somebody answers to this name, in lower case, or to the address if there is none; the certificate may be still to come.
+    pub fn answers_to(&self, sni: Option<&str>, local: IpAddr) -> bool {
+        !matches!(self.store.answer(sni, Some(local.to_canonical())), Answer::Unknown)
+    }
+
     /// Whether it is a CA that looks (RFC 8737): then the connection ends with the handshake.
     pub fn is_proof_wanted(hello: &ClientHello<'_>) -> bool {
         hello.alpn().is_some_and(|mut offered| offered.next() == Some(acme::PROTOCOL) && offered.next().is_none())

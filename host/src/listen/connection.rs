@@ -9,7 +9,7 @@ use super::shutdown::Entry;
 use super::tunnels::{Arrived, Ends, Route, Tcp};
 use super::{h1, h2, tls};
 use crate::certs::TlsSettings;
-use crate::message::{Admission, ClientHello, Connection, EndReason, HeaderWatch, Refusal};
+use crate::message::{Admission, ClientHello, Connection, EndReason, HeaderWatch, Refusal, Unrouted};
 use crate::wire::Stream;
 use bytes::Bytes;
 use std::io;
@@ -154,18 +154,25 @@ async fn tcp<H: Handler>(
     let (route, ends) = match admission {
         Admission::Refuse(refusal) => return refuse(socket, &connection, hello.as_ref(), &service.kind, refusal).await,
         Admission::Onward => (tcp.tunnels.route(hello.as_ref()), &tcp.tls),
-        Admission::Forward(upstream) => (tcp.tunnels.named(&upstream), &tcp.tls),
-        Admission::PassThrough(upstream) => (tcp.tunnels.named(&upstream), &Ends::Nowhere),
+        Admission::Forward(upstream) => (tcp.tunnels.named(&upstream).ok_or(Unrouted::Name), &tcp.tls),
+        Admission::PassThrough(upstream) => (tcp.tunnels.named(&upstream).ok_or(Unrouted::Name), &Ends::Nowhere),
     };
     match (route, ends) {
-        (None, Ends::Beyond { sites: Some(sites) }) => Box::pin(https(socket, connection, sites, service, entry)).await,
-        (None, _) => {
-            tcp.tunnels.refuse(&connection, hello.as_ref(), "no_sni_match");
-            tls::unrecognized_name(socket).await;
+        (Err(unrouted), Ends::Beyond { sites: Some(sites) }) if unrouted == Unrouted::Name || is_of(sites, hello.as_ref(), &connection) => {
+            Box::pin(https(socket, connection, sites, service, entry)).await
+        }
+        (Err(unrouted), _) => {
+            tcp.tunnels.refuse(&connection, hello.as_ref(), unrouted.reason());
+            door::refuse(socket.stream, Refusal::Alert(unrouted.alert())).await;
             EndReason::Tls
         }
-        (Some(route), ends) => tunnel(socket, connection, hello, tcp, (route, ends), service, entry).await,
+        (Ok(route), ends) => tunnel(socket, connection, hello, tcp, (route, ends), service, entry).await,
     }
+}
+
+/// Whether one of the sites answers to the name that is asked for.
+fn is_of(sites: &TlsSettings, hello: Option<&ClientHello>, connection: &Connection) -> bool {
+    sites.answers_to(hello.and_then(|hello| hello.sni.as_deref()), connection.local.ip())
 }
 
 /// Down the TCP corridor.

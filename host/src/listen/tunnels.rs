@@ -2,7 +2,7 @@
 
 use super::io::Socket;
 use crate::certs::TlsSettings;
-use crate::message::{ClientHello, Connection, Duplex, HeaderWatch, Traffic};
+use crate::message::{ClientHello, Connection, Duplex, HeaderWatch, Traffic, Unrouted};
 use crate::wire::Stream;
 use bytes::Bytes;
 use std::pin::Pin;
@@ -12,8 +12,8 @@ use tokio_rustls::server::TlsStream;
 
 /// The TCP corridor, as one listener sees it. A trait, because the walls do not know the corridors.
 pub trait Tunnels {
-    /// Where a connection with this client hello goes (`None`: nobody looked for one); `None`: nowhere.
-    fn route(&self, hello: Option<&ClientHello>) -> Option<Route>;
+    /// Where a connection with this client hello goes (`None`: nobody looked for one).
+    fn route(&self, hello: Option<&ClientHello>) -> Result<Route, Unrouted>;
 
     /// The way out to the upstream of this name.
     fn named(&self, upstream: &str) -> Option<Route>;

@@ -18,7 +18,7 @@ pub mod survey;
 pub mod target;
 
 pub use answer::{Answer, Duplex, Reply, Switched, Takeover};
-pub use arrival::{Admission, Arrival, Attributes, ConnectionId, EndReason, Ending, ListenerKind, Refusal, Traffic};
+pub use arrival::{Admission, Arrival, Attributes, ConnectionId, EndReason, Ending, ListenerKind, Refusal, Traffic, Unrouted};
 pub use body::{BodyError, BoxError};
 pub use client_hello::ClientHello;
 pub use client_identity::{AlternativeNames, ClientIdentity, Stated};

@@ -15,7 +15,7 @@ pub use record::Ledger;
 pub use routes::Routes;
 
 use crate::config::{Limits, TcpSpec};
-use crate::message::{ClientHello, Connection, Duplex, HeaderWatch, Traffic};
+use crate::message::{ClientHello, Connection, Duplex, HeaderWatch, Traffic, Unrouted};
 use crate::upstream::{Failed, Upstreams};
 use bytes::Bytes;
 use ends::End;
@@ -55,9 +55,11 @@ impl Tunnel {
         Rc::new(Self { routes: Routes::new(spec), upstreams, idle: spec.idle.unwrap_or(limits.tcp_idle), ledger })
     }
 
-    /// The upstream, as [`Self::carry`] wants it, for a connection with this client hello; `None`: nobody takes it.
-    pub fn route(&self, hello: Option<&ClientHello>) -> Option<usize> {
-        self.upstreams.index(&self.routes.find(hello)?.0)
+    /// The upstream, as [`Self::carry`] wants it, for a connection with this client hello.
+    pub fn route(&self, hello: Option<&ClientHello>) -> Result<usize, Unrouted> {
+        let upstream = self.routes.find(hello)?;
+        // `config` knows every upstream that a route names.
+        self.upstreams.index(&upstream.0).ok_or(Unrouted::Name)
     }
 
     /// The upstream of this name, as [`Self::carry`] wants it.
