@@ -93,8 +93,9 @@ fn idle_and_slow_clients_are_parted_with_and_the_others_served() {
     assert_eq!(get(address, "a.test", "/name").text(), "origin");
     assert!(begun.elapsed() < Duration::from_secs(2), "served after {:?}", begun.elapsed());
     let more = resident(&proxy).saturating_sub(before);
-    // Mostly the 20 readers: what was read ahead for each. 16 to 24 MiB were seen, depending on how much origins had sent.
-    assert!(more < 32 * MIB, "{} MiB for 370 clients", more / MIB);
+    println!("{} KiB for 370 clients", more >> 10);
+    // Mostly the 20 readers: what was read ahead for each, and what the allocator has not given back yet; 6 to 20 MiB were seen.
+    assert!(more < 24 * MIB, "{} MiB for 370 clients", more / MIB);
     for mut slow in heads.into_iter().chain(bodies) {
         assert_eq!(slow.response().status, 408);
     }

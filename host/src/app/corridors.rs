@@ -133,8 +133,7 @@ impl Tunnels for Corridor {
             ArrivedIo::Socket(socket) => Client::Socket(socket),
             ArrivedIo::Stream(stream) => Client::Stream(stream),
         };
-        let tunnel = self.0.clone();
-        Box::pin(async move { tunnel.carry(Arrival { connection, hello, traffic, watch }, client, early, route.0).await })
+        self.0.carry(Arrival { connection, hello, traffic, watch }, client, early, route.0)
     }
 
     fn refuse(&self, connection: &Connection, hello: Option<&ClientHello>, reason: &'static str) {

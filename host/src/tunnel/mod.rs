@@ -16,11 +16,12 @@ pub use routes::Routes;
 
 use crate::config::{Limits, TcpSpec};
 use crate::message::{ClientHello, Connection, Duplex, HeaderWatch, Traffic, Unrouted};
-use crate::upstream::{Failed, Upstreams};
+use crate::upstream::{Failed, Held, Upstreams};
 use bytes::Bytes;
 use ends::End;
 use record::Record;
 use relay::{Early, Relay};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -69,30 +70,39 @@ impl Tunnel {
 
     /// Carries a connection to a server of the upstream until both sides are done. `early` was read from the client before. Dropping
     /// the future closes both connections.
-    pub async fn carry(&self, arrival: Arrival, client: Client, early: Bytes, upstream: usize) {
-        let mut record = Record::open(&self.ledger, &arrival);
-        record.forwarded(self.upstreams.name(upstream));
+    pub fn carry(self: &Rc<Self>, arrival: Arrival, client: Client, early: Bytes, upstream: usize) -> Pin<Box<dyn Future<Output = ()>>> {
         // An idle tunnel, which may stand for hours, holds neither the client's hello nor the memory for the way out.
-        let connection = arrival.connection;
-        drop(arrival.hello);
-        match Box::pin(self.upstreams.open(upstream, &connection)).await {
-            Ok(opened) => {
-                record.connected(&opened.attempt);
-                let _held = opened.held;
-                let early = Early { bytes: early, watch: arrival.watch };
-                let relay = Relay::new(client.into(), opened.io.into(), early, self.idle, &self.ledger, record.counts());
+        let connected = Box::pin(connect(self.clone(), arrival, client, early, upstream));
+        Box::pin(async move {
+            if let Some((relay, mut record, held)) = connected.await {
                 record.ended(relay.await);
+                drop(held);
             }
-            Err(Failed { error, attempt }) => {
-                record.failed(&error, &attempt);
-                // Closed without a word, a connection looks like one that was served.
-                End::from(client).reset();
-            }
-        }
+        })
     }
 
     /// Notes a connection that is not carried.
     pub fn refuse(&self, arrival: Arrival, reason: &'static str) {
         Record::open(&self.ledger, &arrival).refused(reason);
+    }
+}
+
+/// A connection to a server for this client. `None`: there is none, and it is over.
+async fn connect(tunnel: Rc<Tunnel>, arrival: Arrival, client: Client, early: Bytes, upstream: usize) -> Option<(Relay, Record, Held)> {
+    let mut record = Record::open(&tunnel.ledger, &arrival);
+    record.forwarded(tunnel.upstreams.name(upstream));
+    match tunnel.upstreams.open(upstream, &arrival.connection).await {
+        Ok(opened) => {
+            record.connected(&opened.attempt);
+            let early = Early { bytes: early, watch: arrival.watch };
+            let relay = Relay::new(client.into(), opened.io.into(), early, tunnel.idle, &tunnel.ledger, record.counts());
+            Some((relay, record, opened.held))
+        }
+        Err(Failed { error, attempt }) => {
+            record.failed(&error, &attempt);
+            // Closed without a word, a connection looks like one that was served.
+            End::from(client).reset();
+            None
+        }
     }
 }
