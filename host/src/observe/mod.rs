@@ -4,6 +4,7 @@ pub mod access;
 mod escape;
 mod line;
 mod log;
+mod parts;
 mod rate_cap;
 mod tunnel_line;
 
