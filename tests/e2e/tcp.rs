@@ -260,6 +260,39 @@ fn two_thousand_idle_tunnels_cost_little() {
     talk(&mut first);
 }
 
+/// Ends of pipes that the process has open.
+fn pipe_ends(proxy: &Proxy) -> usize {
+    let open = std::fs::read_dir(format!("/proc/{}/fd", proxy.pid())).unwrap();
+    open.filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok()).filter(|to| to.to_string_lossy().starts_with("pipe:")).count()
+}
+
+/// There are 64 for each worker, and TLS has no use for them.
+#[test]
+fn a_tunnel_that_ends_tls_holds_no_pipe() {
+    let origin = Origin::serve(|stream, _| {
+        let _ = std::io::copy(&mut std::io::repeat(b'x').take(30 * MIB), stream);
+        let _ = stream.read(&mut [0]);
+    });
+    let text = format!(
+        "[server]\nworkers = 1\nstate = \"state\"\n[tcp.\"127.0.0.1:0\"]\ntls = {{ cert = \"a.test.pem\", key = \"a.test.key\" }}\nto = \"db\"\n\
+         [upstream]\ndb = \"{}\"\n",
+        origin.name()
+    );
+    let proxy = Proxy::start_in(crate::tls::certificates(&["a.test"]), &text);
+    let before = pipe_ends(&proxy);
+    let mut client = Command::new(tools::need("openssl", "openssl"))
+        .args(["s_client", "-quiet", "-servername", "a.test", "-connect", &proxy.tcp().to_string()])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let taken = std::io::copy(&mut client.stdout.as_mut().unwrap().take(30 * MIB), &mut std::io::sink()).unwrap();
+    assert_eq!((taken, pipe_ends(&proxy)), (30 * MIB, before));
+    client.kill().unwrap();
+    client.wait().unwrap();
+}
+
 #[allow(unsafe_code, reason = "getrlimit(2) and setrlimit(2) have no wrapper in std; the struct is ours and valid for both calls")]
 fn raise_file_limit() {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };

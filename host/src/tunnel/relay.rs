@@ -1,7 +1,7 @@
 //! Bytes both ways until both sides have ended, one breaks, or neither says anything for too long.
 
 use super::ends::End;
-use super::flow::{Broken, Flow};
+use super::flow::{Broken, Flow, Way};
 use super::record::{Counts, Ended, Ledger};
 use crate::message::HeaderWatch;
 use bytes::Bytes;
@@ -43,9 +43,9 @@ impl Relay {
 
     /// `Ready(Some)`: it is over.
     fn poll_flows(&mut self, cx: &mut Context<'_>) -> Option<Ended> {
-        let means = &self.ledger.means;
-        let inward = self.inward.poll(&mut self.client, &mut self.origin, means, &self.counts.received, cx);
-        let outward = self.outward.poll(&mut self.origin, &mut self.client, means, &self.counts.sent, cx);
+        let (means, client, origin) = (&self.ledger.means, &mut self.client, &mut self.origin);
+        let inward = self.inward.poll(&mut Way { giving: client, taking: origin, means, carried: &self.counts.received }, cx);
+        let outward = self.outward.poll(&mut Way { giving: origin, taking: client, means, carried: &self.counts.sent }, cx);
         match (inward, outward) {
             (Poll::Ready(Err(Broken::Unlisted)), _) | (_, Poll::Ready(Err(Broken::Unlisted))) => Some(Ended::Unlisted),
             (Poll::Ready(Err(Broken::Giving)), _) | (_, Poll::Ready(Err(Broken::Taking))) => Some(Ended::ClientGone),
