@@ -178,6 +178,7 @@ redis = "{}"
         redis.name()
     ));
     assert_eq!((proxy.https(), proxy.tcp()), (address, address));
+    drop(connect(address));
     let root = find_root(proxy.dir.path());
     for version in ["--http1.1", "--http2"] {
         let url = format!("https://localhost:{}/", address.port());
@@ -193,6 +194,7 @@ redis = "{}"
     proxy.access_line(|line| line.contains(" no_alpn_match sni=only.test "));
     let said = s_client(address, &["-servername", "localhost", "-alpn", "redis"]);
     assert!(said.contains("CN=rcgen self signed cert") || said.contains("CN = rcgen self signed cert"), "Redis's certificate: {said}");
+    assert!(!proxy.access_log().iter().any(|line| line.contains(" client_gone ")), "who says nothing is not known to want a tunnel");
     let mut plain = connect(address);
     plain.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     let mut told = Vec::new();

@@ -181,10 +181,17 @@ async fn tcp<H: Handler>(mut socket: Socket, mut connection: Connection, stay: &
         // Not for us to judge: rustls finds the right words for what is wrong with it.
         (Err(Unseen::Bad(_)), Ends::Beyond { sites: Some(sites) }) => return https(socket, connection, sites, service).await,
         (Err(unseen), _) => {
-            tcp.tunnels.refuse(&connection, None, unseen.reason());
+            match tcp.is_for_sites() {
+                true => tracing::debug!(peer = %connection.peer, reason = unseen.reason(), "no client hello"),
+                false => tcp.tunnels.refuse(&connection, None, unseen.reason()),
+            }
             return Way::Over(EndReason::Tls);
         }
     };
+    if seen.is_some() {
+        // Whatever comes now, the beginning is over.
+        socket.watch = None;
+    }
     let admission = seen.as_ref().map_or(Admission::Onward, |seen| stay.on_client_hello(seen));
     let hello = seen.map(|seen| seen.hello);
     connection.attributes = stay.attributes();
