@@ -120,7 +120,7 @@ impl Default for Limits {
 }
 
 /// A route's own timeouts; `None` falls back to [`Limits`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct RouteTimeouts {
     /// From the request's first byte to the last of the response. No limit unless set.
     pub total: Option<Duration>,

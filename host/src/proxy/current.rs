@@ -2,14 +2,13 @@
 //! workers do not count references on each other's cache lines.
 
 use super::failure::Failure;
+use super::paths::Part;
 use super::snapshot::ClientCertEntry;
-use super::{Missed, RouteEntry, Snapshot};
-use crate::config::UpstreamName;
+use super::{Missed, RouteEntry, SiteEntry, Snapshot, Terms};
 use crate::message::{ClientAuth, Connection, RequestHead, Scheme, authority};
 use crate::upstream::Upstreams;
 use bytestring::ByteString;
 use http::HeaderValue;
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -19,17 +18,27 @@ pub(super) struct Current<F> {
     /// Indexed by the links of every chain.
     pub filters: Rc<[F]>,
     pub upstreams: Rc<Upstreams>,
+    /// Names of sites and patterns of routes. Parts of it share its reference count, which is in the cache; each one's own would not be.
+    text: ByteString,
     /// Beside the snapshot's sites.
     sites: Box<[SiteHere]>,
     /// Beside the snapshot's routes.
-    routes: Box<[(ByteString, Option<Destination>)]>,
+    routes: Box<[RouteHere]>,
+    /// Beside the snapshot's terms.
+    destinations: Box<[Option<Destination>]>,
 }
 
-/// A site as a worker has it at hand.
+/// A site as a worker has it at hand: small, since the next request may be for any other.
 struct SiteHere {
-    name: ByteString,
+    name: Part,
     tls: bool,
     client: Option<ClientCertEntry>,
+}
+
+/// A route, likewise.
+struct RouteHere {
+    pattern: Part,
+    terms: u32,
 }
 
 /// An upstream.
@@ -45,28 +54,23 @@ pub(super) struct Destination {
 pub(super) struct Place<'c> {
     pub site: ByteString,
     pub route: ByteString,
-    pub entry: &'c RouteEntry,
+    pub terms: &'c Terms,
     /// `None`: a link must answer.
-    pub destination: Option<Destination>,
+    pub destination: Option<&'c Destination>,
     /// What the site asks of its clients.
     pub client: Option<ClientCertEntry>,
 }
 
 impl<F> Current<F> {
     pub fn new(snapshot: Arc<Snapshot>, filters: Rc<[F]>, upstreams: Rc<Upstreams>) -> Self {
-        // Parts of one text: its reference count is in the cache, each site's own would not be.
-        let names = snapshot.sites.iter().map(|site| site.name.as_str());
-        let patterns = snapshot.routes.iter().map(|route| route.pattern.as_str());
-        let mut texts = parts(names.chain(patterns)).into_iter();
-        let sites = texts.by_ref().zip(&snapshot.sites).map(|(name, site)| SiteHere { name, tls: site.tls, client: site.client }).collect();
-        // One text for all routes to an upstream.
-        let mut known = BTreeMap::new();
-        let mut destination = |name: &UpstreamName| {
-            let name = known.entry(name.clone()).or_insert_with(|| ByteString::from(name.0.as_str())).clone();
-            upstreams.index(&name).map(|index| Destination { index, name })
-        };
-        let routes = texts.zip(&snapshot.routes).map(|(pattern, route)| (pattern, route.to.as_ref().and_then(&mut destination))).collect();
-        Self { snapshot, filters, upstreams, sites, routes }
+        let mut text = String::new();
+        let site = |site: &SiteEntry| SiteHere { name: Part::add(&mut text, &site.name), tls: site.tls, client: site.client };
+        let sites = snapshot.sites.iter().map(site).collect();
+        let route = |route: &RouteEntry| RouteHere { pattern: Part::add(&mut text, &route.pattern), terms: route.terms };
+        let routes = snapshot.routes.iter().map(route).collect();
+        let destination = |terms: &Terms| terms.to.as_ref().and_then(|to| Destination::of(&upstreams, to.0.as_str().into()));
+        let destinations = snapshot.terms.iter().map(destination).collect();
+        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, destinations }
     }
 
     /// Step 6, and before it what is answered whatever the sites say.
@@ -84,21 +88,26 @@ impl<F> Current<F> {
         let router = &self.snapshot.router;
         let site = router.site(authority::host(&head.authority)).ok_or(Failure::NoSite)?;
         let here = self.sites.get(site).ok_or(Failure::NoSite)?;
-        let SiteHere { name, tls, client } = here;
-        match (tls, head.scheme) {
+        match (here.tls, head.scheme) {
             (true, Scheme::Http) => return Err(Failure::Insecure(secure_location(head, self.snapshot.https_port))),
             (false, Scheme::Https) => return Err(Failure::Misdirected),
             _ => {}
         }
+        let name = self.part(here.name);
         let asked = connection.tls.as_ref().and_then(|tls| tls.client.as_ref());
-        if !here.accepts(asked) {
+        if !here.accepts(&name, asked) {
             return Err(Failure::OtherClientAuth);
         }
-        let index = router.route(site, head).map_err(Failure::from)?.route;
-        let (Some(entry), Some((pattern, destination))) = (self.snapshot.routes.get(index), self.routes.get(index)) else {
+        let index = router.route(site, head)?.route;
+        let RouteHere { pattern, terms } = self.routes.get(index).ok_or(Failure::NoRoute)?;
+        let (Some(terms), Some(destination)) = (self.snapshot.terms.get(*terms as usize), self.destinations.get(*terms as usize)) else {
             return Err(Failure::NoRoute);
         };
-        Ok(Place { site: name.clone(), route: pattern.clone(), entry, destination: destination.clone(), client: *client })
+        Ok(Place { site: name, route: self.part(*pattern), terms, destination: destination.as_ref(), client: here.client })
+    }
+
+    fn part(&self, part: Part) -> ByteString {
+        self.text.slice_ref(self.text.get(part.range()).unwrap_or_default())
     }
 
     pub fn knows(&self, upstream: &str) -> bool {
@@ -107,7 +116,13 @@ impl<F> Current<F> {
 
     /// The upstream that a link named.
     pub fn destination(&self, name: ByteString) -> Option<Destination> {
-        self.upstreams.index(&name).map(|index| Destination { index, name })
+        Destination::of(&self.upstreams, name)
+    }
+}
+
+impl Destination {
+    fn of(upstreams: &Upstreams, name: ByteString) -> Option<Self> {
+        upstreams.index(&name).map(|index| Self { index, name })
     }
 }
 
@@ -116,27 +131,14 @@ fn secure_location(head: &RequestHead, https_port: u16) -> HeaderValue {
     HeaderValue::try_from(head.secure_location(https_port)).unwrap_or_else(|_| HeaderValue::from_static("/"))
 }
 
-/// Texts that share one buffer and so one count of references.
-fn parts<'a>(texts: impl Iterator<Item = &'a str> + Clone) -> Vec<ByteString> {
-    let whole = ByteString::from(texts.clone().collect::<String>());
-    let mut from = 0;
-    texts
-        .map(|text| {
-            let part = whole.slice_ref(whole.get(from..from + text.len()).unwrap_or_default());
-            from += text.len();
-            part
-        })
-        .collect()
-}
-
 impl SiteHere {
     /// Whether the handshake asked the client for what this site asks, no more and no less. A connection that was made for another site
     /// may well carry a request for this one (HTTP/2 reuses connections between names that share a certificate; and anyone can send
     /// any `Host`), and what that site's CA has vouched for means nothing here.
-    fn accepts(&self, asked: Option<&ClientAuth>) -> bool {
+    fn accepts(&self, name: &str, asked: Option<&ClientAuth>) -> bool {
         match (&self.client, asked) {
             (None, None) => true,
-            (Some(client), Some(asked)) => *asked.site == *self.name && (asked.identity.is_some() || !client.require),
+            (Some(client), Some(asked)) => *asked.site == *name && (asked.identity.is_some() || !client.require),
             _ => false,
         }
     }

@@ -47,7 +47,7 @@ impl<F> Departure<'_, F> {
 
     fn destination(&self, course: Course) -> Result<Towards, Failure> {
         match course {
-            Course::Onward => self.place.destination.clone().map(Towards::Origin).ok_or(Failure::NoDestination),
+            Course::Onward => self.place.destination.cloned().map(Towards::Origin).ok_or(Failure::NoDestination),
             Course::Forward(name) => self.current.destination(name).map(Towards::Origin).ok_or(Failure::NoDestination),
             Course::Reply(reply) => Ok(Towards::Client(reply)),
             Course::Abort => Ok(Towards::Nobody),
@@ -62,7 +62,7 @@ impl<F> Departure<'_, F> {
     {
         let Self { ledger, current, place, exchange, inbound } = self;
         let unreadable = |name: &str, value: &str| ledger.unreadable(guard.id, name, value);
-        let times = times::of(exchange, place.entry.timeouts, &current.snapshot.limits, unreadable);
+        let times = times::of(exchange, place.terms.timeouts, &current.snapshot.limits, unreadable);
         inbound.restore();
         let outgoing = Outgoing {
             head: &inbound.head,

@@ -190,7 +190,7 @@ impl Guard {
     pub fn walked(&mut self, exchange: &Exchange, acted: &[Acted], place: &Place<'_>) {
         if let Some(record) = &mut self.record {
             record.attributes.clone_from(&exchange.attributes);
-            let spec = |acted: &Acted| place.entry.chain.links.get(acted.link).map(|link| (Arc::clone(&link.spec), acted.how));
+            let spec = |acted: &Acted| place.terms.chain.links.get(acted.link).map(|link| (Arc::clone(&link.spec), acted.how));
             record.links = acted.iter().filter_map(spec).collect();
         }
     }

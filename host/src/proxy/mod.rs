@@ -22,7 +22,7 @@ pub use body::{RequestBody, ResponseBody};
 pub use explain::{Explanation, Finding, explain};
 pub use failure::{Failure, REASONS, Reason};
 pub use router::{Found, Missed, Router};
-pub use snapshot::{Proofs, RouteEntry, SiteEntry, Snapshot};
+pub use snapshot::{Proofs, RouteEntry, SiteEntry, Snapshot, Terms};
 
 use crate::chain::{Aborted, Fault, Filter, Link, Walk};
 use crate::message::{Answer, BodyError, Connection, Malformed, Received};
@@ -104,7 +104,7 @@ impl<F: Filter> Proxy<F> {
         let id = guard.id;
         let mut exchange = exchange::open(id, connection, &inbound, &place);
         let note = |link: &Link, fault: &Fault| self.ledger.fault(id, link, fault);
-        let mut walk = Walk::new(&place.entry.chain, &current.filters);
+        let mut walk = Walk::new(&place.terms.chain, &current.filters);
         let course = walk.on_request(&mut exchange, &mut inbound.head, |name| current.knows(name), note);
         guard.walked(&exchange, walk.acted(), &place);
         let departure =

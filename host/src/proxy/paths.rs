@@ -1,12 +1,14 @@
-//! Paths of all sites, each with the routes that ask for it: one text, one table, so that ten thousand sites cost little more memory
-//! than their paths, and looking one up touches few cache lines that other requests have left cold.
+//! Names and paths of all sites, each with what it stands for: one text, two tables, so that ten thousand sites cost little more memory
+//! than their names and paths, and looking one up touches few cache lines that other requests have left cold.
 
 use super::router::Conditions;
 use crate::message::RequestHead;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
+use std::ops::Range;
 
 /// A route that is chosen if its conditions hold.
 #[derive(Debug)]
@@ -15,31 +17,38 @@ pub(super) struct Candidate {
     pub conditions: Option<Box<Conditions>>,
 }
 
-/// Never changes once built.
+/// Where a part of a longer text stands.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Part {
+    from: u32,
+    length: u32,
+}
+
+/// Sites by name.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    table: HashTable<(Part, u32)>,
+    hasher: RandomState,
+}
+
+/// Routes by site and path. Never changes once built.
 #[derive(Debug, Default)]
 pub(super) struct Paths {
     table: HashTable<Group>,
     hasher: RandomState,
-    text: Box<str>,
-    candidates: Box<[Candidate]>,
+    candidates: Vec<Candidate>,
 }
 
 /// How long a site's paths are: spares look-ups that cannot succeed, and bounds them by the longest path rather than by what the client
-/// sent.
+/// sent. Bit n below 48: some path has n bytes; from there on a bit for each power of two.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Lengths {
-    /// Bit n: some path has n bytes; the last one: that many or more.
-    bits: u64,
-    longest: u32,
-}
+pub(super) struct Lengths(u64);
 
 /// A site's path, and who takes it.
 #[derive(Debug, Clone, Copy)]
 struct Group {
     site: u32,
-    /// Place in `text`.
-    text: u32,
-    length: u32,
+    path: Part,
     takers: Takers,
 }
 
@@ -51,17 +60,57 @@ enum Takers {
     First { from: u32, to: u32 },
 }
 
-/// Collects candidates by site and path.
+/// Collects the candidates of one site by path.
 #[derive(Debug, Default)]
-pub(super) struct PathsBuilder(BTreeMap<(u32, String), Vec<Candidate>>);
+pub(super) struct PathsBuilder<'c>(BTreeMap<&'c str, Vec<Candidate>>);
+
+impl Part {
+    /// Appends to the text.
+    pub fn add(text: &mut String, part: &str) -> Self {
+        let from = small(text.len());
+        text.push_str(part);
+        Self { from, length: small(part.len()) }
+    }
+
+    pub fn range(self) -> Range<usize> {
+        self.from as usize..(self.from + self.length) as usize
+    }
+
+    fn of(self, text: &str) -> &str {
+        text.get(self.range()).unwrap_or_default()
+    }
+}
+
+impl Names {
+    /// `name` is part of `text`; of equal names the last counts.
+    pub fn add(&mut self, text: &str, name: Part, site: u32) {
+        let Self { table, hasher } = self;
+        match table.entry(
+            hasher.hash_one(name.of(text)),
+            |(known, _)| known.of(text) == name.of(text),
+            |(known, _)| hasher.hash_one(known.of(text)),
+        ) {
+            Entry::Occupied(mut known) => known.get_mut().1 = site,
+            Entry::Vacant(new) => drop(new.insert((name, site))),
+        }
+    }
+
+    pub fn get(&self, text: &str, name: &str) -> Option<u32> {
+        self.table.find(self.hasher.hash_one(name), |(known, _)| known.of(text) == name).map(|(_, site)| *site)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+}
 
 impl Paths {
-    /// The route for exactly this path. `lengths` are the site's.
-    pub fn at(&self, site: u32, lengths: Lengths, path: &str, head: &RequestHead) -> Option<u32> {
-        if !lengths.has(path.len()) {
+    /// The route for exactly this path. `text` is what was built, `lengths` are the site's.
+    pub fn at(&self, text: &str, site: u32, lengths: Lengths, path: &str, head: &RequestHead) -> Option<u32> {
+        if !lengths.may_have(path.len()) {
             return None;
         }
-        let group = self.table.find(self.hash(site, path), |group| group.site == site && self.path(group) == path)?;
+        let group = self.table.find(self.hash(site, path), |group| group.site == site && group.path.of(text) == path)?;
         match group.takers {
             Takers::Always(route) => Some(route),
             Takers::First { from, to } => {
@@ -72,72 +121,99 @@ impl Paths {
     }
 
     /// The route for the longest prefix of `path` that ends at an element boundary and has one.
-    pub fn above(&self, site: u32, lengths: Lengths, path: &str, head: &RequestHead) -> Option<u32> {
-        let longest = (lengths.longest as usize + 1).min(path.len());
+    pub fn above(&self, text: &str, site: u32, lengths: Lengths, path: &str, head: &RequestHead) -> Option<u32> {
+        let longest = (lengths.longest()? + 1).min(path.len());
         let within = path.as_bytes().get(..longest)?;
         let whole = (longest == path.len()).then_some(longest);
         let mut boundaries = whole.into_iter().chain(memchr::memrchr_iter(b'/', within));
-        boundaries.find_map(|end| self.at(site, lengths, path.get(..end)?, head))
+        boundaries.find_map(|end| self.at(text, site, lengths, path.get(..end)?, head))
     }
 
     fn hash(&self, site: u32, path: &str) -> u64 {
         self.hasher.hash_one((site, path))
     }
 
-    fn path(&self, group: &Group) -> &str {
-        self.text.get(group.text as usize..(group.text + group.length) as usize).unwrap_or_default()
+    fn insert(&mut self, text: &str, group: Group) {
+        let Self { table, hasher, .. } = self;
+        let hash = |group: &Group| hasher.hash_one((group.site, group.path.of(text)));
+        table.insert_unique(hash(&group), group, hash);
     }
 }
 
 impl Lengths {
+    const EXACT: usize = 48;
+
     fn add(&mut self, length: usize) {
-        self.bits |= Self::bit(length);
-        self.longest = self.longest.max(small(length));
+        self.0 |= 1 << Self::bit(length);
     }
 
-    fn has(self, length: usize) -> bool {
-        self.bits & Self::bit(length) != 0 && length <= self.longest as usize
+    fn may_have(self, length: usize) -> bool {
+        self.0 & 1 << Self::bit(length) != 0
     }
 
-    fn bit(length: usize) -> u64 {
-        1 << length.min(63)
+    /// No path is longer.
+    fn longest(self) -> Option<usize> {
+        let bit = self.0.checked_ilog2()? as usize;
+        Some(match bit {
+            0..Self::EXACT => bit,
+            63 => usize::MAX >> 1,
+            _ => (Self::EXACT << 1) << (bit - Self::EXACT),
+        })
+    }
+
+    fn bit(length: usize) -> usize {
+        if length < Self::EXACT { length } else { (Self::EXACT + (length / Self::EXACT).ilog2() as usize).min(63) }
     }
 }
 
-impl PathsBuilder {
-    pub fn add(&mut self, site: u32, path: &str, candidate: Candidate, lengths: &mut Lengths) {
-        lengths.add(path.len());
-        self.0.entry((site, path.to_owned())).or_default().push(candidate);
+impl<'c> PathsBuilder<'c> {
+    pub fn add(&mut self, path: &'c str, candidate: Candidate) {
+        self.0.entry(path).or_default().push(candidate);
     }
 
-    pub fn build(self) -> Paths {
-        let (mut text, mut all) = (String::new(), Vec::new());
-        let mut groups = Vec::with_capacity(self.0.len());
-        for ((site, path), mut candidates) in self.0 {
+    /// Enters them as the site's; the lengths are what its look-ups need.
+    pub fn enter(self, site: u32, text: &mut String, paths: &mut Paths) -> Lengths {
+        let mut lengths = Lengths::default();
+        for (path, mut candidates) in self.0 {
+            lengths.add(path.len());
             // Stable: candidates of equal rank stay in file order.
             candidates.sort_by_key(Candidate::rank);
             let takers = match candidates.as_slice() {
                 [Candidate { route, conditions: None }, ..] => Takers::Always(*route),
-                _ => Takers::First { from: small(all.len()), to: small(all.len() + candidates.len()) },
+                _ => Takers::First { from: small(paths.candidates.len()), to: small(paths.candidates.len() + candidates.len()) },
             };
             if let Takers::First { .. } = takers {
-                all.append(&mut candidates);
+                paths.candidates.append(&mut candidates);
             }
-            groups.push(Group { site, text: small(text.len()), length: small(path.len()), takers });
-            text.push_str(&path);
+            let path = Part::add(text, path);
+            paths.insert(text, Group { site, path, takers });
         }
-        let mut paths = Paths { text: text.into(), candidates: all.into(), ..Paths::default() };
-        let mut table = HashTable::with_capacity(groups.len());
-        for group in groups {
-            let hash = |group: &Group| paths.hash(group.site, paths.path(group));
-            table.insert_unique(hash(&group), group, hash);
-        }
-        paths.table = table;
-        paths
+        lengths
     }
 }
 
 /// Sizes of a configuration that is in memory as text.
 fn small(size: usize) -> u32 {
     u32::try_from(size).expect("a configuration has fewer than 4 GiB of paths")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_rule_out_only_what_is_not_there() {
+        for length in [0, 1, 47, 48, 49, 95, 96, 97, 1_000, 65_535] {
+            let mut lengths = Lengths::default();
+            assert_eq!((lengths.longest(), lengths.may_have(length)), (None, false));
+            lengths.add(length);
+            assert!(lengths.may_have(length) && lengths.longest() >= Some(length), "{length}: {lengths:?}");
+            assert!(lengths.longest() <= Some(length.max(47) * 2), "{length}: {lengths:?}");
+            assert!(!lengths.may_have(length + 1) || length >= Lengths::EXACT, "{length}");
+            assert!(!lengths.may_have(length * 2 + 1), "{length}");
+        }
+        let mut endless = Lengths::default();
+        endless.add(5_000_000);
+        assert!(endless.may_have(5_000_000) && endless.longest() > Some(5_000_000));
+    }
 }

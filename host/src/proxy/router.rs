@@ -5,30 +5,34 @@
 //! one look-up for each element boundary of the path. `explain.rs` says the same the slow way, with reasons; a test holds the two
 //! together.
 
-use super::paths::{Candidate, Lengths, Paths, PathsBuilder};
+use super::paths::{Candidate, Lengths, Names, Part, Paths, PathsBuilder};
 use crate::config::{FieldMatch, PathMatch, Route, RouteMatch, Site, SiteName};
 use crate::message::RequestHead;
-use hashbrown::HashMap;
 use std::cmp::Reverse;
+use std::ops::Range;
 
 /// Made once per snapshot from the sites in file order. Holds nothing of a route but what tells it from others.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Router {
-    names: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
+    /// Each site's name and then its paths: what one request needs stands together.
+    text: Box<str>,
+    names: Names,
     /// Held without the `*.`.
-    wildcards: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
+    wildcards: Names,
     any: Option<u32>,
-    sites: Box<[SiteTable]>,
+    sites: Vec<SiteTable>,
     exact: Paths,
     prefixes: Paths,
+    /// Of all sites, each site's in the order of precedence.
+    regexes: Vec<(regex::Regex, Candidate)>,
 }
 
-/// Of one site: its regular expressions in the order of precedence, and what to look for among all sites' paths.
-#[derive(Debug, Default)]
+/// What to look for among all sites' paths.
+#[derive(Debug)]
 struct SiteTable {
     exact: Lengths,
     prefixes: Lengths,
-    regexes: Box<[(regex::Regex, Candidate)]>,
+    regexes: Range<u32>,
 }
 
 /// Indices into the snapshot's sites, and into all its routes, counted through in file order.
@@ -58,25 +62,52 @@ pub(super) struct Conditions {
 
 impl Router {
     pub fn new(sites: &[Site]) -> Self {
-        let (mut names, mut wildcards, mut any) = (HashMap::default(), HashMap::default(), None);
-        let mut tables = Vec::with_capacity(sites.len());
-        let (mut exact, mut prefixes) = (PathsBuilder::default(), PathsBuilder::default());
+        let (mut router, mut text) = (Self::default(), String::new());
         let mut first_route = 0;
         for (index, site) in (0_u32..).zip(sites) {
             match &site.name {
-                SiteName::Exact(name) => drop(names.insert(name.as_str().into(), index)),
-                SiteName::Wildcard(suffix) => drop(wildcards.insert(suffix.as_str().into(), index)),
-                SiteName::Any => any = Some(index),
+                SiteName::Exact(name) => {
+                    let name = Part::add(&mut text, name);
+                    router.names.add(&text, name, index);
+                }
+                SiteName::Wildcard(suffix) => {
+                    let suffix = Part::add(&mut text, suffix);
+                    router.wildcards.add(&text, suffix, index);
+                }
+                SiteName::Any => router.any = Some(index),
             }
-            tables.push(SiteTable::new(index, &site.routes, first_route, &mut exact, &mut prefixes));
+            router.enter(index, &site.routes, first_route, &mut text);
             first_route += u32::try_from(site.routes.len()).expect("fewer than 2^32 routes fit in memory");
         }
-        Self { names, wildcards, any, sites: tables.into(), exact: exact.build(), prefixes: prefixes.build() }
+        Self { text: text.into(), ..router }
+    }
+
+    /// Takes up the routes of a site, of which the first is number `first`.
+    fn enter(&mut self, site: u32, routes: &[Route], first: u32, text: &mut String) {
+        let (mut exact, mut prefixes, mut regexes) = (PathsBuilder::default(), PathsBuilder::default(), Vec::new());
+        for (route, spec) in (first..).zip(routes) {
+            let candidate = Candidate { route, conditions: Conditions::of(&spec.matches).map(Box::new) };
+            match &spec.matches.path {
+                PathMatch::Exact(path) => exact.add(path, candidate),
+                PathMatch::Prefix(path) => prefixes.add(path, candidate),
+                PathMatch::Regex { regex, priority } => regexes.push((Reverse(*priority), regex.clone(), candidate)),
+            }
+        }
+        // Stable, and candidates come in file order: the last rule of precedence.
+        regexes.sort_by(|(a_priority, _, a), (b_priority, _, b)| (a_priority, a.rank()).cmp(&(b_priority, b.rank())));
+        let count = |regexes: &[_]| u32::try_from(regexes.len()).expect("fewer than 2^32 routes fit in memory");
+        let from = count(&self.regexes);
+        self.regexes.extend(regexes.into_iter().map(|(_, regex, candidate)| (regex, candidate)));
+        self.sites.push(SiteTable {
+            exact: exact.enter(site, text, &mut self.exact),
+            prefixes: prefixes.enter(site, text, &mut self.prefixes),
+            regexes: from..count(&self.regexes),
+        });
     }
 
     /// The site that answers to a host (in normal form, without port).
     pub fn site(&self, host: &str) -> Option<usize> {
-        let exact = self.names.get(host).copied();
+        let exact = self.names.get(&self.text, host);
         exact.or_else(|| self.wildcard(host)).or(self.any).map(|index| index as usize)
     }
 
@@ -87,14 +118,17 @@ impl Router {
     }
 
     fn within(&self, site: u32, table: &SiteTable, head: &RequestHead) -> Option<u32> {
-        let path: &str = &head.path;
-        let mut regexes = table.regexes.iter();
+        let (text, path): (&str, &str) = (&self.text, &head.path);
         self.exact
-            .at(site, table.exact, path, head)
-            .or_else(|| {
-                regexes.find(|(regex, candidate)| regex.is_match(path) && candidate.takes(head)).map(|(_, candidate)| candidate.route)
-            })
-            .or_else(|| self.prefixes.above(site, table.prefixes, path, head))
+            .at(text, site, table.exact, path, head)
+            .or_else(|| self.by_regex(table, path, head))
+            .or_else(|| self.prefixes.above(text, site, table.prefixes, path, head))
+    }
+
+    fn by_regex(&self, table: &SiteTable, path: &str, head: &RequestHead) -> Option<u32> {
+        let Range { start, end } = table.regexes;
+        let mut regexes = self.regexes.get(start as usize..end as usize)?.iter();
+        regexes.find(|(regex, candidate)| regex.is_match(path) && candidate.takes(head)).map(|(_, candidate)| candidate.route)
     }
 
     /// Both at once; `host` is `head.authority` without its port.
@@ -108,27 +142,7 @@ impl Router {
             return None;
         }
         let dots = memchr::memchr_iter(b'.', host.as_bytes());
-        dots.filter_map(|dot| host.get(dot + 1..)).find_map(|suffix| self.wildcards.get(suffix).copied())
-    }
-}
-
-impl SiteTable {
-    /// Takes up the routes of a site, of which the first is number `first`.
-    fn new(site: u32, routes: &[Route], first: u32, exact: &mut PathsBuilder, prefixes: &mut PathsBuilder) -> Self {
-        let mut table = Self::default();
-        let mut regexes = Vec::new();
-        for (route, spec) in (first..).zip(routes) {
-            let candidate = Candidate { route, conditions: Conditions::of(&spec.matches).map(Box::new) };
-            match &spec.matches.path {
-                PathMatch::Exact(path) => exact.add(site, path, candidate, &mut table.exact),
-                PathMatch::Prefix(path) => prefixes.add(site, path, candidate, &mut table.prefixes),
-                PathMatch::Regex { regex, priority } => regexes.push((Reverse(*priority), regex.clone(), candidate)),
-            }
-        }
-        // Stable, and candidates come in file order: the last rule of precedence.
-        regexes.sort_by(|(a_priority, _, a), (b_priority, _, b)| (a_priority, a.rank()).cmp(&(b_priority, b.rank())));
-        table.regexes = regexes.into_iter().map(|(_, regex, candidate)| (regex, candidate)).collect();
-        table
+        dots.filter_map(|dot| host.get(dot + 1..)).find_map(|suffix| self.wildcards.get(&self.text, suffix))
     }
 }
 

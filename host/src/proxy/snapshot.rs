@@ -3,6 +3,7 @@
 use super::Router;
 use crate::chain::{Chain, Link};
 use crate::config::{AccessLog, ClientCertForward, Config, Limits, LinkSpec, Peers, Route, RouteTimeouts, Site, TlsSpec, UpstreamName};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Immutable; a reload makes another with the next generation.
@@ -14,6 +15,8 @@ pub struct Snapshot {
     pub sites: Box<[SiteEntry]>,
     /// Of all sites, as the router counts them.
     pub routes: Box<[RouteEntry]>,
+    /// What routes index.
+    pub terms: Box<[Terms]>,
     pub limits: Limits,
     pub trusted_proxies: Peers,
     pub access_log: AccessLog,
@@ -56,6 +59,13 @@ pub struct ClientCertEntry {
 #[derive(Debug)]
 pub struct RouteEntry {
     pub pattern: String,
+    /// Index into the snapshot's.
+    pub terms: u32,
+}
+
+/// On which terms a route passes requests on. Routes without links whose terms are equal share one, which so stays in the cache.
+#[derive(Debug)]
+pub struct Terms {
     pub chain: Chain,
     pub to: Option<UpstreamName>,
     pub timeouts: RouteTimeouts,
@@ -64,12 +74,15 @@ pub struct RouteEntry {
 impl Snapshot {
     /// `filter` gives the index of a link's filter in each worker's list; links of equal plugin and settings may share one.
     pub fn new(generation: u64, config: &Config, mut filter: impl FnMut(&LinkSpec) -> usize) -> Self {
+        let mut terms = TermsBuilder::default();
         let routes = config.sites.iter().flat_map(|site| &site.routes);
+        let routes = routes.map(|route| RouteEntry { pattern: route.pattern.clone(), terms: terms.index(route, &mut filter) }).collect();
         Self {
             generation,
             router: Router::new(&config.sites),
             sites: config.sites.iter().map(SiteEntry::new).collect(),
-            routes: routes.map(|route| RouteEntry::new(route, &mut filter)).collect(),
+            routes,
+            terms: terms.all.into(),
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             access_log: config.server.access_log,
@@ -92,14 +105,25 @@ impl SiteEntry {
     }
 }
 
-impl RouteEntry {
-    fn new(route: &Route, filter: &mut impl FnMut(&LinkSpec) -> usize) -> Self {
-        let link = |spec: &LinkSpec| Link { filter: filter(spec), when: spec.when.clone().map(Arc::new), spec: Arc::new(spec.clone()) };
-        Self {
-            pattern: route.pattern.clone(),
-            chain: Chain { links: route.chain.iter().map(link).collect() },
-            to: route.to.clone(),
-            timeouts: route.timeouts,
+#[derive(Default)]
+struct TermsBuilder<'c> {
+    all: Vec<Terms>,
+    /// Of routes without links.
+    shared: HashMap<(Option<&'c UpstreamName>, RouteTimeouts), u32>,
+}
+
+impl<'c> TermsBuilder<'c> {
+    fn index(&mut self, route: &'c Route, filter: &mut impl FnMut(&LinkSpec) -> usize) -> u32 {
+        let next = u32::try_from(self.all.len()).expect("fewer than 2^32 routes fit in memory");
+        if route.chain.is_empty() {
+            let known = *self.shared.entry((route.to.as_ref(), route.timeouts)).or_insert(next);
+            if known < next {
+                return known;
+            }
         }
+        let link = |spec: &LinkSpec| Link { filter: filter(spec), when: spec.when.clone().map(Arc::new), spec: Arc::new(spec.clone()) };
+        let chain = Chain { links: route.chain.iter().map(link).collect() };
+        self.all.push(Terms { chain, to: route.to.clone(), timeouts: route.timeouts });
+        next
     }
 }

@@ -6,6 +6,7 @@ use super::guest::{Bare, Guest};
 use super::guests::Guests;
 use super::plan::Plan;
 use super::plugin::Plugin;
+use super::recent::Giver;
 use super::state::Backing;
 use crate::chain::{Cause, Fault};
 use crate::config::{FailurePolicy, Isolation};
@@ -88,7 +89,8 @@ impl Configured {
     /// A fresh configured guest.
     pub(super) fn guest(&self) -> Result<Guest, Broken> {
         let (plugin, plan) = (&*self.plugin, &self.plan);
-        Bare::start(&plugin.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plan, &self.connections)
+        let giver = if self.isolation == Isolation::Worker { Giver::new() } else { Giver::NOBODY };
+        Bare::start(&plugin.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plan, &self.connections, giver)
     }
 
     pub(super) fn fault(&self, broken: Broken) -> Fault {

@@ -1,6 +1,7 @@
 //! Which header fields, names and values a plugin may touch.
 
 use super::lift::BadOutput;
+use super::recent;
 use crate::message::Exchange;
 use bytestring::ByteString;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
@@ -17,17 +18,19 @@ pub(super) fn is_hidden(name: &HeaderName) -> bool {
 
 #[inline]
 pub(super) fn name(bytes: &[u8]) -> Result<HeaderName, BadOutput> {
-    let name = HeaderName::from_bytes(bytes).map_err(|_| BadOutput::quoting("not a header name", bytes))?;
-    if is_hidden(&name) {
-        return Err(BadOutput::quoting("a header that plugins cannot edit", bytes));
-    }
-    Ok(name)
+    recent::name(bytes, |bytes| {
+        let name = HeaderName::from_bytes(bytes).map_err(|_| BadOutput::quoting("not a header name", bytes))?;
+        if is_hidden(&name) {
+            return Err(BadOutput::quoting("a header that plugins cannot edit", bytes));
+        }
+        Ok(name)
+    })
 }
 
 /// Without surrounding white space, which is not part of a value (RFC 9110, section 5.5) and malformed in HTTP/2.
 #[inline]
 pub(super) fn value(bytes: &[u8]) -> Result<HeaderValue, BadOutput> {
-    HeaderValue::from_bytes(trim(bytes)).map_err(|_| BadOutput::quoting("not a header value", bytes))
+    recent::value(trim(bytes), |bytes| HeaderValue::from_bytes(bytes).map_err(|_| BadOutput::quoting("not a header value", bytes)))
 }
 
 fn trim(mut bytes: &[u8]) -> &[u8] {

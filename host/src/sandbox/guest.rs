@@ -5,6 +5,7 @@ use super::connection::{self, AcceptInterest, CloseInterest, ConnectionPlan, Hel
 use super::fault::Broken;
 use super::plan::{Plan, RequestInterest, ResponseInterest};
 use super::plugin::Exports;
+use super::recent::Giver;
 use super::state::{Backing, State, on_tick};
 use super::{lower, types};
 use crate::chain::{ConnectionDecision, Decision, Hello};
@@ -28,6 +29,7 @@ struct Live {
     client_hello: Option<OnClientHello>,
     close: Option<OnClose>,
     one_block: bool,
+    giver: Giver,
 }
 
 /// A guest that is not configured.
@@ -93,6 +95,7 @@ impl Bare {
         settings: &str,
         plan: &Plan,
         connections: &ConnectionPlan,
+        giver: Giver,
     ) -> Result<Guest, Broken> {
         let configure = abi::reconfigure(self.func(&exports.configure)?);
         begin(&mut self.store);
@@ -109,7 +112,7 @@ impl Bare {
         let hello = exports.client_hello.filter(|_| phases.client_hello).map(|index| self.func(&index)).transpose()?;
         let close = exports.close.filter(|_| phases.close).map(|index| self.func(&index)).transpose()?.map(abi::on_close);
         let client_hello = hello.map(abi::on_client_hello);
-        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, one_block: exports.one_block })))
+        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, one_block: exports.one_block, giver })))
     }
 
     fn func(&mut self, index: &ComponentExportIndex) -> Result<Func, Broken> {
@@ -122,6 +125,7 @@ impl Guest {
     pub(super) fn on_request(&mut self, exchange: &Exchange, head: &RequestHead, interest: &RequestInterest) -> Result<Decision, Broken> {
         let live = &mut *self.0;
         let Some(func) = live.request else { return Err(Broken::bad_output("`on-request` is not planned")) };
+        live.giver.gives();
         begin(&mut live.store);
         let id = if interest.exchange { exchange.id.0 } else { 0 };
         let mut attributes = SmallVec::new();
@@ -141,6 +145,7 @@ impl Guest {
     ) -> Result<Decision, Broken> {
         let live = &mut *self.0;
         let Some(func) = live.response else { return Err(Broken::bad_output("`on-response` is not planned")) };
+        live.giver.gives();
         begin(&mut live.store);
         let id = if interest.exchange { exchange.id.0 } else { 0 };
         let mut attributes = SmallVec::new();

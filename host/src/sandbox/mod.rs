@@ -27,6 +27,7 @@ mod load;
 mod lower;
 mod plan;
 mod plugin;
+mod recent;
 mod state;
 mod ticker;
 mod types;

@@ -1,0 +1,157 @@
+//! Header names and values that a guest gave lately. Most guests give the same few again and again: cloning what is known spares parsing
+//! it and two allocations.
+//!
+//! Bounded, of what a guest itself wrote into its decisions only, and known to that guest alone: otherwise the time that a call takes
+//! would tell one guest what another has written. So a guest that lives for one exchange knows nothing.
+
+use http::{HeaderName, HeaderValue};
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Longer ones are seldom given twice.
+const LONGEST: usize = 64;
+
+/// Of one worker. A power of two; arbitrary, some guests times some headers.
+const SLOTS: usize = 64;
+
+/// A guest in the eyes of this file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Giver(u64);
+
+struct Recent<T>([Option<(Giver, T)>; SLOTS]);
+
+thread_local! {
+    static GIVER: Cell<Giver> = const { Cell::new(Giver::NOBODY) };
+    static NAMES: RefCell<Recent<HeaderName>> = const { RefCell::new(Recent([const { None }; SLOTS])) };
+    static VALUES: RefCell<Recent<HeaderValue>> = const { RefCell::new(Recent([const { None }; SLOTS])) };
+}
+
+impl Giver {
+    /// Whose headers are not remembered.
+    pub(super) const NOBODY: Self = Self(0);
+
+    /// One that nobody was before.
+    pub(super) fn new() -> Self {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Self(LAST.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// What is asked for from now on is this guest's.
+    #[inline]
+    pub(super) fn gives(self) {
+        GIVER.set(self);
+    }
+}
+
+/// The name of these bytes, by `make` if it is not known.
+#[inline]
+pub(super) fn name<E>(bytes: &[u8], make: impl FnOnce(&[u8]) -> Result<HeaderName, E>) -> Result<HeaderName, E> {
+    NAMES.with_borrow_mut(|names| names.find(GIVER.get(), bytes, make))
+}
+
+/// The value of these bytes, likewise.
+#[inline]
+pub(super) fn value<E>(bytes: &[u8], make: impl FnOnce(&[u8]) -> Result<HeaderValue, E>) -> Result<HeaderValue, E> {
+    VALUES.with_borrow_mut(|values| values.find(GIVER.get(), bytes, make))
+}
+
+trait Text: Clone {
+    fn bytes(&self) -> &[u8];
+}
+
+impl Text for HeaderName {
+    fn bytes(&self) -> &[u8] {
+        self.as_str().as_bytes()
+    }
+}
+
+impl Text for HeaderValue {
+    fn bytes(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl<T: Text> Recent<T> {
+    #[inline]
+    fn find<E>(&mut self, giver: Giver, bytes: &[u8], make: impl FnOnce(&[u8]) -> Result<T, E>) -> Result<T, E> {
+        if giver == Giver::NOBODY {
+            return make(bytes);
+        }
+        let Some(slot) = place(giver, bytes).and_then(|place| self.0.get_mut(place)) else { return make(bytes) };
+        match slot {
+            Some((whose, known)) if *whose == giver && known.bytes() == bytes => Ok(known.clone()),
+            slot => make(bytes).inspect(|made| *slot = Some((giver, made.clone()))),
+        }
+    }
+}
+
+/// Where bytes belong, from what is quick to look at; `None`: nowhere.
+#[inline]
+fn place(giver: Giver, bytes: &[u8]) -> Option<usize> {
+    let (first, last) = (bytes.first()?, bytes.last()?);
+    let middle = bytes.get(bytes.len() / 2)?;
+    let mixed =
+        usize::from(*first) ^ usize::from(*last) << 2 ^ usize::from(*middle) << 1 ^ bytes.len() ^ (giver.0 as usize).wrapping_mul(7);
+    (bytes.len() <= LONGEST).then_some((mixed ^ mixed >> 6) % SLOTS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::header::{InvalidHeaderName, InvalidHeaderValue};
+
+    fn name_of(bytes: &[u8]) -> Result<HeaderName, InvalidHeaderName> {
+        name(bytes, HeaderName::from_bytes)
+    }
+
+    fn value_of(bytes: &[u8]) -> Result<HeaderValue, InvalidHeaderValue> {
+        value(bytes, HeaderValue::from_bytes)
+    }
+
+    #[test]
+    fn what_is_known_is_what_was_asked_for() {
+        Giver::new().gives();
+        // Many more than there are places, each twice, and in a row.
+        for n in 0..1000 {
+            let text = format!("x-{n}-{}", "y".repeat(n % 80));
+            for _ in 0..2 {
+                assert_eq!(name_of(text.as_bytes()).expect("a name").as_str(), text);
+                assert_eq!(value_of(text.as_bytes()).expect("a value"), text.as_str());
+            }
+        }
+        assert_eq!(value_of(b"").expect("a value"), "");
+    }
+
+    #[test]
+    fn a_name_is_known_in_lower_case_only() {
+        Giver::new().gives();
+        for _ in 0..2 {
+            assert_eq!(name_of(b"X-Tag").expect("a name").as_str(), "x-tag");
+            assert_eq!(name_of(b"x-tag").expect("a name").as_str(), "x-tag");
+        }
+    }
+
+    #[test]
+    fn a_guest_knows_what_it_gave_itself_and_nothing_else() {
+        let asked = |bytes: &[u8]| {
+            let made = Cell::new(false);
+            let find = |bytes: &[u8]| HeaderValue::from_bytes(bytes).inspect(|_| made.set(true));
+            value(bytes, find).expect("a value");
+            made.get()
+        };
+        Giver::new().gives();
+        assert_eq!((asked(b"secret"), asked(b"secret")), (true, false));
+        Giver::new().gives();
+        assert!(asked(b"secret"), "another guest");
+        Giver::NOBODY.gives();
+        assert!(asked(b"other") && asked(b"other"));
+    }
+
+    #[test]
+    fn what_is_wrong_stays_wrong() {
+        Giver::new().gives();
+        for _ in 0..2 {
+            assert!(name_of(b"no name").is_err() && value_of(b"no\nvalue").is_err());
+        }
+    }
+}
