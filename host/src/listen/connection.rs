@@ -23,6 +23,7 @@ use std::rc::Rc;
 use tokio_rustls::server::TlsStream;
 
 /// Serves a connection to its end.
+#[expect(clippy::manual_async_fn, reason = "the arguments of an async fn have room twice, and every connection holds them")]
 pub(super) fn run<H: Handler>(
     stream: Stream,
     peer: Option<SocketAddr>,

@@ -30,6 +30,7 @@ enum Unnamed {
 }
 
 /// Serves a connection to its end, from its header on.
+#[expect(clippy::manual_async_fn, reason = "the arguments of an async fn have room twice, and every connection holds them")]
 pub(super) fn run<H: Handler>(
     stream: Stream,
     peer: Option<SocketAddr>,
@@ -37,7 +38,6 @@ pub(super) fn run<H: Handler>(
     entry: Entry,
     service: Rc<Service<H>>,
 ) -> impl Future<Output = ()> {
-    // No `async fn`, and boxed: see `connection`.
     async move {
         entry.register().await;
         if let Some((stream, early, connection)) = Box::pin(introduced(stream, peer, service.clone())).await {
