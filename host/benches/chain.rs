@@ -5,8 +5,11 @@
 //! `crowd` has 64 exchanges between their phases at any time, as a busy worker has; with `"request"` that many guests live at once, so that
 //! their memory is not all in the cache. The first line is a yardstick: what one append of a header costs on this machine, now, in the host alone.
 
+mod bare;
+
+use bare::quiet;
 use portcullis::chain::{Chain, Course, Link, Walk};
-use portcullis::config::{FailurePolicy, GuestLimits, Isolation, LinkOrigin, LinkSpec, Location, PluginName, PluginRef};
+use portcullis::config::{FailurePolicy, GuestLimits, Isolation, LinkOrigin, PluginName, PluginRef};
 use portcullis::message::{Connection, Exchange, ExchangeId, Reply, RequestHead, ResponseHead, Scheme};
 use portcullis::sandbox::{Guests, Plugin, Sandbox, SandboxOptions};
 use std::collections::VecDeque;
@@ -14,11 +17,6 @@ use std::hint::black_box;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
-
-// As in the binary.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const NAMES: [&str; 20] = [
     "host-alias",
@@ -149,51 +147,8 @@ fn measure(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize
     println!("{guest:<12} {isolate:<8} {links:>5} {:>12.0} {:>12.0} {:>12.0}", request / each, (both - request) / each, both / each / 2.0);
 }
 
-/// CPU ns per operation, by the thread's own clock: the tenth fastest of a hundred batches. On a machine with neighbours the median
-/// says how busy they were; what the code costs shows in the undisturbed batches.
-fn quiet(mut operation: impl FnMut()) -> f64 {
-    let warm = cpu_time();
-    let mut count = 0u32;
-    while cpu_time() - warm < Duration::from_millis(40) {
-        operation();
-        count += 1;
-    }
-    // About 2 ms each.
-    let batch = (count / 20).max(1);
-    let mut batches: Vec<f64> = (0..100)
-        .map(|_| {
-            let begun = cpu_time();
-            for _ in 0..batch {
-                operation();
-            }
-            (cpu_time() - begun).as_nanos() as f64 / f64::from(batch)
-        })
-        .collect();
-    batches.sort_by(f64::total_cmp);
-    batches[batches.len() / 10]
-}
-
-#[allow(unsafe_code, reason = "clock_gettime has no safe wrapper among our dependencies; it fills the struct it is given")]
-fn cpu_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is a valid, writable timespec for the length of the call.
-    let done = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
-    assert_eq!(done, 0);
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
-}
-
 fn link(filter: usize) -> Link {
-    let at = Location { file: "bench".into(), line: 1, column: 1 };
-    let spec = LinkSpec {
-        name: format!("light-{filter}"),
-        plugin: PluginRef::Declared(PluginName("light".into())),
-        settings: serde_json::json!({}),
-        settings_at: Default::default(),
-        when: None,
-        origin: LinkOrigin::Route,
-        at,
-    };
-    Link { filter, when: None, spec: Arc::new(spec) }
+    bare::link(filter, format!("light-{filter}"), PluginRef::Declared(PluginName("light".into())), LinkOrigin::Route)
 }
 
 fn exchange() -> Exchange {

@@ -42,18 +42,18 @@ fn metadata_is_that_of_the_contract() {
     }
 }
 
-/// The export names and flat signatures that `src/abi/exports.rs` writes by hand.
+/// The export names and flat signatures that `src/abi/exports/macros.rs` writes by hand.
 #[test]
 fn shims_have_the_contract_s_core_signatures() {
     use wit_parser::abi::{AbiVariant, WasmType};
-    let source = fs::read_to_string(sdk().join("src/abi/exports.rs")).expect("readable");
+    let source = fs::read_to_string(sdk().join("src/abi/exports/macros.rs")).expect("readable");
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(sdk().join("../wit")).expect("wit/ is sound");
     let mut seen = 0;
     for (interface, id) in &resolve.packages[package].interfaces {
         for (name, function) in &resolve.interfaces[*id].functions {
             let export = format!("portcullis:plugin/{interface}@0.1.0#{name}");
-            let at = source.find(&export).unwrap_or_else(|| panic!("exports.rs does not export {export}"));
+            let at = source.find(&export).unwrap_or_else(|| panic!("macros.rs does not export {export}"));
             let signature = resolve.wasm_signature(AbiVariant::GuestExport, function);
             let written = written_parameters(&source[at..]);
             let expected: Vec<_> = signature.params.iter().map(|kind| if *kind == WasmType::I64 { "i64" } else { "i32" }).collect();

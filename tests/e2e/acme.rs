@@ -1,8 +1,8 @@
 //! Certificates that are ordered from a CA, end to end against pebble.
 
-use crate::reload::presented;
+use crate::reload::{certificate_in, presented};
 use crate::tls::{curl_to, handshake};
-use portcullis_tests::{Pebble, Proxy, get, origin};
+use portcullis_tests::{Origin, Pebble, Proxy, get, origin};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -158,6 +158,93 @@ fn a_ca_that_has_forgotten_the_account_gets_a_new_one() {
     let proxy = restarted(proxy, &text);
     proxy.logged("does not know our account any more");
     ordered(&proxy, "a.example.org");
+}
+
+/// A TCP listener on `port` that orders certificates for `db.example.org`, with an upstream that says hello.
+fn tcp(pebble: &Pebble, listen: &str, port: u16, tls: &str, origin: &Origin) -> String {
+    format!(
+        "[listen]\n{listen}\n[acme]\ndirectory = \"{}\"\nca = \"{}\"\n[tcp.\"127.0.0.1:{port}\"]\ntls = {tls}\n\
+         sni = {{ \"db.example.org\" = {{ to = \"app\", alpn = \"db\" }} }}\n[upstream]\napp = \"{}\"\n",
+        pebble.directory(),
+        pebble.ca().display(),
+        origin.name()
+    )
+}
+
+/// What a client hears that trusts pebble's root and wants a certificate for `db.example.org`.
+fn hear(port: u16, root: &Path) -> String {
+    let root = root.to_str().unwrap();
+    let verified = ["-servername", "db.example.org", "-verify_hostname", "db.example.org", "-CAfile", root, "-verify_return_error"];
+    handshake(([127, 0, 0, 1], port).into(), &[&verified[..], &["-alpn", "db", "-ign_eof"]].concat())
+}
+
+fn hello() -> Origin {
+    Origin::serve(|stream, _| {
+        let _ = std::io::Write::write_all(stream, b"hello from the server\n");
+    })
+}
+
+#[test]
+fn a_tcp_listener_s_name_is_proved_by_the_http_listener_that_is_there() {
+    let (ports, origin) = (ports(), hello());
+    let pebble = Pebble::start(ports.0, origin::nobody().port(), "");
+    let listen = format!("http = [\"127.0.0.1:{}\"]", ports.0);
+    let text = tcp(&pebble, &listen, ports.1, "\"acme\"", &origin);
+    let mut proxy = Proxy::start(&text);
+    ordered(&proxy, "db.example.org");
+    let said = hear(ports.1, &pebble.root());
+    assert!(said.contains("Verify return code: 0") && said.contains("hello from the server"), "{said}");
+    proxy.access_line(|line| line.contains("/.well-known/acme-challenge/") && line.contains("acme_challenge"));
+    assert_owner_only(&proxy.dir.path().join("state"));
+    // What was ordered is kept.
+    proxy = restarted(proxy, &text);
+    assert!(hear(ports.1, &pebble.root()).contains("hello from the server"));
+    assert!(!proxy.log().contains("certificate of"), "{}", proxy.log());
+}
+
+#[test]
+fn a_tcp_listener_alone_proves_its_name_itself() {
+    let (port, origin) = (origin::nobody().port(), hello());
+    let pebble = Pebble::start(origin::nobody().port(), port, "\"certificateValidityPeriod\": 18, ");
+    let proxy = Proxy::start(&tcp(&pebble, "", port, "\"acme\"", &origin));
+    ordered(&proxy, "db.example.org");
+    let said = hear(port, &pebble.root());
+    assert!(said.contains("Verify return code: 0") && said.contains("hello from the server"), "{said}");
+    proxy.access_line(|line| line.contains(" acme_challenge sni=db.example.org ") && line.ends_with("in=0 out=0"));
+    // Nothing of it reaches the server, and who comes when nothing is ordered sees nothing.
+    let nothing = handshake(([127, 0, 0, 1], port).into(), &["-servername", "other.example.org", "-alpn", "acme-tls/1"]);
+    assert!(nothing.contains("no peer certificate available"), "{nothing}");
+    assert_eq!(origin.connections(), 1);
+    // And renews it.
+    let (first, begun, root) = (certificate_in(&said), Instant::now(), pebble.root());
+    while certificate_in(&hear(port, &root)) == first {
+        assert!(begun.elapsed() < Duration::from_secs(20), "not renewed:\n{}", proxy.log());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
+#[test]
+fn a_ca_that_looks_at_the_https_port_finds_what_a_tcp_listener_ordered() {
+    let (https, port, origin) = (origin::nobody().port(), origin::nobody().port(), hello());
+    let pebble = Pebble::start(origin::nobody().port(), https, "");
+    // The same name is a site's too, and ordered once.
+    let site =
+        "[site.\"db.example.org\"]\ntls = { acme = { challenge = \"tls-alpn-01\" } }\nroutes = { \"/*\" = { respond = \"the site\" } }\n";
+    let listen = format!("http = []\nhttps = [\"127.0.0.1:{https}\"]");
+    let proxy = Proxy::start(&(tcp(&pebble, &listen, port, "{ acme = { challenge = \"tls-alpn-01\" }, alpn = \"db\" }", &origin) + site));
+    ordered(&proxy, "db.example.org");
+    let (root, begun) = (pebble.root(), Instant::now());
+    // Whoever comes second finds it on the shelf, some seconds later.
+    while proxy.log().matches("`db.example.org`: from https://").count() < 2 {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{}", proxy.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let said = hear(port, &root);
+    assert!(said.contains("Verify return code: 0") && said.contains("hello from the server"), "{said}");
+    assert_eq!(certificate_in(&said), presented(&proxy, "db.example.org"), "one certificate for both");
+    assert_eq!(curl_to(&proxy, "db.example.org", &root, &[], "/"), "the site");
+    assert_eq!(proxy.log().matches(": ordered from").count(), 1, "{}", proxy.log());
+    assert_eq!(proxy.log().matches("account https://").count(), 1, "{}", proxy.log());
 }
 
 #[test]

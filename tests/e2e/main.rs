@@ -23,10 +23,12 @@ mod sni;
 mod stop;
 mod tcp;
 mod tls;
+mod tls_papers;
 mod upgrade;
 mod online;
 mod proxy_protocol;
 mod unix;
+mod upstream_revoked;
 mod upstream_tls;
 
 use portcullis_tests::{Origin, Proxy};

@@ -31,7 +31,11 @@ pub fn presented(proxy: &Proxy, name: &str) -> String {
 }
 
 fn presented_at(address: SocketAddr, name: &str) -> String {
-    let said = handshake(address, &["-servername", name]);
+    certificate_in(&handshake(address, &["-servername", name]))
+}
+
+/// The first certificate in what `openssl s_client` says, as PEM without line breaks.
+pub fn certificate_in(said: &str) -> String {
     let (_, from) = said.split_once("-----BEGIN CERTIFICATE-----\n").unwrap_or_else(|| panic!("no certificate in {said}"));
     let (body, _) = from.split_once("-----END CERTIFICATE-----").unwrap();
     body.replace(['\r', '\n'], "")

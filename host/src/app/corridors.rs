@@ -48,9 +48,7 @@ impl Course {
         let mut tcp = Vec::new();
         for (spec, store) in config.tcp.iter().zip(tcp_stores) {
             let ends = match (&spec.tls, store) {
-                (TcpTls::Terminate { alpn, .. }, Some(store)) => {
-                    Tls::Here(TlsSettings::new(store, tickets, key_log.clone())?.speaking(alpn))
-                }
+                (TcpTls::Terminate { alpn, .. }, Some(store)) => Tls::Here(TlsSettings::speaking(alpn, store, tickets, key_log.clone())?),
                 (TcpTls::Passthrough, _) => Tls::Beyond(None),
                 // Plain, since whoever ends TLS has a store.
                 _ => Tls::Nowhere,

@@ -247,7 +247,10 @@ fn tls(spec: &TcpTls) -> String {
     match spec {
         TcpTls::Plain => "none, or nobody looks".to_owned(),
         TcpTls::Passthrough => "passthrough".to_owned(),
-        TcpTls::Terminate { certificate: TlsSpec::Files(files), .. } => format!("ends here with {}", files.cert.display()),
-        TcpTls::Terminate { .. } => "ends here with the local CA".to_owned(),
+        TcpTls::Terminate { certificate, .. } => match &**certificate {
+            TlsSpec::Files(files) => format!("ends here with {}", files.cert.display()),
+            TlsSpec::Acme(spec) => format!("ends here with ACME, {}", spec.challenge.as_str()),
+            TlsSpec::Local | TlsSpec::Off => "ends here with the local CA".to_owned(),
+        },
     }
 }

@@ -1,37 +1,36 @@
 //! The thread that looks after certificates while workers serve: files that change, and those that are ordered. It shares nothing with a
 //! request but the finished certificate.
 
-use crate::certs::{Acme, Challenges, Store, Watch};
-use crate::config::{AcmeChallenge, Config, TlsSpec};
+use crate::certs::{Acme, Challenges, Outbound, Store, Watch};
+use crate::config::{AcmeChallenge, Config, TcpTls, TlsSpec};
 use crate::listen::Shutdown;
 use crate::proxy::Proofs;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Runtime};
-use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
 
 /// Runs until it is told to stop. Joined by whoever waits for the workers.
 pub type Keeper = JoinHandle<()>;
 
 /// Starts the thread, unless there is nothing to look after.
-pub fn start(stores: &[Arc<Store>], shutdown: Shutdown) -> io::Result<Option<Keeper>> {
-    let watches: Vec<Watch> = stores.iter().filter_map(Store::watch).collect();
-    let keepers: Vec<Acme> = stores.iter().filter_map(|store| store.acme()).collect();
-    if watches.is_empty() && keepers.is_empty() {
+pub fn start(stores: &[Arc<Store>], outbound: &Outbound, shutdown: Shutdown) -> io::Result<Option<Keeper>> {
+    let watches: Vec<Watch> = stores.iter().filter_map(Store::watch).chain(outbound.watch()).collect();
+    let orders = Store::acme(stores);
+    if watches.is_empty() && orders.is_none() {
         return Ok(None);
     }
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let looking = move || {
-        keep(&runtime, watches, keepers, shutdown);
+        keep(&runtime, watches, orders, shutdown);
         // A look-up of a name that hangs in the system's resolver must not hold up our end.
         runtime.shutdown_background();
     };
     std::thread::Builder::new().name("certificates".into()).spawn(looking).map(Some)
 }
 
-fn keep(runtime: &Runtime, mut watches: Vec<Watch>, keepers: Vec<Acme>, mut shutdown: Shutdown) {
+fn keep(runtime: &Runtime, mut watches: Vec<Watch>, orders: Option<Acme>, mut shutdown: Shutdown) {
     runtime.block_on(async {
         let looking = async {
             let mut looks = interval(Watch::PERIOD);
@@ -42,12 +41,9 @@ fn keep(runtime: &Runtime, mut watches: Vec<Watch>, keepers: Vec<Acme>, mut shut
             }
         };
         let ordering = async {
-            // Owns a task for each store; they end with it.
-            let mut running = JoinSet::new();
-            for keeper in keepers {
-                running.spawn(keeper.run());
+            if let Some(orders) = orders {
+                orders.run().await;
             }
-            while running.join_next().await.is_some() {}
             std::future::pending::<()>().await
         };
         tokio::select! {
@@ -58,9 +54,14 @@ fn keep(runtime: &Runtime, mut watches: Vec<Watch>, keepers: Vec<Acme>, mut shut
     });
 }
 
-/// What listeners in the clear show to CAs; `None` if no site wants that.
+/// What listeners in the clear show to CAs; `None` if nobody wants that.
 pub fn proofs(config: &Config, challenges: &Arc<Challenges>) -> Option<Proofs> {
-    let wanted = config.sites.iter().any(|site| matches!(&site.tls, TlsSpec::Acme(spec) if spec.challenge == AcmeChallenge::Http01));
+    let tcp = config.tcp.iter().filter_map(|tcp| match &tcp.tls {
+        TcpTls::Terminate { certificate, .. } => Some(&**certificate),
+        TcpTls::Plain | TcpTls::Passthrough => None,
+    });
+    let mut certificates = config.sites.iter().map(|site| &site.tls).chain(tcp);
+    let wanted = certificates.any(|tls| matches!(tls, TlsSpec::Acme(spec) if spec.challenge == AcmeChallenge::Http01));
     let challenges = challenges.clone();
     wanted.then(|| Proofs(Arc::new(move |path| challenges.file(path.strip_prefix(Challenges::PATH)?))))
 }

@@ -2,7 +2,7 @@
 
 use super::filters::Filters;
 use super::state::{self, StateError};
-use crate::certs::{self, CertProblem, Outbound, Store, TicketKeyError, TicketKeys};
+use crate::certs::{self, CertProblem, Challenges, Outbound, Store, TicketKeyError, TicketKeys};
 use crate::config::{self, Code, Config, Diagnostic, Location, Place, Report, Site, SiteName, TcpSpec, TcpTls, TlsSpec};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
 use std::collections::BTreeSet;
@@ -43,17 +43,19 @@ pub fn prepare(path: &Path) -> Result<Prepared, PrepareError> {
     let sandbox = sandbox(Some(&state))?;
     let mut found = Vec::new();
     let filters = Filters::build(&config, &sandbox, &mut found);
+    // Shared by all listeners: a CA looks where its challenge wants, not where the certificate is used.
+    let challenges = Arc::<Challenges>::default();
     let store = match Store::open(&config.sites, &state) {
         Ok((store, warnings)) => {
             found.extend(warnings.into_iter().map(diagnostic));
-            Some(store)
+            Some(store.showing(&challenges))
         }
         Err(problems) => {
             found.extend(problems.into_iter().map(diagnostic));
             None
         }
     };
-    let tcp_stores = tcp_stores(&config, &state, &mut found);
+    let tcp_stores = tcp_stores(&config, &state, &challenges, &mut found);
     let tickets = tickets(&config, &mut found);
     let outbound = outbound(&config, &mut found);
     report.add(found);
@@ -87,13 +89,13 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
     let certified: Vec<Site> = config.tcp.iter().flat_map(certified_names).collect();
     for site in config.sites.iter().chain(&certified) {
         if let TlsSpec::Files(files) = &site.tls {
-            found.extend(certs::check_files(files, &site.name).into_iter().map(diagnostic));
+            tell(certs::check_files(files, &site.name), &mut found);
         }
         if let Some(client) = &site.client {
-            found.extend(certs::check_clients(client, &site.name).into_iter().map(diagnostic));
+            tell(certs::check_clients(client, &site.name), &mut found);
         }
         if let TlsSpec::Acme(spec) = &site.tls {
-            found.extend(certs::check_acme(spec, &site.name, state.as_deref()).into_iter().map(diagnostic));
+            tell(certs::check_acme(spec, &site.name, state.as_deref()), &mut found);
         }
     }
     if let Some((directory, at)) = &config.server.ticket_keys {
@@ -114,28 +116,32 @@ pub fn outbound(config: &Config, found: &mut Vec<Diagnostic>) -> Option<Outbound
     outbound
 }
 
-fn tcp_stores(config: &Config, state: &Path, found: &mut Vec<Diagnostic>) -> Vec<Option<Arc<Store>>> {
+fn tcp_stores(config: &Config, state: &Path, challenges: &Arc<Challenges>, found: &mut Vec<Diagnostic>) -> Vec<Option<Arc<Store>>> {
     let mut open = |spec: &TcpSpec| {
         let names = certified_names(spec);
         let (store, problems) = match (!names.is_empty()).then(|| Store::open(&names, state))? {
-            Ok((store, warnings)) => (Some(Arc::new(store)), warnings),
+            Ok((store, warnings)) => (Some(Arc::new(store.showing(challenges))), warnings),
             Err(problems) => (None, problems),
         };
-        for problem in problems.into_iter().map(diagnostic) {
-            // One file for several names: what is wrong with the file is wrong with it for each.
-            if !found.contains(&problem) {
-                found.push(problem);
-            }
-        }
+        tell(problems, found);
         store
     };
     config.tcp.iter().map(&mut open).collect()
 }
 
+/// One file for several names: what is wrong with the file is wrong with it for each, and told once.
+fn tell(problems: Vec<CertProblem>, found: &mut Vec<Diagnostic>) {
+    for problem in problems.into_iter().map(diagnostic) {
+        if !found.contains(&problem) {
+            found.push(problem);
+        }
+    }
+}
+
 /// What a TCP listener that ends TLS needs certificates for, as the sites they would be: the names in `sni`, and with `to` whatever else
 /// is asked for.
 fn certified_names(spec: &TcpSpec) -> Vec<Site> {
-    let TcpTls::Terminate { certificate, .. } = &spec.tls else { return Vec::new() };
+    let TcpTls::Terminate { certificate, client, .. } = &spec.tls else { return Vec::new() };
     let mut names: BTreeSet<SiteName> = spec.sni.iter().map(|route| route.name.clone()).collect();
     if spec.to.is_some() {
         names.insert(SiteName::Any);
@@ -143,10 +149,10 @@ fn certified_names(spec: &TcpSpec) -> Vec<Site> {
             .addresses
             .iter()
             .filter_map(|address| Some(address.ip()?.ip()))
-            .filter(|ip| *certificate == TlsSpec::Local && !ip.is_unspecified());
+            .filter(|ip| **certificate == TlsSpec::Local && !ip.is_unspecified());
         names.extend(own.map(|ip| SiteName::Exact(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() })));
     }
-    let site = |name| Site { name, tls: certificate.clone(), client: None, routes: Vec::new(), at: spec.at.clone() };
+    let site = |name| Site { name, tls: (**certificate).clone(), client: client.clone(), routes: Vec::new(), at: spec.at.clone() };
     names.into_iter().map(site).collect()
 }
 

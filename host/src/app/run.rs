@@ -68,9 +68,10 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     // Removed when nobody waits there any more, also if the start fails.
     let _files: Vec<_> = listeners.iter_mut().filter_map(|listener| listener.file.take()).collect();
     let stores: Vec<_> = prepared.tcp_stores.iter().flatten().chain([&prepared.store]).cloned().collect();
+    let outbound = prepared.outbound.clone();
     let running = start(prepared, listeners, workers, &access, &shutdown, key_log)?;
     // After the workers: what CAs look for must be shown by then.
-    let keeper = keeper::start(&stores, shutdown)?;
+    let keeper = keeper::start(&stores, &outbound, shutdown)?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
     waiting.block_on(async {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }

@@ -1,33 +1,76 @@
 //! Which client certificates a site takes: its CA bundle and revocation lists, read and checked, as rustls wants them.
 //!
 //! Revocation is checked for every certificate of a chain, and what no list speaks of counts as revoked, as with OpenSSL's
-//! `CRL_CHECK_ALL`. A list past its next update still says who is revoked and goes on being used, with a warning.
+//! `CRL_CHECK_ALL`.
 
 use super::coverage::Coverage;
 use super::problem::CertProblem;
+use super::revocation::{list_problems, lists};
+use super::watch::{MadeOfFiles, Taken};
 use crate::config::{ClientCertSpec, Location, SiteName};
+use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls::RootCertStore;
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, X509Certificate};
-use x509_parser::revocation_list::CertificateRevocationList;
+
+/// What a site demands of its clients, for as long as it is served: its files may change meanwhile.
+pub struct Guard {
+    spec: ClientCertSpec,
+    site: SiteName,
+    current: ArcSwap<Clients>,
+}
 
 /// What a site demands of its clients.
-#[derive(Clone)]
 pub struct Clients {
     /// The site's name, as exchanges know it.
     pub site: Arc<str>,
     pub verifier: Arc<dyn ClientCertVerifier>,
     /// Differs whenever anything differs that an identity was checked against, so that no session outlives the check.
     pub fingerprint: [u8; 32],
+}
+
+impl Guard {
+    pub fn new(spec: &ClientCertSpec, site: &SiteName, clients: Clients) -> Arc<Self> {
+        Arc::new(Self { spec: spec.clone(), site: site.clone(), current: ArcSwap::from_pointee(clients) })
+    }
+
+    /// What a client that comes now must meet.
+    pub fn clients(&self) -> Arc<Clients> {
+        self.current.load_full()
+    }
+}
+
+/// The files that a site's clients are checked against.
+pub fn paths(spec: &ClientCertSpec) -> Vec<&Path> {
+    [Some(&*spec.ca), spec.crl.as_ref().map(|(path, _)| &**path)].into_iter().flatten().collect()
+}
+
+impl MadeOfFiles for Arc<Guard> {
+    fn name(&self) -> (&'static str, String) {
+        ("check of clients of", format!("`{}`", self.site))
+    }
+
+    fn files(&self) -> Vec<&Path> {
+        paths(&self.spec)
+    }
+
+    fn read_again(&self, now: OffsetDateTime) -> Result<Taken, Vec<CertProblem>> {
+        let (clients, warnings) = load(&self.spec, &self.site, now)?;
+        self.current.store(Arc::new(clients));
+        let said = match self.spec.crl {
+            None => "new connections are held against the new CAs",
+            Some(_) => "new connections are held against the new CAs and revocation lists",
+        };
+        Ok(Taken { said: said.into(), warnings, renamed: false })
+    }
 }
 
 /// Everything that is wrong with a site's client CA and revocation lists. For `portcullis check`.
@@ -95,24 +138,6 @@ fn bundle(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// The revocation lists of a file: all of a PEM file, or the one that the file is.
-fn lists(path: &Path) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
-    let file = path.display();
-    let bytes = fs::read(path).map_err(|error| format!("cannot read {file}: {error}"))?;
-    // DER begins with a SEQUENCE, which no PEM text does.
-    let lists = match bytes.first() {
-        Some(0x30) => vec![CertificateRevocationListDer::from(bytes)],
-        _ => CertificateRevocationListDer::pem_slice_iter(&bytes)
-            .collect::<Result<_, _>>()
-            .map_err(|error| format!("{file} is not PEM: {error}"))?,
-    };
-    match lists.iter().position(|list| CertificateRevocationList::from_der(list).is_err()) {
-        _ if lists.is_empty() => Err(format!("no revocation list in {file}")),
-        Some(bad) => Err(format!("revocation list {} in {file} cannot be parsed", bad + 1)),
-        None => Ok(lists),
-    }
-}
-
 /// A certificate of the bundle that will not do what it is there for.
 fn ca_problem(der: &[u8], number: usize, file: &impl std::fmt::Display, at: &Location, now: OffsetDateTime) -> Option<CertProblem> {
     let (_, certificate) = X509Certificate::from_der(der).ok()?;
@@ -126,30 +151,4 @@ fn ca_problem(der: &[u8], number: usize, file: &impl std::fmt::Display, at: &Loc
         let message = format!("certificate {number} in {file} (`{name}`) is no CA: it vouches for no client");
         CertProblem::warning(CertProblem::CA_EMPTY, at, message)
     })
-}
-
-/// Lists that are old, and issuers without one.
-fn list_problems(
-    lists: &[CertificateRevocationListDer<'_>],
-    bundle: &[CertificateDer<'_>],
-    path: &Path,
-    at: &Location,
-    now: OffsetDateTime,
-) -> Vec<CertProblem> {
-    let file = path.display();
-    let mut problems = Vec::new();
-    let parsed: Vec<_> = lists.iter().filter_map(|list| CertificateRevocationList::from_der(list).ok()).map(|(_, list)| list).collect();
-    for list in &parsed {
-        if let Some(next) = list.next_update().map(|next| next.to_datetime()).filter(|next| *next < now) {
-            let message = format!("the revocation list of `{}` in {file} should have been replaced on {}", list.issuer(), next.date());
-            problems.push(CertProblem::warning(CertProblem::VALIDITY, at, message).with_help("it goes on being used as it is"));
-        }
-    }
-    for ca in bundle.iter().filter_map(|ca| X509Certificate::from_der(ca).ok()).map(|(_, ca)| ca) {
-        if !parsed.iter().any(|list| list.issuer().as_raw() == ca.subject().as_raw()) {
-            let message = format!("{file} has no revocation list of `{}`: every certificate that it issued is refused", ca.subject());
-            problems.push(CertProblem::warning(CertProblem::CA_EMPTY, at, message));
-        }
-    }
-    problems
 }

@@ -3,8 +3,9 @@
 //! In reading order: `problem` (what can be wrong with a certificate), `coverage` (which names one is good for), `files` (PEM →
 //! certificate and key), `ocsp` (what a stapled response says), `owner_only` (files that hold keys), `local_ca` (a CA of our own),
 //! `by_hand` (what it makes for people), `acme` (certificates that are ordered), `store` (which certificate for which name), `watch` (files
-//! that change while they are in use), `clients` (which client certificates a site takes), `tickets` (the keys of sessions), `key_log`,
-//! `server` and `outbound` (rustls settings for clients and for servers). Knows no socket but those to ACME directories.
+//! that change while they are in use), `revocation` (lists of what CAs have taken back),
+//! `clients` (which client certificates a site takes), `tickets` (the keys of sessions), `key_log`,
+//! `server`, `outbound` and `server_check` (rustls settings for clients and for servers). Knows no socket but those to ACME directories.
 
 mod acme;
 mod by_hand;
@@ -18,7 +19,9 @@ mod outbound;
 mod owner_only;
 mod presented;
 mod problem;
+mod revocation;
 mod server;
+mod server_check;
 mod store;
 mod tickets;
 mod watch;

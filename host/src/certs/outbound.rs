@@ -7,19 +7,22 @@
 use super::coverage::Coverage;
 use super::files;
 use super::problem::CertProblem;
-use crate::config::{CertifiedFiles, ServerAddress, UpstreamName, UpstreamSpec, UpstreamTls};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{Resumption, WebPkiServerVerifier};
+use super::revocation::{list_problems, lists};
+use super::server_check::Check;
+use super::watch::{MadeOfFiles, Stamp, Taken, Watch, Watched};
+use crate::config::{CertifiedFiles, Location, ServerAddress, UpstreamName, UpstreamSpec, UpstreamTls};
+use arc_swap::ArcSwap;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::client::{Resumption, VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
-use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, Error, RootCertStore};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use time::OffsetDateTime;
 
 /// Sessions kept per upstream, for all of its servers and workers. rustls keeps 8 tickets of each name in one.
@@ -29,64 +32,123 @@ const SESSIONS: usize = 64;
 #[derive(Default)]
 pub struct Outbound {
     upstreams: BTreeMap<UpstreamName, Vec<ServerTls>>,
+    /// Until someone takes over the watch.
+    watched: Mutex<Vec<Watched>>,
 }
 
 /// What one server is connected to with.
 #[derive(Clone)]
 pub struct ServerTls {
+    /// Replaced when a file has changed.
+    settings: Arc<ArcSwap<Settings>>,
+    asked: ServerName<'static>,
+}
+
+struct Settings {
     http: Arc<ClientConfig>,
     raw: Arc<ClientConfig>,
-    asked: ServerName<'static>,
 }
 
 impl Outbound {
     /// Reads what the upstreams name. `Err` has every error of every upstream; `Ok` may come with warnings.
     pub fn open(upstreams: &BTreeMap<UpstreamName, UpstreamSpec>) -> Result<(Self, Vec<CertProblem>), Vec<CertProblem>> {
         let mut system = None;
-        let (mut opened, mut problems) = (BTreeMap::new(), Vec::new());
+        let (mut opened, mut watched, mut problems) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (name, upstream) in upstreams {
             let Some(spec) = &upstream.tls else { continue };
-            match Trust::open(spec, &mut system, &mut problems) {
-                None => {}
-                Some(trust) => match upstream.servers.iter().map(|server| trust.server(spec, server)).collect() {
-                    Ok(servers) => drop(opened.insert(name.clone(), servers)),
-                    Err(error) => problems.push(unusable(spec, &error)),
-                },
+            let stamp = Stamp::of(&paths(spec));
+            let Some(trust) = Trust::open(spec, &mut system, &mut problems) else { continue };
+            match upstream.servers.iter().map(|server| trust.server(spec, server)).collect::<Result<Vec<_>, _>>() {
+                Ok(servers) => {
+                    let files = UpstreamFiles {
+                        name: name.clone(),
+                        spec: spec.clone(),
+                        servers: upstream.servers.iter().cloned().zip(servers.clone()).collect(),
+                    };
+                    if !files.files().is_empty() {
+                        watched.push(Watched::new(files, stamp));
+                    }
+                    opened.insert(name.clone(), servers);
+                }
+                Err(error) => problems.push(unusable(spec, &error)),
             }
         }
-        if problems.iter().any(CertProblem::is_error) { Err(problems) } else { Ok((Self { upstreams: opened }, problems)) }
+        if problems.iter().any(CertProblem::is_error) {
+            return Err(problems);
+        }
+        Ok((Self { upstreams: opened, watched: Mutex::new(watched) }, problems))
     }
 
     /// In the order of the upstream's servers; `None`: it is spoken to in the clear.
     pub fn servers(&self, upstream: &UpstreamName) -> Option<&[ServerTls]> {
         self.upstreams.get(upstream).map(Vec::as_slice)
     }
+
+    /// The watch over the files that upstreams name; `None` if there are none, or if someone has taken it over already.
+    pub fn watch(&self) -> Option<Watch> {
+        Watch::new(std::mem::take(&mut *self.watched.lock().unwrap_or_else(PoisonError::into_inner)), || {})
+    }
 }
 
 impl ServerTls {
     /// Settings that offer `http/1.1`, and the name to ask for.
     pub fn http(&self) -> (Arc<ClientConfig>, ServerName<'static>) {
-        (self.http.clone(), self.asked.clone())
+        (self.settings.load().http.clone(), self.asked.clone())
     }
 
     /// The same for a look at whatever the server presents. Nothing is to be sent to it.
     pub fn unverified(&self) -> Self {
-        let mut settings = ClientConfig::clone(&self.http);
-        settings.dangerous().set_certificate_verifier(Arc::new(Anybody(Arc::new(default_provider()))));
+        let mut settings = ClientConfig::clone(&self.settings.load().http);
+        settings.dangerous().set_certificate_verifier(Arc::new(Check::nothing()));
         settings.resumption = Resumption::disabled();
         let settings = Arc::new(settings);
-        Self { http: settings.clone(), raw: settings, asked: self.asked.clone() }
+        Self { settings: Arc::new(ArcSwap::from_pointee(Settings { http: settings.clone(), raw: settings })), asked: self.asked.clone() }
     }
 
     /// Settings that offer no protocol, for connections whose bytes are not looked at.
     pub fn raw(&self) -> (Arc<ClientConfig>, ServerName<'static>) {
-        (self.raw.clone(), self.asked.clone())
+        (self.settings.load().raw.clone(), self.asked.clone())
+    }
+}
+
+/// What an upstream's `tls` names, and the servers that are connected to with it.
+struct UpstreamFiles {
+    name: UpstreamName,
+    spec: UpstreamTls,
+    servers: Vec<(ServerAddress, ServerTls)>,
+}
+
+fn paths(spec: &UpstreamTls) -> Vec<&Path> {
+    let client = spec.client.as_ref().map(|files| [&*files.cert, &*files.key]);
+    let crl = spec.crl.as_ref().map(|(path, _)| &**path);
+    spec.ca.as_deref().into_iter().chain(crl).chain(client.into_iter().flatten()).collect()
+}
+
+impl MadeOfFiles for UpstreamFiles {
+    fn name(&self) -> (&'static str, String) {
+        ("TLS of upstream", format!("`{}`", self.name))
+    }
+
+    fn files(&self) -> Vec<&Path> {
+        paths(&self.spec)
+    }
+
+    /// With new sessions: a resumed one would spare the server the new check.
+    fn read_again(&self, _now: OffsetDateTime) -> Result<Taken, Vec<CertProblem>> {
+        let mut problems = Vec::new();
+        let Some(trust) = Trust::open(&self.spec, &mut None, &mut problems).filter(|_| !problems.iter().any(CertProblem::is_error)) else {
+            return Err(problems);
+        };
+        let made: Result<Vec<_>, _> = self.servers.iter().map(|(address, _)| trust.server(&self.spec, address)).collect();
+        for ((_, server), made) in self.servers.iter().zip(made.map_err(|error| vec![unusable(&self.spec, &error)])?) {
+            server.settings.store(made.settings.load_full());
+        }
+        Ok(Taken { said: "new connections are made with it".into(), warnings: problems, renamed: false })
     }
 }
 
 /// What the servers of one upstream have in common.
 struct Trust {
-    provider: Arc<CryptoProvider>,
     /// `None`: the servers need not prove who they are.
     verifier: Option<Arc<WebPkiServerVerifier>>,
     client: Option<Arc<SingleCertAndKey>>,
@@ -94,32 +156,14 @@ struct Trust {
 }
 
 impl Trust {
-    /// `system` remembers the system's roots from upstream to upstream.
+    /// `system` remembers the system's roots from upstream to upstream. `None`: an error is among the `problems`.
     fn open(spec: &UpstreamTls, system: &mut Option<Arc<RootCertStore>>, problems: &mut Vec<CertProblem>) -> Option<Self> {
-        let provider = Arc::new(default_provider());
-        let roots = match &spec.ca {
-            _ if !spec.verify => Ok(None),
-            Some(file) => from_file(spec, file).map(Some),
-            None => Ok(Some(system.get_or_insert_with(from_system).clone())),
-        };
+        // All are read before one is given up, so that one run of `check` tells all.
         let client = spec.client.as_ref().map(|files| client(files, problems));
-        let roots = roots.map_err(|problem| problems.push(problem)).ok()?;
-        let verifier = match roots.map(|roots| WebPkiServerVerifier::builder_with_provider(roots, provider.clone()).build()) {
-            None => None,
-            Some(Ok(verifier)) => Some(verifier),
-            Some(Err(_)) => {
-                let problem = CertProblem::error(CertProblem::CA_EMPTY, &spec.at, "this system has no certificates to trust");
-                problems.push(problem.with_help("install the package ca-certificates, or write tls = { ca = \"….pem\" }"));
-                return None;
-            }
-        };
-        let client = match client {
-            None => None,
-            // What is wrong with it has been said.
-            Some(None) => return None,
-            Some(Some(client)) => Some(client),
-        };
-        Some(Self { provider, verifier, client, sessions: Resumption::in_memory_sessions(SESSIONS) })
+        let verifier = spec.verify.then(|| verifier(spec, system, problems));
+        let verifier = verifier.map_or(Some(None), |made| made.map(Some))?;
+        let client = client.map_or(Some(None), |made| made.map(Some))?;
+        Some(Self { verifier, client, sessions: Resumption::in_memory_sessions(SESSIONS) })
     }
 
     fn server(&self, spec: &UpstreamTls, server: &ServerAddress) -> Result<ServerTls, Error> {
@@ -133,11 +177,11 @@ impl Trust {
         let wanted = given(&spec.name).or(own).unwrap_or_else(nobody);
         let asked = given(&spec.sni).unwrap_or_else(|| wanted.clone());
         let verifier: Arc<dyn ServerCertVerifier> = match &self.verifier {
-            None => Arc::new(Anybody(self.provider.clone())),
+            None => Arc::new(Check::nothing()),
             Some(verifier) if asked == wanted => verifier.clone(),
-            Some(verifier) => Arc::new(Named { verifier: verifier.clone(), wanted }),
+            Some(verifier) => Arc::new(Check::name(wanted, verifier.clone())),
         };
-        let builder = ClientConfig::builder_with_provider(self.provider.clone()).with_protocol_versions(&[&TLS13, &TLS12])?;
+        let builder = ClientConfig::builder_with_provider(Arc::new(default_provider())).with_protocol_versions(&[&TLS13, &TLS12])?;
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let mut raw = match &self.client {
             Some(client) => builder.with_client_cert_resolver(client.clone()),
@@ -146,27 +190,71 @@ impl Trust {
         raw.resumption = self.sessions.clone();
         let mut http = raw.clone();
         http.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(ServerTls { http: Arc::new(http), raw: Arc::new(raw), asked })
+        let settings = Settings { http: Arc::new(http), raw: Arc::new(raw) };
+        Ok(ServerTls { settings: Arc::new(ArcSwap::from_pointee(settings)), asked })
     }
+}
+
+/// Whom to trust, and whom not any more. `None`: an error is among the `problems`.
+fn verifier(
+    spec: &UpstreamTls,
+    system: &mut Option<Arc<RootCertStore>>,
+    problems: &mut Vec<CertProblem>,
+) -> Option<Arc<WebPkiServerVerifier>> {
+    let own = spec.ca.as_deref().map(|file| from_file(spec, file).map_err(|problem| problems.push(problem)));
+    let (roots, bundle) = match own {
+        None => (Some(system.get_or_insert_with(from_system).clone()), Vec::new()),
+        Some(own) => own.map_or((None, Vec::new()), |(roots, bundle)| (Some(roots), bundle)),
+    };
+    let revoked = match &spec.crl {
+        None => Some(Vec::new()),
+        Some((path, at)) => revoked(path, at, &bundle, problems),
+    };
+    let provider = Arc::new(default_provider());
+    match WebPkiServerVerifier::builder_with_provider(roots?, provider).with_crls(revoked?).build() {
+        Ok(verifier) => Some(verifier),
+        Err(VerifierBuilderError::NoRootAnchors) => {
+            let problem = CertProblem::error(CertProblem::CA_EMPTY, &spec.at, "this system has no certificates to trust");
+            problems.push(problem.with_help("install the package ca-certificates, or write tls = { ca = \"….pem\" }"));
+            None
+        }
+        Err(error) => {
+            let at = spec.crl.as_ref().map_or(&spec.at, |(_, at)| at);
+            problems.push(CertProblem::error(CertProblem::CA_EMPTY, at, format!("servers cannot be checked: {error}")));
+            None
+        }
+    }
+}
+
+/// The revocation lists of a file; `None`: an error is among the `problems`.
+fn revoked(
+    path: &Path,
+    at: &Location,
+    bundle: &[CertificateDer<'_>],
+    problems: &mut Vec<CertProblem>,
+) -> Option<Vec<CertificateRevocationListDer<'static>>> {
+    let lists = lists(path).map_err(|message| problems.push(CertProblem::error(CertProblem::CA_EMPTY, at, message))).ok()?;
+    problems.extend(list_problems(&lists, bundle, path, at, OffsetDateTime::now_utc()));
+    Some(lists)
 }
 
 fn server_name(name: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(name.to_owned()).ok()
 }
 
-fn from_file(spec: &UpstreamTls, file: &Path) -> Result<Arc<RootCertStore>, CertProblem> {
+fn from_file(spec: &UpstreamTls, file: &Path) -> Result<(Arc<RootCertStore>, Vec<CertificateDer<'static>>), CertProblem> {
     let certificates = files::chain(file).map_err(|message| {
         let empty = message.starts_with("no certificate");
         CertProblem::error(if empty { CertProblem::CA_EMPTY } else { CertProblem::UNREADABLE }, &spec.at, message)
     })?;
     let mut roots = RootCertStore::empty();
-    for certificate in certificates {
-        roots.add(certificate).map_err(|error| {
+    for certificate in &certificates {
+        roots.add(certificate.clone()).map_err(|error| {
             let message = format!("a certificate in {} cannot be trusted: {error}", file.display());
             CertProblem::error(CertProblem::UNREADABLE, &spec.at, message)
         })?;
     }
-    Ok(Arc::new(roots))
+    Ok((Arc::new(roots), certificates))
 }
 
 /// Those of the system that can be understood; a few old ones never can.
@@ -201,85 +289,4 @@ fn client(files: &CertifiedFiles, problems: &mut Vec<CertProblem>) -> Option<Arc
 
 fn unusable(spec: &UpstreamTls, error: &Error) -> CertProblem {
     CertProblem::error(CertProblem::UNREADABLE, &spec.at, format!("TLS cannot be set up: {error}"))
-}
-
-/// Finds one name in the certificate although another was asked for.
-#[derive(Debug)]
-struct Named {
-    verifier: Arc<WebPkiServerVerifier>,
-    wanted: ServerName<'static>,
-}
-
-impl ServerCertVerifier for Named {
-    fn verify_server_cert(
-        &self,
-        leaf: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _asked: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        self.verifier.verify_server_cert(leaf, intermediates, &self.wanted, ocsp, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
-    }
-}
-
-/// `verify = false`: any certificate will do, as long as the server has its key.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _leaf: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _asked: &ServerName<'_>,
-        _ocsp: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }

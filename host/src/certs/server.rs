@@ -1,15 +1,17 @@
 //! rustls settings for the TLS listeners: versions, key exchange, ALPN, resumption.
 
 use super::acme;
-use super::clients::Clients;
+use super::clients::{Clients, Guard};
 use super::store::{Answer, Store};
 use super::tickets::TicketKeys;
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{Context, SHA256};
 use rustls::crypto::aws_lc_rs::default_provider;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, ServerSessionMemoryCache, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{CipherSuite, Error, KeyLog, NoKeyLog, ServerConfig};
+use rustls::{CipherSuite, ConfigBuilder, Error, KeyLog, NoKeyLog, ServerConfig, WantsVerifier};
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,23 +21,35 @@ const SESSIONS: usize = 4096;
 /// The same at a site that asks for client certificates, whose sessions hold the client's chain as well.
 const GUARDED_SESSIONS: usize = 256;
 
-/// What the tickets of sites that do not ask their clients who they are were made for; guarded sites have a fingerprint.
-const HTTP: [u8; 32] = [0; 32];
-const NOT_HTTP: [u8; 32] = [1; 32];
-
 /// What handshakes are made with. Cheap to clone; one for all workers, so that a ticket of one is good at the others.
 #[derive(Clone)]
 pub struct TlsSettings {
     store: Arc<Store>,
+    recipe: Arc<Recipe>,
     general: Arc<ServerConfig>,
     /// A resolver is not told the local address, so each address that is a site has settings of its own.
     by_address: Arc<[(IpAddr, Arc<ServerConfig>)]>,
-    /// Of the store's guarded sites, by their numbers. Each has tickets and sessions of its own: an identity that one site has checked
-    /// is none to another.
-    guarded: Arc<[(Arc<str>, Arc<ServerConfig>)]>,
+    /// Of the store's guarded sites, by their numbers.
+    guarded: Arc<[Guarded]>,
     /// For CAs that look whether a name is ours.
     proof: Arc<ServerConfig>,
+}
+
+/// What all settings of a listener have in common.
+struct Recipe {
+    builder: ConfigBuilder<ServerConfig, WantsVerifier>,
+    /// ALPN, best first; empty: none is spoken of.
+    protocols: Vec<Vec<u8>>,
+    http: bool,
     tickets: Arc<TicketKeys>,
+    key_log: Arc<dyn KeyLog>,
+}
+
+/// The settings of a site that asks its clients who they are, made anew when what it asks has changed: with other tickets and other
+/// sessions, so that nobody comes back on the word of an older check.
+struct Guarded {
+    guard: Arc<Guard>,
+    made: ArcSwap<(Arc<Clients>, Arc<ServerConfig>)>,
 }
 
 /// Why a client hello gets no settings.
@@ -55,44 +69,47 @@ pub struct Chosen {
 }
 
 impl TlsSettings {
-    /// Every secret of every connection goes to `key_log`, if there is one.
+    /// For HTTP. Every secret of every connection goes to `key_log`, if there is one.
     ///
     /// # Errors
     /// None that a machine should show: rustls refuses what we ask of it.
     pub fn new(store: Arc<Store>, tickets: &Arc<TicketKeys>, key_log: Option<Arc<dyn KeyLog>>) -> Result<Self, Error> {
-        let key_log = key_log.unwrap_or_else(|| Arc::new(NoKeyLog));
-        let general = general_config(store.clone(), tickets, &key_log)?;
+        Self::from_recipe(store, Recipe::new(vec![b"h2".to_vec(), b"http/1.1".to_vec()], true, tickets, key_log)?)
+    }
+
+    /// The same for other protocols than HTTP: agrees on one of these (ALPN), best first, or speaks of none if there are none. Tickets
+    /// of one kind are good for nothing to the other.
+    pub fn speaking(
+        protocols: &[String],
+        store: Arc<Store>,
+        tickets: &Arc<TicketKeys>,
+        key_log: Option<Arc<dyn KeyLog>>,
+    ) -> Result<Self, Error> {
+        let protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+        Self::from_recipe(store, Recipe::new(protocols, false, tickets, key_log)?)
+    }
+
+    fn from_recipe(store: Arc<Store>, recipe: Recipe) -> Result<Self, Error> {
+        let general = recipe.general(store.clone());
         let own = |address| {
             let mut settings = ServerConfig::clone(&general);
             settings.cert_resolver = Arc::new(Resolver { store: store.clone(), local: Some(address) });
             (address, Arc::new(settings))
         };
         let by_address = store.addresses().into_iter().map(own).collect();
-        let guarded =
-            |(number, clients)| guarded_config(&store, number, clients, tickets, &key_log).map(|config| (clients.site.clone(), config));
-        let guarded = store.guarded().enumerate().map(guarded).collect::<Result<_, _>>()?;
-        let proof = proof_config(store.clone())?;
-        Ok(Self { general, by_address, guarded, proof, tickets: tickets.clone(), store })
-    }
-
-    /// The same for another protocol than HTTP: agrees on one of these (ALPN), best first, or speaks of none if there are none. Tickets
-    /// of one kind are good for nothing to the other.
-    #[must_use]
-    pub fn speaking(self, protocols: &[String]) -> Self {
-        let ticketer = self.tickets.ticketer(NOT_HTTP);
-        let other = |settings: &Arc<ServerConfig>| {
-            let mut settings = ServerConfig::clone(settings);
-            settings.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-            settings.ticketer = ticketer.clone();
-            Arc::new(settings)
+        let guarded = |(number, guard): (usize, &Arc<Guard>)| {
+            let clients = guard.clients();
+            let config = recipe.guarded(&store, number, &clients);
+            Guarded { guard: guard.clone(), made: ArcSwap::from_pointee((clients, config)) }
         };
-        let by_address = self.by_address.iter().map(|(address, settings)| (*address, other(settings))).collect();
-        Self { general: other(&self.general), by_address, ..self }
+        let guarded = store.guarded().enumerate().map(guarded).collect();
+        let proof = proof_config(store.clone())?;
+        Ok(Self { general, by_address, guarded, proof, recipe: Arc::new(recipe), store })
     }
 
     /// The settings for this client hello.
     pub fn choose(&self, hello: &ClientHello<'_>, local: IpAddr) -> Result<Chosen, Unanswered> {
-        if Self::is_proof_wanted(hello) {
+        if hello.alpn().is_some_and(Self::is_proof_wanted) {
             return Ok(Chosen { config: self.proof.clone(), guard: None });
         }
         let local = local.to_canonical();
@@ -102,8 +119,8 @@ impl TlsSettings {
             Answer::NotYet => return Err(Unanswered::NotYet),
             Answer::Unknown => return Err(Unanswered::UnknownName),
         }
-        if let Some((site, config)) = self.store.guard(sni.as_deref(), Some(local)).and_then(|number| self.guarded.get(number)) {
-            return Ok(Chosen { config: in_order(hello, config), guard: Some(site.clone()) });
+        if let Some((site, config)) = self.store.guard(sni.as_deref(), Some(local)).and_then(|number| self.guarded(number)) {
+            return Ok(Chosen { config: in_order(hello, &config), guard: Some(site) });
         }
         let own = self.by_address.iter().find(|(address, _)| *address == local).map(|(_, settings)| settings);
         Ok(Chosen { config: in_order(hello, own.unwrap_or(&self.general)), guard: None })
@@ -114,33 +131,75 @@ impl TlsSettings {
         !matches!(self.store.answer(sni, Some(local.to_canonical())), Answer::Unknown)
     }
 
+    /// The name and the settings of a guarded site, as it is guarded now.
+    fn guarded(&self, number: usize) -> Option<(Arc<str>, Arc<ServerConfig>)> {
+        let Guarded { guard, made } = self.guarded.get(number)?;
+        let clients = guard.clients();
+        let current = made.load();
+        if Arc::ptr_eq(&clients, &current.0) {
+            return Some((clients.site.clone(), current.1.clone()));
+        }
+        // Some microseconds, once for each change; two workers that meet here make the same.
+        let config = self.recipe.guarded(&self.store, number, &clients);
+        made.store(Arc::new((clients.clone(), config.clone())));
+        Some((clients.site.clone(), config))
+    }
+
     /// Whether it is a CA that looks (RFC 8737): then the connection ends with the handshake.
-    pub fn is_proof_wanted(hello: &ClientHello<'_>) -> bool {
-        hello.alpn().is_some_and(|mut offered| offered.next() == Some(acme::PROTOCOL) && offered.next().is_none())
+    pub fn is_proof_wanted<'a>(mut offered: impl Iterator<Item = &'a [u8]>) -> bool {
+        offered.next() == Some(acme::PROTOCOL) && offered.next().is_none()
     }
 }
 
-/// Of all sites that do not ask their clients who they are.
-fn general_config(store: Arc<Store>, tickets: &Arc<TicketKeys>, key_log: &Arc<dyn KeyLog>) -> Result<Arc<ServerConfig>, Error> {
-    let mut settings = settings(WebPkiClientVerifier::no_client_auth(), Arc::new(Resolver { store, local: None }))?;
-    settings.ticketer = tickets.ticketer(HTTP);
-    settings.session_storage = ServerSessionMemoryCache::new(SESSIONS);
-    settings.key_log = key_log.clone();
-    Ok(Arc::new(settings))
-}
+impl Recipe {
+    /// TLS 1.2 and 1.3, X25519MLKEM768 preferred.
+    fn new(protocols: Vec<Vec<u8>>, http: bool, tickets: &Arc<TicketKeys>, key_log: Option<Arc<dyn KeyLog>>) -> Result<Self, Error> {
+        let mut provider = default_provider();
+        // AES-128 first: it takes a quarter less CPU than AES-256, and no attack on either is in sight.
+        provider.cipher_suites.sort_by_key(|suite| !is_aes_128(suite.suite()));
+        let builder = ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&[&TLS13, &TLS12])?;
+        Ok(Self { builder, protocols, http, tickets: tickets.clone(), key_log: key_log.unwrap_or_else(|| Arc::new(NoKeyLog)) })
+    }
 
-fn guarded_config(
-    store: &Arc<Store>,
-    number: usize,
-    clients: &Clients,
-    tickets: &Arc<TicketKeys>,
-    key_log: &Arc<dyn KeyLog>,
-) -> Result<Arc<ServerConfig>, Error> {
-    let mut settings = settings(clients.verifier.clone(), Arc::new(OwnCertificate { store: store.clone(), number }))?;
-    settings.ticketer = tickets.ticketer(clients.fingerprint);
-    settings.session_storage = ServerSessionMemoryCache::new(GUARDED_SESSIONS);
-    settings.key_log = key_log.clone();
-    Ok(Arc::new(settings))
+    /// Of all sites that do not ask their clients who they are.
+    fn general(&self, store: Arc<Store>) -> Arc<ServerConfig> {
+        let resolver = Arc::new(Resolver { store, local: None });
+        self.make(WebPkiClientVerifier::no_client_auth(), resolver, None, SESSIONS)
+    }
+
+    /// Of one that asks.
+    fn guarded(&self, store: &Arc<Store>, number: usize, clients: &Clients) -> Arc<ServerConfig> {
+        let resolver = Arc::new(OwnCertificate { store: store.clone(), number });
+        self.make(clients.verifier.clone(), resolver, Some(&clients.fingerprint), GUARDED_SESSIONS)
+    }
+
+    /// No early data: it can be replayed.
+    fn make(
+        &self,
+        verifier: Arc<dyn ClientCertVerifier>,
+        resolver: Arc<dyn ResolvesServerCert>,
+        check: Option<&[u8; 32]>,
+        sessions: usize,
+    ) -> Arc<ServerConfig> {
+        let mut settings = self.builder.clone().with_client_cert_verifier(verifier).with_cert_resolver(resolver);
+        settings.alpn_protocols = self.protocols.clone();
+        settings.max_early_data_size = 0;
+        settings.ignore_client_order = true;
+        settings.ticketer = self.tickets.ticketer(self.purpose(check));
+        settings.session_storage = ServerSessionMemoryCache::new(sessions);
+        settings.key_log = self.key_log.clone();
+        Arc::new(settings)
+    }
+
+    /// What tickets are made for. `check`: the fingerprint of what clients were checked against.
+    fn purpose(&self, check: Option<&[u8; 32]>) -> [u8; 32] {
+        let mut digest = Context::new(&SHA256);
+        digest.update(if self.http { b"http" } else { b"else" });
+        digest.update(check.map_or(&[], |check| check));
+        let mut purpose = [0; 32];
+        purpose.copy_from_slice(digest.finish().as_ref());
+        purpose
+    }
 }
 
 /// For CAs that look (RFC 8737). Nothing can be resumed: what a handshake here was not asked, no other may skip.
@@ -151,19 +210,6 @@ fn proof_config(store: Arc<Store>) -> Result<Arc<ServerConfig>, Error> {
     settings.session_storage = Arc::new(NoServerSessionStorage {});
     settings.send_tls13_tickets = 0;
     Ok(Arc::new(settings))
-}
-
-/// TLS 1.2 and 1.3, X25519MLKEM768 preferred, no early data (it can be replayed), `h2` before `http/1.1`.
-fn settings(verifier: Arc<dyn ClientCertVerifier>, resolver: Arc<dyn ResolvesServerCert>) -> Result<ServerConfig, Error> {
-    let mut provider = default_provider();
-    // AES-128 first: it takes a quarter less CPU than AES-256, and no attack on either is in sight.
-    provider.cipher_suites.sort_by_key(|suite| !is_aes_128(suite.suite()));
-    let builder = ServerConfig::builder_with_provider(Arc::new(provider)).with_protocol_versions(&[&TLS13, &TLS12])?;
-    let mut settings = builder.with_client_cert_verifier(verifier).with_cert_resolver(resolver);
-    settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    settings.max_early_data_size = 0;
-    settings.ignore_client_order = true;
-    Ok(settings)
 }
 
 /// Our order of ciphers, unless the client would rather have ChaCha20: then it has no instructions for AES, and to it they cost a lot.

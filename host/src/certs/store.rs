@@ -4,13 +4,13 @@
 //! Files are read again by `watch`, which puts what it finds in here.
 
 use super::acme::{self, Acme, Challenges, Ordered, Shelf};
-use super::clients::{self, Clients};
+use super::clients::{self, Guard};
 use super::coverage::{Coverage, Subject};
 use super::files::{self, Certified};
 use super::local_ca::{LocalCa, renewal};
 use super::problem::CertProblem;
-use super::watch::{Stamp, Watch, Watched};
-use crate::config::{AcmeSpec, Site, SiteName, TlsSpec};
+use super::watch::{MadeOfFiles, Stamp, Taken, Watch, Watched};
+use crate::config::{AcmeSpec, CertifiedFiles, ClientCertSpec, Site, SiteName, TlsSpec};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::sign::CertifiedKey;
 use std::collections::HashMap;
@@ -28,7 +28,7 @@ pub struct Store {
     /// In file order.
     sites: Vec<(Subject, Arc<Source>)>,
     /// Those that ask their clients for certificates, with what they take.
-    guarded: Vec<(Arc<Source>, Clients)>,
+    guarded: Vec<(Arc<Source>, Arc<Guard>)>,
     /// Made anew when a certificate with other names comes.
     index: ArcSwap<Index>,
     /// Until someone takes over the watch.
@@ -84,23 +84,7 @@ impl Store {
             let source = match &site.tls {
                 TlsSpec::Off => continue,
                 TlsSpec::Local => local_leaf(site, &mut local, state).map_err(|problem| problems.extend(problem)),
-                TlsSpec::Files(files) => {
-                    // Before the files are read: what changes meanwhile is then seen as a change.
-                    let stamp = Stamp::of(files);
-                    match files::load(files, &site.name, OffsetDateTime::now_utc()) {
-                        Ok((certified, warnings)) => {
-                            problems.extend(warnings);
-                            let source = Arc::new(Source::Files(ArcSwap::from_pointee(certified)));
-                            let watched = Watched::new(files.clone(), site.name.clone(), source.clone(), stamp);
-                            store.watched.get_mut().unwrap_or_else(PoisonError::into_inner).push(watched);
-                            Ok(source)
-                        }
-                        Err(found) => {
-                            problems.extend(found);
-                            Err(())
-                        }
-                    }
-                }
+                TlsSpec::Files(files) => store.files(files, &site.name, &mut problems).ok_or(()),
                 TlsSpec::Acme(spec) => match ordered(site, spec, state) {
                     Ok(ordered) => {
                         let source = ordered.source.clone();
@@ -113,24 +97,39 @@ impl Store {
                     }
                 },
             };
-            let clients = site.client.as_ref().map(|spec| clients::load(spec, &site.name, OffsetDateTime::now_utc()));
-            let clients = match clients.transpose() {
-                Ok(loaded) => loaded.map(|(clients, warnings)| {
-                    problems.extend(warnings);
-                    clients
-                }),
-                Err(found) => {
-                    problems.extend(found);
-                    None
-                }
-            };
+            let guard = site.client.as_ref().and_then(|spec| store.guard_of(spec, &site.name, &mut problems));
             if let Ok(source) = source {
-                store.guarded.extend(clients.map(|clients| (source.clone(), clients)));
+                store.guarded.extend(guard.map(|guard| (source.clone(), guard)));
                 store.sites.push((Subject::of(&site.name), source));
             }
         }
         store.reindex();
         if problems.iter().any(CertProblem::is_error) { Err(problems) } else { Ok((store, problems)) }
+    }
+
+    /// A certificate of the operator's, which is watched from now on. `None`: something is wrong with it, as told in `problems`.
+    fn files(&mut self, files: &CertifiedFiles, site: &SiteName, problems: &mut Vec<CertProblem>) -> Option<Arc<Source>> {
+        let stamp = Stamp::of(&paths(files));
+        let (certified, warnings) = files::load(files, site, OffsetDateTime::now_utc()).map_err(|found| problems.extend(found)).ok()?;
+        problems.extend(warnings);
+        let source = Arc::new(Source::Files(ArcSwap::from_pointee(certified)));
+        let what = SiteFiles { files: files.clone(), site: site.clone(), source: source.clone() };
+        self.watch_from(Watched::new(what, stamp));
+        Some(source)
+    }
+
+    /// The same for what clients must show.
+    fn guard_of(&mut self, spec: &ClientCertSpec, site: &SiteName, problems: &mut Vec<CertProblem>) -> Option<Arc<Guard>> {
+        let stamp = Stamp::of(&clients::paths(spec));
+        let (clients, warnings) = clients::load(spec, site, OffsetDateTime::now_utc()).map_err(|found| problems.extend(found)).ok()?;
+        problems.extend(warnings);
+        let guard = Guard::new(spec, site, clients);
+        self.watch_from(Watched::new(guard.clone(), stamp));
+        Some(guard)
+    }
+
+    fn watch_from(&mut self, watched: Watched) {
+        self.watched.get_mut().unwrap_or_else(PoisonError::into_inner).push(watched);
     }
 
     /// The certificate for a handshake. `sni` in lower case; `local` is the address the client connected to, which decides
@@ -150,8 +149,8 @@ impl Store {
     }
 
     /// The sites that ask their clients for certificates, with what they take.
-    pub fn guarded(&self) -> impl Iterator<Item = &Clients> {
-        self.guarded.iter().map(|(_, clients)| clients)
+    pub fn guarded(&self) -> impl Iterator<Item = &Arc<Guard>> {
+        self.guarded.iter().map(|(_, guard)| guard)
     }
 
     /// The number, in `guarded`, of the site whose certificate `choose` would find.
@@ -174,10 +173,19 @@ impl Store {
         &self.challenges
     }
 
-    /// The keeper of this store's ACME certificates; `None` if there are none, or if someone has taken it over already.
-    pub fn acme(&self) -> Option<Acme> {
-        let ordered = std::mem::take(&mut *self.ordered.lock().unwrap_or_else(PoisonError::into_inner));
-        (!ordered.is_empty()).then(|| Acme::new(self, ordered))
+    /// The same, but showing CAs what all stores with these challenges show: they may look at any listener.
+    #[must_use]
+    pub fn showing(self, challenges: &Arc<Challenges>) -> Self {
+        Self { challenges: challenges.clone(), ..self }
+    }
+
+    /// The keeper of the ACME certificates of stores that show the same challenges; `None` if there are none, or if someone has taken
+    /// them over already.
+    pub fn acme(stores: &[Arc<Self>]) -> Option<Acme> {
+        let taken = |store: &Arc<Self>| std::mem::take(&mut *store.ordered.lock().unwrap_or_else(PoisonError::into_inner));
+        let ordered: Vec<Ordered> = stores.iter().flat_map(taken).collect();
+        let challenges = stores.first()?.challenges.clone();
+        (!ordered.is_empty()).then(|| Acme::new(challenges, ordered))
     }
 
     /// The addresses that are sites of their own.
@@ -188,11 +196,12 @@ impl Store {
     /// The watch over this store's files; `None` if there are none, or if someone has taken it over already.
     pub fn watch(self: &Arc<Self>) -> Option<Watch> {
         let watched = std::mem::take(&mut *self.watched.lock().unwrap_or_else(PoisonError::into_inner));
-        (!watched.is_empty()).then(|| Watch::new(self.clone(), watched))
+        let store = self.clone();
+        Watch::new(watched, move || store.reindex())
     }
 
     /// Finds anew which names each source answers to.
-    pub(super) fn reindex(&self) {
+    fn reindex(&self) {
         let mut index = Index::default();
         for (subject, source) in &self.sites {
             index.insert(subject, source);
@@ -249,6 +258,34 @@ impl Index {
                 None => drop(self.exact.entry(name.clone()).or_insert_with(|| source.clone())),
             }
         }
+    }
+}
+
+/// The certificate files of one site.
+struct SiteFiles {
+    files: CertifiedFiles,
+    site: SiteName,
+    source: Arc<Source>,
+}
+
+fn paths(files: &CertifiedFiles) -> Vec<&Path> {
+    [Some(&*files.cert), Some(&*files.key), files.ocsp.as_deref()].into_iter().flatten().collect()
+}
+
+impl MadeOfFiles for SiteFiles {
+    fn name(&self) -> (&'static str, String) {
+        ("certificate of", format!("`{}`", self.site))
+    }
+
+    fn files(&self) -> Vec<&Path> {
+        paths(&self.files)
+    }
+
+    fn read_again(&self, now: OffsetDateTime) -> Result<Taken, Vec<CertProblem>> {
+        let (certified, warnings) = files::load(&self.files, &self.site, now)?;
+        let said = format!("new connections get the one that ends on {}", certified.coverage.not_after.date());
+        let renamed = self.source.replace(certified);
+        Ok(Taken { said, warnings, renamed })
     }
 }
 
@@ -319,6 +356,13 @@ impl Source {
             Self::Local(leaf) => Some(leaf.certified(now)),
             Self::Acme(_) => self.acme_certificate().map(|certified| certified.key.clone()),
         }
+    }
+
+    /// From now on handshakes get this one, if it is the operator's that they get. Whether it has other names than the one before.
+    fn replace(&self, certified: Certified) -> bool {
+        let Self::Files(current) = self else { return false };
+        let old = current.swap(Arc::new(certified));
+        old.coverage.dns != current.load().coverage.dns
     }
 
     /// The ordered certificate, if it has come.

@@ -1,32 +1,48 @@
-//! Certificate files that change while they are in use: looked at every few seconds, read and checked as at start, and put in the
-//! place of the old certificate. What is wrong is told once, and the old one stays.
+//! Files that change while they are in use: looked at every few seconds, read and checked as at start, and put in the place of what they
+//! held before. What is wrong is told once, and the old stays.
 //!
 //! By asking for the files' times and not by inotify: it works over network file systems and bind mounts, and a path that leads
 //! through symbolic links (certbot's `live`, Kubernetes' `..data`) changes when any of them does.
 
-use super::files::{self, Certified};
 use super::problem::CertProblem;
-use super::store::{Source, Store};
-use crate::config::{CertifiedFiles, SiteName};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
-use time::{Date, OffsetDateTime};
+use time::OffsetDateTime;
 
-/// Looks at the files of a store's sites.
+/// Looks at files in use.
 pub struct Watch {
-    store: Arc<Store>,
     watched: Vec<Watched>,
+    /// Called when something has taken over new names.
+    renamed: Box<dyn Fn() + Send>,
 }
 
-/// The files of one site.
+/// Something that is made of files.
+pub(super) trait MadeOfFiles: Send {
+    /// What it is, and whose: `("certificate of", "`a.test`")`. Those of one kind with the same to say share a line of the log.
+    fn name(&self) -> (&'static str, String);
+
+    /// The same ones each time.
+    fn files(&self) -> Vec<&Path>;
+
+    /// Reads the files and puts what they hold in the place of the old. `Err`: nothing has changed.
+    fn read_again(&self, now: OffsetDateTime) -> Result<Taken, Vec<CertProblem>>;
+}
+
+/// What was taken over.
+pub(super) struct Taken {
+    /// What it means for connections.
+    pub said: String,
+    pub warnings: Vec<CertProblem>,
+    /// It has other names than the one before.
+    pub renamed: bool,
+}
+
+/// One thing that is made of files.
 pub(super) struct Watched {
-    files: CertifiedFiles,
-    site: SiteName,
-    source: Arc<Source>,
+    what: Box<dyn MadeOfFiles>,
     /// What was last read.
     used: Stamp,
     /// What was last seen.
@@ -34,8 +50,8 @@ pub(super) struct Watched {
 }
 
 /// What differs when a file does.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp([Option<FileStamp>; 3]);
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Stamp(Vec<Option<FileStamp>>);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct FileStamp {
@@ -50,82 +66,72 @@ impl Watch {
     /// there too: after two to four seconds.
     pub const PERIOD: Duration = Duration::from_secs(2);
 
-    pub(super) fn new(store: Arc<Store>, watched: Vec<Watched>) -> Self {
-        Self { store, watched }
+    /// `None`: there is nothing to look at.
+    pub(super) fn new(watched: Vec<Watched>, renamed: impl Fn() + Send + 'static) -> Option<Self> {
+        (!watched.is_empty()).then(|| Self { watched, renamed: Box::new(renamed) })
     }
 
-    /// Looks once, and takes over what has changed. Says so in one line for all sites of the same files.
+    /// Looks once, and takes over what has changed. Says so in one line for all that have the same to say.
     pub fn look(&mut self) {
-        let (mut renamed, mut said) = (false, BTreeMap::<Said, Vec<String>>::new());
+        let (mut renamed, mut said) = (false, BTreeMap::<_, Vec<String>>::new());
         for watched in &mut self.watched {
             let Some(change) = watched.look(OffsetDateTime::now_utc()) else { continue };
-            renamed |= change.renamed;
-            said.entry(change.said).or_default().push(format!("`{}`", watched.site));
+            renamed |= change.as_ref().is_ok_and(|taken| taken.renamed);
+            let (what, whose) = watched.what.name();
+            said.entry((what, Said::of(change))).or_default().push(whose);
         }
         if renamed {
-            self.store.reindex();
+            (self.renamed)();
         }
-        for (said, sites) in said {
-            said.log(&sites.join(", "));
+        for ((what, said), all) in said {
+            said.log(&format!("{what} {}", all.join(", ")));
         }
     }
 }
 
-/// What became of a changed certificate.
-struct Change {
-    said: Said,
-    /// It has other names than the one before.
-    renamed: bool,
-}
-
+/// What became of changed files.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 enum Said {
-    /// It ends on this day.
-    Taken(Date),
+    Taken(String),
     /// Taken over with these warnings.
     Doubtful(String),
     Refused(String),
 }
 
 impl Said {
-    fn log(&self, sites: &str) {
+    fn of(change: Result<Taken, Vec<CertProblem>>) -> Self {
+        match change {
+            Ok(Taken { said, warnings, .. }) if warnings.is_empty() => Self::Taken(said),
+            Ok(Taken { warnings, .. }) => Self::Doubtful(told(&warnings)),
+            Err(problems) => Self::Refused(told(&problems)),
+        }
+    }
+
+    fn log(&self, what: &str) {
         match self {
-            Self::Taken(ends) => tracing::info!("certificate of {sites}: read again, new connections get the one that ends on {ends}"),
-            Self::Doubtful(warnings) => tracing::warn!("certificate of {sites}: read again, but {warnings}"),
-            Self::Refused(problems) => {
-                tracing::error!("certificate of {sites}: the files have changed, but the old one is kept: {problems}")
-            }
+            Self::Taken(said) => tracing::info!("{what}: read again, {said}"),
+            Self::Doubtful(warnings) => tracing::warn!("{what}: read again, but {warnings}"),
+            Self::Refused(problems) => tracing::error!("{what}: the files have changed, but the old one is kept: {problems}"),
         }
     }
 }
 
 impl Watched {
-    pub fn new(files: CertifiedFiles, site: SiteName, source: Arc<Source>, stamp: Stamp) -> Self {
-        Self { files, site, source, used: stamp, seen: stamp }
+    /// `stamp`: of the files before they were read, so that what changed meanwhile is seen as a change.
+    pub fn new(what: impl MadeOfFiles + 'static, stamp: Stamp) -> Self {
+        Self { what: Box::new(what), used: stamp.clone(), seen: stamp }
     }
 
     /// What has changed since the last look, if it has settled.
-    fn look(&mut self, now: OffsetDateTime) -> Option<Change> {
-        let stamp = Stamp::of(&self.files);
-        let settled = std::mem::replace(&mut self.seen, stamp) == stamp;
-        if !settled || stamp == self.used {
+    fn look(&mut self, now: OffsetDateTime) -> Option<Result<Taken, Vec<CertProblem>>> {
+        let stamp = Stamp::of(&self.what.files());
+        let settled = self.seen == stamp;
+        self.seen = stamp;
+        if !settled || self.seen == self.used {
             return None;
         }
-        self.used = stamp;
-        match files::load(&self.files, &self.site, now) {
-            Ok((certified, warnings)) => self.take(certified, &warnings),
-            Err(problems) => Some(Change { said: Said::Refused(told(&problems)), renamed: false }),
-        }
-    }
-
-    fn take(&self, certified: Certified, warnings: &[CertProblem]) -> Option<Change> {
-        let Source::Files(current) = &*self.source else { return None };
-        let said = match warnings {
-            [] => Said::Taken(certified.coverage.not_after.date()),
-            warnings => Said::Doubtful(told(warnings)),
-        };
-        let old = current.swap(Arc::new(certified));
-        Some(Change { said, renamed: old.coverage.dns != current.load().coverage.dns })
+        self.used = self.seen.clone();
+        Some(self.what.read_again(now))
     }
 }
 
@@ -136,8 +142,8 @@ fn told(problems: &[CertProblem]) -> String {
 }
 
 impl Stamp {
-    pub fn of(files: &CertifiedFiles) -> Self {
-        Self([file_stamp(&files.cert), file_stamp(&files.key), files.ocsp.as_deref().and_then(file_stamp)])
+    pub fn of(files: &[&Path]) -> Self {
+        Self(files.iter().map(|path| file_stamp(path)).collect())
     }
 }
 

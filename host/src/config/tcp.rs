@@ -1,6 +1,6 @@
 //! `[tcp."address"]`: connections that are passed on as they are.
 
-use super::{LinkSpec, ListenAddress, ListenSpec, Location, Peers, SiteName, TlsSpec, UpstreamName};
+use super::{ClientCertSpec, LinkSpec, ListenAddress, ListenSpec, Location, Peers, SiteName, TlsSpec, UpstreamName};
 use std::time::Duration;
 
 /// One listener of the TCP corridor.
@@ -33,7 +33,9 @@ pub enum TcpTls {
     Passthrough,
     /// We do.
     Terminate {
-        certificate: TlsSpec,
+        certificate: Box<TlsSpec>,
+        /// `None`: clients are not asked who they are. Nothing is forwarded.
+        client: Option<ClientCertSpec>,
         /// Protocols to agree on (ALPN), best first. Empty: none is spoken of.
         alpn: Vec<String>,
     },

@@ -44,6 +44,8 @@ impl UpstreamSpec {
 pub struct UpstreamTls {
     /// PEM with the certificates that are trusted. `None`: the system's.
     pub ca: Option<PathBuf>,
+    /// Revocation lists, PEM or DER, with the place of the value.
+    pub crl: Option<(PathBuf, Location)>,
     /// Whether the server must prove who it is.
     pub verify: bool,
     /// The name (or IP address) that the server's certificate must have. `None`: the one in the server's address.

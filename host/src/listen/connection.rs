@@ -13,7 +13,7 @@ use super::shutdown::Entry;
 use super::tunnels::{Arrived, Ends, Route, Tcp};
 use super::{h1, h2, tls};
 use crate::certs::TlsSettings;
-use crate::message::{Admission, ClientHello, Connection, EndReason, HeaderWatch, Refusal, Unrouted};
+use crate::message::{Admission, Alpn, ClientHello, Connection, EndReason, HeaderWatch, Refusal, Unrouted};
 use crate::wire::Stream;
 use bytes::Bytes;
 use std::io;
@@ -150,7 +150,7 @@ async fn https<H: Handler>(socket: Socket, connection: Connection, settings: &Tl
             Way::Over(EndReason::Tls)
         }
         Ok((stream, facts)) => {
-            let h2 = facts.h2;
+            let h2 = facts.alpn == Alpn::Http2;
             let connection = Rc::new(Connection { tls: Some(facts), ..connection });
             if h2 { Way::Http2(Box::new(stream), connection) } else { Way::Http1(Box::new(stream), connection) }
         }
@@ -196,6 +196,11 @@ async fn tcp<H: Handler>(mut socket: Socket, mut connection: Connection, stay: &
     let admission = seen.as_ref().map_or(Admission::Onward, |seen| stay.on_client_hello(seen));
     let hello = seen.map(|seen| seen.hello);
     connection.attributes = stay.attributes();
+    if let (Admission::Onward, Ends::Here(settings), Some(hello)) = (&admission, &tcp.tls, &hello)
+        && TlsSettings::is_proof_wanted(hello.alpn.iter().map(Vec::as_slice))
+    {
+        return prove(socket, &connection, hello, settings, tcp, service).await;
+    }
     let (route, ends) = match admission {
         Admission::Refuse(refusal) => return Way::Over(refuse(socket, &connection, hello.as_ref(), &service.kind, refusal).await),
         Admission::Onward => (tcp.tunnels.route(hello.as_ref()), &tcp.tls),
@@ -218,6 +223,22 @@ async fn tcp<H: Handler>(mut socket: Socket, mut connection: Connection, stay: &
 /// Whether one of the sites answers to the name that is asked for.
 fn is_of(sites: &TlsSettings, hello: Option<&ClientHello>, connection: &Connection) -> bool {
     sites.answers_to(hello.and_then(|hello| hello.sni.as_deref()), connection.local.ip())
+}
+
+/// Shows a CA that a name is ours; no upstream hears of it.
+async fn prove<H: Handler>(
+    socket: Socket,
+    connection: &Connection,
+    hello: &ClientHello,
+    settings: &TlsSettings,
+    tcp: &Tcp,
+    service: &Service<H>,
+) -> Way {
+    if let Err(outcome) = tls::handshake(socket, settings, connection.local, service.limits.tls_handshake).await {
+        tracing::debug!(peer = %connection.peer, "{outcome}");
+    }
+    tcp.tunnels.refuse(connection, Some(hello), "acme_challenge");
+    Way::Over(EndReason::Done)
 }
 
 /// To the TCP corridor, with TLS taken off if it ends here.

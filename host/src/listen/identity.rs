@@ -30,6 +30,7 @@ pub(super) fn identify(chain: &[CertificateDer<'_>]) -> io::Result<ClientIdentit
     let serial = hex(certificate.raw_serial());
     let stated = Stated {
         subject: name(certificate.subject()),
+        common_name: certificate.subject().iter_common_name().last().and_then(|name| name.as_str().ok()).map(ByteString::from),
         issuer: name(certificate.issuer()),
         serial: serial.trim_start_matches('0').into(),
         fingerprint: hex(digest(&SHA256, leaf).as_ref()).into(),
@@ -148,6 +149,17 @@ mod tests {
         assert_eq!((&*identity.names.dns[0], &*identity.names.uri[0]), ("a.partner.test", "spiffe://td/alice"));
         assert_eq!(identity.names.ip, [IpAddr::from([192, 0, 2, 1])]);
         assert_eq!(identity.fingerprint.len(), 64);
+    }
+
+    /// Not taken out of the subject's text, where another attribute could pretend to be one.
+    #[test]
+    fn the_common_name_is_the_one_that_is_there() {
+        let identity = made(|params| {
+            params.distinguished_name.push(DnType::CommonName, "Smith, J");
+            params.distinguished_name.push(DnType::OrganizationName, "x,CN=root");
+        });
+        assert_eq!(identity.expect("readable").common_name.as_deref(), Some("Smith, J"));
+        assert_eq!(made(|_| {}).expect("readable").common_name, None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::door;
 use super::identity::identify;
 use super::io::Socket;
 use crate::certs::{Chosen, TlsSettings, Unanswered};
-use crate::message::{ClientAuth, Refusal, TlsFacts, TlsVersion};
+use crate::message::{Alpn, ClientAuth, Refusal, TlsFacts, TlsVersion};
 use rustls::ProtocolVersion;
 use rustls::server::Acceptor;
 use std::io;
@@ -17,12 +17,11 @@ use tokio::time::timeout;
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-/// A fatal `unrecognized_name` alert in a plaintext record (RFC 8446, sections 5.1 and 6.2): what RFC 6066, section 3, wants for a name
-/// that nobody here answers to, and what rustls cannot be made to say.
-const UNRECOGNIZED_NAME: [u8; 7] = [21, 3, 3, 0, 2, 2, 112];
+/// `unrecognized_name`: what RFC 6066, section 3, wants for a name that nobody here answers to, and what rustls cannot be made to say.
+const UNRECOGNIZED_NAME: u8 = 112;
 
-/// As above, `internal_error`: the site's first certificate has not come yet.
-const NO_CERTIFICATE_YET: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
+/// `internal_error`: the site's first certificate has not come yet.
+const NO_CERTIFICATE_YET: u8 = 80;
 
 /// Takes at most `limit`, from the first wait for the client hello to the end.
 ///
@@ -35,8 +34,8 @@ pub(super) async fn handshake(
     limit: Duration,
 ) -> io::Result<(TlsStream<Socket>, TlsFacts)> {
     let handshake = async {
-        let mut start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
-        let proof = TlsSettings::is_proof_wanted(&start.client_hello());
+        let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
+        let proof = start.client_hello().alpn().is_some_and(TlsSettings::is_proof_wanted);
         match settings.choose(&start.client_hello(), local.ip()) {
             Ok(Chosen { config, .. }) if proof => {
                 start.into_stream(config).await?.shutdown().await?;
@@ -57,8 +56,8 @@ pub(super) async fn handshake(
                     Unanswered::UnknownName => (UNRECOGNIZED_NAME, "no site for server name"),
                     Unanswered::NotYet => (NO_CERTIFICATE_YET, "no certificate yet for server name"),
                 };
-                start.io.write_all(&alert).await?;
                 let name = start.client_hello().server_name().unwrap_or("none").to_owned();
+                door::refuse(start.io.stream, Refusal::Alert(alert)).await;
                 Err(io::Error::other(format!("{why} {name}")))
             }
         }
@@ -80,7 +79,7 @@ fn facts(stream: &TlsStream<Socket>, guard: Option<Arc<str>>) -> io::Result<TlsF
     Ok(TlsFacts {
         version: if session.protocol_version() == Some(ProtocolVersion::TLSv1_2) { TlsVersion::V1_2 } else { TlsVersion::V1_3 },
         sni: session.server_name().map(|name| name.to_ascii_lowercase().into()),
-        h2: session.alpn_protocol() == Some(b"h2"),
+        alpn: Alpn::of(session.alpn_protocol()),
         client,
     })
 }

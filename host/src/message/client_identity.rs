@@ -25,6 +25,8 @@ pub struct ClientIdentity {
     pub chain: Box<[Bytes]>,
     /// As RFC 4514 writes names; what is not visible ASCII, and `"` and `\`, as `\` with two hexadecimal digits a byte.
     pub subject: ByteString,
+    /// The last common name in the subject, as it stands there: the one text that may be of any characters.
+    pub common_name: Option<ByteString>,
     pub issuer: ByteString,
     /// Hexadecimal, lower case, without leading zeros.
     pub serial: ByteString,
@@ -50,6 +52,7 @@ pub struct AlternativeNames {
 #[derive(Debug, Clone)]
 pub struct Stated {
     pub subject: ByteString,
+    pub common_name: Option<ByteString>,
     pub issuer: ByteString,
     pub serial: ByteString,
     pub fingerprint: ByteString,
@@ -68,14 +71,9 @@ struct Fields {
 }
 
 impl ClientIdentity {
-    /// The subject's common name, if it has one.
-    pub fn common_name(&self) -> Option<&str> {
-        self.subject.split(',').find_map(|part| part.trim_start().strip_prefix("CN="))
-    }
-
     pub fn new(chain: Box<[Bytes]>, stated: Stated) -> Self {
-        let Stated { subject, issuer, serial, fingerprint, not_after, ends, names } = stated;
-        Self { chain, subject, issuer, serial, fingerprint, not_after, ends, names, fields: OnceCell::new() }
+        let Stated { subject, common_name, issuer, serial, fingerprint, not_after, ends, names } = stated;
+        Self { chain, subject, common_name, issuer, serial, fingerprint, not_after, ends, names, fields: OnceCell::new() }
     }
 
     /// Sets `Client-Cert`, and `Client-Cert-Chain` if there is one (RFC 9440, section 2).
@@ -176,6 +174,7 @@ mod tests {
         };
         let stated = Stated {
             subject: "CN=alice".into(),
+            common_name: None,
             issuer: "CN=ca".into(),
             serial: "1f".into(),
             fingerprint: "ab".into(),

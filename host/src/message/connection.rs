@@ -47,10 +47,40 @@ pub struct TlsFacts {
     pub version: TlsVersion,
     /// Lower case.
     pub sni: Option<Arc<str>>,
-    /// `true`: `h2`; `false`: `http/1.1` or none.
-    pub h2: bool,
+    pub alpn: Alpn,
     /// `None`: the client was not asked who it is.
     pub client: Option<ClientAuth>,
+}
+
+/// The protocol that was agreed on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Alpn {
+    /// Nobody spoke of it.
+    None,
+    Http1,
+    Http2,
+    /// On a TCP listener.
+    Other(Box<[u8]>),
+}
+
+impl Alpn {
+    pub fn of(agreed: Option<&[u8]>) -> Self {
+        match agreed {
+            None => Self::None,
+            Some(b"http/1.1") => Self::Http1,
+            Some(b"h2") => Self::Http2,
+            Some(other) => Self::Other(other.into()),
+        }
+    }
+
+    pub fn name(&self) -> Option<&[u8]> {
+        match self {
+            Self::None => None,
+            Self::Http1 => Some(b"http/1.1"),
+            Self::Http2 => Some(b"h2"),
+            Self::Other(name) => Some(name),
+        }
+    }
 }
 
 /// The outcome of asking a client for its certificate.

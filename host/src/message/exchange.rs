@@ -44,7 +44,7 @@ impl Exchange {
             "server.port" => owned(self.connection.local.port().to_string()),
             "tls.version" => tls.map(|tls| tls.version.as_str().into()),
             "tls.sni" => tls.and_then(|tls| tls.sni.as_deref()).map(Cow::Borrowed),
-            "tls.alpn" => tls.map(|tls| if tls.h2 { "h2" } else { "http/1.1" }.into()),
+            "tls.alpn" => tls.map(|tls| if tls.alpn == super::Alpn::Http2 { "h2" } else { "http/1.1" }.into()),
             name if name.starts_with("tls.client.") => tls.and_then(|tls| tls.client.as_ref()).and_then(|client| client.attribute(name)),
             "http.version" => Some(version_name(self.version).into()),
             "site" => Some((&*self.site).into()),

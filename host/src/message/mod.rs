@@ -22,7 +22,7 @@ pub use arrival::{Admission, Arrival, Attributes, ConnectionId, EndReason, Endin
 pub use body::{BodyError, BoxError};
 pub use client_hello::ClientHello;
 pub use client_identity::{AlternativeNames, ClientIdentity, Stated};
-pub use connection::{ClientAuth, Connection, TlsFacts, TlsVersion};
+pub use connection::{Alpn, ClientAuth, Connection, TlsFacts, TlsVersion};
 pub use exchange::{Exchange, ExchangeId};
 pub use head::{RequestHead, ResponseHead, Scheme};
 pub use malformed::Malformed;

@@ -19,6 +19,8 @@ pub struct TunnelEntry<'a> {
     pub sni: Option<&'a str>,
     /// Why it was not carried, or ended before both sides were done.
     pub reason: Option<&'a str>,
+    /// The subject of the client's certificate; in JSON only, as it may be long.
+    pub client_cert: Option<&'a str>,
     pub upstream: Option<&'a str>,
     /// Address of the server that took it, or of the last that was tried.
     pub server: Option<&'a str>,
@@ -57,7 +59,8 @@ impl Line for TunnelEntry<'_> {
     fn json(&self, out: &mut Vec<u8>, time: &str) {
         print(out, format_args!("{{\"time\":\"{time}\",\"id\":\"{:016x}\",\"client\":\"{}\"", self.id.0, self.client));
         print(out, format_args!(",\"protocol\":\"TCP\",\"listener\":\"{}\"", self.listener));
-        members(out, self.reason.map(|reason| ("reason", reason)).into_iter().chain(self.names()));
+        let more = self.client_cert.map(|subject| ("client_cert", subject));
+        members(out, self.reason.map(|reason| ("reason", reason)).into_iter().chain(self.names()).chain(more));
         self.cost().json(out);
         members(out, logged(self.attributes));
         out.extend_from_slice(b"}\n");
@@ -75,6 +78,7 @@ mod tests {
             listener: ([10, 0, 0, 1], 5432).into(),
             sni: None,
             reason: None,
+            client_cert: None,
             upstream: Some("pg"),
             server: Some("10.0.0.2:5432"),
             total: Duration::from_micros(1500),

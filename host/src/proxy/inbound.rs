@@ -150,7 +150,7 @@ mod tests {
     use crate::message::{Target, TlsFacts, TlsVersion, fields};
 
     fn connection(tls: bool) -> Connection {
-        let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, h2: false, client: None });
+        let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, alpn: crate::message::Alpn::None, client: None });
         let address = |text: &str| text.parse().expect("an address");
         Connection { tls, ..Connection::new(address("192.0.2.7:5000"), address("192.0.2.1:8080")) }
     }

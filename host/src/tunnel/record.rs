@@ -3,7 +3,7 @@
 use super::Arrival;
 use super::flow::Means;
 use crate::config::AccessLog;
-use crate::message::{Attributes, ExchangeId, Traffic};
+use crate::message::{Attributes, ClientIdentity, ExchangeId, Traffic};
 use crate::observe::access::AccessWriter;
 use crate::observe::{RateCap, TunnelEntry};
 use crate::upstream::{Attempt, SendError};
@@ -96,6 +96,7 @@ pub(super) struct Record {
     peer: SocketAddr,
     local: SocketAddr,
     sni: Option<Arc<str>>,
+    client: Option<Rc<ClientIdentity>>,
     attributes: Attributes,
     traffic: Option<Rc<Traffic>>,
     /// Dropped before anything else is known: the proxy stopped.
@@ -117,6 +118,7 @@ impl Record {
             attributes: arrival.connection.attributes.clone(),
             traffic: arrival.traffic.clone(),
             sni: arrival.hello.as_ref().and_then(|hello| hello.sni.clone()),
+            client: arrival.connection.tls.as_ref().and_then(|tls| tls.client.as_ref()?.identity.clone()),
             reason: Some("stopped"),
             upstream: None,
             attempt: None,
@@ -175,6 +177,7 @@ impl Drop for Record {
             client: self.peer.ip().to_canonical(),
             listener: self.local,
             sni: self.sni.as_deref(),
+            client_cert: self.client.as_deref().map(|client| &*client.subject),
             reason: self.reason,
             upstream: self.upstream.as_deref(),
             server: attempt.and_then(|attempt| attempt.server.as_deref()),

@@ -1,7 +1,7 @@
 //! The PROXY header that a connection begins with, where an upstream wants one: for whom it is made.
 
 use crate::config::ProxyVersion;
-use crate::message::{ClientIdentity, Connection};
+use crate::message::Connection;
 use crate::wire::{ProxyHeader, ProxyTls};
 
 /// The header for a client's connection. What we know of TLS ourselves goes before what a proxy in front of us says of it.
@@ -11,12 +11,16 @@ pub(super) fn header(version: ProxyVersion, client: &Connection) -> Vec<u8> {
     let own = client.tls.as_ref();
     let version_name = own.map(|tls| format!("TLSv{}", tls.version.as_str()));
     let identity = own.and_then(|tls| tls.client.as_ref()?.identity.as_deref());
+    let client_cn = identity.and_then(|identity| identity.common_name.as_deref());
     let tls = match (&version_name, before) {
-        (Some(name), _) => Some(ProxyTls { version: Some(name), client_cn: identity.and_then(ClientIdentity::common_name) }),
-        (None, Some(tls)) => Some(ProxyTls { version: tls.version.as_deref(), client_cn: tls.client_cn.as_deref() }),
+        (Some(name), _) => Some(ProxyTls { version: Some(name), verified: identity.is_some(), client_cn }),
+        (None, Some(tls)) => {
+            let client_cn = tls.client_cn.as_deref();
+            Some(ProxyTls { version: tls.version.as_deref(), verified: client_cn.is_some(), client_cn })
+        }
         (None, None) => None,
     };
-    let alpn = own.map(|tls| if tls.h2 { &b"h2"[..] } else { b"http/1.1" });
+    let alpn = own.and_then(|tls| tls.alpn.name());
     // What was read in passing goes before what was said before it. A hello that is passed on says nothing of ALPN: what the client offers
     // is not what it will speak with the server, not even if it offers one protocol only.
     let asked = own.map_or(client.asked.as_deref(), |tls| tls.sni.as_deref());
@@ -37,7 +41,7 @@ pub(super) fn header(version: ProxyVersion, client: &Connection) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::{Proxied, ProxiedTls, TlsFacts, TlsVersion};
+    use crate::message::{Alpn, Proxied, ProxiedTls, TlsFacts, TlsVersion};
     use crate::wire::{Told, read_proxy_header};
 
     fn client() -> Connection {
@@ -56,7 +60,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_tls_goes_along() {
-        let tls = Some(TlsFacts { version: TlsVersion::V1_3, sni: Some("a.test".into()), h2: true, client: None });
+        let tls = Some(TlsFacts { version: TlsVersion::V1_3, sni: Some("a.test".into()), alpn: Alpn::Http2, client: None });
         let told = read(&header(ProxyVersion::V2, &Connection { tls, ..client() }));
         assert_eq!((told.alpn.as_deref(), told.authority.as_deref()), (Some(&b"h2"[..]), Some("a.test")));
         assert_eq!(told.tls.and_then(|tls| tls.version).as_deref(), Some("TLSv1.3"));

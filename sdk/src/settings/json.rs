@@ -4,12 +4,14 @@
 //! right; *where* it happened is where the reader stopped, which `place` turns into a pointer. The text comes from the proxy, which made it
 //! itself: it is JSON, so what is checked is that nothing goes out of bounds, not that every rule of RFC 8259 is kept.
 
+mod text;
+
 use super::kinds::ONE_OR_MANY;
-use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use core::fmt;
 use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, Expected, MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor};
+use text::Reader;
 
 /// Reads one value; the whole text must be it.
 ///
@@ -73,116 +75,10 @@ fn listed(start: &str, names: &[&str]) -> String {
     text
 }
 
-struct Reader<'t> {
-    text: &'t str,
-    at: usize,
-}
-
-impl<'t> Reader<'t> {
-    /// The next byte that is not white space; 0 at the end.
-    fn peek(&mut self) -> u8 {
-        let rest = self.text.as_bytes().get(self.at..).unwrap_or_default();
-        self.at += rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
-        self.text.as_bytes().get(self.at).copied().unwrap_or_default()
-    }
-
-    fn take(&mut self, byte: u8) -> bool {
-        let found = self.peek() == byte;
-        self.at += usize::from(found);
-        found
-    }
-
-    fn word(&mut self, word: &str) -> bool {
-        self.peek();
-        let found = self.text.get(self.at..).is_some_and(|rest| rest.starts_with(word));
-        self.at += if found { word.len() } else { 0 };
-        found
-    }
-
+impl Reader<'_> {
     fn end(&mut self) -> Result<(), Error> {
-        if self.peek() == 0 { Ok(()) } else { Err(Error("expected nothing more".to_string())) }
+        if self.is_done() { Ok(()) } else { Err(Error("expected nothing more".to_string())) }
     }
-
-    /// A string, borrowed if it has no escapes.
-    fn string(&mut self) -> Option<Cow<'t, str>> {
-        if !self.take(b'"') {
-            return None;
-        }
-        let text = self.text;
-        let run = plain(text.get(self.at..)?);
-        self.at += run.len();
-        if self.take_raw(b'"') {
-            return Some(Cow::Borrowed(run));
-        }
-        let mut string = String::from(run);
-        while self.take_raw(b'\\') {
-            string.push(self.escape()?);
-            let run = plain(text.get(self.at..)?);
-            self.at += run.len();
-            string.push_str(run);
-        }
-        self.take_raw(b'"').then_some(Cow::Owned(string))
-    }
-
-    /// Like `take`, but inside a string, where white space counts.
-    fn take_raw(&mut self, byte: u8) -> bool {
-        let found = self.text.as_bytes().get(self.at) == Some(&byte);
-        self.at += usize::from(found);
-        found
-    }
-
-    /// What a backslash and the characters after it stand for (RFC 8259, section 7).
-    fn escape(&mut self) -> Option<char> {
-        let byte = *self.text.as_bytes().get(self.at)?;
-        self.at += 1;
-        Some(match byte {
-            b'n' => '\n',
-            b't' => '\t',
-            b'r' => '\r',
-            b'b' => '\x08',
-            b'f' => '\x0c',
-            b'u' => return self.unicode(),
-            // `"`, `\` and `/`; nothing else is JSON.
-            other => char::from(other),
-        })
-    }
-
-    fn unicode(&mut self) -> Option<char> {
-        let high = self.hex()?;
-        if !(0xd800..0xdc00).contains(&high) {
-            return char::from_u32(high);
-        }
-        let low = if self.word("\\u") { self.hex()? } else { 0 };
-        char::from_u32(0x10000 + ((high - 0xd800) << 10) + low.checked_sub(0xdc00)?)
-    }
-
-    fn hex(&mut self) -> Option<u32> {
-        let digits = self.text.get(self.at..self.at + 4)?;
-        self.at += 4;
-        u32::from_str_radix(digits, 16).ok()
-    }
-
-    /// The characters of a number.
-    fn number(&mut self) -> &'t str {
-        self.peek();
-        let text = self.text;
-        let rest = text.get(self.at..).unwrap_or_default();
-        let len = rest.bytes().take_while(|byte| byte.is_ascii_digit() || b"+-.eE".contains(byte)).count();
-        self.at += len;
-        rest.get(..len).unwrap_or_default()
-    }
-
-    /// A whole number; `None` if it is none, or does not fit.
-    fn integer(&mut self) -> Option<(bool, u64)> {
-        let number = self.number();
-        let digits = number.strip_prefix('-').unwrap_or(number);
-        digits.parse().ok().map(|value| (digits.len() < number.len(), value))
-    }
-}
-
-/// What precedes the next quote or backslash.
-fn plain(text: &str) -> &str {
-    text.get(..text.find(['"', '\\']).unwrap_or(text.len())).unwrap_or_default()
 }
 
 fn wrong<'de, V: Visitor<'de>>(visitor: &V) -> Error {

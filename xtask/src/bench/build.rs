@@ -2,7 +2,7 @@
 
 use super::options::Options;
 use super::proxies::Kind;
-use super::scenario::Scenario;
+use super::scenario::{Load, Scenario};
 use super::trouble::Trouble;
 use crate::{run, wasm_target};
 use std::fs;
@@ -16,6 +16,11 @@ pub struct Built {
 }
 
 const GUESTS: [&str; 2] = ["tag", "survey"];
+
+/// The client of the handshake scenarios.
+pub fn handshakes() -> PathBuf {
+    target().join("debug/handshakes")
+}
 
 /// Cargo's folder for this workspace.
 pub fn target() -> PathBuf {
@@ -35,6 +40,10 @@ impl Built {
         }
         if options.build_only || (ours(false) && options.scenarios.iter().any(|scenario: &&Scenario| scenario.filters > 0)) {
             built.make_guests()?;
+        }
+        if options.build_only || options.scenarios.iter().any(|scenario| matches!(scenario.load, Load::Handshake(_))) {
+            // Not optimised more than dependencies are for tests: those have been built already, and its time is not measured.
+            cargo(run::cargo().args(["build", "--locked", "--package", "portcullis-handshakes"]))?;
         }
         Ok(built)
     }

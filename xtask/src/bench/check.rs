@@ -1,7 +1,8 @@
 //! Nothing is measured that is not right: status, length, the filters' headers, what is refused.
 
 use super::contender::Contender;
-use super::scenario::{BODY, Load};
+use super::head::Head;
+use super::scenario::{BODY, BULK, Direction, Load};
 use super::trouble::Trouble;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -26,10 +27,18 @@ pub fn get(port: u16, host: &str, path: &str, field: &str, most: Duration) -> io
     stream.set_read_timeout(Some(most))?;
     stream.set_write_timeout(Some(most))?;
     stream.write_all(request(host, path, field).as_bytes())?;
-    let mut bytes = Vec::new();
-    // A MiB is far more than any right answer.
-    stream.take(1 << 20).read_to_end(&mut bytes)?;
-    answer(&bytes).ok_or_else(|| io::Error::other(format!("no HTTP answer: {}", String::from_utf8_lossy(&bytes))))
+    answer(&mut stream)
+}
+
+/// One POST of a big body through a tunnel.
+fn post(port: u16) -> io::Result<Answer> {
+    let most = Duration::from_secs(10);
+    let mut stream = TcpStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), most)?;
+    stream.set_read_timeout(Some(most))?;
+    stream.set_write_timeout(Some(most))?;
+    stream.write_all(format!("POST /bench HTTP/1.1\r\nHost: bench.test\r\nContent-Length: {BULK}\r\n\r\n").as_bytes())?;
+    stream.write_all(&vec![b'x'; BULK])?;
+    answer(&mut stream)
 }
 
 fn request(host: &str, path: &str, field: &str) -> String {
@@ -37,12 +46,16 @@ fn request(host: &str, path: &str, field: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n{field}Connection: close\r\n\r\n")
 }
 
-fn answer(bytes: &[u8]) -> Option<Answer> {
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
-    let (head, body) = bytes.split_at(end + 4);
-    let head = String::from_utf8_lossy(head).to_lowercase();
-    let status = head.strip_prefix("http/1.1 ")?.get(..3)?.parse().ok()?;
-    Some(Answer { status, head, body: body.len() })
+/// Reads to the end of the body, and to that of the stream if the answer announces it: nothing may follow then.
+fn answer(stream: &mut impl Read) -> io::Result<Answer> {
+    let mut buffer = vec![0; 64 << 10];
+    let head = Head::read(stream, &mut buffer)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let mut body = head.skip_body(stream, &mut buffer)?;
+    if head.text.contains("\r\nconnection: close\r\n") {
+        // A MiB is far more than could follow.
+        body += io::copy(&mut stream.take(1 << 20), &mut io::sink())? as usize;
+    }
+    Ok(Answer { status: head.status(), head: head.text, body })
 }
 
 /// Whether a proxy does what the scenario says.
@@ -50,7 +63,11 @@ pub fn check(proxy: &Contender) -> Result<(), Trouble> {
     let scenario = proxy.scenario;
     let (host, path) = scenario.target();
     let right = plain(proxy, host, path, KEY)?;
-    expect(proxy, right.status == 200 && right.body == BODY, || format!("answers {right:?}"))?;
+    expect(proxy, right.status == 200 && right.body == scenario.body(), || format!("answers {right:?}"))?;
+    if scenario.load == Load::Bulk(Direction::Up) {
+        let taken = post(proxy.http).map_err(|error| wrong(proxy, &error.to_string()))?;
+        expect(proxy, taken.status == 200 && taken.body == BODY, || format!("an upload: {taken:?}"))?;
+    }
     for i in 1..=scenario.filters {
         expect(proxy, right.head.contains(&format!("\r\nx-filter-{i}: 1\r\n")), || format!("x-filter-{i} is missing: {right:?}"))?;
     }
@@ -74,12 +91,16 @@ pub fn check(proxy: &Contender) -> Result<(), Trouble> {
 }
 
 fn expect(proxy: &Contender, right: bool, what: impl Fn() -> String) -> Result<(), Trouble> {
-    if right { Ok(()) } else { Err(Trouble::Proxy(format!("{} {}: {}", proxy.name, proxy.scenario.name, what()))) }
+    if right { Ok(()) } else { Err(wrong(proxy, &what())) }
+}
+
+fn wrong(proxy: &Contender, what: &str) -> Trouble {
+    Trouble::Proxy(format!("{} {}: {what}", proxy.name, proxy.scenario.name))
 }
 
 fn plain(proxy: &Contender, host: &str, path: &str, field: &str) -> Result<Answer, Trouble> {
     let got = get(proxy.http, host, path, field, Duration::from_secs(5));
-    got.map_err(|error| Trouble::Proxy(format!("{} {}: {error}", proxy.name, proxy.scenario.name)))
+    got.map_err(|error| wrong(proxy, &error.to_string()))
 }
 
 /// The same request by `openssl s_client`, which `timeout` ends if it hangs.
@@ -90,7 +111,7 @@ fn tls(proxy: &Contender) -> Result<Answer, Trouble> {
     );
     let (_, path) = proxy.scenario.target();
     let output = Command::new("sh").args(["-c", &script]).env("REQUEST", request("127.0.0.1", path, KEY)).output()?;
-    answer(&output.stdout).ok_or_else(|| Trouble::Proxy(format!("{} {}: no answer over TLS", proxy.name, proxy.scenario.name)))
+    answer(&mut &output.stdout[..]).map_err(|error| wrong(proxy, &format!("no answer over TLS: {error}")))
 }
 
 fn http2(proxy: &Contender) -> Result<(), Trouble> {
@@ -107,9 +128,9 @@ mod tests {
 
     #[test]
     fn answers_are_read() {
-        let read = answer(b"HTTP/1.1 403 Forbidden\r\nX-A: B\r\n\r\nno");
-        assert_eq!(read, Some(Answer { status: 403, head: "http/1.1 403 forbidden\r\nx-a: b\r\n\r\n".into(), body: 2 }));
-        assert_eq!(answer(b"SSH-2.0-OpenSSH\r\n\r\n"), None);
-        assert_eq!(answer(b"HTTP/1.1 200 OK\r\n"), None);
+        let read = answer(&mut &b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno"[..]).expect("an answer");
+        assert_eq!(read, Answer { status: 403, head: "http/1.1 403 forbidden\r\ncontent-length: 2\r\n\r\n".into(), body: 2 });
+        assert_eq!(answer(&mut &b"SSH-2.0-OpenSSH\r\n\r\n"[..]).expect("some text").status, 0);
+        assert!(answer(&mut &b"HTTP/1.1 200 OK\r\n"[..]).is_err());
     }
 }

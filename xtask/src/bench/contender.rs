@@ -1,8 +1,9 @@
 //! One proxy, configured for one scenario, running.
 
 use super::check;
+use super::origin_process::Origin;
 use super::process::{Process, pinned};
-use super::proxies::{Isolate, Proxy, Setup};
+use super::proxies::{Proxy, Setup, Variant};
 use super::scenario::Scenario;
 use super::stand::Stand;
 use super::trouble::Trouble;
@@ -24,7 +25,7 @@ pub struct Contender {
     pub started_in: Duration,
     process: Option<Process>,
     proxy: Proxy,
-    isolate: Isolate,
+    variant: Variant,
     dir: PathBuf,
     log: String,
 }
@@ -32,14 +33,23 @@ pub struct Contender {
 /// What every contender of a run needs to start.
 pub struct Surroundings<'a> {
     pub stand: &'a Stand,
-    pub origin: u16,
+    pub small: &'a Origin,
+    /// Of big bodies.
+    pub bulk: &'a Origin,
     /// Our own binary and filters, as built.
     pub built: &'a Path,
     pub guests: &'a Path,
 }
 
+impl Surroundings<'_> {
+    /// That of a scenario.
+    pub fn origin(&self, scenario: &Scenario) -> &Origin {
+        if scenario.bulk() { self.bulk } else { self.small }
+    }
+}
+
 impl Contender {
-    pub fn new(proxy: &Proxy, isolate: Isolate, name: String, scenario: &'static Scenario, stand: &Stand) -> Result<Self, Trouble> {
+    pub fn new(proxy: &Proxy, variant: Variant, name: String, scenario: &'static Scenario, stand: &Stand) -> Result<Self, Trouble> {
         let dir = stand.dir.join(format!("{}-{}", name.replace(' ', "-"), scenario.name));
         fs::create_dir_all(&dir)?;
         Ok(Self {
@@ -50,7 +60,7 @@ impl Contender {
             started_in: Duration::ZERO,
             process: None,
             proxy: proxy.clone(),
-            isolate,
+            variant,
             dir,
             log: "out.log".into(),
         })
@@ -58,14 +68,15 @@ impl Contender {
 
     /// Starts it and waits for its first answer.
     pub fn start(&mut self, around: &Surroundings) -> Result<(), Trouble> {
-        let binary = self.proxy.program(around.built)?;
+        let binary = self.proxy.program(around.built, self.scenario, &self.dir)?;
         let setup = Setup {
             scenario: self.scenario,
-            isolate: self.isolate,
+            variant: self.variant,
+            binary: &binary,
             dir: &self.dir,
             http: self.http,
             https: self.https,
-            origin: around.origin,
+            origin: around.origin(self.scenario).port,
             cert: &around.stand.cert,
             key: &around.stand.key,
             state: &around.stand.kept,

@@ -16,35 +16,65 @@ const AGAIN: usize = 2;
 /// More than this share of either core, taken by neither proxy, origin nor load generator, is a disturbance.
 const DISTURBED: f64 = 0.05;
 
-/// What one run gave. Shares are of a core's time, 0 to 1.
+/// A run under load. Shares are of a core's time, 0 to 1; µs are of CPU for each request.
+#[derive(Debug, Clone, Copy)]
+pub struct Loaded {
+    pub count: Count,
+    pub cpu_us: f64,
+    pub core: f64,
+    pub others: f64,
+    pub origin_us: f64,
+}
+
+/// What one run gave.
 #[derive(Debug, Clone)]
 pub enum Sample {
-    Load { count: Count, cpu_us: f64, core: f64, others: f64, origin_us: f64 },
-    Idle { connections: usize, kib: f64, cpu_share: f64 },
-    Startup { ms: f64, pss_mib: f64 },
+    Load(Loaded),
+    /// Of big bodies.
+    Bulk(Loaded),
+    /// Small requests one by one, through a tunnel and, just before, without one.
+    RoundTrip {
+        through: Loaded,
+        direct: Count,
+    },
+    Idle {
+        connections: usize,
+        kib: f64,
+        cpu_share: f64,
+    },
+    Startup {
+        ms: f64,
+        pss_mib: f64,
+    },
 }
 
 /// Measures a contender once, as its scenario says.
-pub fn once(around: &Surroundings, origin: &Origin, proxy: &mut Contender, seconds: u32, connections: usize) -> Result<Sample, Trouble> {
+pub fn once(around: &Surroundings, proxy: &mut Contender, seconds: u32, connections: usize) -> Result<Sample, Trouble> {
+    let origin = around.origin(proxy.scenario);
     match proxy.scenario.load {
-        Load::Http1 | Load::Http2 => loaded(around.stand, origin, proxy, seconds),
+        Load::Http1 | Load::Http2 | Load::Handshake(_) => Ok(Sample::Load(loaded(around.stand, origin, proxy, seconds)?)),
+        Load::Bulk(_) => Ok(Sample::Bulk(loaded(around.stand, origin, proxy, seconds)?)),
+        Load::RoundTrip => {
+            let direct = load::round_trips(around.stand, origin.port, seconds)?;
+            Ok(Sample::RoundTrip { through: loaded(around.stand, origin, proxy, seconds)?, direct })
+        }
         Load::Idle => idle(around, proxy, seconds, connections),
         Load::Startup => startup(around, proxy),
     }
 }
 
-fn loaded(stand: &Stand, origin: &Origin, proxy: &mut Contender, seconds: u32) -> Result<Sample, Trouble> {
-    let mut best: Option<(f64, Sample)> = None;
-    for _ in 0..=AGAIN {
-        let (others, sample) = loaded_once(stand, origin, proxy, seconds)?;
-        if best.as_ref().is_none_or(|(least, _)| others < *least) {
-            best = Some((others, sample));
-        }
-        if others <= DISTURBED {
+fn loaded(stand: &Stand, origin: &Origin, proxy: &mut Contender, seconds: u32) -> Result<Loaded, Trouble> {
+    let mut best = loaded_once(stand, origin, proxy, seconds)?;
+    for _ in 0..AGAIN {
+        if best.others <= DISTURBED {
             break;
         }
+        let again = loaded_once(stand, origin, proxy, seconds)?;
+        if again.others < best.others {
+            best = again;
+        }
     }
-    best.map(|(_, sample)| sample).ok_or_else(|| Trouble::Load("no run".into()))
+    Ok(best)
 }
 
 /// Readings before and after a run.
@@ -70,7 +100,7 @@ impl Readings {
     }
 }
 
-fn loaded_once(stand: &Stand, origin: &Origin, proxy: &mut Contender, seconds: u32) -> Result<(f64, Sample), Trouble> {
+fn loaded_once(stand: &Stand, origin: &Origin, proxy: &Contender, seconds: u32) -> Result<Loaded, Trouble> {
     let before = Readings::take(stand, origin, proxy);
     let count = load::run(stand, proxy, seconds)?;
     let after = Readings::take(stand, origin, proxy);
@@ -82,7 +112,7 @@ fn loaded_once(stand: &Stand, origin: &Origin, proxy: &mut Contender, seconds: u
     let others = foreign(after.load_core, before.load_core, ours).max(foreign(after.proxy_core, before.proxy_core, cpu));
     let per_request = |time: Duration| time.as_secs_f64() * 1e6 / count.requests as f64;
     let core = cpu.as_secs_f64() / span;
-    Ok((others, Sample::Load { count, cpu_us: per_request(cpu), core, others, origin_us: per_request(origin_cpu) }))
+    Ok(Loaded { count, cpu_us: per_request(cpu), core, others, origin_us: per_request(origin_cpu) })
 }
 
 /// Memory of connections that have asked once and are silent since.

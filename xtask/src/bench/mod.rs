@@ -8,10 +8,12 @@
 //! `load`, `measure`, then `results`, `goals`, `report`.
 
 mod build;
+mod bulk_origin;
 mod check;
 mod contender;
 mod epoll;
 mod goals;
+mod head;
 mod json;
 mod load;
 mod machine;
@@ -27,16 +29,18 @@ mod results;
 mod scenario;
 mod stand;
 mod trouble;
+mod tunnel_load;
 mod usage;
 
 use build::Built;
 use contender::{Contender, Surroundings};
 use options::Options;
 use origin_process::Origin;
-use proxies::{Isolate, Kind, Proxy};
+use proxies::Variant;
 use results::{Results, Series};
-use scenario::{Load, Scenario};
+use scenario::Scenario;
 use stand::Stand;
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::Duration;
@@ -46,7 +50,9 @@ use trouble::Trouble;
 pub fn main(arguments: &[String]) -> ExitCode {
     let done = match arguments {
         // The harness starts itself so.
-        [origin, port] if origin == "origin" => serve(port).map(|()| true),
+        [what, port] if what == "origin" => serve(port, origin::serve).map(|()| true),
+        [what, port] if what == "bulk-origin" => serve(port, bulk_origin::serve).map(|()| true),
+        [load, what, port, seconds] if load == "load" => tunnel_load::run(what, port, seconds).map(|()| true),
         _ => run(arguments),
     };
     match done {
@@ -59,9 +65,9 @@ pub fn main(arguments: &[String]) -> ExitCode {
     }
 }
 
-fn serve(port: &str) -> Result<(), Trouble> {
+fn serve(port: &str, origin: fn(u16) -> std::io::Result<()>) -> Result<(), Trouble> {
     let port = port.parse().map_err(|_| Trouble::Usage(format!("{port}: not a port")))?;
-    Ok(origin::serve(port)?)
+    Ok(origin(port)?)
 }
 
 /// Whether everything that was asked for could be measured.
@@ -77,10 +83,11 @@ fn run(arguments: &[String]) -> Result<bool, Trouble> {
     }
     packages::install(&options.proxies)?;
     let stand = Stand::set_up(&build::target().join("bench"), &options)?;
+    packages::install_stream(&options, &stand.dir)?;
     machine::stay_on(stand.load_core);
-    let origin = Origin::start(&stand)?;
-    let around = Surroundings { stand: &stand, origin: origin.port, built: &built.proxy, guests: &built.guests };
-    let mut bench = Bench { options: &options, around, origin: &origin, results: Results::default(), failures: Vec::new() };
+    let (small, bulk) = (Origin::start(&stand, "origin")?, Origin::start(&stand, "bulk-origin")?);
+    let around = Surroundings { stand: &stand, small: &small, bulk: &bulk, built: &built.proxy, guests: &built.guests };
+    let mut bench = Bench { options: &options, around, results: Results::default(), failures: Vec::new() };
     for family in families(&options.scenarios) {
         bench.family(&family)?;
         for scenario in family {
@@ -107,7 +114,6 @@ fn families(scenarios: &[&'static Scenario]) -> Vec<Vec<&'static Scenario>> {
 struct Bench<'a> {
     options: &'a Options,
     around: Surroundings<'a>,
-    origin: &'a Origin,
     results: Results,
     failures: Vec<String>,
 }
@@ -117,8 +123,9 @@ impl Bench<'_> {
         let mut running = Vec::new();
         for scenario in scenarios {
             for proxy in &self.options.proxies {
-                for (isolate, name) in variants(proxy, scenario) {
-                    let contender = Contender::new(proxy, isolate, name.clone(), scenario, self.around.stand)?;
+                for &(variant, suffix) in Variant::of(proxy.kind, scenario) {
+                    let name = format!("{}{suffix}", proxy.name);
+                    let contender = Contender::new(proxy, variant, name.clone(), scenario, self.around.stand)?;
                     if let Some(contender) = self.ready(contender) {
                         self.results.0.push(Series { scenario, name, proxy: proxy.name.clone(), kind: proxy.kind, samples: Vec::new() });
                         running.push((contender, self.results.0.len() - 1));
@@ -143,7 +150,7 @@ impl Bench<'_> {
         let mut prepare = || {
             contender.start(&self.around)?;
             check::check(&contender)?;
-            if matches!(contender.scenario.load, Load::Http1 | Load::Http2) {
+            if contender.scenario.loads() {
                 load::run(self.around.stand, &contender, 1)?;
             }
             contender.suspend();
@@ -162,7 +169,7 @@ impl Bench<'_> {
         contender.resume();
         // It has to see first that the connections of its last turn are gone.
         sleep(Duration::from_millis(50));
-        let sample = measure::once(&self.around, self.origin, contender, self.options.seconds, self.options.connections);
+        let sample = measure::once(&self.around, contender, self.options.seconds, self.options.connections);
         contender.suspend();
         match (sample, self.results.0.get_mut(series)) {
             (Ok(sample), Some(series)) => {
@@ -184,7 +191,20 @@ impl Bench<'_> {
         print!("{}{}", report::added(&self.results), report::goals(&self.results));
         let mut about = vec![("machine", machine::describe()), ("command", format!("cargo xtask bench {}", self.options.line))];
         for proxy in &self.options.proxies {
-            about.push(("proxy", format!("{}: {}", proxy.name, proxy.kind.version(&proxy.program(&built.proxy)?))));
+            let describe = |binary: &Path| format!("{}, {}", proxy.kind.version(binary), binary.display());
+            let usual = proxy.binary(&built.proxy)?;
+            about.push(("proxy", format!("{}: {}", proxy.name, describe(&usual))));
+            for scenario in self.options.scenarios.iter().filter(|scenario| scenario.tunnel()) {
+                // A failure of it has been told.
+                if let Ok(other) = proxy.program(&built.proxy, scenario, &self.around.stand.dir)
+                    && other != usual
+                {
+                    about.push((
+                        "proxy",
+                        format!("{} in {}: {}, because the other has no stream module", proxy.name, scenario.name, describe(&other)),
+                    ));
+                }
+            }
         }
         for (name, value) in &about {
             println!("{name}: {value}  ");
@@ -196,15 +216,6 @@ impl Bench<'_> {
             std::fs::write(file, json::document(&about, &self.results))?;
         }
         Ok(())
-    }
-}
-
-/// Ours has a column for each isolation where there are filters whose cost is in question.
-fn variants(proxy: &Proxy, scenario: &Scenario) -> Vec<(Isolate, String)> {
-    if proxy.kind == Kind::Portcullis && scenario.filters > 0 && scenario.load == Load::Http1 {
-        vec![(Isolate::Worker, format!("{} worker", proxy.name)), (Isolate::Request, format!("{} request", proxy.name))]
-    } else {
-        vec![(Isolate::Worker, proxy.name.clone())]
     }
 }
 

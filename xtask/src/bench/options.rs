@@ -8,7 +8,8 @@ use std::path::PathBuf;
 pub const HELP: &str = "\
 cargo xtask bench: Portcullis beside Debian's nginx and haproxy, on this machine (xtask/bench/README.md)
 
-  --scenarios A,B     default: all. h1-plain h1-tls h2-tls routes-10 routes-10000 filter-0 filter-1 filter-5 filter-10 idle startup
+  --scenarios A,B     default: all. h1-plain h1-tls h2-tls routes-10 routes-10000 filter-0 filter-1 filter-5 filter-10
+                      tunnel-bulk tunnel-upload tunnel-latency handshake-full handshake-resumed idle startup
   --proxies A,B       default: portcullis,nginx,haproxy; also the names given with --peer-bin
   --seconds N         of each run, default 3
   --rounds N          default 5

@@ -13,15 +13,16 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub fn start(stand: &Stand) -> Result<Self, Trouble> {
+    /// `kind` is `origin` or `bulk-origin`.
+    pub fn start(stand: &Stand, kind: &str) -> Result<Self, Trouble> {
         let port = stand.port();
-        let mut command = pinned(stand.load_core, std::env::current_exe()?, &stand.dir, "origin.log")?;
-        command.args(["bench", "origin", &port.to_string()]);
+        let mut command = pinned(stand.load_core, std::env::current_exe()?, &stand.dir, &format!("{kind}.log"))?;
+        command.args(["bench", kind, &port.to_string()]);
         let process = Process::start(command)?;
         let until = Instant::now() + Duration::from_secs(5);
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             if Instant::now() > until {
-                return Err(Trouble::Machine("the origin does not start".into()));
+                return Err(Trouble::Machine(format!("the {kind} does not start")));
             }
             sleep(Duration::from_millis(5));
         }

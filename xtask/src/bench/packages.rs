@@ -1,5 +1,6 @@
 //! Programs that the benchmark needs, installed when they are missing.
 
+use super::options::Options;
 use super::proxies::{Kind, Proxy};
 use super::trouble::Trouble;
 use crate::apt;
@@ -14,6 +15,16 @@ pub fn install(proxies: &[Proxy]) -> Result<(), Trouble> {
     let wanted = TOOLS.into_iter().chain(peers.map(|proxy| (proxy.kind.name(), proxy.kind.name())));
     let missing: Vec<&str> = wanted.filter(|(program, _)| find(program).is_none()).map(|(_, package)| package).collect();
     apt::install(&missing).map_err(Trouble::Machine)
+}
+
+/// Debian's stream module of nginx, if it is needed: none of the chosen proxies' binaries goes without.
+pub fn install_stream(options: &Options, dir: &Path) -> Result<(), Trouble> {
+    let Some(tunnel) = options.scenarios.iter().find(|scenario| scenario.tunnel()) else { return Ok(()) };
+    let nginx = options.proxies.iter().filter(|proxy| proxy.kind == Kind::Nginx);
+    for _ in nginx.filter(|proxy| proxy.program(Path::new(""), tunnel, dir).is_err()) {
+        apt::install(&["nginx", "libnginx-mod-stream"]).map_err(Trouble::Machine)?;
+    }
+    Ok(())
 }
 
 /// Where a program is: in PATH, or where Debian keeps daemons, which is not in everybody's PATH.

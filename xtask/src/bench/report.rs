@@ -1,8 +1,8 @@
 //! Results as Markdown.
 
 use super::goals;
-use super::measure::Sample;
-use super::results::{Results, Series, Spread};
+use super::measure::{Loaded, Sample};
+use super::results::{self, Results, Series, Spread};
 use super::scenario::{Load, Scenario};
 use std::fmt::Write;
 
@@ -14,15 +14,16 @@ pub fn table(results: &Results, scenario: &Scenario) -> String {
     }
     let head: &[&str] = match scenario.load {
         Load::Http1 | Load::Http2 => &["proxy", "CPU µs/req", "/nginx", "req/s", "p50 µs", "p99 µs", "core %", "errors"],
+        Load::Handshake(_) => &["proxy", "CPU µs/handshake", "/nginx", "handshakes/s", "p50 µs", "p99 µs", "core %", "errors"],
+        Load::Bulk(_) => &["proxy", "CPU s/GiB", "/nginx", "GiB/CPU s", "GiB/s", "core %", "errors"],
+        Load::RoundTrip => &["proxy", "added p50 µs", "/nginx", "added p99 µs", "p50 µs direct", "CPU µs/round trip", "core %", "errors"],
         Load::Idle => &["proxy", "KiB/connection", "/nginx", "connections", "CPU % while idle"],
         Load::Startup => &["proxy", "ms to the first answer", "/nginx", "PSS then, MiB"],
     };
     let rows = series.iter().map(|series| row(results, series));
     let mut text = format!("### {}\n\n{}", scenario.name, markdown(head, rows));
-    let others = series.iter().flat_map(|series| &series.samples).filter_map(|sample| match sample {
-        Sample::Load { others, origin_us, .. } => Some((*others, *origin_us)),
-        _ => None,
-    });
+    let runs = series.iter().flat_map(|series| &series.samples).filter_map(results::loaded);
+    let others = runs.map(|run| (run.others, run.origin_us));
     let (others, origin): (Vec<f64>, Vec<f64>) = others.unzip();
     if let (Some(others), Some(origin)) = (Spread::of(others.into_iter()), Spread::of(origin.into_iter())) {
         let shares = format!("median {:.1} %, most {:.1} %", others.median * 100.0, others.most * 100.0);
@@ -31,17 +32,39 @@ pub fn table(results: &Results, scenario: &Scenario) -> String {
     text + "\n"
 }
 
-fn row(results: &Results, series: &Series) -> Vec<String> {
+fn row(all: &Results, series: &Series) -> Vec<String> {
     let figure = |pick: &dyn Fn(&Sample) -> Option<f64>, digits| spread(series.spread(pick), digits);
-    let ratio = results.to_nginx(series).map_or("-".into(), |ratio| format!("{ratio:.2}"));
-    let mut cells = vec![series.name.clone(), spread(series.main(), if series.scenario.load == Load::Startup { 1 } else { 2 }), ratio];
+    let run = |pick: &dyn Fn(&Loaded) -> f64, digits| figure(&|sample| results::loaded(sample).map(pick), digits);
+    let core = series.spread(|sample| results::loaded(sample).map(|run| run.core * 100.0));
+    let core = core.map_or("-".into(), |core| format!("{:.0}", core.median));
+    let errors = series.samples.iter().filter_map(results::loaded).map(|run| run.count.errors).sum::<u64>().to_string();
+    let ratio = all.to_nginx(series).map_or("-".into(), |ratio| format!("{ratio:.2}"));
+    let digits = match series.scenario.load {
+        Load::Startup | Load::RoundTrip => 1,
+        Load::Bulk(_) => 3,
+        _ => 2,
+    };
+    let mut cells = vec![series.name.clone(), spread(series.main(), digits), ratio];
     cells.extend(match series.scenario.load {
-        Load::Http1 | Load::Http2 => vec![
-            figure(&|sample| load(sample).map(|(count, _)| count.requests as f64 / count.seconds), 0),
-            figure(&|sample| load(sample).map(|(count, _)| count.p50 as f64), 0),
-            figure(&|sample| load(sample).map(|(count, _)| count.p99 as f64), 0),
-            series.spread(|sample| load(sample).map(|(_, core)| core * 100.0)).map_or("-".into(), |core| format!("{:.0}", core.median)),
-            series.samples.iter().filter_map(load).map(|(count, _)| count.errors).sum::<u64>().to_string(),
+        Load::Http1 | Load::Http2 | Load::Handshake(_) => vec![
+            run(&|run| run.count.requests as f64 / run.count.seconds, 0),
+            run(&|run| run.count.p50, 0),
+            run(&|run| run.count.p99, 0),
+            core,
+            errors,
+        ],
+        Load::Bulk(_) => vec![
+            figure(&|sample| results::main(sample).map(|spent| 1.0 / spent), 2),
+            run(&|run| results::throughput(&run.count), 2),
+            core,
+            errors,
+        ],
+        Load::RoundTrip => vec![
+            figure(&results::added_at_worst, 1),
+            figure(&|sample| if let Sample::RoundTrip { direct, .. } = sample { Some(direct.p50) } else { None }, 1),
+            run(&|run| run.cpu_us, 2),
+            core,
+            errors,
         ],
         Load::Idle => vec![
             figure(&|sample| if let Sample::Idle { connections, .. } = sample { Some(*connections as f64) } else { None }, 0),
@@ -50,10 +73,6 @@ fn row(results: &Results, series: &Series) -> Vec<String> {
         Load::Startup => vec![figure(&|sample| if let Sample::Startup { pss_mib, .. } = sample { Some(*pss_mib) } else { None }, 1)],
     });
     cells
-}
-
-fn load(sample: &Sample) -> Option<(&super::load::Count, f64)> {
-    if let Sample::Load { count, core, .. } = sample { Some((count, *core)) } else { None }
 }
 
 /// What a filter adds, if filters were measured.

@@ -1,8 +1,9 @@
 //! What was measured: samples by scenario and column, and what follows from them.
 
-use super::measure::Sample;
+use super::load::Count;
+use super::measure::{Loaded, Sample};
 use super::proxies::Kind;
-use super::scenario::Scenario;
+use super::scenario::{BULK, Scenario};
 
 /// The samples of one column of one scenario, in the order of the rounds.
 pub struct Series {
@@ -45,13 +46,37 @@ impl Series {
     }
 }
 
-/// The figure that a scenario is about: µs of CPU per request, KiB per connection, ms to the first answer.
+/// Of a big body.
+const GIB: f64 = BULK as f64 / (1 << 30) as f64;
+
+/// The figure that a scenario is about: µs of CPU per request, s of CPU per GiB, µs that a tunnel adds to half of the round trips,
+/// KiB per connection, ms to the first answer.
 pub fn main(sample: &Sample) -> Option<f64> {
     match sample {
-        Sample::Load { cpu_us, .. } => Some(*cpu_us),
+        Sample::Load(loaded) => Some(loaded.cpu_us),
+        Sample::Bulk(loaded) => Some(loaded.cpu_us / 1e6 / GIB),
+        Sample::RoundTrip { through, direct } => Some(through.count.p50 - direct.p50),
         Sample::Idle { kib, .. } => Some(*kib),
         Sample::Startup { ms, .. } => Some(*ms),
     }
+}
+
+/// The run under load, of whatever kind.
+pub fn loaded(sample: &Sample) -> Option<&Loaded> {
+    match sample {
+        Sample::Load(loaded) | Sample::Bulk(loaded) | Sample::RoundTrip { through: loaded, .. } => Some(loaded),
+        Sample::Idle { .. } | Sample::Startup { .. } => None,
+    }
+}
+
+/// GiB in a second, each way of a tunnel counted once.
+pub fn throughput(count: &Count) -> f64 {
+    count.requests as f64 * GIB / count.seconds
+}
+
+/// What a tunnel adds to the slowest hundredth of the round trips, µs.
+pub fn added_at_worst(sample: &Sample) -> Option<f64> {
+    if let Sample::RoundTrip { through, direct } = sample { Some(through.count.p99 - direct.p99) } else { None }
 }
 
 /// Everything that has been measured.
@@ -73,6 +98,12 @@ impl Results {
         Some(series.main()?.median / nginx.main()?.median)
     }
 
+    /// The least median of the others' columns, Portcullis's builds left out; of all, or of those that are configured as usual.
+    pub fn least_of_others(&self, scenario: &str, of_all: bool, figure: impl Fn(&Sample) -> Option<f64>) -> Option<f64> {
+        let others = self.of(scenario).filter(|other| other.kind != Kind::Portcullis && (of_all || other.name == other.proxy));
+        others.filter_map(|other| Some(other.spread(&figure)?.median)).min_by(f64::total_cmp)
+    }
+
     /// What one filter adds to a request, µs: (with N filters − without) ÷ N, the differences taken within each round.
     pub fn added(&self, filters: &Series) -> Option<Spread> {
         if filters.scenario.family != "filter" || filters.scenario.filters == 0 {
@@ -88,15 +119,20 @@ impl Results {
 #[cfg(test)]
 pub mod tests {
     use super::*;
-    use crate::bench::load::Count;
-    use crate::bench::scenario;
+    use crate::bench::scenario::{self, Load};
 
     pub fn loaded(scenario: &str, name: &str, kind: Kind, cpu: &[f64]) -> Series {
-        let count = Count { requests: 3000, seconds: 3.0, p50: 700, p99: 1500, errors: 0 };
-        let sample = |&cpu_us| Sample::Load { count, cpu_us, core: 0.95, others: 0.01, origin_us: 4.0 };
+        let count = Count { requests: 3000, seconds: 3.0, p50: 700.0, p99: 1500.0, errors: 0 };
+        let direct = Count { p50: 300.0, p99: 1000.0, ..count };
+        let loaded = |&cpu_us| Loaded { count, cpu_us, core: 0.95, others: 0.01, origin_us: 4.0 };
         let proxy = name.split(' ').next().unwrap_or_default().to_owned();
         let scenario = scenario::find(scenario).expect("there");
-        Series { scenario, name: name.into(), proxy, kind, samples: cpu.iter().map(sample).collect() }
+        let sample = |loaded| match scenario.load {
+            Load::Bulk(_) => Sample::Bulk(loaded),
+            Load::RoundTrip => Sample::RoundTrip { through: loaded, direct },
+            _ => Sample::Load(loaded),
+        };
+        Series { scenario, name: name.into(), proxy, kind, samples: cpu.iter().map(loaded).map(sample).collect() }
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub(super) use shelf::Shelf;
 pub(super) use transport::check_roots;
 
 use super::files::Certified;
-use super::store::{Source, Store};
+use super::store::Source;
 use crate::config::AcmeSpec;
 use order::{OrderError, Registrar};
 use rustls::sign::CertifiedKey;
@@ -44,15 +44,15 @@ pub(super) struct Ordered {
     pub source: Arc<Source>,
 }
 
-/// Keeps the certificates of a store's ACME sites.
+/// Keeps the certificates of all that is ordered.
 pub struct Acme {
     sites: Vec<Ordered>,
     challenges: Arc<Challenges>,
 }
 
 impl Acme {
-    pub(super) fn new(store: &Store, sites: Vec<Ordered>) -> Self {
-        Self { sites, challenges: store.challenges().clone() }
+    pub(super) fn new(challenges: Arc<Challenges>, sites: Vec<Ordered>) -> Self {
+        Self { sites, challenges }
     }
 
     /// Never ends; dropping it ends what is under way. What fails is logged and tried again, later each time.

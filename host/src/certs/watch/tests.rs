@@ -1,8 +1,10 @@
 //! Files that change under a store: by rename, by symbolic link, in halves, and into something useless.
 
 use super::*;
-use crate::config::{Location, Site, TlsSpec};
+use crate::certs::Store;
+use crate::config::{CertifiedFiles, Location, Site, SiteName, TlsSpec};
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
 use tempfile::TempDir;
 
 struct Pair {

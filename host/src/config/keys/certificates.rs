@@ -24,22 +24,40 @@ pub static TLS: Keys = Keys {
     )
 };
 
+const CLIENT_CA_KEY: Key = required(
+    "ca",
+    Kind::Text(&FILE),
+    "\"/etc/tls/partners.pem\"",
+    "PEM; each certificate in it is trusted on its own. Read again when it changes.",
+);
+const CLIENT_CRL_KEY: Key = key(
+    "crl",
+    Kind::Text(&FILE),
+    "\"/etc/tls/partners.crl\"",
+    "Revocation lists, PEM or DER: one for each issuer of a chain, or its certificates are refused. Read again when it changes.",
+);
+const CLIENT_REQUIRE_KEY: Key =
+    key("require", Kind::Truth, "false", "Whether clients without a certificate are refused; true unless written.");
+
+/// Upstreams hear of the client in a PROXY header.
+pub static TCP_CLIENT_CERTS: Keys = table(
+    "tcp-client-certificates",
+    "Which client certificates a TCP listener takes. Upstreams with proxy-protocol = \"v2\" hear the client's common name.",
+    &[CLIENT_CA_KEY, CLIENT_CRL_KEY, CLIENT_REQUIRE_KEY],
+);
+
 pub static CLIENT_CERTS: Keys = table(
     "client-certificates",
     "Which client certificates a site takes.",
     &[
-        required("ca", Kind::Text(&FILE), "\"/etc/tls/partners.pem\"", "PEM; each certificate in it is trusted on its own."),
-        key(
-            "crl",
-            Kind::Text(&FILE),
-            "\"/etc/tls/partners.crl\"",
-            "Revocation lists, PEM or DER: one for each issuer of a chain, or its certificates are refused.",
-        ),
-        key("require", Kind::Truth, "false", "Whether clients without a certificate are refused; true unless written."),
+        CLIENT_CA_KEY,
+        CLIENT_CRL_KEY,
+        CLIENT_REQUIRE_KEY,
         key("forward", Kind::Choice(&["rfc9440", "xfcc"]), "\"rfc9440\"", "How the upstream is told; it is not unless written."),
     ],
 );
 
+const CHALLENGES: Kind = Kind::Choice(&["http-01", "tls-alpn-01"]);
 const DIRECTORY_KEY: Key = key(
     "directory",
     Kind::Text(&DIRECTORY),
@@ -73,9 +91,27 @@ pub static SITE_ACME: Keys = table(
     &[
         key(
             "challenge",
-            Kind::Choice(&["http-01", "tls-alpn-01"]),
+            CHALLENGES,
             "\"tls-alpn-01\"",
             "How the name is proved: by a file on port 80 (http-01, unless written) or by a handshake on port 443.",
+        ),
+        DIRECTORY_KEY,
+        CONTACT_KEY,
+        EAB_KEY,
+        CA_KEY,
+    ],
+);
+
+pub static TCP_ACME: Keys = table(
+    "tcp-acme",
+    "How the certificates of a TCP listener's names are ordered.",
+    &[
+        key(
+            "challenge",
+            CHALLENGES,
+            "\"tls-alpn-01\"",
+            "How a name is proved: by a file on port 80 (http-01) or by a handshake on port 443 (tls-alpn-01). Unless written, the first if \
+             something listens for http, else the second.",
         ),
         DIRECTORY_KEY,
         CONTACT_KEY,

@@ -2,12 +2,16 @@
 //! (`schema`) and the lists in error messages share, so that they cannot differ.
 
 mod certificates;
+mod chains;
 mod outbound;
+mod sites;
 mod tables;
 mod tcp;
 
 pub use certificates::*;
+pub use chains::*;
 pub use outbound::*;
+pub use sites::*;
 pub use tables::*;
 pub use tcp::*;
 

@@ -16,6 +16,12 @@ pub static UPSTREAM_TLS: Keys = Keys {
             "\"internal.pem\"",
             "PEM with the certificates that are trusted; the system's unless written. Relative to this file.",
         ),
+        key(
+            "crl",
+            Kind::Text(&FILE),
+            "\"internal.crl\"",
+            "Revocation lists, PEM or DER: one for each issuer of a chain, or its certificates are refused. Relative to this file.",
+        ),
         key("verify", Kind::Truth, "true", "Whether a server must prove who it is; true unless written."),
         key(
             "name",
@@ -32,7 +38,7 @@ pub static UPSTREAM_TLS: Keys = Keys {
         ),
         key("key", Kind::Text(&FILE), "\"me.key\"", "The key of `cert`: PEM; relative to this file."),
     ],
-    later: &["crl", "ciphers", "versions"],
+    later: &["ciphers", "versions"],
     open: None,
 };
 

@@ -18,9 +18,9 @@ pub static TCP: Keys = Keys {
             key("to", Kind::Text(&UPSTREAM_NAME), "\"db\"", "The upstream; with `sni`, for connections that no entry takes."),
             key(
                 "tls",
-                Kind::Either(&[Kind::Choice(&["passthrough", "local"]), Kind::Table(&TCP_TLS)]),
+                Kind::Either(&[Kind::Choice(&["passthrough", "local", "acme"]), Kind::Table(&TCP_TLS)]),
                 "\"passthrough\"",
-                "\"passthrough\" leaves the handshake to the server; \"local\" or { cert, key } makes it here. Plain TCP unless written.",
+                "\"passthrough\" leaves the handshake to the server; \"local\", \"acme\" or { cert, key } makes it here. Plain TCP unless written.",
             ),
             key(
                 "sni",
@@ -45,23 +45,29 @@ pub static TCP: Keys = Keys {
     )
 };
 
-pub static TCP_TLS: Keys = Keys {
-    later: &["acme", "client"],
-    ..table(
-        "tcp-tls",
-        "A certificate of the operator's.",
-        &[
-            required("cert", Kind::Text(&FILE), "\"/etc/tls/db.pem\"", "PEM, leaf first; relative to this file."),
-            required("key", Kind::Text(&FILE), "\"/etc/tls/db.key\"", "PEM; relative to this file."),
-            key(
-                "alpn",
-                Kind::Either(&[Kind::Text(&ALPN), Kind::List(&Kind::Text(&ALPN))]),
-                "[\"postgresql\"]",
-                "Protocols to agree on, best first; a client that offers only others is refused. None is spoken of unless written.",
-            ),
-        ],
-    )
-};
+pub static TCP_TLS: Keys = table(
+    "tcp-tls",
+    "Where the certificate comes from (`cert` and `key`, `local`, or `acme`), and which clients are taken.",
+    &[
+        key("cert", Kind::Text(&FILE), "\"/etc/tls/db.pem\"", "PEM, leaf first; relative to this file. Read again when it changes."),
+        key("key", Kind::Text(&FILE), "\"/etc/tls/db.key\"", "PEM; relative to this file. Read again when it changes."),
+        key(
+            "acme",
+            Kind::Table(&TCP_ACME),
+            "{ challenge = \"tls-alpn-01\" }",
+            "Ordered by ACME for each name in `sni`; what is not written is as in [acme].",
+        ),
+        key("ocsp", Kind::Text(&FILE), "\"/etc/tls/db.ocsp\"", "An OCSP response in DER that is sent with the certificate."),
+        key("local", Kind::Truth, "true", "The local CA instead of `cert` and `key`; the long form of \"local\"."),
+        key("client", Kind::Table(&TCP_CLIENT_CERTS), "{ ca = \"/etc/tls/partners.pem\" }", "Clients show a certificate too (mTLS)."),
+        key(
+            "alpn",
+            Kind::Either(&[Kind::Text(&ALPN), Kind::List(&Kind::Text(&ALPN))]),
+            "[\"postgresql\"]",
+            "Protocols to agree on, best first; a client that offers only others is refused. None is spoken of unless written.",
+        ),
+    ],
+);
 
 pub static SNI: Keys = named(
     "sni",

@@ -1,8 +1,9 @@
-//! `[acme]` and `tls = { acme = { … } }`: the server's settings, and a site's over them.
+//! `[acme]` and `tls = { acme = { … } }`: the server's settings, and those of a site or a TCP listener over them.
 
 use super::Context;
 use super::json;
 use super::reader::Reader;
+use crate::config::diagnostic::Place;
 use crate::config::forms::Wrong;
 use crate::config::source::Span;
 use crate::config::{AcmeChallenge, AcmeEab, AcmeIssuer, AcmeSpec, Code, Diagnostic, SiteName, TlsSpec, keys};
@@ -18,19 +19,31 @@ pub fn defaults(context: &Context<'_>, root: &Reader<'_, '_>) -> AcmeIssuer {
 /// `tls = { acme = { … } }`; `tls` is the table that has the key.
 pub fn long(context: &Context<'_>, tls: &Reader<'_, '_>, defaults: &AcmeIssuer, name: Option<&SiteName>) -> Option<TlsSpec> {
     let at = tls.entry("acme")?.key_span;
-    let reader = tls.open_key("acme", &keys::SITE_ACME)?;
-    let challenge = match reader.choice("challenge") {
-        Some(1) => AcmeChallenge::TlsAlpn01,
-        _ => AcmeChallenge::Http01,
-    };
+    let (spec, _) = unchecked(context, tls, &keys::SITE_ACME, defaults)?;
+    let place = context.place(at);
+    is_orderable(context, name?, &place, &spec).then_some(TlsSpec::Acme(spec))
+}
+
+/// What is written in the `acme` of a `tls` table, and whether that says how names are proved. Which names they are is not looked at.
+pub fn unchecked(
+    context: &Context<'_>,
+    tls: &Reader<'_, '_>,
+    keys: &'static keys::Keys,
+    defaults: &AcmeIssuer,
+) -> Option<(AcmeSpec, bool)> {
+    let at = tls.entry("acme")?.key_span;
+    let reader = tls.open_key("acme", keys)?;
+    let challenge = reader.choice("challenge");
     let issuer = issuer(context, &reader, defaults.clone());
-    checked(context, name?, at, AcmeSpec { challenge, issuer, at: context.location(at) })
+    let proved = if challenge == Some(1) { AcmeChallenge::TlsAlpn01 } else { AcmeChallenge::Http01 };
+    Some((AcmeSpec { challenge: proved, issuer, at: context.location(at) }, challenge.is_some()))
 }
 
 /// `tls = "acme"`, or no `tls` at all.
 pub fn short(context: &Context<'_>, span: Span, defaults: &AcmeIssuer, name: &SiteName) -> Option<TlsSpec> {
     let spec = AcmeSpec { challenge: AcmeChallenge::default(), issuer: defaults.clone(), at: context.location(span) };
-    checked(context, name, span, spec)
+    let place = context.place(span);
+    is_orderable(context, name, &place, &spec).then_some(TlsSpec::Acme(spec))
 }
 
 /// What is written in `reader`, over `base`. An account and roots belong to a directory: with another one, `base`'s do not hold.
@@ -74,13 +87,13 @@ const fn url_safe(c: char) -> char {
 }
 
 /// A name that no CA would prove this way is refused here rather than by the CA, again and again.
-fn checked(context: &Context<'_>, name: &SiteName, span: Span, spec: AcmeSpec) -> Option<TlsSpec> {
+pub fn is_orderable(context: &Context<'_>, name: &SiteName, place: &Place, spec: &AcmeSpec) -> bool {
     let refuse = |why: String, help: &str| {
-        let found = Diagnostic::error(Code::Conflict, context.place(span), why);
+        let found = Diagnostic::error(Code::Conflict, place.clone(), why);
         context.report(found.help(help));
-        None
+        false
     };
-    const OWN: &str = "use tls = { cert = \"….pem\", key = \"….key\" }, \"local\" for the local CA, or \"off\"";
+    const OWN: &str = "use tls = { cert = \"….pem\", key = \"….key\" }, or \"local\" for the local CA";
     let lets_encrypt = matches!(&*spec.issuer.directory, AcmeIssuer::PRODUCTION | AcmeIssuer::STAGING);
     match name {
         SiteName::Any => refuse("ACME needs a name, and site `*` has none".into(), OWN),
@@ -92,7 +105,7 @@ fn checked(context: &Context<'_>, name: &SiteName, span: Span, spec: AcmeSpec) -
             let why = format!("no public CA certifies `{host}`, and this directory is Let's Encrypt's");
             refuse(why, "use \"local\", or name your own CA: [acme] directory = \"https://…\"")
         }
-        SiteName::Exact(_) => Some(TlsSpec::Acme(spec)),
+        SiteName::Exact(_) => true,
     }
 }
 

@@ -4,7 +4,7 @@ use super::chains::Chains;
 use super::names::Names;
 use super::node::{Node, Table, Value};
 use super::reader::Reader;
-use super::{Context, Files, files, listen, plugins, server, sites, tcp, upstreams};
+use super::{Context, Files, acme, files, listen, plugins, server, sites, tcp, tcp_tls, upstreams};
 use crate::config::keys;
 use crate::config::source::Span;
 use crate::config::surroundings::Surroundings;
@@ -30,11 +30,13 @@ fn decode(context: &Context<'_>, root: &Table) -> Config {
     let chains = Chains::read(context, &reader);
     let (server, outer) = server::read(context, &reader, &chains);
     let outer = chains.resolve(&outer, LinkOrigin::Server);
-    let sites = sites::read(context, &reader, &chains, &outer);
+    let issuer = acme::defaults(context, &reader);
+    let sites = sites::read(context, &reader, &chains, &outer, &issuer);
     let limits = server::limits(context, &reader);
-    let tcp = tcp::read(context, &reader, &chains);
+    let mut tcp = tcp::read(context, &reader, &chains, &issuer);
     let listen = listen::read(context, &reader, &chains, &sites, &tcp);
     tcp::claims(context, &tcp, &sites, &listen);
+    tcp_tls::prove(context, &mut tcp, &listen);
     let tcp = tcp.into_iter().map(|written| written.spec).collect();
     let config = Config { server, listen, limits, sites, tcp, upstreams, plugins };
     if config.sites.is_empty() && config.tcp.is_empty() && !context.any_error() {

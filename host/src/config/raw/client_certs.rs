@@ -1,15 +1,17 @@
-//! `tls = { …, client = { ca, crl, require, forward } }`: which clients a site takes. The same for every kind of `tls` table.
+//! `tls = { …, client = { ca, crl, require, forward } }`: which clients a site or a TCP listener takes. The same for every kind of `tls`
+//! table.
 
 use super::Context;
 use super::node::Value;
 use super::reader::Reader;
-use crate::config::{ClientCertForward, ClientCertSpec, keys};
+use crate::config::keys::Keys;
+use crate::config::{ClientCertForward, ClientCertSpec};
 
-/// `site` is the site's table.
-pub fn read(context: &Context<'_>, site: &Reader<'_, '_>) -> Option<ClientCertSpec> {
-    let Value::Table(tls) = &site.get("tls")?.value else { return None };
+/// `of` is the table of the site or listener; `keys` are those that can stand there.
+pub fn read(context: &Context<'_>, of: &Reader<'_, '_>, keys: &'static Keys) -> Option<ClientCertSpec> {
+    let Value::Table(tls) = &of.get("tls")?.value else { return None };
     let node = &tls.get("client")?.value;
-    let table = Reader::open(context, node, &keys::CLIENT_CERTS, site.below("tls") + ".client")?;
+    let table = Reader::open(context, node, keys, of.below("tls") + ".client")?;
     let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), context.location(span)));
     let (ca, crl) = (path("ca"), path("crl"));
     let require = table.truth("require").unwrap_or(true);

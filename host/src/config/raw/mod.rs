@@ -3,6 +3,7 @@
 
 mod acme;
 mod build;
+mod certificate;
 mod chains;
 mod client_certs;
 mod fields;
@@ -23,6 +24,7 @@ mod shorthand;
 mod sites;
 mod syntax;
 mod tcp;
+mod tcp_tls;
 mod upstreams;
 
 pub use build::config;

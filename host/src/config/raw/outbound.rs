@@ -48,7 +48,7 @@ pub fn implied(context: &Context<'_>, servers: &[Written], span: Span) -> Option
         let found = Diagnostic::error(Code::Conflict, context.place(other.span), message).note(context.place(first.span), "the other one");
         context.report(found.help("an upstream has TLS for all of its servers or for none; two upstreams can differ"));
     }
-    Some(UpstreamTls { ca: None, verify: true, name: None, sni: None, client: None, at: context.location(span) })
+    Some(UpstreamTls { ca: None, crl: None, verify: true, name: None, sni: None, client: None, at: context.location(span) })
 }
 
 /// `tls` of an upstream, or what its servers imply.
@@ -56,7 +56,7 @@ pub fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, servers: &[Written]) 
     let spec = match reader.get("tls") {
         None => implied(context, servers, reader.span),
         Some(Node { value: Value::Boolean(true), span }) => {
-            Some(UpstreamTls { ca: None, verify: true, name: None, sni: None, client: None, at: context.location(*span) })
+            Some(UpstreamTls { ca: None, crl: None, verify: true, name: None, sni: None, client: None, at: context.location(*span) })
         }
         Some(Node { value: Value::Boolean(false), span }) => {
             if let Some(server) = servers.iter().find(|server| server.tls) {
@@ -89,6 +89,7 @@ fn table(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) -> Option<U
     }
     Some(UpstreamTls {
         ca: ca.map(|(path, _)| path),
+        crl: path("crl").map(|(path, span)| (path, context.location(span))),
         verify,
         name,
         sni: table.form("sni", forms::dns_name),
@@ -103,7 +104,7 @@ fn unverified(context: &Context<'_>, table: &Reader<'_, '_>) {
     let message = "the servers need not prove who they are: whoever is on the way there can read and change everything";
     let found = Diagnostic::warning(Code::Unverified, context.place(entry.value.span), message);
     context.report(found.help("give their CA instead: tls = { ca = \"….pem\" }"));
-    for key in ["ca", "name"] {
+    for key in ["ca", "crl", "name"] {
         if let Some(unused) = table.entry(key) {
             context.error(Code::Conflict, unused.key_span, format!("`{key}` means nothing with verify = false")).unwrap_or_default()
         }

@@ -5,16 +5,16 @@ use super::build::section;
 use super::chains::Chains;
 use super::node::{Node, Value};
 use super::reader::{Reader, nearest};
-use super::{acme, client_certs, routes, shadow, shorthand};
+use super::{acme, certificate, client_certs, routes, shadow, shorthand};
 use crate::config::diagnostic::Place;
 use crate::config::source::Span;
-use crate::config::{AcmeIssuer, CertifiedFiles, Code, Diagnostic, LinkOrigin, LinkSpec, Site, SiteName, TlsSpec, forms, keys};
+use crate::config::{AcmeIssuer, Code, Diagnostic, LinkOrigin, LinkSpec, Site, SiteName, TlsSpec, forms, keys};
 use std::collections::BTreeMap;
 
-/// `outer` are the links of `[server]`.
-pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, outer: &[LinkSpec]) -> Vec<Site> {
+/// `outer` are the links of `[server]`, `issuer` what is written in `[acme]`.
+pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, outer: &[LinkSpec], issuer: &AcmeIssuer) -> Vec<Site> {
     let mut sites: Vec<Site> = Vec::new();
-    let outside = Outside { chains, links: outer, issuer: acme::defaults(context, root) };
+    let outside = Outside { chains, links: outer, issuer };
     let mut claimed: BTreeMap<SiteName, usize> = BTreeMap::new();
     for (written, node, key_span, path) in section(root, "site") {
         let name = context.form(written, key_span, forms::site_name);
@@ -36,14 +36,14 @@ struct Outside<'s> {
     /// Of `[server]`.
     links: &'s [LinkSpec],
     /// Of `[acme]`.
-    issuer: AcmeIssuer,
+    issuer: &'s AcmeIssuer,
 }
 
 fn one(context: &Context<'_>, node: &Node, key_span: Span, path: String, name: Option<&SiteName>, outside: &Outside<'_>) -> Option<Site> {
     let Outside { chains, links, issuer } = outside;
     let reader = Reader::open(context, node, &keys::SITE, path)?;
     let tls = tls(context, &reader, name, key_span, issuer);
-    let client = client_certs::read(context, &reader);
+    let client = client_certs::read(context, &reader, &keys::CLIENT_CERTS);
     let mut inherited = links.to_vec();
     inherited.extend(shorthand::headers(context, &reader, LinkOrigin::Site));
     inherited.extend(chains.resolve(&chains.items(context, &reader), LinkOrigin::Site));
@@ -70,7 +70,10 @@ fn one(context: &Context<'_>, node: &Node, key_span: Span, path: String, name: O
 fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, name: Option<&SiteName>, key_span: Span, defaults: &AcmeIssuer) -> Option<TlsSpec> {
     match reader.get("tls") {
         None => implied(context, reader, name?, key_span, defaults),
-        Some(Node { value: Value::Table(_), .. }) => table(context, reader, defaults, name),
+        Some(Node { value: Value::Table(_), .. }) => {
+            let table = reader.open_key("tls", &keys::TLS)?;
+            certificate::long(context, &table, || acme::long(context, &table, defaults, name))
+        }
         Some(Node { value: Value::String(text), span }) => match &**text {
             "off" => Some(TlsSpec::Off),
             "local" => Some(TlsSpec::Local),
@@ -120,31 +123,4 @@ pub fn is_local(name: &str) -> bool {
 
 pub fn is_address(name: &str) -> bool {
     name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok()
-}
-
-/// The long form: the operator's files, `local = true` or `acme`, each with or without `client`.
-fn table(context: &Context<'_>, reader: &Reader<'_, '_>, defaults: &AcmeIssuer, name: Option<&SiteName>) -> Option<TlsSpec> {
-    let table = reader.open_key("tls", &keys::TLS)?;
-    let local = table.truth("local") == Some(true);
-    let (chosen, others): (_, &[&str]) = match table.entry("acme") {
-        Some(_) => ("acme", &["cert", "key", "ocsp", "local"]),
-        None if local => ("local", &["cert", "key", "ocsp"]),
-        None => return files(context, &table),
-    };
-    for key in others {
-        if let Some(entry) = table.entry(key) {
-            let message = format!("`{key}` and `{chosen}` exclude each other");
-            context.error::<()>(Code::Conflict, entry.key_span, message);
-        }
-    }
-    if local { Some(TlsSpec::Local) } else { acme::long(context, &table, defaults, name) }
-}
-
-fn files(context: &Context<'_>, table: &Reader<'_, '_>) -> Option<TlsSpec> {
-    table.needs(&["cert", "key"]);
-    let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
-    let (cert, key, ocsp) = (path("cert"), path("key"), path("ocsp"));
-    let (cert, key) = (cert?, key?);
-    let (at, key_at) = (context.location(cert.1), context.location(key.1));
-    Some(TlsSpec::Files(CertifiedFiles { cert: cert.0, key: key.0, ocsp: ocsp.map(|(path, _)| path), at, key_at }))
 }

@@ -6,11 +6,12 @@ use super::chains::Chains;
 use super::inbound;
 use super::names::Sort;
 use super::node::{Entry, Node, Value};
-use super::reader::{Reader, join, nearest, wrong_type};
+use super::reader::{Reader, join, wrong_type};
+use super::tcp_tls;
 use crate::config::diagnostic::Place;
 use crate::config::source::Span;
 use crate::config::{
-    CertifiedFiles, Code, Diagnostic, ListenSpec, Site, SiteName, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamName, forms, keys,
+    AcmeIssuer, Code, Diagnostic, ListenSpec, Site, SiteName, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamName, forms, keys,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,8 +20,10 @@ use std::time::Duration;
 pub struct Written {
     pub spec: TcpSpec,
     pub key_span: Span,
-    to_span: Option<Span>,
+    pub to_span: Option<Span>,
     accept_span: Option<Span>,
+    /// It is said how names are proved to a CA.
+    pub proof_written: bool,
 }
 
 impl Written {
@@ -30,19 +33,29 @@ impl Written {
     }
 }
 
-pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains) -> Vec<Written> {
-    section(root, "tcp").into_iter().filter_map(|(name, node, key_span, path)| one(context, chains, name, node, key_span, path)).collect()
+/// `issuer`: what is written in `[acme]`.
+pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, issuer: &AcmeIssuer) -> Vec<Written> {
+    let all = section(root, "tcp").into_iter();
+    all.filter_map(|(name, node, key_span, path)| one(context, (chains, issuer), name, node, key_span, path)).collect()
 }
 
-fn one(context: &Context<'_>, chains: &Chains, name: &str, node: &Node, key_span: Span, path: String) -> Option<Written> {
+fn one(
+    context: &Context<'_>,
+    (chains, issuer): (&Chains, &AcmeIssuer),
+    name: &str,
+    node: &Node,
+    key_span: Span,
+    path: String,
+) -> Option<Written> {
     let addresses = inbound::addresses(context, name, key_span);
     let reader = Reader::open(context, node, &keys::TCP, path)?;
     let to = upstream(context, &reader, "to");
-    let tls = tls(context, &reader);
+    let tls = tcp_tls::read(context, &reader, issuer);
     let sni = sni(context, &reader);
     let timeout = reader.open_key("timeout", &keys::TCP_TIMEOUT);
     let idle = timeout.and_then(|timeout| timeout.duration("idle", Duration::from_millis(1)));
     let chain = chains.of_connections(context, &reader);
+    let (tls, proof_written) = tls.map_or((None, false), |(tls, proof)| (Some(tls), proof));
     nowhere(context, &reader, tls.as_ref());
     let spec = TcpSpec {
         name: name.to_owned(),
@@ -57,7 +70,7 @@ fn one(context: &Context<'_>, chains: &Chains, name: &str, node: &Node, key_span
     };
     let to_span = reader.entry("to").map(|entry| entry.key_span);
     let accept_span = reader.entry("accept").map(|entry| entry.key_span);
-    Some(Written { spec, key_span, to_span, accept_span })
+    Some(Written { spec, key_span, to_span, accept_span, proof_written })
 }
 
 /// A listener must have somewhere to lead, and can only go by a name that it is told.
@@ -81,41 +94,7 @@ fn upstream(context: &Context<'_>, reader: &Reader<'_, '_>, key: &str) -> Option
     context.refer(Sort::Upstream, name, span).then(|| UpstreamName(name.to_owned()))
 }
 
-fn tls(context: &Context<'_>, reader: &Reader<'_, '_>) -> Option<TcpTls> {
-    let choices = "choices: \"passthrough\", \"local\", { cert = \"….pem\", key = \"….key\" }; leave it out for plain TCP";
-    match reader.get("tls") {
-        None => Some(TcpTls::Plain),
-        Some(Node { value: Value::Table(_), .. }) => terminate(context, reader),
-        Some(Node { value: Value::String(text), span }) => match &**text {
-            "passthrough" => Some(TcpTls::Passthrough),
-            "local" => Some(TcpTls::Terminate { certificate: TlsSpec::Local, alpn: Vec::new() }),
-            "acme" => {
-                let found = Diagnostic::error(Code::NotYet, context.place(*span), "tls = \"acme\" is not in this version");
-                context.report(found.help(choices));
-                None
-            }
-            other => {
-                let mut found = Diagnostic::error(Code::BadValue, context.place(*span), format!("`{other}` is no choice here"));
-                found.label = nearest(other, ["passthrough", "local"].into_iter()).map(|near| format!("did you mean \"{near}\"?"));
-                context.report(found.help(choices));
-                None
-            }
-        },
-        Some(other) => reader.wrong("tls", other),
-    }
-}
-
-fn terminate(context: &Context<'_>, reader: &Reader<'_, '_>) -> Option<TcpTls> {
-    let table = reader.open_key("tls", &keys::TCP_TLS)?;
-    let path = |key: &str| table.string(key).map(|(path, span)| (context.sources.resolve(span.file, path), span));
-    let (cert, key) = (path("cert"), path("key"));
-    let alpn = alpn(&table);
-    let ((cert, at), (key, key_at)) = (cert?, key?);
-    let files = CertifiedFiles { cert, key, ocsp: None, at: context.location(at), key_at: context.location(key_at) };
-    Some(TcpTls::Terminate { certificate: TlsSpec::Files(files), alpn })
-}
-
-fn alpn(reader: &Reader<'_, '_>) -> Vec<String> {
+pub fn alpn(reader: &Reader<'_, '_>) -> Vec<String> {
     reader.list("alpn", forms::alpn).unwrap_or_default().into_iter().map(|(protocol, _)| protocol).collect()
 }
 

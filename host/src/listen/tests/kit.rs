@@ -2,7 +2,7 @@
 
 use crate::config::Limits;
 use crate::listen::{Body, Gate, Kind, Listener, Listening, Stopper, bind, serve, stopping};
-use crate::message::{Answer, BodyError, Connection, Malformed, Received, Switched};
+use crate::message::{Alpn, Answer, BodyError, Connection, Malformed, Received, Switched};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body::Frame;
@@ -264,7 +264,7 @@ fn answer(status: StatusCode, body: TestBody) -> Answer<TestBody> {
 
 /// Everything that a handler is told.
 fn about(connection: &Connection, request: &Received<Body>) -> String {
-    let tls = connection.tls.as_ref().map(|tls| (tls.version.as_str(), tls.sni.as_deref(), tls.h2));
+    let tls = connection.tls.as_ref().map(|tls| (tls.version.as_str(), tls.sni.as_deref(), tls.alpn == Alpn::Http2));
     let Received { method, target, version, headers, .. } = request;
     let authority = target.authority.as_deref();
     let cookies: Vec<_> = headers.get_all("cookie").iter().collect();

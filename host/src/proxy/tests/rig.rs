@@ -201,7 +201,7 @@ impl Request {
 
 pub fn connection(tls: bool) -> Rc<Connection> {
     let address = |text: &str| text.parse().expect("an address");
-    let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, h2: false, client: None });
+    let tls = tls.then_some(TlsFacts { version: TlsVersion::V1_3, sni: None, alpn: crate::message::Alpn::None, client: None });
     Rc::new(Connection { tls, ..Connection::new(address("192.0.2.7:5000"), address("192.0.2.1:80")) })
 }
 

@@ -4,6 +4,7 @@ mod across;
 mod connections;
 mod loading;
 mod misbehaviour;
+mod one_block;
 mod serving;
 
 use super::*;

@@ -19,7 +19,9 @@ pub struct ProxyHeader<'a> {
 pub struct ProxyTls<'a> {
     /// `TLSv1.3`
     pub version: Option<&'a str>,
-    /// Of its certificate, which was verified.
+    /// It has shown a certificate, which was verified.
+    pub verified: bool,
+    /// Of that certificate, which may have none.
     pub client_cn: Option<&'a str>,
 }
 
@@ -70,8 +72,8 @@ impl ProxyHeader<'_> {
 
 impl ProxyTls<'_> {
     fn value(&self) -> Vec<u8> {
-        let certificate = self.client_cn.map_or(0, |_| CLIENT_CERTIFICATE);
-        let unverified = u32::from(self.client_cn.is_none());
+        let certificate = if self.verified { CLIENT_CERTIFICATE } else { 0 };
+        let unverified = u32::from(!self.verified);
         let mut value = vec![CLIENT_TLS | certificate];
         value.extend(unverified.to_be_bytes());
         put(&mut value, TLS_VERSION, self.version.map(str::as_bytes));

@@ -101,7 +101,7 @@ fn what_is_wrong_with_a_binary_header() {
 #[test]
 fn more_than_addresses() {
     let mut out = Vec::new();
-    let tls = ProxyTls { version: Some("TLSv1.3"), client_cn: Some("me") };
+    let tls = ProxyTls { version: Some("TLSv1.3"), verified: true, client_cn: Some("me") };
     let header = ProxyHeader {
         addresses: Some((address("192.0.2.7:5000"), address("192.0.2.1:443"))),
         alpn: Some(b"h2"),

@@ -1,8 +1,38 @@
 //! HAProxy: one thread, connections to the origin shared and kept, routes from a map.
 
-use super::Setup;
+use super::{Setup, Variant};
 
 pub fn configuration(setup: &Setup) -> String {
+    if setup.scenario.tunnel() { tunnel(setup) } else { proxy(setup) }
+}
+
+fn tunnel(setup: &Setup) -> String {
+    let Setup { http, origin, .. } = setup;
+    // As wide as ours. `splice-auto` would hardly ever do it here.
+    let (pipes, splice) = if setup.variant == Variant::Splice {
+        ("  tune.pipesize 262144\n", "  option splice-request\n  option splice-response\n")
+    } else {
+        ("", "")
+    };
+    format!(
+        "global
+  nbthread 1
+  maxconn 1000
+{pipes}defaults
+  mode tcp
+  timeout connect 5s
+  timeout client 600s
+  timeout server 600s
+{splice}frontend f
+  bind 127.0.0.1:{http}
+  default_backend b
+backend b
+  server o 127.0.0.1:{origin}
+"
+    )
+}
+
+fn proxy(setup: &Setup) -> String {
     let Setup { dir, http, https, origin, scenario, .. } = setup;
     let dir = dir.display();
     let tls = if scenario.tls { format!("  bind 127.0.0.1:{https} ssl crt {dir}/both.pem alpn h2,http/1.1\n") } else { String::new() };

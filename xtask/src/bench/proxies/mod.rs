@@ -5,6 +5,8 @@
 mod haproxy;
 mod nginx;
 mod portcullis;
+mod stream;
+mod variant;
 
 use super::packages;
 use super::scenario::Scenario;
@@ -14,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-pub use portcullis::Isolate;
+pub use variant::Variant;
 
 /// A column of the tables.
 #[derive(Debug, Clone)]
@@ -35,7 +37,9 @@ pub enum Kind {
 /// Everything that a configuration is made of.
 pub struct Setup<'a> {
     pub scenario: &'static Scenario,
-    pub isolate: Isolate,
+    pub variant: Variant,
+    /// What will be started with it.
+    pub binary: &'a Path,
     /// A folder of this process's own.
     pub dir: &'a Path,
     pub http: u16,
@@ -91,8 +95,18 @@ impl Kind {
 }
 
 impl Proxy {
+    /// What is started for a scenario. nginx may have to be another one for the TCP corridor, see [`stream`]. `dir` is for a trial.
+    pub fn program(&self, ours: &Path, scenario: &Scenario, dir: &Path) -> Result<PathBuf, Trouble> {
+        let binary = self.binary(ours)?;
+        if self.kind != Kind::Nginx || !scenario.tunnel() || stream::prelude(&binary, dir).is_some() {
+            return Ok(binary);
+        }
+        let debian = packages::find(self.kind.name()).filter(|debian| stream::prelude(debian, dir).is_some());
+        debian.ok_or_else(|| Trouble::Machine(format!("{} has no stream module, and Debian's nginx has none either", binary.display())))
+    }
+
     /// `ours` is what was built.
-    pub fn program(&self, ours: &Path) -> Result<PathBuf, Trouble> {
+    pub fn binary(&self, ours: &Path) -> Result<PathBuf, Trouble> {
         match (&self.binary, self.kind) {
             (Some(path), _) => Ok(path.clone()),
             (None, Kind::Portcullis) => Ok(ours.to_owned()),

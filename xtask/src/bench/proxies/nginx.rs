@@ -1,8 +1,36 @@
 //! nginx as it would be tuned for this job: one process, big keep-alive numbers, no temporary files.
 
-use super::Setup;
+use super::{Setup, Variant, stream};
 
 pub fn configuration(setup: &Setup) -> String {
+    if setup.scenario.tunnel() { tunnel(setup) } else { proxy(setup) }
+}
+
+fn tunnel(setup: &Setup) -> String {
+    let Setup { dir, http, origin, .. } = setup;
+    let prelude = stream::prelude(setup.binary, dir).unwrap_or_default();
+    let buffers = if setup.variant == Variant::WideBuffers { "proxy_buffer_size 256k;" } else { "" };
+    format!(
+        "{prelude}{}
+stream {{
+  upstream o {{ server 127.0.0.1:{origin}; }}
+  server {{ listen 127.0.0.1:{http}; proxy_pass o; proxy_connect_timeout 5s; proxy_timeout 600s; tcp_nodelay on; {buffers} }}
+}}
+",
+        process(setup)
+    )
+}
+
+fn process(setup: &Setup) -> String {
+    let dir = setup.dir.display();
+    format!(
+        "daemon off; master_process off; worker_processes 1;
+pid {dir}/nginx.pid; error_log {dir}/error.log warn;
+events {{ worker_connections 16384; use epoll; multi_accept on; }}"
+    )
+}
+
+fn proxy(setup: &Setup) -> String {
     let Setup { dir, http, https, origin, cert, key, scenario, .. } = setup;
     let dir = dir.display();
     let tls = match scenario.tls {
@@ -21,9 +49,7 @@ pub fn configuration(setup: &Setup) -> String {
         );
     }
     format!(
-        "daemon off; master_process off; worker_processes 1; 
-pid {dir}/nginx.pid; error_log {dir}/error.log warn;
-events {{ worker_connections 16384; use epoll; multi_accept on; }}
+        "{}
 http {{
   access_log off; sendfile on; tcp_nodelay on; server_tokens off; default_type text/plain;
   keepalive_timeout 600s; keepalive_requests 1000000000; client_max_body_size 0;
@@ -33,6 +59,7 @@ http {{
   upstream o {{ server 127.0.0.1:{origin}; keepalive 1024; keepalive_requests 1000000000; keepalive_timeout 600s; }}
   proxy_http_version 1.1; proxy_set_header Connection \"\"; proxy_set_header Host $host; proxy_request_buffering off; proxy_max_temp_file_size 0;
 {servers}}}
-"
+",
+        process(setup)
     )
 }

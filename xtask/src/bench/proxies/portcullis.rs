@@ -1,13 +1,6 @@
 //! Our own configuration: limits on, but wide enough that they end no connection of a load generator.
 
-use super::Setup;
-
-/// `isolate` of the filters' plugin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isolate {
-    Worker,
-    Request,
-}
+use super::{Setup, Variant};
 
 pub fn configuration(setup: &Setup) -> String {
     let Setup { http, https, origin, cert, key, scenario, .. } = setup;
@@ -18,7 +11,7 @@ state = {state}
 access-log = \"off\"
 
 [listen]
-http = [\"127.0.0.1:{http}\"]
+http = [{plain}]
 https = [{https}]
 
 [limits]
@@ -34,10 +27,14 @@ servers = [\"127.0.0.1:{origin}\"]
 pool = 1024
 ",
         state = quoted(setup.state),
+        plain = if scenario.tunnel() { String::new() } else { format!("\"127.0.0.1:{http}\"") },
         https = if scenario.tls { format!("\"127.0.0.1:{https}\"") } else { String::new() },
     );
+    if scenario.tunnel() {
+        return text + &format!("\n[tcp.\"127.0.0.1:{http}\"]\nto = \"origin\"\ntimeout = {{ idle = \"600s\" }}\n");
+    }
     if scenario.filters > 0 {
-        let isolate = if setup.isolate == Isolate::Request { "request" } else { "worker" };
+        let isolate = if setup.variant == Variant::FreshGuests { "request" } else { "worker" };
         text += &format!("\n[plugin.tag]\nsource = {}\nisolate = \"{isolate}\"\n", quoted(&setup.guests.join("tag.wasm")));
     }
     let links = (1..=scenario.filters).map(|i| format!("{{ use = \"tag\", as = \"tag-{i}\", config = {{ header = \"x-filter-{i}\" }} }}"));

@@ -1,0 +1,141 @@
+//! Sites with their routes, and what a route may do by itself.
+
+use super::tables::{key, named, required, table};
+use super::*;
+
+pub(super) static SITES: Keys = named(
+    "sites",
+    "Sites by host name: app.example.com, *.example.com, 127.0.0.1, or * for what no other site claims.",
+    &Kind::Table(&SITE),
+);
+
+pub static SITE: Keys = Keys {
+    later: &["limit", "retry", "mirror"],
+    ..table(
+        "site",
+        "A host name with its routes.",
+        &[
+            key(
+                "tls",
+                Kind::Either(&[Kind::Choice(&["off", "local", "acme"]), Kind::Table(&TLS)]),
+                "{ cert = \"app.pem\", key = \"app.key\" }",
+                "Where the certificate comes from. Unless written: \"local\" for localhost, *.localhost, *.test, *.internal and IP addresses, \"acme\" for other names.",
+            ),
+            key("chain", CHAIN, "[\"request-id\"]", "Links that every route of the site inherits."),
+            key(
+                "headers",
+                Kind::Table(&HEADERS),
+                "{ response = { set = { x-served-by = \"edge\" } } }",
+                "Short for a `headers` link before the site's chain.",
+            ),
+            required("routes", Kind::Table(&ROUTES), "{ \"/*\" = \"app\" }", "Routes by path pattern."),
+        ],
+    )
+};
+
+pub static ROUTES: Keys = named("routes", "Routes by path pattern: /prefix/*, =/exact or /exact, ~regex.", &ROUTE_KIND);
+
+pub(super) static ROUTE_KIND: Kind = Kind::Either(&[Kind::Text(&UPSTREAM_NAME), Kind::Table(&ROUTE), Kind::List(&Kind::Table(&ROUTE))]);
+
+pub static ROUTE: Keys = Keys {
+    later: &["retry", "mirror", "limit", "sticky"],
+    ..table(
+        "route",
+        "Where requests go. A string is `to`; a list has several routes of one path with different `match`.",
+        &[
+            key("to", Kind::Text(&UPSTREAM_NAME), "\"app\"", "The upstream."),
+            key("match", Kind::Table(&MATCH), "{ method = \"GET\" }", "What else must hold."),
+            key("priority", Kind::Whole(-1_000_000, 1_000_000), "10", "Order among regular expressions, highest first; required there."),
+            key(
+                "headers",
+                Kind::Table(&HEADERS),
+                "{ request = { set = { x-a = \"1\" } } }",
+                "Short for a `headers` link before the route's chain.",
+            ),
+            key("chain", CHAIN, "[\"@auth\"]", "Links after the inherited ones."),
+            key(
+                "without",
+                Kind::Either(&[Kind::Text(&LINK_NAME), Kind::List(&Kind::Text(&LINK_NAME))]),
+                "[\"geo\"]",
+                "Inherited links to leave out, by name.",
+            ),
+            key("strip", Kind::Text(&PATH), "\"/api\"", "Short for a `rewrite` link that takes this prefix from the path."),
+            key("split", Kind::Table(&SPLIT), "{ app = 95, app-canary = 5 }", "Short for a `route` link: upstreams with weights."),
+            key("redirect", Kind::Text(&TEXT), "\"/new/{rest}\"", "Short for a `redirect` link."),
+            key("status", Kind::Whole(301, 308), "308", "Of `redirect`: 301, 302, 303, 307 or 308."),
+            key(
+                "respond",
+                Kind::Either(&[Kind::Text(&TEXT), Kind::Whole(200, 599), Kind::Table(&RESPOND)]),
+                "{ status = 200, body = \"hello\" }",
+                "Short for a `respond` link; a string is the body, a number the status.",
+            ),
+            key(
+                "timeout",
+                Kind::Either(&[Kind::Text(&DURATION), Kind::Table(&TIMEOUT)]),
+                "{ total = \"30s\", idle = \"60s\" }",
+                "The route's own timeouts; a string is `total`.",
+            ),
+        ],
+    )
+};
+
+pub static SPLIT: Keys = named("split", "Upstreams with weights.", &Kind::Whole(0, 1_000_000));
+
+pub static RESPOND: Keys = table(
+    "respond",
+    "A fixed answer.",
+    &[
+        key("status", Kind::Whole(200, 599), "200", "200 unless written."),
+        key("body", Kind::Text(&TEXT), "\"hello\"", "Empty unless written."),
+        key("headers", Kind::Table(&RESPOND_HEADERS), "{ content-type = \"text/html\" }", "text/plain unless written."),
+    ],
+);
+
+pub static RESPOND_HEADERS: Keys = named("respond-headers", "Header fields.", &Kind::Text(&TEXT));
+
+pub static TIMEOUT: Keys = table(
+    "timeout",
+    "A route's timeouts; [limits] holds for what is not written.",
+    &[
+        key("total", Kind::Text(&DURATION), "\"30s\"", "From the request's first byte to the response's last. No limit unless written."),
+        key("response", Kind::Text(&DURATION), "\"10s\"", "To the response head."),
+        key("idle", Kind::Text(&DURATION), "\"60s\"", "A pause in either body."),
+    ],
+);
+
+pub static HEADERS: Keys = table(
+    "headers",
+    "Changes of header fields.",
+    &[
+        key("request", Kind::Table(&HEADER_EDITS), "{ set = { x-a = \"1\" } }", "On the way to the upstream."),
+        key("response", Kind::Table(&HEADER_EDITS), "{ remove = [\"server\"] }", "On the way to the client."),
+    ],
+);
+
+pub static HEADER_EDITS: Keys = table(
+    "header-edits",
+    "Applied in the order remove, set, add.",
+    &[
+        key("set", Kind::Table(&HEADER_VALUES), "{ x-a = \"{client.ip}\" }", "Replaces all lines of the name."),
+        key("add", Kind::Table(&HEADER_LINES), "{ x-a = \"1\" }", "Adds lines; a list adds several."),
+        key("remove", Kind::List(&Kind::Text(&HEADER)), "[\"server\"]", "Removes all lines of the name."),
+    ],
+);
+
+/// A header's value: text, or a secret.
+pub static SECRET: Keys = table(
+    "secret",
+    "A value kept outside the file.",
+    &[
+        key("env", Kind::Text(&TEXT), "\"API_KEY\"", "An environment variable."),
+        key("file", Kind::Text(&FILE), "\"/run/secrets/api-key\"", "A file; one line break at its end is dropped."),
+    ],
+);
+
+pub static HEADER_VALUES: Keys = named("header-values", "Names with values; placeholders such as {client.ip}.", &HEADER_VALUE);
+pub(super) static HEADER_VALUE: Kind = Kind::Either(&[Kind::Text(&TEXT), Kind::Table(&SECRET)]);
+pub static HEADER_LINES: Keys = named(
+    "header-lines",
+    "Names with values, or lists of values.",
+    &Kind::Either(&[Kind::Text(&TEXT), Kind::List(&Kind::Text(&TEXT)), Kind::Table(&SECRET)]),
+);

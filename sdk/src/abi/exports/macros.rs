@@ -1,0 +1,234 @@
+//! The functions as a component exports them: their names, their flat arguments, and the metadata of their types. One macro for each
+//! interface, because a plugin exports only those that it has.
+
+/// Exports `lifecycle`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_lifecycle {
+    ($plugin:ty) => {
+        static HELD: $crate::abi::exports::Held<$plugin> = $crate::abi::exports::Held::new();
+
+        #[unsafe(link_section = "component-type:portcullis-lifecycle")]
+        #[used]
+        static LIFECYCLE: [u8; $crate::abi::metadata::LIFECYCLE.len()] = *$crate::abi::metadata::LIFECYCLE;
+
+        // Tells the proxy that all a call is passed may lie in one block: `cabi_realloc` gives out an arena, of which nothing is freed alone.
+        // Three calls of it less for a filter that reads a header.
+        #[unsafe(link_section = "portcullis:one-block")]
+        #[used]
+        static ONE_BLOCK: [u8; 1] = *b"1";
+
+        #[unsafe(export_name = "portcullis:plugin/lifecycle@0.1.0#describe")]
+        extern "C" fn describe() -> *const $crate::abi::Str<'static> {
+            $crate::abi::exports::Held::<$plugin>::describe()
+        }
+
+        #[unsafe(export_name = "portcullis:plugin/lifecycle@0.1.0#configure")]
+        unsafe extern "C" fn configure(start: *const u8, len: usize) -> *const $crate::abi::RawConfigured<'static> {
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.configure(start, len) }
+        }
+    };
+}
+
+/// Exports `on-request`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_on_request {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-on-request")]
+        #[used]
+        static ON_REQUEST: [u8; $crate::abi::metadata::ON_REQUEST.len()] = *$crate::abi::metadata::ON_REQUEST;
+
+        #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form of a request head")]
+        #[unsafe(export_name = "portcullis:plugin/on-request@0.1.0#on-request")]
+        unsafe extern "C" fn on_request(
+            exchange: u64,
+            method: *const u8,
+            method_len: usize,
+            scheme: *const u8,
+            scheme_len: usize,
+            authority: *const u8,
+            authority_len: usize,
+            path: *const u8,
+            path_len: usize,
+            has_query: u32,
+            query: *const u8,
+            query_len: usize,
+            headers: *const $crate::abi::Field<'static>,
+            headers_len: usize,
+            attributes: *const $crate::abi::Field<'static>,
+            attributes_len: usize,
+        ) -> *const $crate::abi::RawDecision<'static> {
+            let given = $crate::abi::exports::RequestArguments {
+                exchange,
+                method: (method, method_len),
+                scheme: (scheme, scheme_len),
+                authority: (authority, authority_len),
+                path: (path, path_len),
+                query: (has_query, query, query_len),
+                headers: (headers, headers_len),
+                attributes: (attributes, attributes_len),
+            };
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.on_request(given) }
+        }
+    };
+}
+
+/// Exports `on-response`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_on_response {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-on-response")]
+        #[used]
+        static ON_RESPONSE: [u8; $crate::abi::metadata::ON_RESPONSE.len()] = *$crate::abi::metadata::ON_RESPONSE;
+
+        #[unsafe(export_name = "portcullis:plugin/on-response@0.1.0#on-response")]
+        unsafe extern "C" fn on_response(
+            exchange: u64,
+            status: u32,
+            headers: *const $crate::abi::Field<'static>,
+            headers_len: usize,
+            attributes: *const $crate::abi::Field<'static>,
+            attributes_len: usize,
+        ) -> *const $crate::abi::RawDecision<'static> {
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.on_response(exchange, status, (headers, headers_len), (attributes, attributes_len)) }
+        }
+    };
+}
+
+/// Exports `connections`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_connections {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-connections")]
+        #[used]
+        static CONNECTIONS: [u8; $crate::abi::metadata::CONNECTIONS.len()] = *$crate::abi::metadata::CONNECTIONS;
+
+        #[unsafe(export_name = "portcullis:plugin/connections@0.1.0#plan-connections")]
+        extern "C" fn plan_connections() -> *const $crate::abi::RawConnectionPlan<'static> {
+            HELD.plan_connections()
+        }
+    };
+}
+
+/// Exports `on-accept`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_on_accept {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-on-accept")]
+        #[used]
+        static ON_ACCEPT: [u8; $crate::abi::metadata::ON_ACCEPT.len()] = *$crate::abi::metadata::ON_ACCEPT;
+
+        #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form")]
+        #[unsafe(export_name = "portcullis:plugin/on-accept@0.1.0#on-accept")]
+        unsafe extern "C" fn on_accept(
+            connection: u64,
+            peer_case: u32,
+            peer_first: u64,
+            peer_second: u64,
+            peer_third: u32,
+            local_case: u32,
+            local_first: u64,
+            local_second: u64,
+            local_third: u32,
+            attributes: *const $crate::abi::Field<'static>,
+            attributes_len: usize,
+        ) -> *const $crate::abi::RawAcceptDecision<'static> {
+            let peer = (peer_case, peer_first, peer_second, peer_third);
+            let local = (local_case, local_first, local_second, local_third);
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.on_accept(connection, peer, local, (attributes, attributes_len)) }
+        }
+    };
+}
+
+/// Exports `on-client-hello`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_on_client_hello {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-on-client-hello")]
+        #[used]
+        static ON_CLIENT_HELLO: [u8; $crate::abi::metadata::ON_CLIENT_HELLO.len()] = *$crate::abi::metadata::ON_CLIENT_HELLO;
+
+        #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form")]
+        #[unsafe(export_name = "portcullis:plugin/on-client-hello@0.1.0#on-client-hello")]
+        unsafe extern "C" fn on_client_hello(
+            connection: u64,
+            has_sni: u32,
+            sni: *const u8,
+            sni_len: usize,
+            alpn: *const $crate::abi::Str<'static>,
+            alpn_len: usize,
+            versions: *const u16,
+            versions_len: usize,
+            ciphers: *const u16,
+            ciphers_len: usize,
+            ja4: *const u8,
+            ja4_len: usize,
+            raw: *const u8,
+            raw_len: usize,
+            attributes: *const $crate::abi::Field<'static>,
+            attributes_len: usize,
+        ) -> *const $crate::abi::RawHelloDecision<'static> {
+            let given = $crate::abi::exports::HelloArguments {
+                connection,
+                sni: (has_sni, sni, sni_len),
+                alpn: (alpn, alpn_len),
+                versions: (versions, versions_len),
+                ciphers: (ciphers, ciphers_len),
+                ja4: (ja4, ja4_len),
+                raw: (raw, raw_len),
+                attributes: (attributes, attributes_len),
+            };
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.on_client_hello(given) }
+        }
+    };
+}
+
+/// Exports `on-close`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_on_close {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-on-close")]
+        #[used]
+        static ON_CLOSE: [u8; $crate::abi::metadata::ON_CLOSE.len()] = *$crate::abi::metadata::ON_CLOSE;
+
+        #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form")]
+        #[unsafe(export_name = "portcullis:plugin/on-close@0.1.0#on-close")]
+        unsafe extern "C" fn on_close(
+            connection: u64,
+            peer_case: u32,
+            peer_first: u64,
+            peer_second: u64,
+            peer_third: u32,
+            received: u64,
+            sent: u64,
+            duration: u64,
+            reason: *const u8,
+            reason_len: usize,
+            attributes: *const $crate::abi::Field<'static>,
+            attributes_len: usize,
+        ) {
+            let given = $crate::abi::exports::CloseArguments {
+                connection,
+                peer: (peer_case, peer_first, peer_second, peer_third),
+                received,
+                sent,
+                duration,
+                reason: (reason, reason_len),
+                attributes: (attributes, attributes_len),
+            };
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.on_close(given) }
+        }
+    };
+}
