@@ -92,9 +92,15 @@ fn idle_and_slow_clients_are_parted_with_and_the_others_served() {
     let begun = Instant::now();
     assert_eq!(get(address, "a.test", "/name").text(), "origin");
     assert!(begun.elapsed() < Duration::from_secs(2), "served after {:?}", begun.elapsed());
-    let more = resident(&proxy).saturating_sub(before);
-    // Mostly the 20 readers: what was read ahead for each. 16 to 24 MiB were seen, depending on how much origins had sent.
-    assert!(more < 32 * MIB, "{} MiB for 370 clients", more / MIB);
+    // For as long as origins still find room to send to, it grows.
+    let more = (0..8).map(|_| {
+        std::thread::sleep(Duration::from_millis(50));
+        resident(&proxy).saturating_sub(before)
+    });
+    let more = more.max().unwrap();
+    println!("{} KiB for 370 clients", more >> 10);
+    // Mostly the 20 readers: what was read ahead for each, and what the allocator keeps for more of it; 12 to 15 MiB were seen.
+    assert!(more < 24 * MIB, "{} MiB for 370 clients", more / MIB);
     for mut slow in heads.into_iter().chain(bodies) {
         assert_eq!(slow.response().status, 408);
     }

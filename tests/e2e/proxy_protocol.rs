@@ -220,3 +220,158 @@ fn tunnels_take_and_give_headers() {
     assert!(client.closed());
     proxy.access_line(|line| line.contains("203.0.113.9"));
 }
+
+/// A plain tunnel that believes `who`, and the server behind it.
+fn believing_tunnel(who: &str, more: &str) -> (Proxy, TcpListener) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::start(&format!(
+        "[server]\nworkers = 1\nstate = \"state\"\n[tcp.\"127.0.0.1:0\"]\nto = \"db\"\naccept = {{ proxy-protocol = {who} }}\n{more}\n\
+         [upstream.db]\nservers = \"{}\"\n",
+        listener.local_addr().unwrap()
+    ));
+    (proxy, listener)
+}
+
+#[test]
+fn a_tunnel_carries_no_header_of_others() {
+    let (proxy, listener) = believing_tunnel("\"10.0.0.0/8\"", "");
+    for header in [b"PROXY TCP4 203.0.113.9 192.0.2.1 4711 80\r\n".to_vec(), v2([203, 0, 113, 9], 4711)] {
+        let mut client = Raw::connect(proxy.tcp());
+        client.try_send([&header[..], b"hello"].concat());
+        let (mut server, _) = listener.accept().unwrap();
+        let mut heard = Vec::new();
+        let _ = server.read_to_end(&mut heard);
+        assert!(heard.is_empty() && client.closed(), "{heard:?}");
+        // In the smallest pieces: what the server gets is never a header's beginning.
+        let mut client = Raw::connect(proxy.tcp());
+        let (mut server, _) = listener.accept().unwrap();
+        for byte in &header {
+            client.try_send([*byte]);
+        }
+        heard.clear();
+        let _ = server.read_to_end(&mut heard);
+        assert!(heard.len() < header.len() && !heard.starts_with(b"PROXY ") && !heard.ends_with(b"QUIT\n"), "{heard:?}");
+        assert!(client.closed());
+    }
+    let line = proxy.access_line(|line| line.contains(" unlisted_proxy_header "));
+    assert!(line.contains(" 127.0.0.1 TCP ") && line.ends_with(" in=0 out=0"), "{line}");
+    proxy.logged("unlisted_proxy_header: 127.0.0.1 is not listed");
+}
+
+#[test]
+fn a_tunnel_makes_nobody_else_wait() {
+    let (proxy, listener) = believing_tunnel("\"10.0.0.0/8\"", "");
+    let mut client = Raw::connect(proxy.tcp());
+    let (mut server, _) = listener.accept().unwrap();
+    server.write_all(b"220 greetings\r\n").unwrap();
+    assert_eq!(client.exactly(15).unwrap(), b"220 greetings\r\n", "before the client has said a word");
+    // What might become a header is not held back either.
+    let mut heard = [0; 4];
+    for (sent, count) in [(&b"PROX"[..], 4), (b"IMA PROXY TCP4", 4)] {
+        client.send(sent);
+        server.read_exact(&mut heard[..count]).unwrap();
+        assert_eq!(heard[..count], sent[..count]);
+    }
+    client.finish();
+    let mut rest = String::new();
+    server.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "PROXY TCP4", "a header in the middle is none");
+    drop(server);
+    proxy.access_line(|line| line.ends_with(" in=18 out=15"));
+}
+
+#[test]
+fn a_listener_without_the_key_carries_what_comes() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::start(&format!("[tcp.\"127.0.0.1:0\"]\nto = \"db\"\n[upstream]\ndb = \"{}\"\n", listener.local_addr().unwrap()));
+    let mut client = Raw::connect(proxy.tcp());
+    client.send("PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nhello").finish();
+    let mut heard = String::new();
+    listener.accept().unwrap().0.read_to_string(&mut heard).unwrap();
+    assert_eq!(heard, "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nhello");
+}
+
+#[test]
+fn where_tls_is_spoken_a_header_of_others_is_told_from_other_noise() {
+    let origin = Origin::echo();
+    let (proxy, _listener) = believing_tunnel("\"10.0.0.0/8\"", "tls = \"passthrough\"");
+    let mut client = Raw::connect(proxy.tcp());
+    client.try_send(v2([203, 0, 113, 9], 4711));
+    assert!(client.closed());
+    proxy.access_line(|line| line.contains(" unlisted_proxy_header "));
+    proxy.logged("closed: a PROXY header from a peer that `proxy-protocol` does not list");
+
+    let proxy = believing("\"10.0.0.0/8\"", &origin, "");
+    let mut client = Raw::connect(proxy.https());
+    client.try_send("PROXY TCP4 203.0.113.9 192.0.2.1 4711 80\r\n");
+    assert!(client.closed());
+    proxy.logged("closed: a PROXY header from a peer that `proxy-protocol` does not list");
+    let url = format!("https://localhost:{}/", proxy.https().port());
+    assert!(curl(&["-k", &url]).contains("GET / HTTP/1.1"), "without one it goes on as ever");
+}
+
+/// Type and value of each TLV in a header of version 2 for IPv4.
+fn tlvs(header: &[u8]) -> Vec<(u8, Vec<u8>)> {
+    let (mut left, mut found) = (&header[28..], Vec::new());
+    while let [kind, high, low, rest @ ..] = left {
+        let (value, after) = rest.split_at(u16::from_be_bytes([*high, *low]).into());
+        found.push((*kind, value.to_vec()));
+        left = after;
+    }
+    found
+}
+
+#[test]
+fn a_tunnel_of_tls_says_which_name_was_asked_for() {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let proxy = Proxy::start(&format!(
+        "[tcp.\"127.0.0.1:0\"]\ntls = \"passthrough\"\nto = \"app\"\n[upstream.app]\nservers = \"{}\"\nproxy-protocol = \"v2\"\n",
+        server.local_addr().unwrap()
+    ));
+    let openssl = portcullis_tests::tools::need("openssl", "openssl");
+    for (arguments, authority) in [(&["-servername", "A.Test", "-alpn", "h2"][..], Some("a.test")), (&["-noservername"], None)] {
+        let mut client = std::process::Command::new(&openssl)
+            .args(["s_client", "-connect", &proxy.tcp().to_string()])
+            .args(arguments)
+            .stdin(std::process::Stdio::null())
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let (mut stream, _) = server.accept().unwrap();
+        let mut header = vec![0; 16];
+        stream.read_exact(&mut header).unwrap();
+        let mut rest = vec![0; usize::from(u16::from_be_bytes([header[14], header[15]]))];
+        stream.read_exact(&mut rest).unwrap();
+        header.extend(rest);
+        let wanted: Vec<_> = authority.map(|name| (2, name.as_bytes().to_vec())).into_iter().collect();
+        assert_eq!(tlvs(&header), wanted, "the name, and no guess at the protocol");
+        let mut first = [0];
+        stream.read_exact(&mut first).unwrap();
+        assert_eq!(first, [22], "the hello follows");
+        drop(stream);
+        client.wait().unwrap();
+    }
+}
+
+/// HAProxy understands it as the name.
+#[test]
+fn haproxy_learns_the_name_of_a_passed_through_connection() {
+    let dir = crate::tls::certificates(&["a.test"]);
+    let both = ["a.test.pem", "a.test.key"].map(|file| std::fs::read_to_string(dir.path().join(file)).unwrap()).concat();
+    let pem = dir.path().join("both.pem");
+    std::fs::write(&pem, both).unwrap();
+    let haproxy = Server::haproxy(|address, _| {
+        format!(
+            "frontend f\n  bind {address} accept-proxy ssl crt {}\n  \
+             http-request return status 200 content-type text/plain lf-string \"%[src] %[fc_pp_authority]\"",
+            pem.display()
+        )
+    });
+    let proxy = Proxy::start(&format!(
+        "[tcp.\"127.0.0.1:0\"]\ntls = \"passthrough\"\nsni = {{ \"a.test\" = \"app\" }}\n[upstream.app]\nservers = \"{}\"\nproxy-protocol = \"v2\"\n",
+        haproxy.address
+    ));
+    let (port, resolve) = (proxy.tcp().port(), format!("a.test:{}:127.0.0.1", proxy.tcp().port()));
+    assert_eq!(curl(&["-k", "--interface", "127.0.0.79", "--resolve", &resolve, &format!("https://a.test:{port}/")]), "127.0.0.79 a.test");
+}

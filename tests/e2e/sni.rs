@@ -75,6 +75,25 @@ fn protocols_choose_among_servers_of_one_name() {
     assert_eq!(two.connections(), 1);
 }
 
+#[test]
+fn a_known_name_for_other_protocols_gets_another_alert() {
+    let origin = Origin::echo();
+    let proxy = passthrough(
+        "sni = { \"a.test\" = { to = \"app\", alpn = \"h2\" }, \"*.test\" = { to = \"app\", alpn = \"redis\" } }",
+        &[("app", &origin.name())],
+    );
+    for arguments in
+        [&["-servername", "a.test", "-alpn", "http/1.1"][..], &["-servername", "a.test"], &["-servername", "b.test", "-alpn", "h2"]]
+    {
+        let said = s_client(proxy.tcp(), arguments);
+        assert!(said.contains("no application protocol") && !said.contains("unrecognized name"), "{arguments:?}: {said}");
+    }
+    let said = s_client(proxy.tcp(), &["-servername", "other", "-alpn", "h2"]);
+    assert!(said.contains("unrecognized name"), "{said}");
+    proxy.access_line(|line| line.contains(" no_alpn_match sni=b.test "));
+    assert_eq!(origin.connections(), 0);
+}
+
 /// Accepts one connection and passes it on to `to` with its first record cut: into records of `size` bytes, one byte a segment.
 fn chopped(to: SocketAddr, size: usize) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -152,13 +171,14 @@ tls = "local"
 routes = {{ "/*" = {{ respond = "the site" }} }}
 [tcp."{address}"]
 tls = "passthrough"
-sni = {{ "redis.test" = "redis", "localhost" = {{ to = "redis", alpn = "redis" }} }}
+sni = {{ "redis.test" = "redis", "localhost" = {{ to = "redis", alpn = "redis" }}, "only.test" = {{ to = "redis", alpn = "redis" }} }}
 [upstream]
 redis = "{}"
 "#,
         redis.name()
     ));
     assert_eq!((proxy.https(), proxy.tcp()), (address, address));
+    drop(connect(address));
     let root = find_root(proxy.dir.path());
     for version in ["--http1.1", "--http2"] {
         let url = format!("https://localhost:{}/", address.port());
@@ -169,8 +189,12 @@ redis = "{}"
     let said = s_client(chopped(address, 50), &["-servername", "localhost"]);
     assert!(said.contains("CONNECTED") && said.contains("TLSv1.3"), "a hello in pieces reaches the site: {said}");
     assert!(s_client(address, &["-servername", "other.test"]).contains("unrecognized name"));
+    let said = s_client(address, &["-servername", "only.test", "-alpn", "http/1.1"]);
+    assert!(said.contains("no application protocol"), "no site has this name, and no entry these protocols: {said}");
+    proxy.access_line(|line| line.contains(" no_alpn_match sni=only.test "));
     let said = s_client(address, &["-servername", "localhost", "-alpn", "redis"]);
     assert!(said.contains("CN=rcgen self signed cert") || said.contains("CN = rcgen self signed cert"), "Redis's certificate: {said}");
+    assert!(!proxy.access_log().iter().any(|line| line.contains(" client_gone ")), "who says nothing is not known to want a tunnel");
     let mut plain = connect(address);
     plain.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     let mut told = Vec::new();

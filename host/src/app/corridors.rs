@@ -6,7 +6,7 @@ use crate::certs::{Store, TicketKeys, TlsSettings};
 use crate::chain::Reach;
 use crate::config::{Config, Limits, TcpSpec, TcpTls};
 use crate::listen::{Arrived, ArrivedIo, Ends, Kind, Route, Tcp, Tunnels};
-use crate::message::{ClientHello, Connection};
+use crate::message::{ClientHello, Connection, Unrouted};
 use crate::tunnel::{Arrival, Client, Ledger, Tunnel};
 use crate::upstream::Upstreams;
 use rustls::KeyLog;
@@ -117,7 +117,7 @@ impl Courses {
 struct Corridor(Rc<Tunnel>);
 
 impl Tunnels for Corridor {
-    fn route(&self, hello: Option<&ClientHello>) -> Option<Route> {
+    fn route(&self, hello: Option<&ClientHello>) -> Result<Route, Unrouted> {
         self.0.route(hello).map(Route)
     }
 
@@ -126,16 +126,15 @@ impl Tunnels for Corridor {
     }
 
     fn carry(&self, arrived: Arrived, route: Route) -> Pin<Box<dyn Future<Output = ()>>> {
-        let Arrived { connection, io, early, hello, traffic } = arrived;
+        let Arrived { connection, io, early, hello, traffic, watch } = arrived;
         let client = match io {
             ArrivedIo::Socket(socket) => Client::Socket(socket),
             ArrivedIo::Stream(stream) => Client::Stream(stream),
         };
-        let tunnel = self.0.clone();
-        Box::pin(async move { tunnel.carry(Arrival { connection, hello, traffic }, client, early, route.0).await })
+        self.0.carry(Arrival { connection, hello, traffic, watch }, client, early, route.0)
     }
 
     fn refuse(&self, connection: &Connection, hello: Option<&ClientHello>, reason: &'static str) {
-        self.0.refuse(Arrival { connection: Rc::new(connection.clone()), hello: hello.cloned(), traffic: None }, reason);
+        self.0.refuse(Arrival { connection: Rc::new(connection.clone()), hello: hello.cloned(), traffic: None, watch: None }, reason);
     }
 }

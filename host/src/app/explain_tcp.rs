@@ -2,21 +2,66 @@
 
 use super::explain::{ExplainError, balance, row, servers};
 use crate::config::{self, Config, ListenAddress, SiteName, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamName, show_duration};
-use crate::message::ClientHello;
+use crate::message::{ClientHello, Unrouted};
 use crate::tunnel::Routes;
 use serde_json::{Value, json};
+use std::fmt;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// The connection in question.
 pub struct TcpQuestion {
     /// Where the client connects to.
-    pub address: SocketAddr,
+    pub address: Reached,
     /// The server name in its client hello.
     pub sni: Option<String>,
     /// Protocols that it offers.
     pub alpn: Vec<String>,
+}
+
+/// Where a client connects to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reached {
+    Ip(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+impl Reached {
+    /// As written: `10.0.0.1:5432`, `unix:/run/db.sock`; `:5432` is any IPv4 address of this machine.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix("unix:") {
+            Some("") => None,
+            Some(path) => Some(Self::Unix(path.into())),
+            None if text.starts_with(':') => format!("0.0.0.0{text}").parse().ok().map(Self::Ip),
+            None => text.parse().ok().map(Self::Ip),
+        }
+    }
+
+    /// Whether it comes in at `bound`.
+    fn comes_in_at(&self, bound: &ListenAddress) -> bool {
+        match (self, bound) {
+            (Self::Ip(asked), ListenAddress::Ip(bound)) => {
+                let same = asked.ip() == bound.ip() || (bound.ip().is_unspecified() && asked.is_ipv4() == bound.is_ipv4());
+                same && asked.port() == bound.port()
+            }
+            (Self::Unix(asked), ListenAddress::Unix { path, .. }) => {
+                let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+                absolute(asked) == absolute(path)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Display for Reached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
 /// What would happen.
@@ -36,8 +81,8 @@ enum Place {
     Otherwise,
     /// The HTTPS sites of the same address; the index of the one that answers to the name.
     Sites(Option<usize>),
-    /// No name, no default.
-    Unrecognized,
+    /// No entry, no default.
+    Refused(Unrouted),
     /// No TCP listener is there; whether one for HTTP is.
     NoListener { http: bool },
 }
@@ -46,25 +91,16 @@ enum Place {
 pub fn explain_tcp(path: &Path, mut question: TcpQuestion) -> Result<TcpExplained, ExplainError> {
     let (config, _warnings) = config::load(path).map_err(ExplainError::Config)?;
     question.sni = question.sni.map(|name| name.trim_end_matches('.').to_ascii_lowercase());
-    let listener = config
-        .tcp
-        .iter()
-        .position(|spec| spec.addresses.iter().filter_map(ListenAddress::ip).any(|bound| reaches(question.address, bound)));
+    let listener = config.tcp.iter().position(|spec| spec.addresses.iter().any(|bound| question.address.comes_in_at(bound)));
     let place = match listener.and_then(|index| config.tcp.get(index)) {
         Some(spec) => place(&config, spec, &question),
-        None => Place::NoListener { http: http(&config).any(|bound| reaches(question.address, bound)) },
+        None => Place::NoListener { http: http(&config).any(|bound| question.address.comes_in_at(bound)) },
     };
     Ok(TcpExplained { config, question, listener, place })
 }
 
-/// Whether a connection to `asked` comes in at `bound`.
-fn reaches(asked: SocketAddr, bound: SocketAddr) -> bool {
-    let same = asked.ip() == bound.ip() || (bound.ip().is_unspecified() && asked.is_ipv4() == bound.is_ipv4());
-    same && asked.port() == bound.port()
-}
-
-fn http(config: &Config) -> impl Iterator<Item = SocketAddr> {
-    config.listen.https.iter().chain(&config.listen.http).filter_map(|(address, _)| address.ip())
+fn http(config: &Config) -> impl Iterator<Item = &ListenAddress> {
+    config.listen.https.iter().chain(&config.listen.http).map(|(address, _)| address)
 }
 
 fn place(config: &Config, spec: &TcpSpec, question: &TcpQuestion) -> Place {
@@ -74,11 +110,15 @@ fn place(config: &Config, spec: &TcpSpec, question: &TcpQuestion) -> Place {
         ..ClientHello::default()
     };
     let routes = Routes::new(spec);
-    match (routes.entry((spec.tls != TcpTls::Plain).then_some(&hello)), &spec.to) {
+    let hello = (spec.tls != TcpTls::Plain).then_some(&hello);
+    match (routes.entry(hello), &spec.to) {
         (Some(index), _) => Place::Entry(index),
         (None, Some(_)) => Place::Otherwise,
-        (None, None) if spec.is_shared(&config.listen) => Place::Sites(question.sni.as_deref().and_then(|name| site(config, name))),
-        (None, None) => Place::Unrecognized,
+        (None, None) => match (routes.lacks(hello), question.sni.as_deref().and_then(|name| site(config, name))) {
+            (Unrouted::Protocol, None) => Place::Refused(Unrouted::Protocol),
+            (_, site) if spec.is_shared(&config.listen) => Place::Sites(site),
+            (unrouted, _) => Place::Refused(unrouted),
+        },
     }
 }
 
@@ -131,7 +171,13 @@ impl TcpExplained {
         match &self.place {
             Place::NoListener { http: true } => row(&mut out, "answer", "an HTTP listener takes it; ask with a method and a URL", ""),
             Place::NoListener { http: false } => row(&mut out, "answer", "refused: nothing listens there", ""),
-            Place::Unrecognized => row(&mut out, "answer", "alert unrecognized_name (no_sni_match): no entry of `sni` takes it", ""),
+            Place::Refused(unrouted) => {
+                let why = match unrouted {
+                    Unrouted::Name => "no entry of `sni` takes it",
+                    Unrouted::Protocol => "entries of `sni` have the name, but none the protocols (`alpn`)",
+                };
+                row(&mut out, "answer", &format!("alert {} ({}): {why}", unrouted.alert_name(), unrouted.reason()), "");
+            }
             Place::Sites(None) => row(&mut out, "answer", "alert unrecognized_name: neither `sni` nor a site has this name", ""),
             Place::Sites(Some(index)) => {
                 if let Some(site) = self.config.sites.get(*index) {
@@ -161,15 +207,14 @@ impl TcpExplained {
     }
 
     pub fn json(&self) -> Value {
-        let mut answer = json!({ "address": self.question.address, "sni": self.question.sni, "alpn": self.question.alpn });
+        let mut answer = json!({ "address": self.question.address.to_string(), "sni": self.question.sni, "alpn": self.question.alpn });
         if let Some(spec) = self.spec() {
             answer["listener"] = json!({ "name": spec.name, "tls": tls(&spec.tls), "at": spec.at.to_string() });
         }
         match &self.place {
             Place::NoListener { http } => answer["answer"] = json!({ "reason": if *http { "http" } else { "no_listener" } }),
-            Place::Unrecognized | Place::Sites(None) => {
-                answer["answer"] = json!({ "alert": "unrecognized_name", "reason": "no_sni_match" })
-            }
+            Place::Refused(unrouted) => answer["answer"] = json!({ "alert": unrouted.alert_name(), "reason": unrouted.reason() }),
+            Place::Sites(None) => answer["answer"] = json!({ "alert": "unrecognized_name", "reason": "no_sni_match" }),
             Place::Sites(Some(index)) => {
                 answer["site"] = self
                     .config

@@ -126,6 +126,11 @@ impl TlsSettings {
         Ok(Chosen { config: in_order(hello, own.unwrap_or(&self.general)), guard: None })
     }
 
+    /// Whether somebody answers to this name, in lower case, or to the address if there is none; the certificate may be still to come.
+    pub fn answers_to(&self, sni: Option<&str>, local: IpAddr) -> bool {
+        !matches!(self.store.answer(sni, Some(local.to_canonical())), Answer::Unknown)
+    }
+
     /// The name and the settings of a guarded site, as it is guarded now.
     fn guarded(&self, number: usize) -> Option<(Arc<str>, Arc<ServerConfig>)> {
         let Guarded { guard, made } = self.guarded.get(number)?;

@@ -3,7 +3,6 @@
 use super::exit;
 use crate::app;
 use serde_json::Value;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,7 +11,7 @@ pub struct Explain {
     /// The request's method, or `tcp` for a connection
     #[arg(value_name = "METHOD|tcp")]
     method: http::Method,
-    /// An absolute URL, such as https://app.example.com/api/x?y=z; after `tcp`, the address that the client connects to
+    /// An absolute URL, such as https://app.example.com/api/x?y=z; after `tcp`, the address that the client connects to (or unix:/path)
     #[arg(value_name = "URL|ADDRESS")]
     target: String,
     /// A header field of the request; may be repeated
@@ -54,8 +53,8 @@ impl Explain {
         if !self.headers.is_empty() {
             return misused("a TCP connection has no header fields");
         }
-        let Some(address) = address(&self.target) else {
-            return misused(&format!("`{}` is no address, such as 10.0.0.1:5432, [::1]:5432 or :5432", self.target));
+        let Some(address) = app::Reached::parse(&self.target) else {
+            return misused(&format!("`{}` is no address, such as 10.0.0.1:5432, [::1]:5432, :5432 or unix:/run/db.sock", self.target));
         };
         let question = app::TcpQuestion { address, sni: self.sni, alpn: self.alpn };
         match app::explain_tcp(&self.config, question) {
@@ -63,11 +62,6 @@ impl Explain {
             Err(error) => failed(&error),
         }
     }
-}
-
-/// `:5432` is any IPv4 address of this machine.
-fn address(text: &str) -> Option<SocketAddr> {
-    if text.starts_with(':') { format!("0.0.0.0{text}").parse().ok() } else { text.parse().ok() }
 }
 
 fn print(as_json: bool, json: impl FnOnce() -> Value, text: impl FnOnce() -> String, found: bool) -> ExitCode {

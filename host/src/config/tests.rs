@@ -14,6 +14,7 @@ fn folder() -> PathBuf {
 fn files() -> Memory {
     let mut memory = Memory::default();
     memory.variables.insert("GOLDEN_KEY".into(), "from the environment".into());
+    memory.variables.insert("GOLDEN_REDIS".into(), "redis://:password@127.0.0.1:6379/1".into());
     let mut open = vec![folder()];
     while let Some(next) = open.pop() {
         for path in std::fs::read_dir(next).expect("golden folder").map(|entry| entry.expect("readable").path()) {
@@ -75,6 +76,7 @@ const ELSEWHERE: &[Code] = &[
     Code::NotGranted,
     Code::SettingsRefused,
     Code::PhaseMissing,
+    Code::StoreUnusable,
     Code::PortTaken,
     Code::Unreachable,
     Code::PeerRefused,
@@ -148,6 +150,15 @@ fn meaning(config: &Config) -> String {
     for (name, plugin) in &config.plugins {
         let _ = writeln!(out, "plugin {name} {:?} {:?} {:?}", plugin.source, plugin.limits, plugin.isolation);
         let _ = writeln!(out, "  {:?} pinned {} at {} {}", plugin.fail, plugin.sha256.is_some(), plugin.at, plugin.source_at);
+        if plugin.allow != Allow::default() {
+            let _ = writeln!(out, "  {:?}", plugin.allow);
+        }
+    }
+    for (name, store) in &config.stores {
+        let _ = writeln!(out, "store {name} {:?} at {}", store.backend, store.at);
+    }
+    for name in config.secrets.keys() {
+        let _ = writeln!(out, "secret {name}");
     }
     for site in &config.sites {
         let _ = writeln!(out, "site {} {:?} at {}", site.name, site.tls, site.at);

@@ -162,13 +162,7 @@ fn start<H: Handler>(stream: Stream, peer: Option<SocketAddr>, proxied: bool, pe
     let entry = service.connections.enter();
     let index = entry.index();
     let task = match proxied {
-        false => {
-            let life = connection::run(stream, peer, entry, service.clone());
-            spawn_local(async move {
-                let _held = permit;
-                life.await;
-            })
-        }
+        false => spawn_local(connection::run(stream, peer, permit, entry, service.clone())),
         true => spawn_local(proxied::run(stream, peer, permit, entry, service.clone())),
     };
     service.connections.attach(index, task.abort_handle());

@@ -1,6 +1,6 @@
 //! A client's socket, encrypted or not.
 
-use crate::message::{Duplex, Traffic};
+use crate::message::{Duplex, HeaderWatch, Traffic};
 use crate::wire::Stream;
 use bytes::Bytes;
 use std::io::{self, IoSlice};
@@ -23,11 +23,27 @@ pub(super) struct Socket {
     pub early: Bytes,
     /// Where bytes are counted, if anybody wants to know.
     pub traffic: Option<Rc<Traffic>>,
+    /// A PROXY header is an error here, as the listener believes others and not this peer.
+    pub watch: Option<HeaderWatch>,
+}
+
+/// The error of a socket whose peer has sent a PROXY header and is not one of those that are believed.
+#[derive(Debug, thiserror::Error)]
+#[error("a PROXY header from a peer that `proxy-protocol` does not list")]
+pub(super) struct UnlistedHeader;
+
+impl UnlistedHeader {
+    /// The reason token: the same in log, metric and documentation.
+    pub const REASON: &str = "unlisted_proxy_header";
+
+    pub fn is(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
 }
 
 impl Socket {
     pub fn new(stream: Stream, traffic: Option<Rc<Traffic>>) -> Self {
-        Self { stream, early: Bytes::new(), traffic }
+        Self { stream, early: Bytes::new(), traffic, watch: None }
     }
 }
 
@@ -46,6 +62,11 @@ impl AsyncRead for Socket {
             let read = Pin::new(&mut self.stream).poll_read(cx, buf);
             if let Some(traffic) = &self.traffic {
                 traffic.receive(buf.filled().len() - before);
+            }
+            if let Some(watch) = &mut self.watch
+                && watch.sees_header(buf.filled().get(before..).unwrap_or_default())
+            {
+                return Poll::Ready(Err(io::Error::other(UnlistedHeader)));
             }
             return read;
         }

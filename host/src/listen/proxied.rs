@@ -30,35 +30,49 @@ enum Unnamed {
 }
 
 /// Serves a connection to its end, from its header on.
-pub(super) async fn run<H: Handler>(
-    mut stream: Stream,
+#[expect(clippy::manual_async_fn, reason = "the arguments of an async fn have room twice, and every connection holds them")]
+pub(super) fn run<H: Handler>(
+    stream: Stream,
     peer: Option<SocketAddr>,
     mut permit: Permit,
     entry: Entry,
     service: Rc<Service<H>>,
-) {
-    entry.register().await;
+) -> impl Future<Output = ()> {
+    async move {
+        entry.register().await;
+        if let Some((stream, early, connection)) = Box::pin(introduced(stream, peer, service.clone())).await {
+            // From here on it counts as one of the client's; a refusal has been logged.
+            if connection.unix || permit.name(connection.peer.ip()).is_ok() {
+                connection::serve(stream, (early, None), connection, entry, service).await;
+            }
+        }
+        drop(permit);
+    }
+}
+
+/// The connection, as its header says whose it is. `None`: it is over; if that is the peer's fault, the log has it.
+async fn introduced<H: Handler>(
+    mut stream: Stream,
+    peer: Option<SocketAddr>,
+    service: Rc<Service<H>>,
+) -> Option<(Stream, Bytes, Connection)> {
     // An error means that the peer is gone already.
-    let Ok(mut connection) = connection::opened(&stream, peer) else { return };
+    let mut connection = connection::opened(&stream, peer).ok()?;
     let header = timeout(service.limits.proxy_header, header(&mut stream)).await;
-    let early = match header.unwrap_or(Err(Unnamed::Late)) {
+    match header.unwrap_or(Err(Unnamed::Late)) {
         // A balancer that only looks whether somebody listens.
-        Ok(None) => return,
+        Ok(None) => None,
         Ok(Some((told, early))) => {
             name(&mut connection, told);
-            early
+            Some((stream, early, connection))
         }
         Err(error) => {
             if let Some(unsaid) = service.log.allow() {
                 let peer = peer.map_or_else(|| "unix".to_owned(), |peer| peer.ip().to_string());
                 tracing::warn!(%peer, unsaid, "closed: {error}");
             }
-            return;
+            None
         }
-    };
-    // From here on it counts as one of the client's; a refusal has been logged.
-    if connection.unix || permit.name(connection.peer.ip()).is_ok() {
-        Box::pin(connection::serve(stream, early, connection, entry, service)).await;
     }
 }
 

@@ -148,11 +148,9 @@ impl Entry {
         .await;
     }
 
-    /// The connection as its exchanges will know it, and be told that it was cut.
-    pub fn serves(&self, connection: Connection) -> Rc<Connection> {
-        let connection = Rc::new(connection);
-        self.change(|slot| slot.connection = Some(Rc::clone(&connection)));
-        connection
+    /// The connection as its exchanges know it, to be told that it was cut.
+    pub fn serves(&self, connection: &Rc<Connection>) {
+        self.change(|slot| slot.connection = Some(Rc::clone(connection)));
     }
 
     pub fn is_draining(&self) -> bool {

@@ -67,11 +67,6 @@ pub(super) async fn handshake(
     Ok((stream, facts))
 }
 
-/// Refuses a client that asked for a name which nobody here answers to, without a handshake.
-pub(super) async fn unrecognized_name(socket: Socket) {
-    door::refuse(socket.stream, Refusal::Alert(UNRECOGNIZED_NAME)).await;
-}
-
 fn facts(stream: &TlsStream<Socket>, guard: Option<Arc<str>>) -> io::Result<TlsFacts> {
     let (_, session) = stream.get_ref();
     let client = match guard {

@@ -2,7 +2,7 @@
 
 use super::io::Socket;
 use crate::certs::TlsSettings;
-use crate::message::{ClientHello, Connection, Duplex, Traffic};
+use crate::message::{ClientHello, Connection, Duplex, HeaderWatch, Traffic, Unrouted};
 use crate::wire::Stream;
 use bytes::Bytes;
 use std::pin::Pin;
@@ -12,8 +12,8 @@ use tokio_rustls::server::TlsStream;
 
 /// The TCP corridor, as one listener sees it. A trait, because the walls do not know the corridors.
 pub trait Tunnels {
-    /// Where a connection with this client hello goes (`None`: nobody looked for one); `None`: nowhere.
-    fn route(&self, hello: Option<&ClientHello>) -> Option<Route>;
+    /// Where a connection with this client hello goes (`None`: nobody looked for one).
+    fn route(&self, hello: Option<&ClientHello>) -> Result<Route, Unrouted>;
 
     /// The way out to the upstream of this name.
     fn named(&self, upstream: &str) -> Option<Route>;
@@ -38,6 +38,8 @@ pub struct Arrived {
     pub hello: Option<ClientHello>,
     /// Where bytes are to be counted, if it is not done on the way.
     pub traffic: Option<Rc<Traffic>>,
+    /// If the client must not begin with a PROXY header.
+    pub watch: Option<HeaderWatch>,
 }
 
 /// Its bytes: as they are on the socket, or with TLS taken off.
@@ -72,15 +74,16 @@ pub enum Ends {
 
 impl Arrived {
     pub(super) fn plain(socket: Socket, connection: Connection, hello: Option<ClientHello>) -> Self {
-        let Socket { stream, early, traffic } = socket;
+        let Socket { stream, early, traffic, watch } = socket;
         let io = match stream {
             Stream::Tcp(socket) => ArrivedIo::Socket(socket),
             stream => ArrivedIo::Stream(Box::new(stream)),
         };
-        Self { connection: Rc::new(connection), io, early, hello, traffic }
+        Self { connection: Rc::new(connection), io, early, hello, traffic, watch }
     }
 
     pub(super) fn decrypted(stream: TlsStream<Socket>, connection: Connection, hello: Option<ClientHello>) -> Self {
-        Self { connection: Rc::new(connection), io: ArrivedIo::Stream(Box::new(stream)), early: Bytes::new(), hello, traffic: None }
+        let io = ArrivedIo::Stream(Box::new(stream));
+        Self { connection: Rc::new(connection), io, early: Bytes::new(), hello, traffic: None, watch: None }
     }
 }

@@ -62,6 +62,41 @@ pub enum Refusal {
     Alert(u8),
 }
 
+/// Why no route takes a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unrouted {
+    /// None has the name that the client asks for, or it asks for none.
+    Name,
+    /// Some have, but for other protocols (ALPN) than it offers.
+    Protocol,
+}
+
+impl Unrouted {
+    /// The reason token: the same in log, metric and documentation.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Name => "no_sni_match",
+            Self::Protocol => "no_alpn_match",
+        }
+    }
+
+    /// `unrecognized_name` (RFC 6066, section 3) or `no_application_protocol` (RFC 7301, section 3.2).
+    pub const fn alert(self) -> u8 {
+        match self {
+            Self::Name => 112,
+            Self::Protocol => 120,
+        }
+    }
+
+    /// The alert's name in its RFC.
+    pub const fn alert_name(self) -> &'static str {
+        match self {
+            Self::Name => "unrecognized_name",
+            Self::Protocol => "no_application_protocol",
+        }
+    }
+}
+
 /// How a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ending {

@@ -24,11 +24,14 @@ pub struct Connection {
     pub unix: bool,
     /// What else a PROXY header says.
     pub proxied: Option<Box<Proxied>>,
+    /// The server name that a client asks for in a hello which is passed on unopened.
+    pub asked: Option<Arc<str>>,
 }
 
 impl Connection {
     pub fn new(peer: SocketAddr, local: SocketAddr) -> Self {
-        Self { peer, local, tls: None, attributes: Attributes::new(), cut: Cell::new(false), unix: false, proxied: None }
+        let (tls, proxied, asked) = (None, None, None);
+        Self { peer, local, tls, attributes: Attributes::new(), cut: Cell::new(false), unix: false, proxied, asked }
     }
 
     /// Over a Unix socket, neither end has an address.

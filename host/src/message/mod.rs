@@ -18,7 +18,7 @@ pub mod survey;
 pub mod target;
 
 pub use answer::{Answer, Duplex, Reply, Switched, Takeover};
-pub use arrival::{Admission, Arrival, Attributes, ConnectionId, EndReason, Ending, ListenerKind, Refusal, Traffic};
+pub use arrival::{Admission, Arrival, Attributes, ConnectionId, EndReason, Ending, ListenerKind, Refusal, Traffic, Unrouted};
 pub use body::{BodyError, BoxError};
 pub use client_hello::ClientHello;
 pub use client_identity::{AlternativeNames, ClientIdentity, Stated};
@@ -26,7 +26,7 @@ pub use connection::{Alpn, ClientAuth, Connection, TlsFacts, TlsVersion};
 pub use exchange::{Exchange, ExchangeId};
 pub use head::{RequestHead, ResponseHead, Scheme};
 pub use malformed::Malformed;
-pub use proxied::{Proxied, ProxiedTls};
+pub use proxied::{HeaderWatch, PROXY_V1, PROXY_V2, Proxied, ProxiedTls};
 pub use received::{Received, Target};
 
 /// A header map for tests.

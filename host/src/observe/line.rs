@@ -2,9 +2,9 @@
 
 use super::access::Line;
 use super::escape::{quoted, word};
+use super::parts::{Cost, logged, members, print, words};
 use crate::message::ExchangeId;
 use bytestring::ByteString;
-use std::io::Write;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -94,51 +94,29 @@ impl Line for Entry<'_> {
         }
         out.push(b' ');
         word(out, self.reason.unwrap_or_default());
-        for (name, value) in self.names() {
-            print(out, format_args!(" {name}="));
-            word(out, value);
-        }
-        print(out, format_args!(" total={:.3}ms", millis(self.total)));
-        if let Some(first) = self.first {
-            print(out, format_args!(" first={:.3}ms", millis(first)));
-        }
-        print(out, format_args!(" in={} out={}", self.received, self.sent));
+        words(out, self.names());
+        self.cost().text(out);
         if !self.links.is_empty() {
             let links: Vec<_> = self.links.iter().map(|(name, how)| format!("{name}:{how}")).collect();
             out.extend_from_slice(b" links=");
             word(out, &links.join(","));
         }
-        for (name, value) in self.logged() {
-            out.push(b' ');
-            word(out, name);
-            out.push(b'=');
-            word(out, value);
-        }
+        words(out, logged(self.attributes));
         out.push(b'\n');
     }
 
     fn json(&self, out: &mut Vec<u8>, time: &str) {
         print(out, format_args!("{{\"time\":\"{time}\",\"id\":\"{:016x}\",\"client\":\"{}\"", self.id.0, self.client));
-        if let Some(subject) = self.client_cert {
-            key(out, "client_cert");
-            quoted(out, subject);
-        }
+        members(out, self.client_cert.map(|subject| ("client_cert", subject)).into_iter());
         let head =
             [("protocol", self.protocol), ("scheme", self.scheme), ("method", self.method), ("host", self.host), ("path", self.path)];
         let query = self.query.map(masked);
         let named = head.into_iter().filter(|(_, value)| !value.is_empty()).chain(query.as_deref().map(|query| ("query", query)));
-        for (name, value) in named.chain(self.reason.map(|reason| ("reason", reason))).chain(self.names()) {
-            key(out, name);
-            quoted(out, value);
-        }
+        members(out, named.chain(self.reason.map(|reason| ("reason", reason))).chain(self.names()));
         if let Some(status) = self.status {
             print(out, format_args!(",\"status\":{status}"));
         }
-        print(out, format_args!(",\"total_ms\":{:.3}", millis(self.total)));
-        if let Some(first) = self.first {
-            print(out, format_args!(",\"first_ms\":{:.3}", millis(first)));
-        }
-        print(out, format_args!(",\"in\":{},\"out\":{}", self.received, self.sent));
+        self.cost().json(out);
         if !self.links.is_empty() {
             out.extend_from_slice(b",\"links\":[");
             for (index, (name, how)) in self.links.iter().enumerate() {
@@ -148,10 +126,7 @@ impl Line for Entry<'_> {
             }
             out.push(b']');
         }
-        for (name, value) in self.logged() {
-            key(out, name);
-            quoted(out, value);
-        }
+        members(out, logged(self.attributes));
         out.extend_from_slice(b"}\n");
     }
 }
@@ -162,8 +137,8 @@ impl Entry<'_> {
         matched.chain(self.upstream.map(|upstream| ("upstream", upstream))).chain(self.server.map(|server| ("server", server)))
     }
 
-    fn logged(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.attributes.iter().filter(|(name, _)| name.starts_with("log.")).map(|(name, value)| (&**name, &**value))
+    fn cost(&self) -> Cost {
+        Cost { total: self.total, part: ("first", self.first), received: self.received, sent: self.sent }
     }
 
     fn target(&self) -> String {
@@ -184,21 +159,6 @@ fn masked(query: &str) -> String {
 fn is_secret(name: &str) -> bool {
     let decoded = form_urlencoded::parse(name.as_bytes()).next().map(|(name, _)| name.to_ascii_lowercase());
     decoded.is_some_and(|name| SECRET_PARAMETERS.contains(&name.as_str()))
-}
-
-pub(super) fn key(out: &mut Vec<u8>, name: &str) {
-    out.push(b',');
-    quoted(out, name);
-    out.push(b':');
-}
-
-/// Writing to a `Vec` cannot fail.
-pub(super) fn print(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    drop(out.write_fmt(text));
-}
-
-pub(super) fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1000.0
 }
 
 #[cfg(test)]

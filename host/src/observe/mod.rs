@@ -5,6 +5,7 @@ mod escape;
 mod line;
 mod log;
 pub mod metrics;
+mod parts;
 mod rate_cap;
 mod tunnel_line;
 

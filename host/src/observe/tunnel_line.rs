@@ -1,8 +1,8 @@
 //! One access line of the TCP corridor: a connection as text or as a JSON object. Knows no clock and no file.
 
 use super::access::Line;
-use super::escape::{quoted, word};
-use super::line::{key, millis, print};
+use super::escape::word;
+use super::parts::{Cost, logged, members, print, words};
 use crate::message::ExchangeId;
 use bytestring::ByteString;
 use std::net::{IpAddr, SocketAddr};
@@ -36,13 +36,13 @@ pub struct TunnelEntry<'a> {
 }
 
 impl TunnelEntry<'_> {
-    fn logged(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.attributes.iter().filter(|(name, _)| name.starts_with("log.")).map(|(name, value)| (&**name, &**value))
-    }
-
     fn names(&self) -> impl Iterator<Item = (&str, &str)> {
         let all = [("sni", self.sni), ("upstream", self.upstream), ("server", self.server)];
         all.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    fn cost(&self) -> Cost {
+        Cost { total: self.total, part: ("connect", self.connect), received: self.received, sent: self.sent }
     }
 }
 
@@ -50,44 +50,19 @@ impl Line for TunnelEntry<'_> {
     fn text(&self, out: &mut Vec<u8>, time: &str) {
         print(out, format_args!("{time} {:016x} {} TCP {} ", self.id.0, self.client, self.listener));
         word(out, self.reason.unwrap_or_default());
-        for (name, value) in self.names() {
-            print(out, format_args!(" {name}="));
-            word(out, value);
-        }
-        print(out, format_args!(" total={:.3}ms", millis(self.total)));
-        if let Some(connect) = self.connect {
-            print(out, format_args!(" connect={:.3}ms", millis(connect)));
-        }
-        print(out, format_args!(" in={} out={}", self.received, self.sent));
-        for (name, value) in self.logged() {
-            out.push(b' ');
-            word(out, name);
-            out.push(b'=');
-            word(out, value);
-        }
+        words(out, self.names());
+        self.cost().text(out);
+        words(out, logged(self.attributes));
         out.push(b'\n');
     }
 
     fn json(&self, out: &mut Vec<u8>, time: &str) {
         print(out, format_args!("{{\"time\":\"{time}\",\"id\":\"{:016x}\",\"client\":\"{}\"", self.id.0, self.client));
         print(out, format_args!(",\"protocol\":\"TCP\",\"listener\":\"{}\"", self.listener));
-        for (name, value) in self.reason.map(|reason| ("reason", reason)).into_iter().chain(self.names()) {
-            key(out, name);
-            quoted(out, value);
-        }
-        if let Some(subject) = self.client_cert {
-            key(out, "client_cert");
-            quoted(out, subject);
-        }
-        print(out, format_args!(",\"total_ms\":{:.3}", millis(self.total)));
-        if let Some(connect) = self.connect {
-            print(out, format_args!(",\"connect_ms\":{:.3}", millis(connect)));
-        }
-        print(out, format_args!(",\"in\":{},\"out\":{}", self.received, self.sent));
-        for (name, value) in self.logged() {
-            key(out, name);
-            quoted(out, value);
-        }
+        let more = self.client_cert.map(|subject| ("client_cert", subject));
+        members(out, self.reason.map(|reason| ("reason", reason)).into_iter().chain(self.names()).chain(more));
+        self.cost().json(out);
+        members(out, logged(self.attributes));
         out.extend_from_slice(b"}\n");
     }
 }

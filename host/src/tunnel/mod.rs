@@ -15,12 +15,13 @@ pub use record::Ledger;
 pub use routes::Routes;
 
 use crate::config::{Limits, TcpSpec};
-use crate::message::{ClientHello, Connection, Duplex, Traffic};
-use crate::upstream::{Failed, Upstreams};
+use crate::message::{ClientHello, Connection, Duplex, HeaderWatch, Traffic, Unrouted};
+use crate::upstream::{Failed, Held, Upstreams};
 use bytes::Bytes;
 use ends::End;
 use record::Record;
-use relay::Relay;
+use relay::{Early, Relay};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::net::TcpStream;
@@ -39,6 +40,8 @@ pub struct Arrival {
     pub hello: Option<ClientHello>,
     /// Told at the end how many bytes were carried.
     pub traffic: Option<Rc<Traffic>>,
+    /// If the client must not begin with a PROXY header.
+    pub watch: Option<HeaderWatch>,
 }
 
 /// The client's bytes: as they are on its socket, or with TLS taken off.
@@ -53,9 +56,11 @@ impl Tunnel {
         Rc::new(Self { routes: Routes::new(spec), upstreams, idle: spec.idle.unwrap_or(limits.tcp_idle), ledger })
     }
 
-    /// The upstream, as [`Self::carry`] wants it, for a connection with this client hello; `None`: nobody takes it.
-    pub fn route(&self, hello: Option<&ClientHello>) -> Option<usize> {
-        self.upstreams.index(&self.routes.find(hello)?.0)
+    /// The upstream, as [`Self::carry`] wants it, for a connection with this client hello.
+    pub fn route(&self, hello: Option<&ClientHello>) -> Result<usize, Unrouted> {
+        let upstream = self.routes.find(hello)?;
+        // `config` knows every upstream that a route names.
+        self.upstreams.index(&upstream.0).ok_or(Unrouted::Name)
     }
 
     /// The upstream of this name, as [`Self::carry`] wants it.
@@ -65,29 +70,39 @@ impl Tunnel {
 
     /// Carries a connection to a server of the upstream until both sides are done. `early` was read from the client before. Dropping
     /// the future closes both connections.
-    pub async fn carry(&self, arrival: Arrival, client: Client, early: Bytes, upstream: usize) {
-        let mut record = Record::open(&self.ledger, &arrival);
-        record.forwarded(self.upstreams.name(upstream));
+    pub fn carry(self: &Rc<Self>, arrival: Arrival, client: Client, early: Bytes, upstream: usize) -> Pin<Box<dyn Future<Output = ()>>> {
         // An idle tunnel, which may stand for hours, holds neither the client's hello nor the memory for the way out.
-        let connection = arrival.connection;
-        drop(arrival.hello);
-        match Box::pin(self.upstreams.open(upstream, &connection)).await {
-            Ok(opened) => {
-                record.connected(&opened.attempt);
-                let _held = opened.held;
-                let relay = Relay::new(client.into(), opened.io.into(), early, self.idle, &self.ledger, record.counts());
+        let connected = Box::pin(connect(self.clone(), arrival, client, early, upstream));
+        Box::pin(async move {
+            if let Some((relay, mut record, held)) = connected.await {
                 record.ended(relay.await);
+                drop(held);
             }
-            Err(Failed { error, attempt }) => {
-                record.failed(&error, &attempt);
-                // Closed without a word, a connection looks like one that was served.
-                End::from(client).reset();
-            }
-        }
+        })
     }
 
     /// Notes a connection that is not carried.
     pub fn refuse(&self, arrival: Arrival, reason: &'static str) {
         Record::open(&self.ledger, &arrival).refused(reason);
+    }
+}
+
+/// A connection to a server for this client. `None`: there is none, and it is over.
+async fn connect(tunnel: Rc<Tunnel>, arrival: Arrival, client: Client, early: Bytes, upstream: usize) -> Option<(Relay, Record, Held)> {
+    let mut record = Record::open(&tunnel.ledger, &arrival);
+    record.forwarded(tunnel.upstreams.name(upstream));
+    match tunnel.upstreams.open(upstream, &arrival.connection).await {
+        Ok(opened) => {
+            record.connected(&opened.attempt);
+            let early = Early { bytes: early, watch: arrival.watch };
+            let relay = Relay::new(client.into(), opened.io.into(), early, tunnel.idle, &tunnel.ledger, record.counts());
+            Some((relay, record, opened.held))
+        }
+        Err(Failed { error, attempt }) => {
+            record.failed(&error, &attempt);
+            // Closed without a word, a connection looks like one that was served.
+            End::from(client).reset();
+            None
+        }
     }
 }

@@ -8,6 +8,7 @@ use crate::observe::access::AccessWriter;
 use crate::observe::{RateCap, TunnelEntry};
 use crate::upstream::{Attempt, SendError};
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
@@ -54,10 +55,14 @@ impl Ledger {
     }
 
     fn failure(&self, id: ExchangeId, reason: &str, error: &SendError) {
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        self.warn(id, &format_args!("{reason}: {error}{cause}"));
+    }
+
+    fn warn(&self, id: ExchangeId, what: &fmt::Arguments<'_>) {
         if let Some(silent) = self.failures.borrow_mut().admit(Instant::now()) {
             let more = if silent > 0 { format!(" ({silent} more were not logged)") } else { String::new() };
-            let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-            tracing::warn!(id = format_args!("{:016x}", id.0), "{reason}: {error}{cause}{more}");
+            tracing::warn!(id = format_args!("{:016x}", id.0), "{what}{more}");
         }
     }
 }
@@ -79,6 +84,8 @@ pub(super) enum Ended {
     Idle,
     ClientGone,
     OriginGone,
+    /// The client began with a PROXY header, which others may and it may not.
+    Unlisted,
 }
 
 /// Writes the tunnel's access line when it is dropped.
@@ -153,6 +160,10 @@ impl Record {
             Ended::Idle => Some("idle"),
             Ended::ClientGone => Some("client_gone"),
             Ended::OriginGone => Some("origin_gone"),
+            Ended::Unlisted => {
+                self.ledger.warn(self.id, &format_args!("unlisted_proxy_header: {} is not listed in `proxy-protocol`", self.peer.ip()));
+                Some("unlisted_proxy_header")
+            }
         };
     }
 }

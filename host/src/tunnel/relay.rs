@@ -1,8 +1,9 @@
 //! Bytes both ways until both sides have ended, one breaks, or neither says anything for too long.
 
 use super::ends::End;
-use super::flow::{Broken, Flow};
+use super::flow::{Broken, Flow, Way};
 use super::record::{Counts, Ended, Ledger};
+use crate::message::HeaderWatch;
 use bytes::Bytes;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -23,21 +24,30 @@ pub(super) struct Relay {
     timer: Pin<Box<Sleep>>,
 }
 
+/// What is known of the client's first bytes.
+pub(super) struct Early {
+    /// Read before; they go first.
+    pub bytes: Bytes,
+    /// If what comes must not be a PROXY header.
+    pub watch: Option<HeaderWatch>,
+}
+
 impl Relay {
-    /// `early` was read from the client and goes first; `idle`: without a byte in either direction.
-    pub fn new(client: End, origin: End, early: Bytes, idle: Duration, ledger: &Rc<Ledger>, counts: Rc<Counts>) -> Self {
+    /// `idle`: without a byte in either direction.
+    pub fn new(client: End, origin: End, early: Early, idle: Duration, ledger: &Rc<Ledger>, counts: Rc<Counts>) -> Self {
         let now = Instant::now();
         let timer = Box::pin(sleep_until(later(now, idle)));
-        let (inward, outward) = (Flow::with(&early), Flow::default());
+        let (inward, outward) = (Flow::with(&early.bytes, early.watch), Flow::default());
         Self { client, origin, inward, outward, counts, ledger: ledger.clone(), idle, seen: (0, now), timer }
     }
 
     /// `Ready(Some)`: it is over.
     fn poll_flows(&mut self, cx: &mut Context<'_>) -> Option<Ended> {
-        let means = &self.ledger.means;
-        let inward = self.inward.poll(&mut self.client, &mut self.origin, means, &self.counts.received, cx);
-        let outward = self.outward.poll(&mut self.origin, &mut self.client, means, &self.counts.sent, cx);
+        let (means, client, origin) = (&self.ledger.means, &mut self.client, &mut self.origin);
+        let inward = self.inward.poll(&mut Way { giving: client, taking: origin, means, carried: &self.counts.received }, cx);
+        let outward = self.outward.poll(&mut Way { giving: origin, taking: client, means, carried: &self.counts.sent }, cx);
         match (inward, outward) {
+            (Poll::Ready(Err(Broken::Unlisted)), _) | (_, Poll::Ready(Err(Broken::Unlisted))) => Some(Ended::Unlisted),
             (Poll::Ready(Err(Broken::Giving)), _) | (_, Poll::Ready(Err(Broken::Taking))) => Some(Ended::ClientGone),
             (Poll::Ready(Err(Broken::Taking)), _) | (_, Poll::Ready(Err(Broken::Giving))) => Some(Ended::OriginGone),
             _ if self.inward.has_ended() && self.outward.has_ended() => Some(Ended::Both),
@@ -71,7 +81,7 @@ impl Future for Relay {
             None if self.poll_idle(cx).is_ready() => Ended::Idle,
             None => return Poll::Pending,
         };
-        if matches!(ended, Ended::ClientGone | Ended::OriginGone) {
+        if matches!(ended, Ended::ClientGone | Ended::OriginGone | Ended::Unlisted) {
             // Whoever is still there must not take what came for the whole.
             self.client.reset();
             self.origin.reset();

@@ -1,7 +1,7 @@
 //! Which upstream takes a connection: by the name that the client asks for and the protocols that it offers.
 
 use crate::config::{SiteName, TcpRoute, TcpSpec, UpstreamName};
-use crate::message::ClientHello;
+use crate::message::{ClientHello, Unrouted};
 use std::collections::HashMap;
 
 /// The routes of one listener.
@@ -31,18 +31,30 @@ impl Routes {
         Self { exact, below, entries: spec.sni.clone(), otherwise: spec.to.clone() }
     }
 
-    /// The upstream for a connection; `None`: no route takes it.
-    pub fn find(&self, hello: Option<&ClientHello>) -> Option<&UpstreamName> {
-        self.entry(hello).and_then(|index| self.entries.get(index)).map(|entry| &entry.to).or(self.otherwise.as_ref())
+    /// The upstream for a connection.
+    pub fn find(&self, hello: Option<&ClientHello>) -> Result<&UpstreamName, Unrouted> {
+        let entry = self.entry(hello).and_then(|index| self.entries.get(index));
+        entry.map(|entry| &entry.to).or(self.otherwise.as_ref()).ok_or_else(|| self.lacks(hello))
+    }
+
+    /// What no entry of `sni` has that would take it, if none does.
+    pub fn lacks(&self, hello: Option<&ClientHello>) -> Unrouted {
+        let named = hello.is_some_and(|hello| self.named(hello).next().is_some());
+        if named { Unrouted::Protocol } else { Unrouted::Name }
     }
 
     /// The index of the entry of `sni` that takes it.
     pub fn entry(&self, hello: Option<&ClientHello>) -> Option<usize> {
         let hello = hello?;
-        let name = hello.sni.as_deref()?;
+        self.named(hello).find(|index| self.entries.get(*index).is_some_and(|entry| fits(entry, hello)))
+    }
+
+    /// The entries for the name that a client asks for, those for all protocols last.
+    fn named(&self, hello: &ClientHello) -> impl Iterator<Item = usize> {
+        // No entry is for the empty name.
+        let name = hello.sni.as_deref().unwrap_or_default();
         let suffixes = name.match_indices('.').filter_map(|(dot, _)| name.get(dot + 1..));
-        let named = self.exact.get(name).into_iter().chain(suffixes.filter_map(|suffix| self.below.get(suffix)));
-        named.flatten().copied().find(|index| self.entries.get(*index).is_some_and(|entry| fits(entry, hello)))
+        self.exact.get(name).into_iter().chain(suffixes.filter_map(|suffix| self.below.get(suffix))).flatten().copied()
     }
 }
 
@@ -68,7 +80,7 @@ mod tests {
     }
 
     fn found<'r>(routes: &'r Routes, name: &str, alpn: &[&str]) -> Option<&'r str> {
-        routes.find(Some(&hello(Some(name), alpn))).map(|name| &*name.0)
+        routes.find(Some(&hello(Some(name), alpn))).ok().map(|name| &*name.0)
     }
 
     #[test]
@@ -78,15 +90,15 @@ mod tests {
             assert_eq!(found(&routes, name, &[]), Some(to), "{name}");
         }
         assert_eq!((found(&routes, "test", &[]), found(&routes, "a.other", &[])), (None, None));
-        assert_eq!(routes.find(Some(&hello(None, &[]))), None);
+        assert_eq!(routes.find(Some(&hello(None, &[]))), Err(Unrouted::Name));
     }
 
     #[test]
     fn what_nobody_names_goes_to_the_default() {
         let routes = routes("to = \"other\"\nsni = { \"a.test\" = \"one\" }");
         assert_eq!(found(&routes, "b.test", &[]), Some("other"));
-        assert_eq!(routes.find(Some(&hello(None, &[]))).map(|name| &*name.0), Some("other"));
-        assert_eq!(routes.find(None).map(|name| &*name.0), Some("other"));
+        assert_eq!(routes.find(Some(&hello(None, &[]))).map(|name| &*name.0), Ok("other"));
+        assert_eq!(routes.find(None).map(|name| &*name.0), Ok("other"));
     }
 
     #[test]
@@ -105,5 +117,9 @@ mod tests {
         ] {
             assert_eq!(found(&routes, name, alpn), to, "{name} {alpn:?}");
         }
+        let lacks = |name, alpn: &[&str]| routes.find(Some(&hello(name, alpn))).err();
+        assert_eq!(lacks(Some("b.test"), &["http/1.1"]), Some(Unrouted::Protocol));
+        assert_eq!(lacks(Some("x.test"), &[]), Some(Unrouted::Protocol), "below a wildcard");
+        assert_eq!((lacks(Some("b.other"), &["h2"]), lacks(None, &["h2"])), (Some(Unrouted::Name), Some(Unrouted::Name)));
     }
 }

@@ -21,10 +21,13 @@ pub(super) fn header(version: ProxyVersion, client: &Connection) -> Vec<u8> {
         (None, None) => None,
     };
     let alpn = own.and_then(|tls| tls.alpn.name());
+    // What was read in passing goes before what was said before it. A hello that is passed on says nothing of ALPN: what the client offers
+    // is not what it will speak with the server, not even if it offers one protocol only.
+    let asked = own.map_or(client.asked.as_deref(), |tls| tls.sni.as_deref());
     let header = ProxyHeader {
         addresses: (!client.unix).then_some((client.peer, client.local)),
         alpn: alpn.or_else(|| proxied?.alpn.as_deref()),
-        authority: own.and_then(|tls| tls.sni.as_deref()).or_else(|| proxied?.authority.as_deref()),
+        authority: asked.or_else(|| proxied?.authority.as_deref()),
         tls,
     };
     let mut out = Vec::new();
@@ -61,6 +64,15 @@ mod tests {
         let told = read(&header(ProxyVersion::V2, &Connection { tls, ..client() }));
         assert_eq!((told.alpn.as_deref(), told.authority.as_deref()), (Some(&b"h2"[..]), Some("a.test")));
         assert_eq!(told.tls.and_then(|tls| tls.version).as_deref(), Some("TLSv1.3"));
+    }
+
+    #[test]
+    fn a_name_that_is_passed_through_goes_along() {
+        let asked = Connection { asked: Some("a.test".into()), ..client() };
+        assert_eq!(read(&header(ProxyVersion::V2, &asked)), Proxied { authority: Some("a.test".into()), ..Proxied::default() });
+        let before = Proxied { alpn: Some(b"h2"[..].into()), authority: Some("b.test".into()), tls: None };
+        let both = Connection { proxied: Some(Box::new(before.clone())), ..asked };
+        assert_eq!(read(&header(ProxyVersion::V2, &both)), Proxied { authority: Some("a.test".into()), ..before });
     }
 
     #[test]

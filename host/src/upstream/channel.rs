@@ -55,7 +55,7 @@ impl Channel {
     pub fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         // A quarter: rather fill up what is left of an allocation than make one for each read.
         if self.read.capacity() - self.read.len() < self.room / 4 {
-            self.read.reserve(self.room);
+            self.make_room();
         }
         let space = self.read.capacity() - self.read.len();
         // The future has no state of its own, so one per poll loses nothing.
@@ -64,6 +64,19 @@ impl Channel {
             self.room = (self.room * 2).min(MOST_ROOM);
         }
         Poll::Ready(Ok(count))
+    }
+
+    /// In a buffer of `room`, unless more is waiting to be understood. Not left to `reserve`, which makes buffers of all sizes between: the
+    /// allocator has 4 MiB of memory for each size beyond 64 KiB, on each worker.
+    fn make_room(&mut self) {
+        if self.read.try_reclaim(self.room) {
+            return;
+        }
+        let waiting = self.read.len();
+        let size = if waiting <= self.room / 4 * 3 { self.room } else { waiting + self.room };
+        let mut larger = BytesMut::with_capacity(size);
+        larger.extend_from_slice(&self.read);
+        self.read = larger;
     }
 
     /// Writes what waits in `out`, and what TLS made of it.

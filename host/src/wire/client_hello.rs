@@ -7,6 +7,9 @@ use std::net::IpAddr;
 /// A hello that needs more than this, record headers counted, is nobody's we know: browsers with post-quantum keys send 2 KiB.
 pub const MOST_HELLO: usize = 16 << 10;
 
+/// Browsers send 20, and fewer than 70 are registered; 16 KiB have room for 4,096, whose looking through would cost as much as a handshake.
+const MOST_EXTENSIONS: usize = 128;
+
 /// Reads one client hello. Remembers what it has seen, so that bytes that trickle in are looked at once.
 #[derive(Debug, Default)]
 pub struct HelloReader {
@@ -124,8 +127,8 @@ fn parse(body: &[u8]) -> Option<ClientHello> {
 }
 
 fn extension(hello: &mut ClientHello, kind: u16, mut content: Cursor<'_>) -> Option<()> {
-    // RFC 8446, section 4.2: none comes twice. At most a few dozen, so looking through them costs less than a set.
-    if hello.extensions.contains(&kind) {
+    // RFC 8446, section 4.2: none comes twice. So few that looking through them costs less than a set.
+    if hello.extensions.contains(&kind) || hello.extensions.len() >= MOST_EXTENSIONS {
         return None;
     }
     hello.extensions.push(kind);

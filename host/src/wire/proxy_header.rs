@@ -1,7 +1,7 @@
 //! The PROXY protocol (haproxy.org, proxy-protocol.txt): a header before the first byte of a connection, in which a proxy says for whom it
 //! connects. Version 1 is a line of text, version 2 binary. Whose word is believed is not decided here.
 
-use crate::message::{Proxied, ProxiedTls};
+use crate::message::{PROXY_V1 as V1, PROXY_V2 as V2, Proxied, ProxiedTls};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 mod put;
@@ -14,8 +14,6 @@ const MOST_V1: usize = 107;
 /// than this.
 const MOST_V2: usize = 8 << 10;
 
-const V1: &[u8] = b"PROXY ";
-const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Signature, version and command, family and protocol, length.
 const FIXED: usize = 16;
 

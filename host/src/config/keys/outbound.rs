@@ -49,7 +49,7 @@ pub static ACCEPT: Keys = Keys {
         "proxy-protocol",
         Kind::Either(&[Kind::Text(&PEER), Kind::List(&Kind::Text(&PEER))]),
         "[\"10.0.0.0/8\"]",
-        "Peers that must begin with a PROXY header (v1 or v2), and whose word is believed; \"unix\" for those on Unix sockets.",
+        "Peers that must begin with a PROXY header (v1 or v2), and whose word is believed; from others one is an error. \"unix\": those on Unix sockets.",
     )],
     later: &[],
     open: None,

@@ -132,6 +132,7 @@ impl Context<'_> {
             None => found,
         };
         self.report(found.help(match known.is_empty() {
+            true if sort == Sort::Secret => format!("no secret is declared; for example: [secret] {name} = {{ env = \"{name}\" }}"),
             true => format!("no {} is declared; for example: [{}.{name}]", sort.word(), sort.word()),
             false => format!("{}s: {}", sort.word(), list(&known)),
         }));

@@ -30,11 +30,11 @@ impl Mirror {
         let mirror = [("(;REQUEST;)", "(return (i32.const 131072))")];
         let plugin = PLUGIN.get_or_init(|| sandbox().load(&raw(&mirror), None).unwrap());
         let limits = GuestLimits { cpu: std::time::Duration::from_secs(10), ..GuestLimits::default() };
-        let backing = Backing { limits, log: Log::new("mirror"), ticker: Arc::clone(&plugin.ticker), seed: (0, 0) };
-        let mut store = Store::new(plugin.pre.engine(), State::new(Arc::new(backing)));
+        let backing = Backing { limits, log: Log::new("mirror"), ticker: Arc::clone(&plugin.ticker), seed: (0, 0), rights: Arc::default() };
+        let mut store = Store::new(plugin.linked.pre.engine(), State::new(Arc::new(backing), None));
         store.epoch_deadline_callback(on_tick);
         store.set_epoch_deadline(1);
-        let instance = plugin.pre.instantiate(&mut store).unwrap();
+        let instance = plugin.linked.pre.instantiate(&mut store).unwrap();
         let index = plugin.exports.request.unwrap();
         let hand = instance.get_typed_func(&mut store, index).unwrap();
         let derived = instance.get_typed_func(&mut store, index).unwrap();
@@ -304,11 +304,17 @@ fn both_ways_show_a_guest_the_same_head() {
     let interest = configured.plan().request.clone().unwrap();
     let by_hand = set_header(&configured.for_worker().on_request(&exchange, &head, &mut None).unwrap());
 
-    let backing = Backing { limits: GuestLimits::default(), log: Log::new("x"), ticker: Arc::clone(&plugin.ticker), seed: (0, 0) };
-    let mut store = Store::new(plugin.pre.engine(), State::new(Arc::new(backing)));
+    let backing = Backing {
+        limits: GuestLimits::default(),
+        log: Log::new("x"),
+        ticker: Arc::clone(&plugin.ticker),
+        seed: (0, 0),
+        rights: Arc::default(),
+    };
+    let mut store = Store::new(plugin.linked.pre.engine(), State::new(Arc::new(backing), None));
     store.epoch_deadline_callback(on_tick);
     store.set_epoch_deadline(1);
-    let instance = plugin.pre.instantiate(&mut store).unwrap();
+    let instance = plugin.linked.pre.instantiate(&mut store).unwrap();
     let func: TypedFunc<(u64, types::RequestHead<'_>), (types::Decision,)> =
         instance.get_typed_func(&mut store, plugin.exports.request.unwrap()).unwrap();
     let mut attributes = smallvec::SmallVec::new();

@@ -42,8 +42,12 @@ fn imports_that_are_not_granted_are_named() {
     let import = |text: &str| refused(&raw(&[("(;IMPORT;)", text)]));
     for (text, says) in [
         (
-            r#"(import "portcullis:plugin/kv@0.1.1" (instance (export "get" (func))))"#,
-            "needs `portcullis:plugin/kv@0.1.1`; this proxy offers no `kv`",
+            r#"(import "portcullis:plugin/kv@0.1.1" (instance (export "touch" (func))))"#,
+            "needs `touch` of `portcullis:plugin/kv@0.1.1`; this proxy offers 0.1.0, which does not have it",
+        ),
+        (
+            r#"(import "portcullis:plugin/quota@0.1.0" (instance (export "get" (func))))"#,
+            "needs `portcullis:plugin/quota@0.1.0`; this proxy offers no `quota`",
         ),
         (
             r#"(import "wasi:http/outgoing-handler@0.2.0" (instance))"#,

@@ -130,3 +130,10 @@ fn what_contradicts_itself_is_refused() {
         assert_eq!(read(&message(&bare[..end])), Err(BadHello::Malformed), "{end} bytes");
     }
 }
+
+#[test]
+fn so_many_extensions_are_nobody_s() {
+    let many = |count: u16| (0..count).map(|kind| (0x4000 + kind, &b""[..])).collect::<Vec<_>>();
+    assert!(read(&with_extensions(&many(128))).expect("sound").is_some());
+    assert_eq!(read(&with_extensions(&many(129))), Err(BadHello::Malformed));
+}
