@@ -3,7 +3,9 @@
 use super::{Able, run, told};
 use portcullis_tests::origin::read_head;
 use portcullis_tests::{Origin, Raw, get, get_with};
-use std::io::Read;
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 fn begin(proxy: &portcullis_tests::Proxy, steps: &str) -> Raw {
@@ -49,11 +51,11 @@ fn several_at_once_take_as_long_as_the_slowest() {
     let (app, idp) = (Origin::echo(), Origin::named("idp"));
     let proxy = Able { idp: idp.name(), plugin: "limits = { time = \"20s\" }", ..Able::of(&app) }.start();
     let begun = Instant::now();
-    let said = run(&proxy, "send-all idp /slow/700 /name /slow/699 /slow/698 /status/404 /slow/697 /slow/696");
-    assert!(begun.elapsed() < Duration::from_millis(2_800), "one after the other it would be 3.5 s: {:?}", begun.elapsed());
+    let said = run(&proxy, "send-all idp /slow/1500 /name /slow/1499 /slow/1498 /status/404 /slow/1497 /slow/1496");
+    assert!(begun.elapsed() < Duration::from_secs(6), "one after the other it would be 7.5 s: {:?}", begun.elapsed());
     let statuses: Vec<&str> = said[0].split(", ").map(|answer| answer.split(' ').next().unwrap()).collect();
     assert_eq!(statuses, ["200", "200", "200", "200", "404", "200", "200"]);
-    assert!(said[0].contains("[GET /slow/699 HTTP/1.1]"), "in the order given: {said:?}");
+    assert!(said[0].contains("[GET /slow/1499 HTTP/1.1]"), "in the order given: {said:?}");
     let many = |count: usize| format!("send-all idp{}", " /name".repeat(count));
     assert_eq!(run(&proxy, &many(16))[0].matches("200 idp").count(), 16);
     assert_eq!(told(&proxy, &many(17)).reason(), Some("plugin_trap"));
@@ -72,26 +74,41 @@ fn an_upstream_that_is_gone_is_an_error_and_no_fault() {
     assert!(said.starts_with("Failed("), "{said}");
 }
 
+/// An origin that answers `/wait` when the gate is open, and everything else at once.
+fn gated(open: Arc<AtomicBool>) -> Origin {
+    Origin::serve(move |stream, seen| {
+        while let Some((head, _)) = read_head(stream) {
+            let waits = head.starts_with("GET /wait ");
+            seen.lock().unwrap().push(head);
+            while waits && !open.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\nx-origin: idp\r\ncontent-length: 3\r\n\r\nidp").unwrap();
+        }
+    })
+}
+
 #[test]
-fn a_guest_that_waits_holds_up_nobody_else() {
-    let (app, idp) = (Origin::echo(), Origin::named("idp"));
-    let able = Able { idp: idp.name(), plugin: "limits = { time = \"30s\" }", ..Able::of(&app) };
-    let proxy = able.start();
-    let mut waiting: Vec<Raw> = (0..5).map(|_| begin(&proxy, "send idp /slow/3000")).collect();
-    seen(&idp, 5);
+fn guests_that_wait_hold_up_nobody_else() {
+    let (app, open) = (Origin::echo(), Arc::new(AtomicBool::new(false)));
+    let idp = gated(Arc::clone(&open));
+    let proxy = Able { idp: idp.name(), plugin: "limits = { time = \"60s\" }", ..Able::of(&app) }.start();
+    let mut waiting: Vec<Raw> = (0..50).map(|_| begin(&proxy, "send idp /wait")).collect();
+    seen(&idp, 50);
     // One worker: whoever is answered now is answered while they wait.
     for n in 1..=30 {
         assert_eq!(get(proxy.http(), "a.test", "/plain/x").status, 200);
         assert_eq!(run(&proxy, "add near n 1"), [n.to_string()], "the same link");
         assert_eq!(run(&proxy, "send idp /name"), ["200 idp 3 [idp]"]);
     }
-    for client in &mut waiting {
+    for client in &waiting {
         client.stream.set_nonblocking(true).unwrap();
         assert!(client.stream.peek(&mut [0]).is_err(), "they still wait");
         client.stream.set_nonblocking(false).unwrap();
     }
-    for mut client in waiting {
-        assert!(client.response().text().starts_with("200 idp"));
+    open.store(true, Ordering::Relaxed);
+    for client in &mut waiting {
+        assert_eq!(client.response().text(), "200 idp 3 [idp]");
     }
 }
 

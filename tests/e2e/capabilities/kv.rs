@@ -3,7 +3,6 @@
 use super::{Able, run, told, until};
 use crate::tcp::redis_cli;
 use portcullis_tests::{Origin, Proxy, Server, get};
-use std::time::Duration;
 
 /// What every backend must do, on a fresh store.
 fn does_what_it_should(proxy: &Proxy) {
@@ -28,8 +27,8 @@ fn does_what_it_should(proxy: &Proxy) {
     assert_eq!(one("add near p 1 100"), "1");
     until("p starts over", || (one("add near p 1 100") == "1").then_some(()));
     // A value set anew without a time stays.
-    run(proxy, "set near k 1 30; set near k 2");
-    std::thread::sleep(Duration::from_millis(60));
+    run(proxy, "set near k 1 30; set near k 2; set near later 1 30");
+    until("later expires", || (one("get near later") == "none").then_some(()));
     assert_eq!(one("get near k"), "2");
     for wrong in ["get-long near 0", "get-long near 1025"] {
         assert_eq!(told(proxy, wrong).reason(), Some("plugin_trap"), "{wrong}");
