@@ -299,7 +299,19 @@ fn exports(plugin: &Type, found: &Found) -> TokenStream {
     });
     let below_http = found.phases.iter().any(|(index, ..)| PHASES[*index].below_http);
     let connections = below_http.then(|| quote!(::portcullis_sdk::__export_connections! {}));
+    let used = found.phases.iter().map(|(index, ..)| {
+        let phase = &PHASES[*index];
+        let [of, method] = [phase.of, phase.method].map(|name| syn::Ident::new(name, proc_macro2::Span::call_site()));
+        quote!(let _ = <#plugin as ::portcullis_sdk::plugin::#of>::#method;)
+    });
     quote! {
+        // Nothing calls a plugin on the native target but tests: without them the compiler would take it for dead code.
+        #[cfg(not(target_family = "wasm"))]
+        const _: () = {
+            let _ = <#plugin as ::portcullis_sdk::plugin::Plugin>::configure;
+            #(#used)*
+        };
+
         #[cfg(target_family = "wasm")]
         const _: () = {
             ::portcullis_sdk::__export_lifecycle! { #plugin }
