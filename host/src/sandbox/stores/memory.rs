@@ -8,8 +8,9 @@ use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A power of two; enough that workers seldom meet.
-const SHARDS: usize = 64;
+/// Powers of two. Enough that workers seldom meet, and fewer where each would have no room for the largest value.
+const MOST_SHARDS: usize = 64;
+const LEAST_OF_SHARD: usize = 128 << 10;
 
 /// What an entry costs beside its key and value: its place in the table, and what allocations round up to.
 const OVERHEAD: usize = 96;
@@ -40,17 +41,20 @@ enum Value {
 impl MemoryStore {
     pub(super) fn new(bytes: usize) -> Self {
         let hasher = RandomState::default();
+        let count = (bytes / LEAST_OF_SHARD).clamp(1, MOST_SHARDS);
+        // Down to a power of two.
+        let count = 1 << count.ilog2();
         let shard = || {
             let entries = HashMap::with_hasher(hasher.clone());
-            Mutex::new(Shard { entries, used: 0, most: bytes / SHARDS, news: 0 })
+            Mutex::new(Shard { entries, used: 0, most: bytes / count, news: 0 })
         };
-        Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher }
+        Self { shards: (0..count).map(|_| shard()).collect(), hasher }
     }
 
     pub(super) fn run(&self, operation: Operation) -> Result<Outcome, StoreError> {
-        // The top bits: the table uses the others.
-        let shard = self.hasher.hash_one(operation.key()) >> (64 - SHARDS.trailing_zeros());
-        let mut shard = self.shards[shard as usize].lock().unwrap_or_else(PoisonError::into_inner);
+        // Bits that the table does not use for what is near.
+        let shard = (self.hasher.hash_one(operation.key()) >> 40) as usize % self.shards.len();
+        let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         match operation {
             Operation::Get(key) => Ok(Outcome::Value(shard.live(&key, now).map(|entry| entry.value.bytes()))),
@@ -231,11 +235,20 @@ mod tests {
 
     #[test]
     fn what_has_expired_is_gone_and_makes_room() {
-        let store = MemoryStore::new(SHARDS * 2 * (OVERHEAD + 16));
+        let store = MemoryStore::new(2 * (OVERHEAD + 16));
         store.run(set("a", "1", Some(Duration::ZERO))).expect("room");
         assert_eq!((get(&store, "a"), store.run(add("a", 1))), (None, Ok(Outcome::Sum(1))));
         for n in 0..10_000 {
             store.run(set(&format!("key {n}"), "v", Some(Duration::ZERO))).expect("what expired makes room");
+        }
+    }
+
+    #[test]
+    fn the_smallest_store_has_room_for_the_largest_value() {
+        let store = MemoryStore::new(1 << 20);
+        for n in 0..3 {
+            assert_eq!(store.run(set(&format!("{n}{}", "k".repeat(1023)), &"v".repeat(64 << 10), None)), Ok(Outcome::Done(true)));
+            store.run(Operation::Delete(format!("{n}{}", "k".repeat(1023)).into())).expect("never fails");
         }
     }
 

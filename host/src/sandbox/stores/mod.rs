@@ -11,7 +11,7 @@ use std::time::Duration;
 /// One `[kv.x]`.
 pub enum Store {
     Memory(MemoryStore),
-    Redis(RedisStore),
+    Redis(Box<RedisStore>),
 }
 
 /// What a guest wants of a store.
@@ -66,7 +66,9 @@ impl Store {
     pub fn open(spec: &StoreSpec) -> Result<Self, String> {
         match &spec.backend {
             StoreBackend::Memory { bytes } => Ok(Self::Memory(MemoryStore::new(*bytes))),
-            StoreBackend::Redis { url, prefix, timeout } => RedisStore::new(url, prefix, *timeout).map(Self::Redis),
+            StoreBackend::Redis { url, prefix, timeout } => {
+                RedisStore::new(url, prefix, *timeout).map(|store| Self::Redis(Box::new(store)))
+            }
         }
     }
 
