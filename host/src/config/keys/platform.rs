@@ -16,7 +16,12 @@ pub static ALLOW: Keys = Keys {
             key("log", Kind::Truth, "true", "Lines in the log, at a bounded rate."),
             key("clock", Kind::Truth, "true", "The time."),
             key("random", Kind::Truth, "true", "Random numbers."),
-            key("metrics", Kind::Truth, "true", "Counters, gauges and histograms of its own."),
+            key(
+                "metrics",
+                Kind::Truth,
+                "true",
+                "Counters, gauges and histograms of its own; this version keeps them and shows them nowhere yet.",
+            ),
             key("secret", Kind::List(&Kind::Text(&SECRET_NAME)), "[\"JWT_KEY\"]", "Secrets of [secret] that it may read."),
             key("kv", Kind::List(&Kind::Text(&STORE_NAME)), "[\"sessions\"]", "Stores of [kv] that it may use."),
             key("http", Kind::List(&Kind::Text(&UPSTREAM_NAME)), "[\"idp\"]", "Upstreams that it may send requests to."),
