@@ -1,7 +1,7 @@
 //! Links → configured plugins: each component is loaded once, each pair of plugin and settings configured once, whatever the number of
 //! routes that use it.
 
-use super::granted::{self, Granted};
+use super::granted::Granted;
 use crate::config::{Allow, Config, Diagnostic, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
 use crate::sandbox::{
     Capability, ConfigureError, Configured, ConnectionPlan, Errands, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component,
@@ -157,7 +157,7 @@ impl Origin<'_> {
             Self::Declared(spec) => &spec.allow,
             Self::Used(_) => &nothing,
         };
-        let missing = plugin.needs().iter().filter(|(capability, _)| !granted::grants(allow, *capability));
+        let missing = plugin.needs().iter().filter(|(capability, _)| !capability.is_in(allow));
         let refused = |(capability, import): &(Capability, String)| {
             let help = format!("add: allow = {{ {} }}", capability.grant());
             Diagnostic::not_granted(&name.to_string(), self.at(), import, Some(&help))
@@ -220,8 +220,8 @@ fn configure(
         PluginRef::Declared(name) => config.plugins.get(name),
         PluginRef::Bundled(_) => None,
     };
-    let terms = granted.terms(&link.plugin, spec);
-    match loaded.plugin.configure_under(&link.settings, terms, &link.name) {
+    let grant = granted.grant(&link.plugin, spec);
+    match loaded.plugin.configure_under(&link.settings, grant, &link.name) {
         Ok(configured) => {
             let warnings = configured.plan().warnings.iter();
             let warnings = warnings.map(|problem| Diagnostic::settings_doubted(link, &problem.path, &problem.message)).collect();

@@ -18,25 +18,19 @@ impl Granted {
         let mut stores = BTreeMap::new();
         for (name, spec) in &config.stores {
             match Store::open(spec) {
-                Ok(store) => drop(stores.insert(name.0.clone(), Arc::new(store))),
+                Ok(store) => drop(stores.insert(name, Arc::new(store))),
                 Err(why) => found.push(Diagnostic::store_unusable(&name.0, spec.at.clone(), &why)),
             }
         }
         let metrics = PluginMetrics::default();
         let rights = config.plugins.iter().map(|(name, spec)| {
-            let Allow { log, clock, random, metrics: counts, secret, kv, http } = &spec.allow;
-            let secrets = config.secrets.iter().filter(|(name, _)| secret.contains(*name));
+            let Allow { secret, kv, http, .. } = &spec.allow;
+            let secrets = secret.iter().filter_map(|name| Some((name.clone(), Bytes::from(config.secrets.get(name)?.0.clone()))));
             let rights = Rights {
-                log: *log,
-                clock: *clock,
-                random: *random,
-                metrics: counts.then(|| metrics.plugin(&name.0)),
-                secrets: secrets.map(|(name, secret)| (name.clone(), Bytes::from(secret.0.clone()))).collect(),
-                stores: stores
-                    .iter()
-                    .filter(|(name, _)| kv.iter().any(|granted| granted.0 == **name))
-                    .map(|(name, store)| (name.clone(), store.clone()))
-                    .collect(),
+                granted: Capability::ALL.into_iter().filter(|capability| capability.is_in(&spec.allow)).collect(),
+                metrics: spec.allow.metrics.then(|| metrics.plugin(&name.0)),
+                secrets: secrets.collect(),
+                stores: kv.iter().filter_map(|name| Some((name.0.clone(), stores.get(name)?.clone()))).collect(),
                 http: http.iter().map(|upstream| upstream.0.clone()).collect(),
             };
             (name.0.clone(), Arc::new(rights))
@@ -45,25 +39,12 @@ impl Granted {
     }
 
     /// `spec`: of a declared plugin; others have what a plugin has when nothing is written.
-    pub fn terms(&self, plugin: &PluginRef, spec: Option<&PluginSpec>) -> Grant {
+    pub fn grant(&self, plugin: &PluginRef, spec: Option<&PluginSpec>) -> Grant {
         let rights = match plugin {
             PluginRef::Declared(name) => self.rights.get(&name.0).cloned().unwrap_or_default(),
             PluginRef::Bundled(_) => Arc::default(),
         };
         let (limits, isolation, fail) = spec.map(|spec| (spec.limits, spec.isolation, spec.fail)).unwrap_or_default();
         Grant { limits, isolation, fail, rights }
-    }
-}
-
-/// Whether the operator granted a capability at all.
-pub fn grants(allow: &Allow, capability: Capability) -> bool {
-    match capability {
-        Capability::Log => allow.log,
-        Capability::Clock => allow.clock,
-        Capability::Random => allow.random,
-        Capability::Metrics => allow.metrics,
-        Capability::Secret => !allow.secret.is_empty(),
-        Capability::Kv => !allow.kv.is_empty(),
-        Capability::HttpClient => !allow.http.is_empty(),
     }
 }

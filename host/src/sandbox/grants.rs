@@ -4,7 +4,7 @@
 //! with a message that names what is missing.
 
 use super::imports::Capability;
-use super::wasi::Offered;
+use super::offer::Offered;
 use wasmtime::Engine;
 use wasmtime::component::types::ComponentItem;
 

@@ -1,6 +1,6 @@
 //! One live instance in a store of its own. After a failed call it must be thrown away.
 
-use super::abi::{self, OnAccept, OnClientHello, OnClose, OnRequest, OnResponse, Request, Response};
+use super::abi::{self, Decided, OnAccept, OnClientHello, OnClose, OnRequest, OnResponse, Request, Response};
 use super::connection::{self, AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 use super::fault::Broken;
 use super::imports::Errands;
@@ -105,19 +105,13 @@ impl Bare {
     ) -> Result<Guest, Broken> {
         let configure = abi::reconfigure(self.func(&exports.configure)?);
         begin(&mut self.store);
-        match configure.call(&mut self.store, (settings,)) {
-            Ok((abi::Accepted(true),)) => {}
-            Ok(_) => return Err(Broken::bad_output("`configure` refused settings that it had accepted before")),
-            Err(error) => return Err(broken(&self.store, &error)),
-        }
-        let request = exports.request.filter(|_| plan.request.is_some()).map(|index| self.func(&index)).transpose()?;
-        let response = exports.response.filter(|_| plan.response.is_some()).map(|index| self.func(&index)).transpose()?;
-        let (request, response) = (request.map(abi::on_request), response.map(abi::on_response));
+        let said = configure.call(&mut self.store, (settings,));
+        self.accepted(said)?;
+        let (request, response) = self.exchange_phases(exports, plan)?;
         let phases = connections.phases();
-        let accept = exports.accept.filter(|_| phases.accept).map(|index| self.func(&index)).transpose()?.map(abi::on_accept);
-        let hello = exports.client_hello.filter(|_| phases.client_hello).map(|index| self.func(&index)).transpose()?;
-        let close = exports.close.filter(|_| phases.close).map(|index| self.func(&index)).transpose()?.map(abi::on_close);
-        let client_hello = hello.map(abi::on_client_hello);
+        let accept = self.phase(exports.accept, phases.accept)?.map(abi::on_accept);
+        let client_hello = self.phase(exports.client_hello, phases.client_hello)?.map(abi::on_client_hello);
+        let close = self.phase(exports.close, phases.close)?.map(abi::on_close);
         Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, one_block: exports.one_block, giver })))
     }
 
@@ -125,17 +119,31 @@ impl Bare {
     pub(super) async fn configure_waiting(mut self, exports: &Exports, settings: &str, plan: &Plan) -> Result<Guest, Broken> {
         let configure = abi::reconfigure(self.func(&exports.configure)?);
         begin(&mut self.store);
-        match configure.call_async(&mut self.store, (settings,)).await {
-            Ok((abi::Accepted(true),)) => {}
-            Ok(_) => return Err(Broken::bad_output("`configure` refused settings that it had accepted before")),
-            Err(error) => return Err(broken(&self.store, &error)),
-        }
-        let request = exports.request.filter(|_| plan.request.is_some()).map(|index| self.func(&index)).transpose()?;
-        let response = exports.response.filter(|_| plan.response.is_some()).map(|index| self.func(&index)).transpose()?;
-        let (request, response) = (request.map(abi::on_request), response.map(abi::on_response));
+        let said = configure.call_async(&mut self.store, (settings,)).await;
+        self.accepted(said)?;
+        let (request, response) = self.exchange_phases(exports, plan)?;
         let (accept, client_hello, close) = (None, None, None);
         let (one_block, giver) = (exports.one_block, Giver::NOBODY);
         Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, one_block, giver })))
+    }
+
+    fn accepted(&self, said: wasmtime::Result<(abi::Accepted,)>) -> Result<(), Broken> {
+        match said {
+            Ok((abi::Accepted(true),)) => Ok(()),
+            Ok(_) => Err(Broken::bad_output("`configure` refused settings that it had accepted before")),
+            Err(error) => Err(broken(&self.store, &error)),
+        }
+    }
+
+    fn exchange_phases(&mut self, exports: &Exports, plan: &Plan) -> Result<(Option<OnRequest>, Option<OnResponse>), Broken> {
+        let request = self.phase(exports.request, plan.request.is_some())?;
+        let response = self.phase(exports.response, plan.response.is_some())?;
+        Ok((request.map(abi::on_request), response.map(abi::on_response)))
+    }
+
+    /// The function of a phase, if it is `wanted`.
+    fn phase(&mut self, export: Option<ComponentExportIndex>, wanted: bool) -> Result<Option<Func>, Broken> {
+        export.filter(|_| wanted).map(|index| self.func(&index)).transpose()
     }
 
     fn func(&mut self, index: &ComponentExportIndex) -> Result<Func, Broken> {
@@ -144,20 +152,17 @@ impl Bare {
     }
 }
 
+/// Phases of exchanges.
 impl Guest {
     pub(super) fn on_request(&mut self, exchange: &Exchange, head: &RequestHead, interest: &RequestInterest) -> Result<Decision, Broken> {
         let live = &mut *self.0;
-        let Some(func) = live.request else { return Err(Broken::bad_output("`on-request` is not planned")) };
-        live.giver.gives();
-        begin(&mut live.store);
-        live.store.data_mut().exchange = Some(exchange.id.0);
-        let id = if interest.exchange { exchange.id.0 } else { 0 };
+        let func = planned(live.request, "on-request")?;
+        let id = live.enter(exchange, interest.exchange);
         let mut attributes = SmallVec::new();
         lower::look_up(exchange, head, &interest.shown, &mut attributes);
-        match func.call(&mut live.store, (id, Request { head, attributes: &attributes, interest, one_block: live.one_block })) {
-            Ok((decided,)) => Ok(decided.0),
-            Err(error) => Err(broken(&live.store, &error)),
-        }
+        let request = Request { head, attributes: &attributes, interest, one_block: live.one_block };
+        let called = func.call(&mut live.store, (id, request));
+        live.decision(called)
     }
 
     pub(super) fn on_response(
@@ -168,21 +173,17 @@ impl Guest {
         interest: &ResponseInterest,
     ) -> Result<Decision, Broken> {
         let live = &mut *self.0;
-        let Some(func) = live.response else { return Err(Broken::bad_output("`on-response` is not planned")) };
-        live.giver.gives();
-        begin(&mut live.store);
-        live.store.data_mut().exchange = Some(exchange.id.0);
-        let id = if interest.exchange { exchange.id.0 } else { 0 };
+        let func = planned(live.response, "on-response")?;
+        let id = live.enter(exchange, interest.exchange);
         let mut attributes = SmallVec::new();
         lower::look_up(exchange, request, &interest.shown, &mut attributes);
-        match func.call(&mut live.store, (id, Response { head, attributes: &attributes, interest, one_block: live.one_block })) {
-            Ok((decided,)) => Ok(decided.0),
-            Err(error) => Err(broken(&live.store, &error)),
-        }
+        let response = Response { head, attributes: &attributes, interest, one_block: live.one_block };
+        let called = func.call(&mut live.store, (id, response));
+        live.decision(called)
     }
 }
 
-/// Phases of exchanges for guests that may wait. Dropping the future before it is done leaves a guest that must be thrown away.
+/// The same for guests that may wait. Dropping the future before it is done leaves a guest that must be thrown away.
 impl Guest {
     pub(super) async fn on_request_waiting(
         &mut self,
@@ -191,18 +192,13 @@ impl Guest {
         interest: &RequestInterest,
     ) -> Result<Decision, Broken> {
         let live = &mut *self.0;
-        let Some(func) = live.request else { return Err(Broken::bad_output("`on-request` is not planned")) };
-        live.giver.gives();
-        begin(&mut live.store);
-        live.store.data_mut().exchange = Some(exchange.id.0);
-        let id = if interest.exchange { exchange.id.0 } else { 0 };
+        let func = planned(live.request, "on-request")?;
+        let id = live.enter(exchange, interest.exchange);
         let mut attributes = SmallVec::new();
         lower::look_up(exchange, head, &interest.shown, &mut attributes);
         let request = Request { head, attributes: &attributes, interest, one_block: live.one_block };
-        match func.call_async(&mut live.store, (id, request)).await {
-            Ok((decided,)) => Ok(decided.0),
-            Err(error) => Err(broken(&live.store, &error)),
-        }
+        let called = live.giver.throughout(func.call_async(&mut live.store, (id, request))).await;
+        live.decision(called)
     }
 
     pub(super) async fn on_response_waiting(
@@ -213,26 +209,43 @@ impl Guest {
         interest: &ResponseInterest,
     ) -> Result<Decision, Broken> {
         let live = &mut *self.0;
-        let Some(func) = live.response else { return Err(Broken::bad_output("`on-response` is not planned")) };
-        live.giver.gives();
-        begin(&mut live.store);
-        live.store.data_mut().exchange = Some(exchange.id.0);
-        let id = if interest.exchange { exchange.id.0 } else { 0 };
+        let func = planned(live.response, "on-response")?;
+        let id = live.enter(exchange, interest.exchange);
         let mut attributes = SmallVec::new();
         lower::look_up(exchange, request, &interest.shown, &mut attributes);
         let response = Response { head, attributes: &attributes, interest, one_block: live.one_block };
-        match func.call_async(&mut live.store, (id, response)).await {
-            Ok((decided,)) => Ok(decided.0),
-            Err(error) => Err(broken(&live.store, &error)),
-        }
+        let called = live.giver.throughout(func.call_async(&mut live.store, (id, response))).await;
+        live.decision(called)
     }
+}
+
+impl Live {
+    /// A phase of this exchange begins. The number that the guest is told.
+    #[inline]
+    fn enter(&mut self, exchange: &Exchange, shown: bool) -> u64 {
+        self.giver.gives();
+        begin(&mut self.store);
+        self.store.data_mut().exchange = Some(exchange.id.0);
+        if shown { exchange.id.0 } else { 0 }
+    }
+
+    #[inline]
+    fn decision<const REQUEST: bool>(&self, called: wasmtime::Result<(Decided<REQUEST>,)>) -> Result<Decision, Broken> {
+        called.map(|(decided,)| decided.0).map_err(|error| broken(&self.store, &error))
+    }
+}
+
+/// A phase that the guest's plan has.
+#[inline]
+fn planned<F>(func: Option<F>, phase: &str) -> Result<F, Broken> {
+    func.ok_or_else(|| Broken::bad_output(format!("`{phase}` is not planned")))
 }
 
 /// Phases of connections.
 impl Guest {
     pub(super) fn on_accept(&mut self, arrival: &Arrival, interest: &AcceptInterest) -> Result<ConnectionDecision, Broken> {
         let live = &mut *self.0;
-        let Some(func) = live.accept else { return Err(Broken::bad_output("`on-accept` is not planned")) };
+        let func = planned(live.accept, "on-accept")?;
         begin(&mut live.store);
         let id = if interest.connection { arrival.id.0 } else { 0 };
         let found = connection::look_up(arrival, &interest.attributes);
@@ -254,7 +267,7 @@ impl Guest {
         interest: &HelloInterest,
     ) -> Result<ConnectionDecision, Broken> {
         let live = &mut *self.0;
-        let Some(func) = live.client_hello else { return Err(Broken::bad_output("`on-client-hello` is not planned")) };
+        let func = planned(live.client_hello, "on-client-hello")?;
         begin(&mut live.store);
         let id = if interest.connection { arrival.id.0 } else { 0 };
         let found = connection::look_up(arrival, &interest.attributes);
@@ -276,7 +289,7 @@ impl Guest {
 
     pub(super) fn on_close(&mut self, arrival: &Arrival, ending: &Ending, interest: &CloseInterest) -> Result<(), Broken> {
         let live = &mut *self.0;
-        let Some(func) = live.close else { return Err(Broken::bad_output("`on-close` is not planned")) };
+        let func = planned(live.close, "on-close")?;
         begin(&mut live.store);
         let id = if interest.connection { arrival.id.0 } else { 0 };
         let found = connection::look_up(arrival, &interest.attributes);
@@ -309,6 +322,8 @@ fn begin(store: &mut Store<State>) {
     let state = store.data_mut();
     state.clock.restart();
     state.ceiling.refused = None;
+    // Of an exchange's phase: that is said after this.
+    state.exchange = None;
     state.backing.ticker.rouse();
     // The next tick: `clock` then looks at how much CPU time it really was.
     store.set_epoch_deadline(1);

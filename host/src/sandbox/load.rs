@@ -3,10 +3,11 @@
 use super::cache::Cache;
 use super::grants::{self, Import, Refusal, Standing};
 use super::imports::{self, Capability};
+use super::offer::{Offer, Offered};
 use super::plugin::{Linked, Plugin};
 use super::state::State;
 use super::ticker::Ticker;
-use super::wasi::{self, Offer, Offered};
+use super::wasi;
 use super::{engine, inspect};
 use std::collections::HashMap;
 use std::io::{self, Read};

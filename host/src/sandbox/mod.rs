@@ -5,7 +5,8 @@
 //! thrown away and costs its own exchange only.
 //!
 //! In reading order: `load` and `plugin` (from file to filter), `guests` and `guest` (the path of a call), `abi`, `lower`, `lift` and `fields`
-//! (across the wall and back), `engine`, `ticker`, `clock` and `state` (limits), `wasi`, `cache`.
+//! (across the wall and back), `engine`, `ticker`, `clock` and `state` (limits), `offer`, `wasi`, `imports` and `stores` (what a guest can call,
+//! and what of it must be granted), `cache`.
 
 mod abi;
 mod backoff;
@@ -26,6 +27,7 @@ mod inspect;
 mod lift;
 mod load;
 mod lower;
+mod offer;
 mod plan;
 mod plugin;
 mod recent;

@@ -6,6 +6,8 @@
 
 use http::{HeaderName, HeaderValue};
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Longer ones are seldom given twice.
@@ -40,6 +42,16 @@ impl Giver {
     #[inline]
     pub(super) fn gives(self) {
         GIVER.set(self);
+    }
+
+    /// As [`Self::gives`], through a call that may wait: others give between its steps.
+    pub(super) async fn throughout<T>(self, call: impl Future<Output = T>) -> T {
+        let mut call = pin!(call);
+        poll_fn(|cx| {
+            self.gives();
+            call.as_mut().poll(cx)
+        })
+        .await
     }
 }
 
@@ -145,6 +157,18 @@ mod tests {
         assert!(asked(b"secret"), "another guest");
         Giver::NOBODY.gives();
         assert!(asked(b"other") && asked(b"other"));
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_guest_that_waits_gives_for_itself_when_it_goes_on() {
+        let (one, other) = (Giver::new(), Giver::new());
+        let waits = one.throughout(async {
+            tokio::task::yield_now().await;
+            GIVER.get()
+        });
+        let meanwhile = async { other.gives() };
+        assert_eq!(tokio::join!(waits, meanwhile).0, one);
+        assert_eq!(Giver::NOBODY.throughout(async { GIVER.get() }).await, Giver::NOBODY);
     }
 
     #[test]

@@ -20,6 +20,9 @@ pub(super) struct Backing {
     pub(super) rights: Arc<Rights>,
 }
 
+/// What a function of the host is called with.
+pub(super) type Cx<'a> = StoreContextMut<'a, State>;
+
 pub(super) struct State {
     pub(super) ceiling: Ceiling,
     pub(super) clock: CpuClock,

@@ -1,7 +1,8 @@
 //! `clock`: real time.
 
 use super::Capability;
-use crate::sandbox::wasi::{Offer, monotonic};
+use crate::sandbox::offer::Offer;
+use crate::sandbox::wasi::monotonic;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {

@@ -2,8 +2,9 @@
 
 use super::{Capability, Rights};
 use crate::sandbox::fault::Stop;
+use crate::sandbox::offer::Offer;
+use crate::sandbox::state::{Cx, State};
 use crate::sandbox::stores::{Add, Operation, Outcome, Replace, Set, Store, StoreError};
-use crate::sandbox::wasi::{Cx, Offer, State};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::StoreContextMut;

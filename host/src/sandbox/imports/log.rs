@@ -1,7 +1,8 @@
 //! `log`: lines under the rate of the link's stdout and stderr.
 
 use super::Capability;
-use crate::sandbox::wasi::{Level, Offer};
+use crate::sandbox::offer::Offer;
+use crate::sandbox::wasi::Level;
 use wasmtime::component::{ComponentType, Lift};
 
 #[derive(ComponentType, Lift, Clone, Copy)]

@@ -3,7 +3,8 @@
 use super::{Capability, Rights};
 use crate::observe::metrics::{Kind, LabelPair, SeriesError};
 use crate::sandbox::fault::Stop;
-use crate::sandbox::wasi::{Cx, Offer};
+use crate::sandbox::offer::Offer;
+use crate::sandbox::state::Cx;
 use wasmtime::component::{ComponentType, Lift};
 
 #[derive(ComponentType, Lift)]

@@ -13,7 +13,7 @@ mod secret;
 pub use http::{Answering, Errand, ErrandError, Errands};
 pub use rights::{Capability, Rights};
 
-use super::wasi::Offer;
+use super::offer::Offer;
 
 /// Links every capability. `waits`: for guests on a stack of their own, which may wait for stores and upstreams; others get an error from
 /// what would have to.

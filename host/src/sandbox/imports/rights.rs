@@ -1,5 +1,6 @@
 //! What one link's guests may do beyond deciding.
 
+use crate::config::Allow;
 use crate::observe::metrics::PluginSeries;
 use crate::sandbox::stores::Store;
 use bytes::Bytes;
@@ -34,6 +35,19 @@ impl Capability {
         }
     }
 
+    /// Whether `allow` has it at all.
+    pub fn is_in(self, allow: &Allow) -> bool {
+        match self {
+            Self::Log => allow.log,
+            Self::Clock => allow.clock,
+            Self::Random => allow.random,
+            Self::Secret => !allow.secret.is_empty(),
+            Self::Metrics => allow.metrics,
+            Self::Kv => !allow.kv.is_empty(),
+            Self::HttpClient => !allow.http.is_empty(),
+        }
+    }
+
     /// What to write in `allow`.
     pub const fn grant(self) -> &'static str {
         match self {
@@ -55,9 +69,7 @@ impl Capability {
 /// What the operator granted, with what the names stand for. Nothing by default.
 #[derive(Default)]
 pub struct Rights {
-    pub log: bool,
-    pub clock: bool,
-    pub random: bool,
+    pub granted: BTreeSet<Capability>,
     /// The plugin's own; `None`: not granted.
     pub metrics: Option<Arc<PluginSeries>>,
     pub secrets: BTreeMap<String, Bytes>,
@@ -68,15 +80,7 @@ pub struct Rights {
 
 impl Rights {
     pub fn has(&self, capability: Capability) -> bool {
-        match capability {
-            Capability::Log => self.log,
-            Capability::Clock => self.clock,
-            Capability::Random => self.random,
-            Capability::Secret => !self.secrets.is_empty(),
-            Capability::Metrics => self.metrics.is_some(),
-            Capability::Kv => !self.stores.is_empty(),
-            Capability::HttpClient => !self.http.is_empty(),
-        }
+        self.granted.contains(&capability)
     }
 
     /// Whether what is granted may have to be waited for.

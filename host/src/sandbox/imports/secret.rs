@@ -1,7 +1,7 @@
 //! `secret`: what the operator keeps elsewhere than in the configuration.
 
 use super::Capability;
-use crate::sandbox::wasi::Offer;
+use crate::sandbox::offer::Offer;
 
 pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
     offer.capability(Capability::Secret)?.func("get", |cx, (name,): (Box<str>,)| {

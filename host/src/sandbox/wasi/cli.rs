@@ -2,8 +2,8 @@
 
 use super::console::{STDERR, STDOUT};
 use super::io::{InputStream, OutputStream};
-use super::offer::Offer;
 use crate::sandbox::fault::Stop;
+use crate::sandbox::offer::Offer;
 use wasmtime::component::Resource;
 
 /// `terminal-input` and `terminal-output`: never made.

@@ -1,8 +1,8 @@
 //! `wasi:clocks`: real time, and timers that can be looked at but not waited for.
 
 use super::Cx;
-use super::offer::Offer;
 use crate::sandbox::fault::Stop;
+use crate::sandbox::offer::Offer;
 use std::sync::LazyLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use wasmtime::component::{ComponentType, Lower, Resource};

@@ -1,6 +1,6 @@
 //! `wasi:filesystem`: no directories are open, so there is no handle to call anything with.
 
-use super::offer::Offer;
+use crate::sandbox::offer::Offer;
 use wasmtime::component::Resource;
 
 struct Descriptor;

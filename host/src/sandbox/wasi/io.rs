@@ -1,9 +1,9 @@
 //! `wasi:io`: streams that lead to the log or nowhere, and polls that never wait.
 
 use super::clocks::{Pollable, READY};
-use super::offer::Offer;
 use super::{Cx, console};
 use crate::sandbox::fault::Stop;
+use crate::sandbox::offer::Offer;
 use wasmtime::component::{ComponentType, Lower, Resource, WasmList};
 
 /// `wasi:io/error.error`: never made.

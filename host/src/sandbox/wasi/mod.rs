@@ -9,19 +9,15 @@ mod console;
 mod files;
 mod handles;
 mod io;
-mod offer;
 mod random;
 
 pub(super) use clocks::{Timers, now as monotonic};
 pub(super) use console::{Console, Level, Log};
 pub(super) use handles::Handles;
-pub(super) use offer::{Offer, Offered};
 pub(super) use random::many as random_bytes;
 
-pub(super) use super::state::State;
-use wasmtime::StoreContextMut;
-
-pub(super) type Cx<'a> = StoreContextMut<'a, State>;
+use super::offer::Offer;
+use super::state::Cx;
 
 /// Links every function of WASI that a guest may import.
 pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {

@@ -1,7 +1,7 @@
 //! `wasi:random`: real random bytes, and a constant seed for hash maps.
 
-use super::offer::Offer;
 use crate::sandbox::fault::Stop;
+use crate::sandbox::offer::Offer;
 
 /// Bytes in one call.
 const MOST: u64 = 64 << 10;

@@ -1,40 +1,40 @@
 //! What is linked, written down while it is linked: one source for the linker and for the check of a plugin's imports.
 
-use super::{Cx, State};
-use crate::sandbox::fault::Stop;
-use crate::sandbox::grants::{PACKAGE, VERSION};
-use crate::sandbox::imports::Capability;
+use super::fault::Stop;
+use super::grants::{PACKAGE, VERSION};
+use super::imports::Capability;
+use super::state::{Cx, State};
 use std::collections::{BTreeMap, BTreeSet};
 use wasmtime::AsContextMut;
 use wasmtime::component::{ComponentNamedList, Lift, Linker, LinkerInstance, Lower, ResourceType};
 
 /// Interfaces without their version → names of functions.
 #[derive(Default)]
-pub(in crate::sandbox) struct Offered(BTreeMap<String, BTreeSet<&'static str>>);
+pub(super) struct Offered(BTreeMap<String, BTreeSet<&'static str>>);
 
 impl Offered {
     /// Whether the interface is there at all.
-    pub(in crate::sandbox) fn interface(&self, base: &str) -> bool {
+    pub(super) fn interface(&self, base: &str) -> bool {
         self.0.contains_key(base)
     }
 
-    pub(in crate::sandbox) fn has(&self, base: &str, item: &str) -> bool {
+    pub(super) fn has(&self, base: &str, item: &str) -> bool {
         self.0.get(base).is_some_and(|items| items.contains(item))
     }
 }
 
 /// A linker that takes notes.
-pub(in crate::sandbox) struct Offer<'l> {
+pub(super) struct Offer<'l> {
     linker: &'l mut Linker<State>,
     offered: Offered,
 }
 
 impl<'l> Offer<'l> {
-    pub(in crate::sandbox) fn new(linker: &'l mut Linker<State>) -> Self {
+    pub(super) fn new(linker: &'l mut Linker<State>) -> Self {
         Self { linker, offered: Offered::default() }
     }
 
-    pub(in crate::sandbox) fn done(self) -> Offered {
+    pub(super) fn done(self) -> Offered {
         self.offered
     }
 
@@ -45,7 +45,7 @@ impl<'l> Offer<'l> {
     }
 
     /// An interface of ours.
-    pub(in crate::sandbox) fn capability(&mut self, capability: Capability) -> wasmtime::Result<Interface<'_>> {
+    pub(super) fn capability(&mut self, capability: Capability) -> wasmtime::Result<Interface<'_>> {
         let base = format!("{PACKAGE}{}", capability.interface());
         let instance = self.linker.instance(&format!("{base}@{VERSION}"))?;
         Ok(Interface { instance, items: self.offered.0.entry(base).or_default(), capability: Some(capability) })
@@ -53,7 +53,7 @@ impl<'l> Offer<'l> {
 }
 
 /// One interface while it is linked.
-pub(in crate::sandbox) struct Interface<'i> {
+pub(super) struct Interface<'i> {
     instance: LinkerInstance<'i, State>,
     items: &'i mut BTreeSet<&'static str>,
     /// What must have been granted when a function is called.
@@ -61,7 +61,7 @@ pub(in crate::sandbox) struct Interface<'i> {
 }
 
 impl Interface<'_> {
-    pub(in crate::sandbox) fn func<P, R>(
+    pub(super) fn func<P, R>(
         &mut self,
         name: &'static str,
         run: impl Fn(Cx<'_>, P) -> wasmtime::Result<R> + Send + Sync + 'static,
@@ -81,7 +81,7 @@ impl Interface<'_> {
     }
 
     /// A function that may wait. The guest's CPU time stands still meanwhile.
-    pub(in crate::sandbox) fn waiting_func<P, R, F>(
+    pub(super) fn waiting_func<P, R, F>(
         &mut self,
         name: &'static str,
         start: impl Fn(Cx<'_>, P) -> F + Send + Sync + 'static,
