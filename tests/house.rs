@@ -40,9 +40,10 @@ const ARROWS: &[Room] = &[
     Room { name: "tunnel", may: &["chain", "upstream", "message", "config", "observe"], outside: &["tokio"] },
     Room {
         name: "app",
-        may: &["message", "config", "observe", "wire", "certs", "chain", "sandbox", "upstream", "listen", "proxy", "tunnel"],
+        may: &["message", "config", "observe", "wire", "certs", "chain", "sandbox", "upstream", "listen", "proxy", "tunnel", "admin"],
         outside: &["tokio", "hyper", "rustls", "socket2"],
     },
+    Room { name: "admin", may: &["observe"], outside: &["tokio", "hyper", "hyper_util"] },
     Room { name: "cli", may: &["app", "config"], outside: &["clap"] },
 ];
 

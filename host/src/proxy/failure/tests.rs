@@ -1,6 +1,8 @@
 //! The table is sound, every failure is in it, and what a client is told.
 
 use super::*;
+use crate::message::BodyError;
+use std::io;
 use std::collections::BTreeSet;
 
 /// RFC 9209, section 2.3.
