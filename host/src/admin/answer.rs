@@ -163,7 +163,12 @@ mod tests {
     fn health_is_for_everybody_and_the_rest_for_who_has_the_token() {
         let access = Access::token("sesame-sesame-sesame");
         assert_eq!((status(&access, "GET", "/healthz", &[]), status(&access, "GET", "/readyz", &[])), (200, 503));
-        for wrong in [&[][..], &[("authorization", "Bearer sesame")], &[("authorization", "Basic sesame-sesame-sesame")], &[("authorization", "Bear")]] {
+        for wrong in [
+            &[][..],
+            &[("authorization", "Bearer sesame")],
+            &[("authorization", "Basic sesame-sesame-sesame")],
+            &[("authorization", "Bear")],
+        ] {
             assert_eq!(status(&access, "GET", "/metrics", wrong), 401, "{wrong:?}");
             assert_eq!(status(&access, "GET", "/nothing", wrong), 401, "{wrong:?}");
         }
@@ -198,7 +203,10 @@ mod tests {
         let open = "application/openmetrics-text; version=1.0.0; charset=utf-8";
         let plain = "text/plain; version=0.0.4; charset=utf-8";
         for (accept, expected) in [
-            ("application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", open),
+            (
+                "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+                open,
+            ),
             ("*/*", plain),
             ("text/plain", plain),
             ("application/openmetrics-text;q=0", plain),

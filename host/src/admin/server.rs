@@ -128,8 +128,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, access: Access, boar
         .header_read_timeout(PATIENCE)
         .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(LIFE, connection).await {
-        Ok(Err(error)) => tracing::debug!("a connection of the admin listener: {error}"),
-        Ok(Ok(())) | Err(_) => {}
+    if let Ok(Err(error)) = timeout(LIFE, connection).await {
+        tracing::debug!("a connection of the admin listener: {error}");
     }
 }

@@ -1,7 +1,7 @@
 //! What the configuration grants, made real: stores are opened and secrets handed out once, and every link of a plugin shares them.
 
-use crate::config::{Allow, Config, Diagnostic, PluginRef, PluginSpec};
 use super::watch::Watch;
+use crate::config::{Allow, Config, Diagnostic, PluginRef, PluginSpec};
 use crate::sandbox::{Capability, Grant, Rights, Store};
 use bytes::Bytes;
 use std::collections::BTreeMap;

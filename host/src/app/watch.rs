@@ -1,12 +1,12 @@
 //! What there is to see of the process, for the admin listener: each room's numbers, and whether requests should come.
 
+use super::listeners::{SocketFile, refused};
 use crate::admin::{Access, Admin, Board, Readiness, Socket, start};
 use crate::config::{AdminSpec, Diagnostic, ListenAddress};
 use crate::listen::{self, Gate, Listening};
 use crate::observe::access::AccessOutput;
-use crate::observe::{Exposition, Registry};
+use crate::observe::{Exposition, Registry, Shown};
 use crate::sandbox::{Census, Counts};
-use super::listeners::{SocketFile, refused};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -57,7 +57,7 @@ impl Watch {
     fn guests(&self, out: &mut Exposition) {
         let censuses = self.censuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let plugins: Vec<(&str, Counts)> = censuses.iter().map(|(name, census)| (&**name, census.counts())).collect();
-        let counters: [(_, _, fn(&Counts) -> u64); 2] = [
+        let counters: [Shown<Counts>; 2] = [
             ("portcullis_guest_calls", "Calls of plugins, all phases.", |counts| counts.calls),
             ("portcullis_guests_made", "Guests made, first ones included.", |counts| counts.guests),
         ];
@@ -77,7 +77,7 @@ impl Watch {
         let mut family =
             out.counter("portcullis_guest_cpu_seconds", "CPU time of calls, from a sample of them; without those that may wait.");
         plugins.iter().for_each(|(plugin, counts)| family.float(&[("plugin", plugin)], counts.cpu as f64 / 1e9));
-        let gauges: [(_, _, fn(&Counts) -> u64); 2] = [
+        let gauges: [Shown<Counts>; 2] = [
             ("portcullis_guests", "Guests that are there.", |counts| counts.alive),
             ("portcullis_guest_memory_bytes", "Linear memory of the guests that are there.", |counts| counts.bytes),
         ];

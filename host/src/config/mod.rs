@@ -32,8 +32,8 @@ mod tcp;
 mod units;
 mod upstream;
 
-pub use admin::AdminSpec;
 pub use acme::{AcmeChallenge, AcmeEab, AcmeIssuer, AcmeSpec};
+pub use admin::AdminSpec;
 pub use chain::{LinkOrigin, LinkSpec, PluginRef, When};
 pub use code::Code;
 pub use defaults::{DefaultRow, Defaults};

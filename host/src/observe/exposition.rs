@@ -199,7 +199,10 @@ mod tests {
     fn both_formats() {
         let prometheus = "# HELP a_total Some.\n# TYPE a_total counter\na_total{x=\"q\\\"\\\\\\n\"} 1\n# TYPE b gauge\nb 0.5\n";
         assert_eq!(text(Format::Prometheus), prometheus);
-        assert_eq!(text(Format::OpenMetrics), prometheus.replace("# HELP a_total", "# HELP a").replace("# TYPE a_total", "# TYPE a") + "# EOF\n");
+        assert_eq!(
+            text(Format::OpenMetrics),
+            prometheus.replace("# HELP a_total", "# HELP a").replace("# TYPE a_total", "# TYPE a") + "# EOF\n"
+        );
     }
 
     #[test]
@@ -211,14 +214,27 @@ mod tests {
         let mut exposition = Exposition::new(Format::Prometheus);
         exposition.histogram("t", "").times(&[("u", "v")], &times);
         let text = exposition.finish();
-        for line in ["t_bucket{u=\"v\",le=\"0.0001\"} 1", "t_bucket{u=\"v\",le=\"5.0\"} 2", "t_bucket{u=\"v\",le=\"+Inf\"} 3", "t_sum{u=\"v\"} 9.00045"] {
+        for line in [
+            "t_bucket{u=\"v\",le=\"0.0001\"} 1",
+            "t_bucket{u=\"v\",le=\"5.0\"} 2",
+            "t_bucket{u=\"v\",le=\"+Inf\"} 3",
+            "t_sum{u=\"v\"} 9.00045",
+        ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
     }
 
     #[test]
     fn numbers_read_back() {
-        for (value, expected) in [(0.0, "0.0"), (0.25, "0.25"), (1.0, "1.0"), (0.000_03, "3.0e-05"), (2e9, "2.0e+09"), (-1.5e-7, "-1.5e-07"), (f64::INFINITY, "+Inf")] {
+        for (value, expected) in [
+            (0.0, "0.0"),
+            (0.25, "0.25"),
+            (1.0, "1.0"),
+            (0.000_03, "3.0e-05"),
+            (2e9, "2.0e+09"),
+            (-1.5e-7, "-1.5e-07"),
+            (f64::INFINITY, "+Inf"),
+        ] {
             let mut out = String::new();
             number(&mut out, value);
             assert_eq!(out, expected);

@@ -112,7 +112,10 @@ impl PluginMetrics {
                 }
             }
         }
-        let mut family = out.counter("portcullis_plugin_series_dropped", "Numbers of plugins that were not taken: too many series, or a name that another has.");
+        let mut family = out.counter(
+            "portcullis_plugin_series_dropped",
+            "Numbers of plugins that were not taken: too many series, or a name that another has.",
+        );
         dropped.iter().for_each(|(plugin, count)| family.sample(&[("plugin", plugin)], *count));
     }
 }

@@ -14,7 +14,8 @@ pub(super) fn write(out: &mut Exposition, started: SystemTime) {
         out.counter("process_cpu_seconds", "CPU time, of the process and of the kernel for it.").float(&[], usage);
     }
     if let Some((virtual_memory, resident)) = memory() {
-        out.gauge("process_virtual_memory_bytes", "Address space; guests' pools reserve much that is never touched.").sample(&[], virtual_memory);
+        out.gauge("process_virtual_memory_bytes", "Address space; guests' pools reserve much that is never touched.")
+            .sample(&[], virtual_memory);
         out.gauge("process_resident_memory_bytes", "Memory that is really there.").sample(&[], resident);
     }
     if let Some(open) = open_files() {

@@ -23,6 +23,9 @@ pub struct Registry {
     generation: AtomicU64,
 }
 
+/// A family of numbers that `T` has: its name, what it means, and where it is.
+pub type Shown<T> = (&'static str, &'static str, fn(&T) -> u64);
+
 /// A snapshot is in use for as long as this lives.
 pub struct Generation(Arc<Registry>);
 
@@ -58,7 +61,8 @@ impl Registry {
         out.gauge("portcullis_build_info", "Which build runs.").sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
         out.gauge("portcullis_generation", "Number of the configuration that new exchanges see.")
             .sample(&[], self.generation.load(Ordering::Relaxed));
-        out.gauge("portcullis_generations", "Configurations that something still uses.").sample(&[], self.generations.load(Ordering::Relaxed));
+        out.gauge("portcullis_generations", "Configurations that something still uses.")
+            .sample(&[], self.generations.load(Ordering::Relaxed));
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let sum = |of: fn(&WorkerTally) -> u64| workers.iter().map(|worker| of(worker)).sum::<u64>();
         out.gauge("portcullis_workers", "Worker threads.").sample(&[], workers.len() as u64);
@@ -123,7 +127,8 @@ fn total<T>(tallies: &[Arc<T>], of: impl Fn(&T) -> u64) -> u64 {
 fn routes(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
     const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
     let routes = gathered(workers, |worker| &worker.routes);
-    let mut family = out.counter("portcullis_requests", "Requests that are over, by route and first digit of the status; none: no answer was given.");
+    let mut family =
+        out.counter("portcullis_requests", "Requests that are over, by route and first digit of the status; none: no answer was given.");
     for ((site, route), tallies) in &routes {
         for (class, name) in CLASSES.iter().enumerate() {
             let count = total(tallies, |tally| tally.statuses.get(class).map_or(0, Counter::value));
@@ -136,7 +141,7 @@ fn routes(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
     for ((site, route), tallies) in &routes {
         family.times(&[("site", site), ("route", route)], &times(tallies, OF_EXCHANGES, |tally: &RouteTally| &tally.took));
     }
-    let of: [(_, _, fn(&RouteTally) -> u64); 2] = [
+    let of: [Shown<RouteTally>; 2] = [
         ("portcullis_request_body_bytes", "Bytes of bodies from clients.", |tally| tally.received.value()),
         ("portcullis_response_body_bytes", "Bytes of bodies to clients.", |tally| tally.sent.value()),
     ];
@@ -149,7 +154,8 @@ fn routes(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
 }
 
 fn reasons(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
-    let mut family = out.counter("portcullis_reasons", "Why exchanges and tunnels ended otherwise than as the origin and the client wanted.");
+    let mut family =
+        out.counter("portcullis_reasons", "Why exchanges and tunnels ended otherwise than as the origin and the client wanted.");
     for ((of, reason), counts) in gathered(workers, |worker| &worker.reasons) {
         family.sample(&[("of", of), ("reason", reason)], total(&counts, Counter::value));
     }
@@ -157,7 +163,7 @@ fn reasons(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
 
 fn upstreams(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
     let upstreams = gathered(workers, |worker| &worker.upstreams);
-    let counters: [(_, _, fn(&UpstreamTally) -> u64); 3] = [
+    let counters: [Shown<UpstreamTally>; 3] = [
         ("portcullis_upstream_requests", "Requests to upstreams, of clients and of plugins, and tunnels.", |tally| tally.requests.value()),
         ("portcullis_upstream_reused", "Requests that a pooled connection carried.", |tally| tally.reused.value()),
         ("portcullis_upstream_retries", "Servers tried beyond each request's first.", |tally| tally.retries.value()),
@@ -166,7 +172,7 @@ fn upstreams(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
         let mut family = out.counter(name, help);
         upstreams.iter().for_each(|(upstream, tallies)| family.sample(&[("upstream", upstream)], total(tallies, value)));
     }
-    let gauges: [(_, _, fn(&UpstreamTally) -> u64); 2] = [
+    let gauges: [Shown<UpstreamTally>; 2] = [
         ("portcullis_upstream_active", "Requests and tunnels that are not over.", |tally| tally.running.value()),
         ("portcullis_upstream_pool_idle", "Connections kept for the next request.", |tally| tally.idle.value()),
     ];

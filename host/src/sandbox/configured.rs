@@ -57,7 +57,6 @@ pub struct Counts {
 /// several take turns in being measured.
 const SAMPLED: u64 = 257;
 
-
 /// One worker's counts. Written by that worker only, so that adding is a load and a store.
 #[derive(Default)]
 pub(super) struct Tally {

@@ -128,7 +128,7 @@ impl Guests {
         call: impl AsyncFnOnce(&mut Guest) -> Result<Decision, Broken>,
     ) -> Result<Decision, Fault> {
         // Its CPU time is not taken: others run while it waits.
-        drop(self.tally.called());
+        let _untimed = self.tally.called();
         let time = self.configured.time();
         let decided = timeout(time, async {
             let mut guest = match held.take().or_else(|| self.idle.borrow_mut().pop()) {

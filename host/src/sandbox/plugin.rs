@@ -1,8 +1,8 @@
 //! A compiled component with everything about it that does not depend on settings, and the way from there to a filter.
 
 use super::abi::{Decided, Request, Response};
-use super::configured::Configured;
 use super::census::Census;
+use super::configured::Configured;
 use super::connection::{ConnectionPlan, types as connection};
 use super::describe::Description;
 use super::fault::Broken;

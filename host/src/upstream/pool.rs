@@ -1,8 +1,8 @@
 //! Idle connections to one server, kept for the next request.
 
 use super::channel::Channel;
-use crate::observe::UpstreamTally;
 use crate::message::Connection;
+use crate::observe::UpstreamTally;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;

@@ -3,8 +3,8 @@
 use super::pool::Pool;
 use super::{Attempt, SendError};
 use crate::certs::ServerTls;
-use crate::observe::UpstreamTally;
 use crate::config::{Balance, Limits, ProxyVersion, ServerAddress, UpstreamSpec};
+use crate::observe::UpstreamTally;
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};

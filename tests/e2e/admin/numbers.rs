@@ -159,7 +159,8 @@ fn what_runs_is_seen_while_it_runs() {
     assert_eq!(found.value("portcullis_connections", &[]), Some(1.0));
     drop(waiting);
     until(proxy.admin(), "none runs", |found| {
-        found.value("portcullis_exchanges_active", &[]) == Some(0.0) && found.value("portcullis_reasons_total", &[("reason", "client_gone")]) == Some(1.0)
+        found.value("portcullis_exchanges_active", &[]) == Some(0.0)
+            && found.value("portcullis_reasons_total", &[("reason", "client_gone")]) == Some(1.0)
     });
 }
 

@@ -28,7 +28,8 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, listen: &ListenSpec, t
     {
         let message = format!("others than this machine can come to {address}, so `token` is needed");
         let found = Diagnostic::error(Code::Missing, context.place(*span), message);
-        context.report(found.help("for example: token = { env = \"ADMIN_TOKEN\" }").help("or listen on 127.0.0.1, [::1] or unix:/path only"));
+        context
+            .report(found.help("for example: token = { env = \"ADMIN_TOKEN\" }").help("or listen on 127.0.0.1, [::1] or unix:/path only"));
     }
     let listen = addresses.into_iter().map(|(address, span)| (address, context.location(span))).collect();
     Some(AdminSpec { listen, token })

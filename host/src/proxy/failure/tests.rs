@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::message::BodyError;
-use std::io;
 use std::collections::BTreeSet;
+use std::io;
 
 /// RFC 9209, section 2.3.
 const ERROR_TYPES: &str = "dns_timeout dns_error destination_not_found destination_unavailable destination_ip_prohibited \
