@@ -1,7 +1,7 @@
 //! Links → configured plugins: each component is loaded once, each pair of plugin and settings configured once, whatever the number of
 //! routes that use it.
 
-use super::granted::Granted;
+use super::granted::{Granted, Named};
 use super::watch::Watch;
 use crate::config::{Allow, Config, Diagnostic, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
 use crate::sandbox::{
@@ -27,7 +27,7 @@ impl Filters {
     /// Loads and configures. What is wrong is added to `found`; a link that could not be configured has no filter then.
     pub fn build(config: &Config, sandbox: &Sandbox, watch: &Watch, found: &mut Vec<Diagnostic>) -> Self {
         let plugins = load(config, sandbox, found);
-        let granted = Granted::open(config, watch, found);
+        let granted = Granted::open(config, watch, sandbox.local_store(), found);
         let mut filters = Self { configured: Vec::new(), by_link: HashMap::new() };
         for link in links(config) {
             let Some(plugin) = plugins.get(&link.plugin) else { continue };
@@ -154,11 +154,15 @@ impl Origin<'_> {
     /// What it imports and is not granted.
     fn refused(&self, name: &PluginRef, plugin: &Plugin) -> Vec<Diagnostic> {
         let nothing = Allow::default();
-        let allow = match self {
-            Self::Declared(spec) => &spec.allow,
-            Self::Used(_) => &nothing,
+        let (allow, due) = match (self, name) {
+            (Self::Declared(spec), _) => match &spec.source {
+                PluginSource::Bundled(own) => (&spec.allow, bundled::rights(own)),
+                _ => (&spec.allow, &[][..]),
+            },
+            (Self::Used(_), PluginRef::Bundled(own)) => (&nothing, bundled::rights(own)),
+            (Self::Used(_), PluginRef::Declared(_)) => (&nothing, &[][..]),
         };
-        let missing = plugin.needs().iter().filter(|(capability, _)| !capability.is_in(allow));
+        let missing = plugin.needs().iter().filter(|(capability, _)| !capability.is_in(allow) && !due.contains(capability));
         let refused = |(capability, import): &(Capability, String)| {
             let help = format!("add: allow = {{ {} }}", capability.grant());
             Diagnostic::not_granted(&name.to_string(), self.at(), import, Some(&help))
@@ -208,20 +212,12 @@ fn configure(
     link: &LinkSpec,
     loaded: &Loaded,
 ) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
-    if let Some(schema) = &loaded.schema {
-        let mut broken = schema.check(link);
-        let named = schema.upstreams(link).into_iter();
-        let undefined = named.filter(|(name, _)| !config.upstreams.keys().any(|known| known.0 == *name));
-        broken.extend(undefined.map(|(name, at)| Diagnostic::upstream_undefined(config, &name, at)));
-        if !broken.is_empty() {
-            return Err(broken);
-        }
-    }
+    let named = loaded.schema.as_ref().map_or(Ok(Named::default()), |schema| named(config, link, schema))?;
     let spec = match &link.plugin {
         PluginRef::Declared(name) => config.plugins.get(name),
         PluginRef::Bundled(_) => None,
     };
-    let grant = granted.grant(&link.plugin, spec);
+    let grant = granted.grant(&link.plugin, spec, named);
     match loaded.plugin.configure_under(&link.settings, grant, &link.name) {
         Ok(configured) => {
             let warnings = configured.plan().warnings.iter();
@@ -233,4 +229,23 @@ fn configure(
         }
         Err(ConfigureError::Fault(fault)) => Err(vec![Diagnostic::settings_refused(link, "", &fault.detail)]),
     }
+}
+
+/// The upstreams and stores that a link's settings name, once the schema has nothing against them.
+fn named(config: &Config, link: &LinkSpec, schema: &SettingsSchema) -> Result<Named, Vec<Diagnostic>> {
+    let mut broken = schema.check(link);
+    let mut named = Named::default();
+    for (name, at) in schema.upstreams(link) {
+        match config.upstreams.keys().any(|known| known.0 == name) {
+            true => named.upstreams.push(name),
+            false => broken.push(Diagnostic::upstream_undefined(config, &name, at)),
+        }
+    }
+    for (name, at) in schema.stores(link) {
+        match config.stores.keys().any(|known| known.0 == name) {
+            true => named.stores.push(name),
+            false => broken.push(Diagnostic::store_undefined(config, &name, at)),
+        }
+    }
+    if broken.is_empty() { Ok(named) } else { Err(broken) }
 }

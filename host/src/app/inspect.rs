@@ -3,7 +3,7 @@
 use super::prepare::sandbox;
 use crate::chain::ConnectionPhases;
 use crate::sandbox::{
-    ConfigureError, ConnectionPlan, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled, read_component,
+    Capability, ConfigureError, ConnectionPlan, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled, read_component,
 };
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -26,17 +26,19 @@ pub enum InspectError {
 pub struct Inspected {
     file: String,
     inspection: Inspection,
+    /// What the binary grants it, if it is one of its own.
+    due: &'static [Capability],
 }
 
 /// Looks into a component file, or into the bundled plugin of this name if there is no such file.
 pub fn inspect(file: &Path) -> Result<Inspected, InspectError> {
     let named = file.display().to_string();
     let failed = |source| InspectError::Load { file: named.clone(), source };
-    let inspection = match bundled::bundled(&named).filter(|_| !file.exists()) {
-        Some(bytes) => sandbox(None)?.inspect(bytes).map_err(failed)?,
-        None => sandbox(None)?.inspect(&read_component(file).map_err(failed)?).map_err(failed)?,
+    let (inspection, due) = match bundled::bundled(&named).filter(|_| !file.exists()) {
+        Some(bytes) => (sandbox(None)?.inspect(bytes).map_err(failed)?, bundled::rights(&named)),
+        None => (sandbox(None)?.inspect(&read_component(file).map_err(failed)?).map_err(failed)?, &[][..]),
     };
-    Ok(Inspected { file: named, inspection })
+    Ok(Inspected { file: named, inspection, due })
 }
 
 impl Inspected {
@@ -73,7 +75,7 @@ impl Inspected {
             line("imports", "none: it can do nothing but decide");
         }
         for (index, import) in found.imports.iter().enumerate() {
-            line(if index == 0 { "imports" } else { "" }, &format!("{}  ({})", import.name, standing(&import.standing)));
+            line(if index == 0 { "imports" } else { "" }, &format!("{}  ({})", import.name, self.standing(&import.standing)));
         }
         for producer in &found.producers {
             line(&producer.field, &format!("{} {}", producer.name, producer.version));
@@ -92,7 +94,7 @@ impl Inspected {
         let imports: Vec<_> = found
             .imports
             .iter()
-            .map(|import| json!({ "name": import.name, "items": import.items, "standing": standing(&import.standing) }))
+            .map(|import| json!({ "name": import.name, "items": import.items, "standing": self.standing(&import.standing) }))
             .collect();
         let producers: Vec<_> =
             found.producers.iter().map(|tool| json!({ "field": tool.field, "name": tool.name, "version": tool.version })).collect();
@@ -121,6 +123,24 @@ impl Inspected {
     }
 }
 
+impl Inspected {
+    fn standing(&self, standing: &Standing) -> String {
+        match standing {
+            Standing::Types => "types only".to_owned(),
+            Standing::Stub => "harmless: leads nowhere outside the sandbox".to_owned(),
+            Standing::Capability(Capability::Kv) if self.due.contains(&Capability::Kv) => {
+                "granted, being bundled: a store of this process, and those that its settings name".to_owned()
+            }
+            Standing::Capability(Capability::HttpClient) if self.due.contains(&Capability::HttpClient) => {
+                "granted, being bundled: upstreams that its settings name".to_owned()
+            }
+            Standing::Capability(capability) if self.due.contains(capability) => "granted, being bundled".to_owned(),
+            Standing::Capability(capability) => format!("must be granted: allow = {{ {} }}", capability.grant()),
+            Standing::Refused(refusal) => format!("REFUSED: {refusal}"),
+        }
+    }
+}
+
 fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -134,15 +154,6 @@ fn phases((request, response): (bool, bool), of: ConnectionPhases) -> Vec<&'stat
         (of.close, "on-close"),
     ];
     all.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect()
-}
-
-fn standing(standing: &Standing) -> String {
-    match standing {
-        Standing::Types => "types only".to_owned(),
-        Standing::Stub => "harmless: leads nowhere outside the sandbox".to_owned(),
-        Standing::Capability(capability) => format!("must be granted: allow = {{ {} }}", capability.grant()),
-        Standing::Refused(refusal) => format!("REFUSED: {refusal}"),
-    }
 }
 
 fn problems(error: &ConfigureError) -> Vec<String> {

@@ -93,6 +93,17 @@ impl Diagnostic {
         }
     }
 
+    /// E012 for a store that a plugin's settings name.
+    pub fn store_undefined(config: &Config, name: &str, at: Location) -> Self {
+        let found = Self::error(Code::Undefined, at.into(), format!("kv `{name}` is not declared"));
+        let known: Vec<&str> = config.stores.keys().map(|name| &*name.0).collect();
+        match super::raw::nearest(name, known.iter().copied()) {
+            Some(near) => found.label(format!("did you mean `{near}`?")),
+            None if known.is_empty() => found.help(format!("for example: [kv] {name} = \"redis://127.0.0.1:6379/0\"")),
+            None => found.help(format!("kvs: {}", known.join(", "))),
+        }
+    }
+
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }

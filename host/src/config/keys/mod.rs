@@ -70,6 +70,7 @@ pub struct Form {
 pub static TEXT: Form = Form { name: "a string", pattern: "" };
 pub static DURATION: Form = Form { name: "a duration", pattern: "^([0-9]+(ms|s|m|h|d))+$" };
 pub static SIZE: Form = Form { name: "a size", pattern: "^[0-9]+([KMGT]iB|[kKMG]?B)$" };
+pub static RATE: Form = Form { name: "a rate", pattern: "^[0-9]+/[smhd]$" };
 pub static PERCENT: Form = Form { name: "a percentage", pattern: "^[0-9]+%$" };
 pub static LISTEN: Form = Form { name: "an address with a port", pattern: "^(.*:[0-9]+|unix:.+)$" };
 pub static PEER: Form = Form { name: "a network or \"unix\"", pattern: "^(unix|[0-9a-fA-F.:]+(/[0-9]+)?)$" };

@@ -9,10 +9,26 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The bundled plugins that shorthand turns into, and those that can be used by name.
-pub const BUNDLED: &[&str] = &["headers", "rewrite", "redirect", "respond", "route", "request-id", "ip-filter", "conn-limit"];
-
-/// Bundled in a later version.
-const LATER: &[&str] = &["rate-limit", "geo"];
+pub const BUNDLED: &[&str] = &[
+    "headers",
+    "rewrite",
+    "redirect",
+    "respond",
+    "route",
+    "request-id",
+    "ip-filter",
+    "conn-limit",
+    "rate-limit",
+    "basic-auth",
+    "security-headers",
+    "cors",
+    "cache-control",
+    "maintenance",
+    "jwt",
+    "forward-auth",
+    "geo-header",
+    "bot-challenge",
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sort {
@@ -120,11 +136,6 @@ impl Context<'_> {
             return;
         }
         let bundled: &[&str] = if sort == Sort::Plugin { BUNDLED } else { &[] };
-        if sort == Sort::Plugin && LATER.contains(&name) {
-            let message = format!("the bundled plugin `{name}` is not in this version");
-            let found = Diagnostic::error(Code::NotYet, self.place(span), message);
-            return self.report(found.help(format!("declare one of your own: [plugin.{name}] source = \"….wasm\"")));
-        }
         let found = Diagnostic::error(Code::Undefined, self.place(span), format!("{} `{name}` is not declared", sort.word()));
         let known: Vec<&str> = self.names.of(sort).chain(bundled.iter().copied()).collect();
         let found = match nearest(name, known.iter().copied()) {

@@ -51,7 +51,8 @@ fn table(context: &Context<'_>, node: &Node, path: String, name: &str) -> Option
     let at = context.location(reader.span);
     let sha256 = reader.form("sha256", forms::sha256);
     let allow = platform::allow(context, &reader);
-    let (limits, isolation, fail) = (limits(&reader), isolation(&reader), failure(context, &reader));
+    let usual = if reader.entry("source").is_some() { GuestLimits::default() } else { GuestLimits::of_bundled(name) };
+    let (limits, isolation, fail) = (limits(&reader, usual), isolation(&reader), failure(context, &reader));
     let (source, source_at) = source(context, &reader, name, &at)?;
     if let (PluginSource::Bundled(name), Some(entry)) = (&source, reader.entry("sha256")) {
         return context.error(Code::Conflict, entry.key_span, format!("`{name}` is in the binary; only a `source` can be pinned"));
@@ -86,8 +87,8 @@ fn path_source(context: &Context<'_>, path: &str, span: Span) -> Option<PluginSo
     Some(PluginSource::Path(context.sources.resolve(span.file, path)))
 }
 
-fn limits(reader: &Reader<'_, '_>) -> GuestLimits {
-    let mut limits = GuestLimits::default();
+fn limits(reader: &Reader<'_, '_>, usual: GuestLimits) -> GuestLimits {
+    let mut limits = usual;
     let Some(table) = reader.open_key("limits", &keys::GUEST_LIMITS) else { return limits };
     let memory = table.form("memory", |text| {
         let bytes = units::size(text)?;
