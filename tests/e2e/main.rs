@@ -18,6 +18,7 @@ mod forwarding;
 mod framing;
 mod mtls;
 mod origin_faults;
+mod plugins;
 mod pressure;
 mod reload;
 mod routing;
