@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn the_longest_prefix_says_it() {
         let list = r#"network,country\n192.0.2.0/24,DE\n192.0.2.128/25 , \"FR\" # a part\n\n\"2001:db8::/32\",NL\n198.51.100.7\tAT\n"#;
-        let geo = Harness::<GeoHeader>::new(&format!(r#"{{"list": "{}"}}"#, list.replace("\\\"", "\\\"")));
+        let geo = Harness::<GeoHeader>::new(&format!(r#"{{"list": "{}"}}"#, list));
         for (ip, expected) in [
             ("192.0.2.1", Some("DE")),
             ("192.0.2.200", Some("FR")),
