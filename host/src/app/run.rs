@@ -147,7 +147,7 @@ fn start(
     shutdown: &Shutdown,
     key_log: Option<Arc<dyn KeyLog>>,
 ) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
-    let Prepared { config, filters, store, tickets, outbound, tcp_stores, sandbox, .. } = prepared;
+    let Prepared { config, filters, services, store, tickets, outbound, tcp_stores, sandbox, .. } = prepared;
     // For as long as the process lives: guests of every generation run in it.
     Box::leak(Box::new(sandbox));
     // `prepare` gives every link a filter, or fails.
@@ -156,7 +156,7 @@ fn start(
     let gate = Gate::new(&config.limits);
     let courses = Course::all(&config, store, tcp_stores, &tickets, key_log)?;
     let doors = DoorPlan::all(&config, &filters);
-    let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams.clone()));
+    let (filters, services, upstreams) = (Arc::new(filters), Arc::new(services), Arc::new(config.upstreams.clone()));
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listeners {
         let door = doors.of(listener.speaks);
@@ -175,6 +175,7 @@ fn start(
             upstreams: upstreams.clone(),
             outbound: outbound.clone(),
             filters: filters.clone(),
+            services: services.clone(),
             listeners,
             gate: gate.clone(),
             access: access.writer(),

@@ -5,7 +5,7 @@ use crate::chain::Cause;
 use crate::message::authority::BadHost;
 use crate::message::target::BadTarget;
 use crate::message::{BodyError, ExchangeId, Malformed, Reply};
-use crate::upstream::SendError;
+use crate::upstream::{InsideFault, SendError};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
@@ -173,6 +173,12 @@ pub const REASONS: &[Reason] = &{
         reason("bad_response_body", S::BAD_GATEWAY, ORIGIN, "The server's response body breaks its framing."),
         reason("origin_gone", S::BAD_GATEWAY, "http_response_incomplete", "The server closed the connection within the response body."),
         reason("response_idle", S::GATEWAY_TIMEOUT, "connection_read_timeout", "The response body paused for longer than timeout.idle."),
+        // A service's.
+        reason("service_trap", S::BAD_GATEWAY, OURS, "A component that is a server trapped."),
+        reason("service_timeout", S::GATEWAY_TIMEOUT, OURS, "A component that is a server used more CPU or time than its limit."),
+        reason("service_memory", S::BAD_GATEWAY, OURS, "A component that is a server used more memory than its limit."),
+        reason("service_answer", S::BAD_GATEWAY, OURS, "A component that is a server ended without an answer, or with an error."),
+        reason("service_overload", S::SERVICE_UNAVAILABLE, OURS, "No instance of a component that is a server was to be had."),
         // The operator's.
         reason("exchange_timeout", S::GATEWAY_TIMEOUT, "http_response_timeout", "The exchange took longer than timeout.total."),
         // Ours.
@@ -251,6 +257,11 @@ fn of_send(error: &SendError) -> &'static str {
         SendError::Reset(_) => "origin_reset",
         SendError::ResponseTimeout => "response_timeout",
         SendError::Malformed(_) => "bad_response",
+        SendError::Inside(InsideFault::Trap) => "service_trap",
+        SendError::Inside(InsideFault::Timeout) => "service_timeout",
+        SendError::Inside(InsideFault::Memory) => "service_memory",
+        SendError::Inside(InsideFault::Answer) => "service_answer",
+        SendError::Inside(InsideFault::Overload) => "service_overload",
         SendError::Client(body) => of_body(body),
         SendError::Expired => "exchange_timeout",
         SendError::Overloaded(_) => "overload",

@@ -40,7 +40,7 @@ impl State {
     pub(super) fn new(backing: Arc<Backing>, errands: Option<Errands>) -> Self {
         let limits = backing.limits;
         Self {
-            ceiling: Ceiling { memory: limits.memory, used: 0, refused: None },
+            ceiling: Ceiling::new(limits.memory),
             clock: CpuClock::new(limits.cpu),
             console: Console::default(),
             timers: Timers::default(),
@@ -73,6 +73,12 @@ pub(super) struct Ceiling {
     memory: usize,
     used: usize,
     pub(super) refused: Option<&'static str>,
+}
+
+impl Ceiling {
+    pub(super) const fn new(memory: usize) -> Self {
+        Self { memory, used: 0, refused: None }
+    }
 }
 
 impl ResourceLimiter for Ceiling {

@@ -29,6 +29,9 @@ pub enum SendError {
     ResponseTimeout,
     #[error("the origin's response is malformed: {0}")]
     Malformed(#[from] MalformedResponse),
+    /// A server within this process failed.
+    #[error("the service failed ({})", .0.as_str())]
+    Inside(super::InsideFault),
     // The client's.
     /// The request's body failed before the response began.
     #[error("the request ended early")]

@@ -26,7 +26,7 @@ pub use error::{Failed, SendError};
 pub use probe::{Probed, ProbedTls, probe};
 
 use crate::certs::Outbound;
-use crate::config::{Limits, UpstreamName, UpstreamSpec};
+use crate::config::{Limits, ServerAddress, UpstreamName, UpstreamSpec};
 use crate::message::{BodyError, Connection, Duplex, RequestHead, ResponseHead, Switched};
 use crate::wire::{Deadline, HeadLimits};
 use bytes::Bytes;
@@ -36,7 +36,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep};
 
@@ -47,6 +47,50 @@ pub struct Upstreams {
     settings: Settings,
     /// Runs from the first request on, and ends with this.
     sweeper: OnceCell<AbortHandle>,
+}
+
+/// A server within this process. It speaks HTTP/1.1 over connections as any other does, but may answer with [`FAILED`] instead.
+pub trait Inside {
+    /// One end of a new connection; the other is served by its owner.
+    ///
+    /// # Errors
+    /// If the system has no more descriptors.
+    fn connect(&self) -> std::io::Result<UnixStream>;
+}
+
+/// The server within this process for an address, if there is one.
+pub type Insides<'i> = dyn Fn(&ServerAddress) -> Option<Rc<dyn Inside>> + 'i;
+
+/// The field in an answer of a server within this process that says that it is none, and by which [`InsideFault`] in lower case.
+pub const FAILED: &str = "portcullis-service-failed";
+
+/// How a server within this process failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InsideFault {
+    Trap,
+    /// More CPU time or time than its limit.
+    Timeout,
+    Memory,
+    /// It ended without an answer, or with one that is none.
+    Answer,
+    Overload,
+}
+
+impl InsideFault {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Timeout => "timeout",
+            Self::Memory => "memory",
+            Self::Answer => "answer",
+            Self::Overload => "overload",
+        }
+    }
+
+    fn read(text: &[u8]) -> Self {
+        let all = [Self::Timeout, Self::Memory, Self::Answer, Self::Overload];
+        all.into_iter().find(|fault| fault.as_str().as_bytes() == text).unwrap_or(Self::Trap)
+    }
 }
 
 /// A request on its way out.
@@ -133,11 +177,17 @@ struct Settings {
 impl Upstreams {
     /// For one worker; specs, limits and what TLS needs of one snapshot.
     pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, tls: &Outbound, limits: &Limits) -> Rc<Self> {
+        Self::with(specs, tls, limits, &|_| None)
+    }
+
+    /// The same, with servers within this process.
+    pub fn with(specs: &BTreeMap<UpstreamName, UpstreamSpec>, tls: &Outbound, limits: &Limits, insides: &Insides<'_>) -> Rc<Self> {
         let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
         let Limits { connect, connect_tls, retries, retry_budget, .. } = *limits;
         let settings = Settings { heads, connect, connect_tls, retries, retry_budget };
         // A map in the order of names, so an index is a place in it.
-        let upstreams = specs.iter().map(|(name, spec)| Rc::new(Upstream::new(&name.0, spec, tls.servers(name), limits))).collect();
+        let upstreams =
+            specs.iter().map(|(name, spec)| Rc::new(Upstream::new(&name.0, spec, tls.servers(name), limits, insides))).collect();
         Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })
     }
 

@@ -1,6 +1,7 @@
 //! Upstreams and their servers as one worker knows them: who is busy with how much, and how one is chosen.
 
 use super::pool::Pool;
+use super::{Inside, Insides};
 use crate::certs::ServerTls;
 use crate::config::{Balance, Limits, ProxyVersion, ServerAddress, UpstreamSpec};
 use smallvec::SmallVec;
@@ -26,6 +27,8 @@ pub(super) struct Server {
     pub address: ServerAddress,
     /// The address as text, for logs.
     pub label: Rc<str>,
+    /// For one that is a component.
+    pub inside: Option<Rc<dyn Inside>>,
     /// `None`: in the clear.
     pub tls: Option<ServerTls>,
     /// Connections begin with a header that names the client.
@@ -39,7 +42,7 @@ pub(super) type Tried = SmallVec<[usize; 2]>;
 
 impl Upstream {
     /// `tls`: beside the servers, if they are spoken to over TLS.
-    pub fn new(name: &str, spec: &UpstreamSpec, tls: Option<&[ServerTls]>, limits: &Limits) -> Self {
+    pub fn new(name: &str, spec: &UpstreamSpec, tls: Option<&[ServerTls]>, limits: &Limits, insides: &Insides<'_>) -> Self {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
         let server = |(index, address): (usize, &ServerAddress)| {
             let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age);
@@ -47,6 +50,7 @@ impl Upstream {
             Rc::new(Server {
                 address: address.clone(),
                 label: address.to_string().into(),
+                inside: insides(address),
                 tls,
                 proxy_protocol: spec.proxy_protocol,
                 pool,
