@@ -161,6 +161,10 @@ fn meaning(config: &Config) -> String {
             let _ = writeln!(out, "  {:?}", plugin.allow);
         }
     }
+    for (component, spec) in &config.services {
+        let _ = writeln!(out, "service {component} {:?} {:?}", spec.source, spec.limits);
+        let _ = writeln!(out, "  {:?} at {} {}", spec.allow, spec.at, spec.source_at);
+    }
     for (name, store) in &config.stores {
         let _ = writeln!(out, "store {name} {:?} at {}", store.backend, store.at);
     }
