@@ -3,6 +3,7 @@
 
 use super::granted::Granted;
 use super::origin::{Origin, Origins};
+use super::watch::Watch;
 use crate::config::{Component, Config, Diagnostic, LinkOrigin, LinkSpec, PluginName, PluginRef, SettingsSchema};
 use crate::sandbox::{ConfigureError, Configured, ConnectionPlan, Errands, Guests, Plugin, Sandbox};
 use std::collections::{BTreeMap, HashMap};
@@ -22,9 +23,9 @@ struct Loaded {
 
 impl Filters {
     /// Loads and configures. What is wrong is added to `found`; a link that could not be configured has no filter then.
-    pub fn build(config: &Config, sandbox: &Sandbox, origins: &Origins, found: &mut Vec<Diagnostic>) -> Self {
+    pub fn build(config: &Config, sandbox: &Sandbox, origins: &Origins, watch: &Watch, found: &mut Vec<Diagnostic>) -> Self {
         let plugins = load(config, sandbox, origins, found);
-        let granted = Granted::open(config, found);
+        let granted = Granted::open(config, watch, found);
         let mut filters = Self { configured: Vec::new(), by_link: HashMap::new() };
         for link in links(config) {
             let Some(plugin) = plugins.get(&link.plugin) else { continue };
@@ -133,7 +134,7 @@ fn misplaced(link: &LinkSpec, plugin: &Plugin) -> Option<Diagnostic> {
 /// Checks a link's settings against the schema, then asks the plugin itself.
 fn configure(
     config: &Config,
-    granted: &Granted,
+    granted: &Granted<'_>,
     link: &LinkSpec,
     loaded: &Loaded,
 ) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {

@@ -3,7 +3,8 @@
 //! In reading order: `state` (the directory), `origin` (where components come from),
 //! `filters` (links → configured plugins), `services` (components that are servers), `prepare` (everything that can still be wrong with a
 //! checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `worker` (one core), `keeper` (certificates
-//! that change), `run`; then the answers to questions: `check`, `explain`, `inspect`, `depot` (to and from registries), and `ca`.
+//! that change), `watch` (what can be seen), `run`; then the answers to questions: `check`, `explain`, `inspect`, `depot` (to and from
+//! registries), and `ca`.
 
 mod ca;
 mod check;
@@ -24,6 +25,7 @@ mod prepare;
 mod run;
 mod services;
 mod state;
+mod watch;
 mod worker;
 
 pub use crate::certs::IssuedFor;

@@ -4,6 +4,7 @@ use super::filters::Filters;
 use super::origin::Origins;
 use super::services::Services;
 use super::state::{self, StateError};
+use super::watch::Watch;
 use crate::certs::{self, CertProblem, Challenges, Outbound, Store, TicketKeyError, TicketKeys};
 use crate::config::{self, Code, Config, Diagnostic, Location, Place, Report, Site, SiteName, TcpSpec, TcpTls, TlsSpec};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
@@ -39,14 +40,13 @@ pub enum PrepareError {
     Sandbox(#[from] SandboxError),
 }
 
-/// Reads and checks a file, its certificates and its plugins; makes what the local CA has to make.
-pub fn prepare(path: &Path) -> Result<Prepared, PrepareError> {
-    let (config, mut report) = config::load(path).map_err(PrepareError::Config)?;
+/// Checks what a file names, certificates and plugins; makes what the local CA has to make. `report`: what the text raised.
+pub fn prepare(config: Config, mut report: Report, watch: &Watch) -> Result<Prepared, PrepareError> {
     let state = state::open(config.server.state.as_deref())?;
     let sandbox = sandbox(Some(&state))?;
     let mut found = Vec::new();
     let origins = Origins::everybody(&state);
-    let filters = Filters::build(&config, &sandbox, &origins, &mut found);
+    let filters = Filters::build(&config, &sandbox, &origins, watch, &mut found);
     let services = Services::build(&config, &sandbox, &origins, &mut found);
     // Shared by all listeners: a CA looks where its challenge wants, not where the certificate is used.
     let challenges = Arc::<Challenges>::default();
@@ -91,7 +91,7 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
     let state = config.server.state.as_deref().filter(|dir| dir.is_dir()).map(Path::to_path_buf);
     let mut found = Vec::new();
     let (sandbox, origins) = (sandbox(state.as_deref())?, Origins::nobody(&state::place(config.server.state.as_deref())));
-    Filters::build(&config, &sandbox, &origins, &mut found);
+    Filters::build(&config, &sandbox, &origins, &Watch::default(), &mut found);
     Services::build(&config, &sandbox, &origins, &mut found);
     let certified: Vec<Site> = config.tcp.iter().flat_map(certified_names).collect();
     for site in config.sites.iter().chain(&certified) {

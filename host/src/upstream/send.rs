@@ -155,7 +155,7 @@ impl Line<'_> {
 
 /// A connection to the server: said for whom if it wants to know, and with TLS on it if it wants that.
 async fn prepare(server: &Server, client: &Connection, raw: bool, until: Instant) -> Result<OriginIo, SendError> {
-    let mut socket = connect(&server.address, server.inside.as_deref(), until).await?;
+    let mut socket = connect(&server.address, server.inside.get().map(|inside| &**inside), until).await?;
     if let Some(version) = server.proxy_protocol {
         let header = announce::header(version, client);
         // So little always fits a new socket's buffer; it leaves by itself.
@@ -193,7 +193,7 @@ fn answer<B>(
 where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    if ticket.server.inside.is_some()
+    if ticket.server.inside.get().is_some()
         && let Some(fault) = received.headers.get(FAILED)
     {
         return Err(SendError::Inside(InsideFault::read(fault.as_bytes())));

@@ -1,6 +1,7 @@
 //! Every key a configuration may have: type, meaning, example. The one description that the decoder (`raw`), the JSON Schema
 //! (`schema`) and the lists in error messages share, so that they cannot differ.
 
+mod admin;
 mod certificates;
 mod chains;
 mod outbound;
@@ -10,6 +11,7 @@ mod tables;
 mod tcp;
 mod trust;
 
+pub use admin::*;
 pub use certificates::*;
 pub use chains::*;
 pub use outbound::*;
