@@ -34,6 +34,7 @@ impl Running {
         Self { guest, meter, shared: Arc::clone(shared), until }
     }
 
+    /// Not to be called again once it is ready.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         if self.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready()) {
             let detail = format!("more than {:?}, waiting included", self.shared.limits.time);
@@ -56,8 +57,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(body: HyperOutgoingBody, running: Running, shared: Arc<Shared>) -> Self {
-        Self { body, running: Some(running), shared }
+    pub(super) fn new(body: HyperOutgoingBody, running: Option<Running>, shared: Arc<Shared>) -> Self {
+        Self { body, running, shared }
     }
 }
 

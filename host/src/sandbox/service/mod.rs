@@ -169,22 +169,19 @@ impl Service {
             called.map_err(|error| broken(&store, &error))
         });
         let mut running = Running::new(guest, meter, &self.shared);
-        let answered = poll_fn(|cx| {
-            let ended = running.poll(cx);
-            match receiver.try_recv() {
-                Ok(answer) => return Poll::Ready(Ok(answer)),
-                Err(oneshot::error::TryRecvError::Empty | oneshot::error::TryRecvError::Closed) => {}
-            }
-            match ended {
-                Poll::Ready(Ok(())) => Poll::Ready(Err(Broken::bad_output("it ended without an answer"))),
-                Poll::Ready(Err(broken)) => Poll::Ready(Err(broken)),
-                Poll::Pending => Poll::Pending,
-            }
-        });
-        let response = answered.await?.map_err(|code| Broken::bad_output(format!("it answers with the error {code:?}")))?;
+        let (answer, ended) = poll_fn(|cx| match (running.poll(cx), receiver.try_recv()) {
+            // Also if it has answered: that has not been sent yet.
+            (Poll::Ready(Err(broken)), _) => Poll::Ready(Err(broken)),
+            (ended, Ok(answer)) => Poll::Ready(Ok((answer, ended.is_ready()))),
+            (Poll::Ready(Ok(())), Err(_)) => Poll::Ready(Err(Broken::bad_output("it ended without an answer"))),
+            (Poll::Pending, Err(_)) => Poll::Pending,
+        })
+        .await?;
+        let response = answer.map_err(|code| Broken::bad_output(format!("it answers with the error {code:?}")))?;
         if response.status().is_informational() {
             return Err(Broken::bad_output(format!("it answers with status {}", response.status().as_u16())));
         }
+        let running = (!ended).then_some(running);
         Ok(response.map(|body| Answer::new(body, running, Arc::clone(&self.shared))))
     }
 }
