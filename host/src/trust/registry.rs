@@ -116,7 +116,13 @@ impl Registry {
     fn error(&self, error: &OciDistributionError, image: &Image) -> RegistryError {
         let registry = self.name.clone();
         match error {
-            OciDistributionError::RequestError(_) | OciDistributionError::IoError(_) => RegistryError::Away { registry, why: chain(error) },
+            OciDistributionError::RequestError(sent) => match sent.status().map(|status| status.as_u16()) {
+                Some(401 | 403) => RegistryError::Unauthorized { registry },
+                Some(404) => RegistryError::NotThere(image.to_string()),
+                Some(400..429) => RegistryError::Refused { registry, why: chain(error) },
+                _ => RegistryError::Away { registry, why: chain(error) },
+            },
+            OciDistributionError::IoError(_) => RegistryError::Away { registry, why: chain(error) },
             OciDistributionError::ServerError { code, .. } if *code == 404 => RegistryError::NotThere(image.to_string()),
             OciDistributionError::ServerError { code, .. } if *code == 429 || *code >= 500 => {
                 RegistryError::Away { registry, why: format!("it answers with status {code}") }

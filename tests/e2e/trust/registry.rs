@@ -134,7 +134,10 @@ fn what_was_pushed_can_be_fetched_and_run_and_needs_no_registry_then() {
     // Nothing is asked by `check`, so it cannot say much yet.
     let config = site(&app, &format!("source = \"{pushed}\"\nsigned-by = \"{ours}\""));
     let (well, text) = check(dir.path(), &config);
-    assert!(well && text.contains("warning[E036]: plugin `light` is not in the state directory yet") && text.contains(":6:10"), "{text}");
+    assert!(
+        well && text.contains("warning[E036]: plugin `light` is not in the state directory yet") && text.contains("portcullis.toml:7:10"),
+        "{text}"
+    );
     let proxy = Proxy::start_in(dir, &config);
     runs(&proxy);
     proxy.logged("plugin `light`: signed by ");

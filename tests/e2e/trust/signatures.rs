@@ -36,7 +36,7 @@ fn what_is_not_signed_or_altered_or_signed_by_others_is_refused() {
     let config = site(&app, &format!("source = \"light.wasm\"\nsigned-by = \"{ours}\""));
     let refuses = |why: &str| {
         let (well, text) = check(dir.path(), &config);
-        assert!(!well && text.contains("error[E035]: plugin `light`") && text.contains("portcullis.toml:6:"), "{text}");
+        assert!(!well && text.contains("error[E035]: plugin `light`") && text.contains("portcullis.toml:7:"), "{text}");
         assert!(text.contains(why), "{why}:\n{text}");
     };
     refuses("has no signature: ");

@@ -25,18 +25,18 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> Trust {
             // They count for every plugin that names none.
             context.names.mark(Sort::SigningKey, &entry.key);
         }
-        let key = key(context, &entry.value, name.clone());
+        let key = key(context, &entry.value, name.clone(), table.below(&entry.key));
         trust.keys.extend(name.zip(key));
     }
     trust
 }
 
 /// One key: base64, or a table that names a file.
-fn key(context: &Context<'_>, node: &Node, name: Option<String>) -> Option<SigningKey> {
+fn key(context: &Context<'_>, node: &Node, name: Option<String>, path: String) -> Option<SigningKey> {
     let kept = match &node.value {
         Value::String(text) => KeptKey::Here(context.form(text, node.span, trust::public_key)?),
         Value::Table(_) => {
-            let reader = Reader::open(context, node, &keys::KEY_FILE, name.clone().unwrap_or_else(|| "signed-by".to_owned()))?;
+            let reader = Reader::open(context, node, &keys::KEY_FILE, path)?;
             let (path, span) = reader.string("file")?;
             KeptKey::File(context.sources.resolve(span.file, path))
         }
@@ -58,7 +58,7 @@ impl Trust {
         for item in one_or_many(node) {
             signers.extend(match &item.value {
                 Value::String(text) if !looks_like_key(text) => self.named(context, text, item),
-                _ => key(context, item, None),
+                _ => key(context, item, None, plugin.below("signed-by")),
             });
         }
         if one_or_many(node).is_empty() {

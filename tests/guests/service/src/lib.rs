@@ -74,7 +74,7 @@ fn head(request: &IncomingRequest, out: ResponseOutparam) {
 /// The request's body, piece by piece, with its trailers.
 fn echo(request: &IncomingRequest, out: ResponseOutparam) {
     let incoming = request.consume().unwrap();
-    let response = OutgoingResponse::new(Fields::new());
+    let response = OutgoingResponse::new(Fields::from_list(&[("trailer".to_owned(), b"x-sum".to_vec())]).unwrap());
     let body = response.body().unwrap();
     ResponseOutparam::set(out, Ok(response));
     {
@@ -99,7 +99,7 @@ fn echo(request: &IncomingRequest, out: ResponseOutparam) {
 
 /// So many MiB, with a trailer.
 fn stream(out: ResponseOutparam, count: usize) {
-    let response = OutgoingResponse::new(Fields::new());
+    let response = OutgoingResponse::new(Fields::from_list(&[("trailer".to_owned(), b"x-count".to_vec())]).unwrap());
     let body = response.body().unwrap();
     ResponseOutparam::set(out, Ok(response));
     let mut to = body.write().unwrap();
