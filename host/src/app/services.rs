@@ -40,15 +40,15 @@ impl Services {
             let Origin::Declared(spec) = origin else { continue };
             let name = named(component);
             let grant = ServiceGrant { limits: spec.limits, http: spec.allow.http.iter().map(|upstream| upstream.0.clone()).collect() };
-            let read = origin.read(&name, &fetched).map_err(|problem| *problem);
+            let read = origin.read(&name, &fetched);
             let loaded = read.and_then(|bytes| {
                 sandbox
                     .load_service(&bytes, spec.sha256.as_ref(), grant, &component.to_string())
-                    .map_err(|error| refused(component, &name, origin, &error))
+                    .map_err(|error| Box::new(refused(component, &name, origin, &error)))
             });
             match loaded {
                 Ok(service) => drop(services.insert((*component).clone(), Arc::new(service))),
-                Err(problem) => found.push(problem),
+                Err(problem) => found.push(*problem),
             }
         }
         Self(services)
