@@ -1,3 +1,5 @@
+//! What common tools make, and what nobody should.
+
 use super::*;
 use std::io::Write;
 
