@@ -40,11 +40,10 @@ impl UpstreamSpec {
 
     /// Those of its servers that are components, and where each is written.
     pub fn components(&self) -> impl Iterator<Item = (&Component, &Location)> {
-        let component = |(server, at)| match server {
+        self.servers.iter().zip(&self.servers_at).filter_map(|(server, at)| match server {
             ServerAddress::Component(component) => Some((component, at)),
             ServerAddress::Tcp { .. } | ServerAddress::Unix(_) => None,
-        };
-        self.servers.iter().zip(&self.servers_at).filter_map(component)
+        })
     }
 }
 
