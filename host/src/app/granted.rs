@@ -1,8 +1,8 @@
 //! What the configuration grants, made real: stores are opened and secrets handed out once, and every link of a plugin shares them.
 
-use crate::config::{Allow, Config, Diagnostic, PluginRef, PluginSpec};
+use crate::config::{Allow, Config, Diagnostic, Isolation, LinkSpec, PluginRef, PluginSource, PluginSpec};
 use crate::observe::metrics::PluginMetrics;
-use crate::sandbox::{Capability, Grant, Rights, Store};
+use crate::sandbox::{Capability, Grant, Remember, Rights, Store};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,12 +39,21 @@ impl Granted {
     }
 
     /// `spec`: of a declared plugin; others have what a plugin has when nothing is written.
-    pub fn grant(&self, plugin: &PluginRef, spec: Option<&PluginSpec>) -> Grant {
-        let rights = match plugin {
+    pub fn grant(&self, link: &LinkSpec, spec: Option<&PluginSpec>) -> Grant {
+        let rights = match &link.plugin {
             PluginRef::Declared(name) => self.rights.get(&name.0).cloned().unwrap_or_default(),
             PluginRef::Bundled(_) => Arc::default(),
         };
-        let (limits, isolation, fail) = spec.map(|spec| (spec.limits, spec.isolation, spec.fail)).unwrap_or_default();
-        Grant { limits, isolation, fail, rights }
+        Grant { rights, ..terms(link, spec) }
     }
+}
+
+/// What is written of a link's guests, beside what they are granted.
+pub fn terms(link: &LinkSpec, spec: Option<&PluginSpec>) -> Grant {
+    let (limits, isolation, fail) = spec.map(|spec| (spec.limits, spec.isolation, spec.fail)).unwrap_or_default();
+    // Ours keep nothing from one exchange to the next; what others do, we do not know.
+    let ours = spec.is_none_or(|spec| matches!(spec.source, PluginSource::Bundled(_)));
+    let isolation = isolation.or_else(|| (!ours).then(Isolation::default));
+    let remember = Remember { wanted: spec.is_none_or(|spec| spec.remember), secret: link.has_secrets() };
+    Grant { limits, isolation, fail, remember, rights: Arc::default() }
 }

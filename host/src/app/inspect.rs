@@ -3,7 +3,7 @@
 use super::prepare::sandbox;
 use crate::chain::ConnectionPhases;
 use crate::sandbox::{
-    ConfigureError, ConnectionPlan, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled, read_component,
+    ConfigureError, ConnectionPlan, Forgets, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled, read_component,
 };
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -66,6 +66,7 @@ impl Inspected {
                     Ok((plan, connections)) => interest(plan, connections, |text| line("interest", text)),
                     Err(error) => line("interest", &format!("depends on its settings: {}", problems(error).join("; "))),
                 }
+                line("remembered", &remembers(&plugin.remembers));
             }
             Err(error) => line("refused", &error.to_string()),
         }
@@ -106,6 +107,7 @@ impl Inspected {
                 json["description"] = json!(about.description);
                 json["phases"] = json!(phases(plugin.phases, plugin.connection_phases));
                 json["settings"] = json!(about.settings);
+                json["remembered"] = json!(remembers(&plugin.remembers));
                 match &plugin.plan {
                     Ok((plan, connections)) => {
                         let mut wants = Vec::new();
@@ -134,6 +136,14 @@ fn phases((request, response): (bool, bool), of: ConnectionPhases) -> Vec<&'stat
         (of.close, "on-close"),
     ];
     all.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect()
+}
+
+fn remembers(remembers: &Result<(), Forgets>) -> String {
+    match remembers {
+        Ok(()) => "pure: decisions may be remembered, with isolate = \"request\"".to_owned(),
+        Err(why @ Forgets::Impure(_)) => format!("no, not pure: {why}"),
+        Err(why) => format!("no, though pure: {why}"),
+    }
 }
 
 fn standing(standing: &Standing) -> String {

@@ -23,7 +23,10 @@ pub struct PluginSpec {
     /// SHA-256 of the file, if pinned.
     pub sha256: Option<[u8; 32]>,
     pub limits: GuestLimits,
-    pub isolation: Isolation,
+    /// `None`: not written.
+    pub isolation: Option<Isolation>,
+    /// Whether decisions may be remembered where that makes no difference.
+    pub remember: bool,
     pub fail: FailurePolicy,
     pub allow: Allow,
     pub at: Location,

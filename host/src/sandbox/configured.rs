@@ -5,9 +5,11 @@ use super::fault::Broken;
 use super::guest::{Bare, Guest};
 use super::guests::Guests;
 use super::imports::Errands;
+use super::passing::Passing;
 use super::plan::Plan;
 use super::plugin::Plugin;
 use super::recent::Giver;
+use super::remembered::Forgets;
 use super::state::Backing;
 use crate::chain::{Cause, Fault};
 use crate::config::{FailurePolicy, Isolation};
@@ -26,6 +28,8 @@ pub struct Configured {
     /// Whether its guests may have to wait: they run on stacks of their own.
     pub(super) waits: bool,
     pub(super) fail: FailurePolicy,
+    /// Whether decisions are remembered; `Err`: why not.
+    remembers: Result<(), Forgets>,
     /// One of each worker. A lock, because it is taken when workers start and when metrics are read.
     tallies: Mutex<Vec<Arc<Tally>>>,
 }
@@ -41,6 +45,13 @@ pub struct Counts {
     pub overload: u64,
     /// Guests made, first ones included.
     pub guests: u64,
+    /// Calls that were answered from memory.
+    pub hits: u64,
+    /// Calls that could have been, if it had been there.
+    pub misses: u64,
+    /// Decisions remembered now, and their bytes, about.
+    pub entries: u64,
+    pub bytes: u64,
 }
 
 /// One worker's counts. Written by that worker only, so that adding is a load and a store.
@@ -49,6 +60,10 @@ pub(super) struct Tally {
     calls: AtomicU64,
     guests: AtomicU64,
     faults: [AtomicU64; 5],
+    hits: AtomicU64,
+    misses: AtomicU64,
+    entries: AtomicU64,
+    bytes: AtomicU64,
 }
 
 impl Configured {
@@ -59,17 +74,31 @@ impl Configured {
         backing: Arc<Backing>,
         (isolation, waits): (Isolation, bool),
         fail: FailurePolicy,
+        remembers: Result<(), Forgets>,
     ) -> Self {
-        Self { plugin, plan, connections, settings, backing, isolation, waits, fail, tallies: Mutex::default() }
+        Self { plugin, plan, connections, settings, backing, isolation, waits, fail, remembers, tallies: Mutex::default() }
     }
 
     pub fn plugin(&self) -> &Arc<Plugin> {
         &self.plugin
     }
 
+    #[inline]
+    pub(super) fn passing(&self) -> &Passing {
+        &self.plugin.passing
+    }
+
     /// What it does and wants to see under these settings.
     pub const fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Whether its decisions are remembered; `Err`: why not.
+    pub const fn remembers(&self) -> Result<(), &Forgets> {
+        match &self.remembers {
+            Ok(()) => Ok(()),
+            Err(why) => Err(why),
+        }
     }
 
     /// What it does with connections under these settings.
@@ -134,6 +163,22 @@ impl Tally {
         add_one(&self.faults[cause as usize]);
     }
 
+    /// A call that no guest had to answer.
+    #[inline]
+    pub(super) fn recalled(&self) {
+        self.called();
+        add_one(&self.hits);
+    }
+
+    pub(super) fn missed(&self) {
+        add_one(&self.misses);
+    }
+
+    pub(super) fn remembers(&self, entries: usize, bytes: usize) {
+        self.entries.store(entries as u64, Ordering::Relaxed);
+        self.bytes.store(bytes as u64, Ordering::Relaxed);
+    }
+
     fn add_to(&self, sum: Counts) -> Counts {
         let of = |cause: Cause| self.faults[cause as usize].load(Ordering::Relaxed);
         Counts {
@@ -144,6 +189,10 @@ impl Tally {
             memory: sum.memory + of(Cause::Memory),
             bad_output: sum.bad_output + of(Cause::BadOutput),
             overload: sum.overload + of(Cause::Overload),
+            hits: sum.hits + self.hits.load(Ordering::Relaxed),
+            misses: sum.misses + self.misses.load(Ordering::Relaxed),
+            entries: sum.entries + self.entries.load(Ordering::Relaxed),
+            bytes: sum.bytes + self.bytes.load(Ordering::Relaxed),
         }
     }
 }

@@ -4,14 +4,15 @@ use super::abi::{self, Decided, OnAccept, OnClientHello, OnClose, OnRequest, OnR
 use super::connection::{self, AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 use super::fault::Broken;
 use super::imports::Errands;
-use super::plan::{Plan, RequestInterest, ResponseInterest};
+use super::inputs::{RequestInputs, ResponseInputs};
+use super::passing::Passing;
+use super::plan::Plan;
 use super::plugin::Exports;
 use super::recent::Giver;
 use super::state::{Backing, State, on_tick};
-use super::{lower, types};
+use super::types;
 use crate::chain::{ConnectionDecision, Decision, Hello};
-use crate::message::{Arrival, Ending, Exchange, RequestHead, ResponseHead};
-use smallvec::SmallVec;
+use crate::message::{Arrival, Ending, ExchangeId};
 use std::sync::Arc;
 use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Func, Instance, InstancePre};
@@ -29,7 +30,6 @@ struct Live {
     accept: Option<OnAccept>,
     client_hello: Option<OnClientHello>,
     close: Option<OnClose>,
-    one_block: bool,
     giver: Giver,
 }
 
@@ -112,7 +112,7 @@ impl Bare {
         let accept = self.phase(exports.accept, phases.accept)?.map(abi::on_accept);
         let client_hello = self.phase(exports.client_hello, phases.client_hello)?.map(abi::on_client_hello);
         let close = self.phase(exports.close, phases.close)?.map(abi::on_close);
-        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, one_block: exports.one_block, giver })))
+        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, giver })))
     }
 
     /// As [`Self::configure`], for a guest that may wait. It has phases of exchanges only.
@@ -123,8 +123,8 @@ impl Bare {
         self.accepted(said)?;
         let (request, response) = self.exchange_phases(exports, plan)?;
         let (accept, client_hello, close) = (None, None, None);
-        let (one_block, giver) = (exports.one_block, Giver::NOBODY);
-        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, one_block, giver })))
+        let giver = Giver::NOBODY;
+        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, giver })))
     }
 
     fn accepted(&self, said: wasmtime::Result<(abi::Accepted,)>) -> Result<(), Broken> {
@@ -154,31 +154,21 @@ impl Bare {
 
 /// Phases of exchanges.
 impl Guest {
-    pub(super) fn on_request(&mut self, exchange: &Exchange, head: &RequestHead, interest: &RequestInterest) -> Result<Decision, Broken> {
+    #[inline]
+    pub(super) fn on_request(&mut self, exchange: ExchangeId, inputs: &RequestInputs<'_>, passing: &Passing) -> Result<Decision, Broken> {
         let live = &mut *self.0;
         let func = planned(live.request, "on-request")?;
-        let id = live.enter(exchange, interest.exchange);
-        let mut attributes = SmallVec::new();
-        lower::look_up(exchange, head, &interest.shown, &mut attributes);
-        let request = Request { head, attributes: &attributes, interest, one_block: live.one_block };
-        let called = func.call(&mut live.store, (id, request));
+        live.enter(exchange);
+        let called = func.call(&mut live.store, (inputs.exchange, Request { inputs, passing }));
         live.decision(called)
     }
 
-    pub(super) fn on_response(
-        &mut self,
-        exchange: &Exchange,
-        request: &RequestHead,
-        head: &ResponseHead,
-        interest: &ResponseInterest,
-    ) -> Result<Decision, Broken> {
+    #[inline]
+    pub(super) fn on_response(&mut self, exchange: ExchangeId, inputs: &ResponseInputs<'_>, passing: &Passing) -> Result<Decision, Broken> {
         let live = &mut *self.0;
         let func = planned(live.response, "on-response")?;
-        let id = live.enter(exchange, interest.exchange);
-        let mut attributes = SmallVec::new();
-        lower::look_up(exchange, request, &interest.shown, &mut attributes);
-        let response = Response { head, attributes: &attributes, interest, one_block: live.one_block };
-        let called = func.call(&mut live.store, (id, response));
+        live.enter(exchange);
+        let called = func.call(&mut live.store, (inputs.exchange, Response { inputs, passing }));
         live.decision(called)
     }
 }
@@ -187,46 +177,38 @@ impl Guest {
 impl Guest {
     pub(super) async fn on_request_waiting(
         &mut self,
-        exchange: &Exchange,
-        head: &RequestHead,
-        interest: &RequestInterest,
+        exchange: ExchangeId,
+        inputs: &RequestInputs<'_>,
+        passing: &Passing,
     ) -> Result<Decision, Broken> {
         let live = &mut *self.0;
         let func = planned(live.request, "on-request")?;
-        let id = live.enter(exchange, interest.exchange);
-        let mut attributes = SmallVec::new();
-        lower::look_up(exchange, head, &interest.shown, &mut attributes);
-        let request = Request { head, attributes: &attributes, interest, one_block: live.one_block };
-        let called = live.giver.throughout(func.call_async(&mut live.store, (id, request))).await;
+        live.enter(exchange);
+        let called = live.giver.throughout(func.call_async(&mut live.store, (inputs.exchange, Request { inputs, passing }))).await;
         live.decision(called)
     }
 
     pub(super) async fn on_response_waiting(
         &mut self,
-        exchange: &Exchange,
-        request: &RequestHead,
-        head: &ResponseHead,
-        interest: &ResponseInterest,
+        exchange: ExchangeId,
+        inputs: &ResponseInputs<'_>,
+        passing: &Passing,
     ) -> Result<Decision, Broken> {
         let live = &mut *self.0;
         let func = planned(live.response, "on-response")?;
-        let id = live.enter(exchange, interest.exchange);
-        let mut attributes = SmallVec::new();
-        lower::look_up(exchange, request, &interest.shown, &mut attributes);
-        let response = Response { head, attributes: &attributes, interest, one_block: live.one_block };
-        let called = live.giver.throughout(func.call_async(&mut live.store, (id, response))).await;
+        live.enter(exchange);
+        let called = live.giver.throughout(func.call_async(&mut live.store, (inputs.exchange, Response { inputs, passing }))).await;
         live.decision(called)
     }
 }
 
 impl Live {
-    /// A phase of this exchange begins. The number that the guest is told.
+    /// A phase of this exchange begins.
     #[inline]
-    fn enter(&mut self, exchange: &Exchange, shown: bool) -> u64 {
+    fn enter(&mut self, exchange: ExchangeId) {
         self.giver.gives();
         begin(&mut self.store);
-        self.store.data_mut().exchange = Some(exchange.id.0);
-        if shown { exchange.id.0 } else { 0 }
+        self.store.data_mut().exchange = Some(exchange.0);
     }
 
     #[inline]

@@ -4,7 +4,9 @@ use super::cache::Cache;
 use super::grants::{self, Import, Refusal, Standing};
 use super::imports::{self, Capability};
 use super::offer::{Offer, Offered};
+use super::passing::Passing;
 use super::plugin::{Linked, Plugin};
+use super::remembered::impurity;
 use super::state::State;
 use super::ticker::Ticker;
 use super::wasi;
@@ -185,7 +187,9 @@ impl Sandbox {
     fn make(&self, bytes: &[u8], digest: [u8; 32]) -> Result<Plugin, LoadError> {
         let component = self.compile(bytes, &digest)?;
         let mut needs = Vec::new();
-        for import in self.imports(&component) {
+        let imports = self.imports(&component);
+        let impure = impurity(&imports);
+        for import in imports {
             match import.standing {
                 Standing::Refused(refusal) => return Err(refusal.into()),
                 Standing::Capability(capability) => needs.push((capability, import.name)),
@@ -195,8 +199,8 @@ impl Sandbox {
         let link = |linker: &Linker<State>| linker.instantiate_pre(&component).map_err(|error| LoadError::ImportType(format!("{error:#}")));
         let may_wait = needs.iter().any(|(capability, _)| matches!(capability, Capability::Kv | Capability::HttpClient));
         let waiting = may_wait.then(|| link(&self.waiting)).transpose()?;
-        let linked = Linked { pre: link(&self.linker)?, waiting, needs };
-        Plugin::describe(linked, &self.ticker, seed(), digest, inspect::takes_one_block(bytes))
+        let linked = Linked { pre: link(&self.linker)?, waiting, needs, impure };
+        Plugin::describe(linked, &self.ticker, seed(), digest, Passing::of(bytes))
     }
 
     fn slot(&self, digest: [u8; 32]) -> Arc<Slot> {

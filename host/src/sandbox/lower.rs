@@ -1,15 +1,11 @@
 //! Heads into guest memory: straight from the host's types, only what the guest asked for.
 //!
-//! Everything is allocated in the guest by its `realloc`, then copied. wasmtime has checked that what `realloc` returned lies within
-//! the memory, and memories never shrink; the bounds are still checked again here, since a guest chose the pointer.
+//! Everything is allocated in the guest by its `realloc`, or has its place (`passing`), then copied. A guest chose the pointer: bounds are
+//! checked at each write.
 
-use super::fields::is_hidden;
+use super::inputs::{Pair, Shown};
 use super::lift::BadOutput;
-use super::plan::Interest;
-use crate::message::{Exchange, RequestHead};
-use http::HeaderMap;
-use smallvec::SmallVec;
-use std::borrow::Cow;
+use super::passing::Passing;
 use std::ops::Range;
 use wasmtime::Result;
 use wasmtime::component::__internal::LowerContext;
@@ -24,64 +20,21 @@ const PAIR: usize = 16;
 /// Alignment of a list of them.
 const LIST_ALIGN: usize = 4;
 
-/// Name and value.
-pub(super) type Attribute<'a> = (&'a str, Cow<'a, str>);
-
-/// The attributes of interest that are set, looked up before the call. Into a place of the caller's: a list
-/// of eight is long to move, and mostly empty.
-#[inline(always)]
-pub(super) fn look_up<'a>(
-    exchange: &'a Exchange,
-    request: &'a RequestHead,
-    interest: &'a Interest,
-    found: &mut SmallVec<[Attribute<'a>; 8]>,
-) {
-    for name in &interest.attributes {
-        if let Some(value) = exchange.attribute(name, Some(request)) {
-            found.push((name, value));
-        }
-    }
-}
-
-/// Header lines and attributes that a call is to show.
-pub(super) struct Shown<'a> {
-    headers: SmallVec<[Pair<'a>; 24]>,
-    attributes: SmallVec<[Pair<'a>; 8]>,
-}
-
-type Pair<'a> = (&'a [u8], &'a [u8]);
-
-impl<'a> Shown<'a> {
-    /// The fields of interest, lines of one name in the order received.
-    #[inline(always)]
-    pub(super) fn new(map: &'a HeaderMap, interest: &'a Interest, attributes: &'a [Attribute<'a>]) -> Self {
-        let mut headers: SmallVec<[Pair<'a>; 24]> = SmallVec::new();
-        if interest.all_headers {
-            headers
-                .extend(map.iter().filter(|(name, _)| !is_hidden(name)).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())));
-        } else {
-            for name in &interest.headers {
-                headers.extend(map.get_all(name).iter().map(|value| (name.as_str().as_bytes(), value.as_bytes())));
-            }
-        }
-        Self { headers, attributes: attributes.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect() }
-    }
-
+impl Shown<'_> {
     /// Bytes of guest memory, alignment included.
     #[inline(always)]
     fn size(&self) -> usize {
-        let list = |pairs: &[Pair<'_>]| match pairs {
-            [] => 0,
-            pairs => LIST_ALIGN - 1 + pairs.iter().map(|(first, second)| PAIR + first.len() + second.len()).sum::<usize>(),
-        };
-        list(&self.headers) + list(&self.attributes)
+        let list = |count: usize, bytes: usize| if count == 0 { 0 } else { LIST_ALIGN - 1 + count * PAIR + bytes };
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let attributes = self.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+        list(self.headers.len(), headers) + list(self.attributes.len(), attributes)
     }
 }
 
 /// Guest memory for what one call is passed.
 ///
 /// By the canonical ABI each string and list is an allocation of its own, which the guest may free by itself. A guest that says it
-/// never does (`load`) gets them all in one block, which spares it a call for each.
+/// never does (`passing`) gets them all in one block, which spares it a call for each, or even all calls.
 pub(super) struct Room<'c, 'x, T: 'static> {
     cx: &'c mut LowerContext<'x, T>,
     /// What is left of the block.
@@ -91,13 +44,16 @@ pub(super) struct Room<'c, 'x, T: 'static> {
 impl<'c, 'x, T> Room<'c, 'x, T> {
     /// For `texts` and what is `shown`.
     #[inline(always)]
-    pub(super) fn new(cx: &'c mut LowerContext<'x, T>, one_block: bool, texts: &[&str], shown: &Shown<'_>) -> Result<Self> {
+    pub(super) fn new(cx: &'c mut LowerContext<'x, T>, passing: &Passing, texts: &[&str], shown: &Shown<'_>) -> Result<Self> {
         check_encoding(cx)?;
-        let size = if one_block { texts.iter().map(|text| text.len()).sum::<usize>() + shown.size() } else { 0 };
+        let size = if passing.one_block() { texts.iter().map(|text| text.len()).sum::<usize>() + shown.size() } else { 0 };
         if size == 0 {
             return Ok(Self { cx, block: None });
         }
-        let at = cx.realloc(0, 0, LIST_ALIGN as u32, size)?;
+        let at = match passing.place(size) {
+            Some(place) => place,
+            None => cx.realloc(0, 0, LIST_ALIGN as u32, size).inspect(|at| passing.learn(size, *at))?,
+        };
         Ok(Self { cx, block: Some(at..at.saturating_add(size)) })
     }
 
@@ -131,22 +87,24 @@ impl<'c, 'x, T> Room<'c, 'x, T> {
     /// `list<header>` and `list<attribute>`.
     #[inline(always)]
     pub(super) fn shown(&mut self, shown: &Shown<'_>) -> Result<(Span, Span)> {
-        Ok((self.pairs(&shown.headers)?, self.pairs(&shown.attributes)?))
+        let attributes = shown.attributes.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        Ok((self.pairs(shown.headers.iter().copied())?, self.pairs(attributes)?))
     }
 
     /// A list of records of two strings: its array first, then each string.
     #[inline(always)]
-    fn pairs(&mut self, pairs: &[Pair<'_>]) -> Result<Span> {
-        if pairs.is_empty() {
+    fn pairs<'a>(&mut self, pairs: impl ExactSizeIterator<Item = Pair<'a>>) -> Result<Span> {
+        let count = pairs.len();
+        if count == 0 {
             return Ok(NOTHING);
         }
-        let list = self.take(LIST_ALIGN, pairs.len() * PAIR)?;
-        for (index, (first, second)) in pairs.iter().enumerate() {
+        let list = self.take(LIST_ALIGN, count * PAIR)?;
+        for (index, (first, second)) in pairs.enumerate() {
             let (first, second) = (packed(self.bytes(first)?), packed(self.bytes(second)?));
             let record = u128::from(first) | u128::from(second) << 64;
             self.write(list + index * PAIR, &record.to_le_bytes())?;
         }
-        Ok((list, pairs.len()))
+        Ok((list, count))
     }
 }
 

@@ -4,8 +4,8 @@
 //! [`Configured`], and each worker gets [`Guests`] of it, which is the `Filter` that chains call. A guest that breaks the contract is
 //! thrown away and costs its own exchange only.
 //!
-//! In reading order: `load` and `plugin` (from file to filter), `guests` and `guest` (the path of a call), `abi`, `lower`, `lift` and `fields`
-//! (across the wall and back), `engine`, `ticker`, `clock` and `state` (limits), `offer`, `wasi`, `imports` and `stores` (what a guest can call,
+//! In reading order: `load` and `plugin` (from file to filter), `guests` and `guest` (the path of a call), `remembered` (calls that need not be made), `inputs`, `abi`,
+//! `passing`, `lower`, `lift` and `fields` (across the wall and back), `engine`, `ticker`, `clock` and `state` (limits), `offer`, `wasi`, `imports` and `stores` (what a guest can call,
 //! and what of it must be granted), `cache`.
 
 mod abi;
@@ -23,14 +23,17 @@ mod grants;
 mod guest;
 mod guests;
 mod imports;
+mod inputs;
 mod inspect;
 mod lift;
 mod load;
 mod lower;
 mod offer;
+mod passing;
 mod plan;
 mod plugin;
 mod recent;
+mod remembered;
 mod state;
 mod stores;
 mod ticker;
@@ -45,11 +48,12 @@ pub use connection::{AcceptInterest, CloseInterest, ConnectionPlan, HelloInteres
 pub use describe::Description;
 pub use grants::{Import, Refusal, Standing};
 pub use guest::Guest;
-pub use guests::Guests;
+pub use guests::{Guests, Held};
 pub use imports::{Answering, Capability, Errand, ErrandError, Errands, Rights};
 pub use inspect::{Inspected, Inspection, Producer};
 pub use lift::{BadOutput, Phase, decision as lift_decision};
 pub use load::{LoadError, Sandbox, SandboxError, SandboxOptions, digest, read_component};
 pub use plan::{Interest, Plan, RequestInterest, ResponseInterest};
-pub use plugin::{ConfigureError, Grant, Plugin, Problem};
+pub use plugin::{ConfigureError, Grant, Plugin, Problem, Remember};
+pub use remembered::Forgets;
 pub use stores::Store;

@@ -32,7 +32,8 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<PluginName
                 source,
                 sha256: None,
                 limits: GuestLimits::default(),
-                isolation: Isolation::default(),
+                isolation: None,
+                remember: true,
                 fail: FailurePolicy::default(),
                 allow: Allow::default(),
                 at: context.location(key_span),
@@ -56,7 +57,8 @@ fn table(context: &Context<'_>, node: &Node, path: String, name: &str) -> Option
     if let (PluginSource::Bundled(name), Some(entry)) = (&source, reader.entry("sha256")) {
         return context.error(Code::Conflict, entry.key_span, format!("`{name}` is in the binary; only a `source` can be pinned"));
     }
-    Some(PluginSpec { source, sha256, limits, isolation, fail, allow, at, source_at })
+    let remember = remember(context, &reader, isolation);
+    Some(PluginSpec { source, sha256, limits, isolation, remember, fail, allow, at, source_at })
 }
 
 fn source(context: &Context<'_>, reader: &Reader<'_, '_>, name: &str, at: &Location) -> Option<(PluginSource, Location)> {
@@ -108,11 +110,20 @@ fn limits(reader: &Reader<'_, '_>) -> GuestLimits {
     limits
 }
 
-fn isolation(reader: &Reader<'_, '_>) -> Isolation {
-    match reader.choice("isolate") {
-        Some(1) => Isolation::Request,
-        _ => Isolation::Worker,
+fn isolation(reader: &Reader<'_, '_>) -> Option<Isolation> {
+    reader.choice("isolate").map(|choice| if choice == 1 { Isolation::Request } else { Isolation::Worker })
+}
+
+fn remember(context: &Context<'_>, reader: &Reader<'_, '_>, isolation: Option<Isolation>) -> bool {
+    let remember = reader.truth("remember").unwrap_or(true);
+    if let Some(entry) = reader.entry("remember").filter(|_| remember && isolation == Some(Isolation::Worker)) {
+        context.error::<()>(
+            Code::Conflict,
+            entry.key_span,
+            "a guest that is kept is asked each time; decisions are remembered with isolate = \"request\"",
+        );
     }
+    remember
 }
 
 fn failure(context: &Context<'_>, reader: &Reader<'_, '_>) -> FailurePolicy {

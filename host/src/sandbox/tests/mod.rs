@@ -5,6 +5,7 @@ mod connections;
 mod loading;
 mod misbehaviour;
 mod one_block;
+mod remembered;
 mod serving;
 
 use super::*;
