@@ -49,7 +49,7 @@ struct Reused {
 
 impl Guests {
     pub(super) fn new(configured: Arc<Configured>, tally: Arc<Tally>, errands: Option<Errands>) -> Self {
-        let memory = configured.remembers().is_ok().then(|| RefCell::new(Memory::new()));
+        let memory = configured.remembers().is_ok().then(|| RefCell::new(Memory::new(Arc::clone(&tally))));
         Self { configured, tally, reused: RefCell::default(), idle: RefCell::default(), errands, memory }
     }
 
@@ -66,11 +66,12 @@ impl Guests {
         goes_on: impl FnOnce(&T) -> bool,
         call: impl FnOnce(&mut Guest) -> Result<T, Broken>,
     ) -> Result<T, Fault> {
-        self.tally.called();
+        let sampled = self.tally.called();
         let decided = match self.configured.isolation {
             Isolation::Worker => self.run_reused(call),
             Isolation::Request => self.run_fresh(held, goes_on, call),
         };
+        self.tally.returned(sampled);
         decided.map_err(|broken| self.fault(broken))
     }
 
@@ -129,7 +130,8 @@ impl Guests {
         more: bool,
         call: impl AsyncFnOnce(&mut Guest) -> Result<Decision, Broken>,
     ) -> Result<Decision, Fault> {
-        self.tally.called();
+        // Its CPU time is not taken: others run while it waits.
+        let _untimed = self.tally.called();
         let time = self.configured.time();
         let decided = timeout(time, async {
             let mut guest = match held.take().or_else(|| self.idle.borrow_mut().pop()) {
@@ -164,7 +166,7 @@ impl Guests {
             return Err(Broken { cause: Cause::Overload, detail });
         }
         self.tally.made();
-        self.configured.waiting_guest(self.errands.clone()).await
+        self.configured.waiting_guest(self.errands.clone()).await.map(|guest| guest.counted(&self.tally))
     }
 
     /// A guest that is done waits for its next exchange, if exchanges may share one.
@@ -177,7 +179,7 @@ impl Guests {
 
     fn fresh(&self) -> Result<Guest, Broken> {
         self.tally.made();
-        self.configured.guest()
+        self.configured.guest().map(|guest| guest.counted(&self.tally))
     }
 
     /// A decision that was well formed turned out to be impossible.
@@ -189,7 +191,7 @@ impl Guests {
         }
         if let Some(memory) = &self.memory {
             // It was remembered as a decision.
-            self.keep(memory, Memory::forget);
+            memory.borrow_mut().forget();
         }
         self.fault(Broken::bad_output(why))
     }
@@ -236,7 +238,7 @@ impl Guests {
         let mut guest = None;
         let decision = self.decide_request(exchange, inputs, &mut guest)?;
         // Nobody has asked since: the call was synchronous.
-        let asked = self.keep(memory, |memory| memory.keep_request(&decision));
+        let asked = memory.borrow_mut().keep_request(&decision);
         *held = guest.map(|guest| Held { guest: Some(guest), asked });
         Ok(decision)
     }
@@ -263,7 +265,7 @@ impl Guests {
             guest = Some(self.caught_up(exchange, asked)?);
         }
         let decision = self.decide_response(exchange, inputs, &mut guest)?;
-        self.keep(memory, |memory| memory.keep_response(&decision));
+        memory.borrow_mut().keep_response(&decision);
         Ok(decision)
     }
 
@@ -277,13 +279,6 @@ impl Guests {
             guest.on_request(exchange, &inputs, self.configured.passing()).map(|_| guest)
         };
         shown().map_err(|broken| self.fault(broken))
-    }
-
-    fn keep<T>(&self, memory: &RefCell<Memory>, keep: impl FnOnce(&mut Memory) -> T) -> T {
-        let memory = &mut *memory.borrow_mut();
-        let kept = keep(memory);
-        memory.count(&self.tally);
-        kept
     }
 }
 

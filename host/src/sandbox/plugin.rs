@@ -1,6 +1,7 @@
 //! A compiled component with everything about it that does not depend on settings, and the way from there to a filter.
 
 use super::abi::{Decided, Request, Response};
+use super::census::Census;
 use super::configured::Configured;
 use super::connection::{ConnectionPlan, types as connection};
 use super::describe::Description;
@@ -56,6 +57,8 @@ pub struct Grant {
     pub rights: Arc<Rights>,
     /// Whether decisions may be remembered where that makes no difference.
     pub remember: Remember,
+    /// Where its guests are counted.
+    pub census: Arc<Census>,
 }
 
 /// What the operator's file says of remembering a link's decisions.
@@ -184,7 +187,7 @@ impl Plugin {
         terms: Grant,
         link: &str,
     ) -> Result<Arc<Configured>, ConfigureError> {
-        let Grant { limits, isolation, fail, rights, remember } = terms;
+        let Grant { limits, isolation, fail, rights, remember, census } = terms;
         self.ticker.cover(limits.cpu);
         let waits = rights.waits(self.needs());
         let (log, ticker) = (Log::new(link), Arc::clone(&self.ticker));
@@ -208,7 +211,8 @@ impl Plugin {
         };
         let isolation = isolation.unwrap_or_else(cheaper);
         let remembers = eligible(isolation);
-        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, (isolation, waits), fail, remembers)))
+        let how = (isolation, waits);
+        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, how, fail, remembers, census)))
     }
 }
 

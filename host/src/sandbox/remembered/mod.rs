@@ -17,6 +17,7 @@ use crate::chain::{Decision, Edit, Verdict};
 use http::HeaderName;
 use shelf::Shelf;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A decision and the inputs that it was made of.
 pub(super) struct Known {
@@ -40,11 +41,13 @@ pub(super) struct Memory {
     /// Of the last question.
     inputs: Vec<u8>,
     last: u64,
+    /// Where it says how much there is.
+    tally: Arc<Tally>,
 }
 
 impl Memory {
-    pub(super) fn new() -> Self {
-        Self { requests: Shelf::default(), responses: Shelf::default(), inputs: Vec::new(), last: 0 }
+    pub(super) fn new(tally: Arc<Tally>) -> Self {
+        Self { requests: Shelf::default(), responses: Shelf::default(), inputs: Vec::new(), last: 0, tally }
     }
 
     /// What was decided about such a request.
@@ -68,6 +71,7 @@ impl Memory {
     pub(super) fn keep_request(&mut self, decision: &Decision) -> Option<Rc<Known>> {
         let known = self.known(decision)?;
         self.requests.keep(Rc::clone(&known), cost(&known));
+        self.count();
         Some(known)
     }
 
@@ -76,6 +80,7 @@ impl Memory {
         if let Some(known) = self.known(decision) {
             let cost = cost(&known);
             self.responses.keep(known, cost);
+            self.count();
         }
     }
 
@@ -89,11 +94,17 @@ impl Memory {
 
     pub(super) fn forget(&mut self) {
         (self.requests, self.responses) = (Shelf::default(), Shelf::default());
+        self.count();
     }
 
-    /// Tells how much there is.
-    pub(super) fn count(&self, tally: &Tally) {
-        tally.remembers(self.requests.len() + self.responses.len(), self.requests.bytes() + self.responses.bytes());
+    fn count(&self) {
+        self.tally.remembers(self.requests.len() + self.responses.len(), self.requests.bytes() + self.responses.bytes());
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.tally.remembers(0, 0);
     }
 }
 
