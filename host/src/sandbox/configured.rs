@@ -97,8 +97,7 @@ impl Configured {
         settings: String,
         backing: Arc<Backing>,
         (isolation, waits): (Isolation, bool),
-        fail: FailurePolicy,
-        remembers: Result<(), Forgets>,
+        (fail, remembers): (FailurePolicy, Result<(), Forgets>),
         census: Arc<Census>,
     ) -> Self {
         Self { plugin, plan, connections, settings, backing, isolation, waits, fail, remembers, census, tallies: Mutex::default() }
