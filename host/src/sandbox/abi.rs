@@ -10,11 +10,12 @@
 use super::connection::types as connection;
 use super::inputs::{RequestInputs, ResponseInputs};
 use super::lift::{self, BadOutput, Phase};
-use super::lower::Room;
+use super::lower::{self, Space};
 use super::passing::Passing;
 use super::types;
 use crate::chain::Decision;
 use std::mem::MaybeUninit;
+use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
 use wasmtime::component::__internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext};
 use wasmtime::component::{ComponentType, Func, Lift, Lower, TypedFunc};
 use wasmtime::{Result, ValRaw};
@@ -130,33 +131,8 @@ unsafe impl ComponentType for Accepted {
 unsafe impl Lower for Request<'_> {
     #[inline(always)]
     fn linear_lower_to_flat<T>(&self, cx: &mut LowerContext<'_, T>, _: InterfaceType, flat: &mut MaybeUninit<[ValRaw; 15]>) -> Result<()> {
-        let RequestInputs { texts, query, shown, .. } = self.inputs;
-        let [method, scheme, authority, path] = texts;
-        let text = query.unwrap_or_default();
-        let mut room = Room::new(cx, self.passing, &[method, scheme, authority, path, text], shown)?;
-        let method = room.bytes(method.as_bytes())?;
-        let scheme = room.bytes(scheme.as_bytes())?;
-        let authority = room.bytes(authority.as_bytes())?;
-        let path = room.bytes(path.as_bytes())?;
-        let (query_at, query_length) = if query.is_some() { room.bytes(text.as_bytes())? } else { (0, 0) };
-        let (headers, attributes) = room.shown(shown)?;
-        flat.write([
-            word(method.0),
-            word(method.1),
-            word(scheme.0),
-            word(scheme.1),
-            word(authority.0),
-            word(authority.1),
-            word(path.0),
-            word(path.1),
-            ValRaw::u32(query.is_some().into()),
-            word(query_at),
-            word(query_length),
-            word(headers.0),
-            word(headers.1),
-            word(attributes.0),
-            word(attributes.1),
-        ]);
+        check_encoding(cx)?;
+        flat.write(lower::request(&mut Inside(cx), self.inputs, self.passing)?);
         Ok(())
     }
 
@@ -169,9 +145,8 @@ unsafe impl Lower for Request<'_> {
 unsafe impl Lower for Response<'_> {
     #[inline(always)]
     fn linear_lower_to_flat<T>(&self, cx: &mut LowerContext<'_, T>, _: InterfaceType, flat: &mut MaybeUninit<[ValRaw; 5]>) -> Result<()> {
-        let ResponseInputs { status, shown, .. } = self.inputs;
-        let (headers, attributes) = Room::new(cx, self.passing, &[], shown)?.shown(shown)?;
-        flat.write([ValRaw::u32((*status).into()), word(headers.0), word(headers.1), word(attributes.0), word(attributes.1)]);
+        check_encoding(cx)?;
+        flat.write(lower::response(&mut Inside(cx), self.inputs, self.passing)?);
         Ok(())
     }
 
@@ -180,10 +155,28 @@ unsafe impl Lower for Response<'_> {
     }
 }
 
-/// wasmtime passes pointers and lengths as 64 bits and ignores the upper half for a 32-bit memory.
+/// A guest's memory while wasmtime lowers into it.
+struct Inside<'c, 'x, T: 'static>(&'c mut LowerContext<'x, T>);
+
+impl<T> Space for Inside<'_, '_, T> {
+    #[inline(always)]
+    fn realloc(&mut self, align: usize, length: usize) -> Result<usize> {
+        self.0.realloc(0, 0, align as u32, length)
+    }
+
+    #[inline(always)]
+    fn memory(&mut self) -> &mut [u8] {
+        self.0.as_slice_mut()
+    }
+}
+
+/// Strings are copied as they are, so a guest must want UTF-8. Every toolchain's does.
 #[inline(always)]
-fn word(n: usize) -> ValRaw {
-    ValRaw::i64(n as i64)
+fn check_encoding<T>(cx: &LowerContext<'_, T>) -> Result<()> {
+    match cx.options().string_encoding {
+        StringEncoding::Utf8 => Ok(()),
+        _ => Err(BadOutput::new("a plugin must use UTF-8 strings").into()),
+    }
 }
 
 // SAFETY: reads only through `lift`, which checks every bound.

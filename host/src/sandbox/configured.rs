@@ -149,10 +149,18 @@ impl Configured {
         tallies.iter().fold(Counts::default(), |sum, tally| tally.add_to(sum))
     }
 
+    /// Of exchanges.
+    const fn phases(&self) -> (bool, bool) {
+        (self.plan.request.is_some(), self.plan.response.is_some())
+    }
+
     /// A fresh configured guest.
     pub(super) fn guest(&self) -> Result<Guest, Broken> {
         let (plugin, plan) = (&*self.plugin, &self.plan);
         let giver = if self.isolation == Isolation::Worker { Giver::new() } else { Giver::NOBODY };
+        if let Some(direct) = plugin.direct.as_ref().filter(|direct| direct.has(self.phases()) && !self.connections.phases().any()) {
+            return Guest::inside(direct, plugin.linked.pre.engine(), &self.backing, &self.settings, giver);
+        }
         Bare::start(&plugin.linked.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plan, &self.connections, giver)
     }
 

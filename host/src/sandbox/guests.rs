@@ -229,10 +229,11 @@ impl Guests {
         let more = self.configured.plan().response.is_some();
         if let Some(known) = memory.borrow_mut().request(inputs) {
             self.tally.recalled();
-            if more && goes_on(&known.decision) {
-                *held = Some(Held { guest: None, asked: Some(Rc::clone(known)) });
+            let decision = known.decision.clone();
+            if more && goes_on(&decision) {
+                *held = Some(Held { guest: None, asked: Some(known) });
             }
-            return Ok(known.decision.clone());
+            return Ok(decision);
         }
         self.tally.missed();
         let mut guest = None;

@@ -5,7 +5,7 @@
 //! thrown away and costs its own exchange only.
 //!
 //! In reading order: `load` and `plugin` (from file to filter), `guests` and `guest` (the path of a call), `remembered` (calls that need not be made), `inputs`, `abi`,
-//! `passing`, `lower`, `lift` and `fields` (across the wall and back), `engine`, `ticker`, `clock` and `state` (limits), `offer`, `wasi`, `imports` and `stores` (what a guest can call,
+//! `direct`, `passing`, `lower`, `lift` and `fields` (across the wall and back), `engine`, `ticker`, `clock` and `state` (limits), `offer`, `wasi`, `imports` and `stores` (what a guest can call,
 //! and what of it must be granted), `cache`.
 
 mod abi;
@@ -17,6 +17,7 @@ mod clock;
 mod configured;
 mod connection;
 mod describe;
+mod direct;
 mod engine;
 mod fault;
 mod fields;

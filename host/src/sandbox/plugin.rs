@@ -5,6 +5,7 @@ use super::census::Census;
 use super::configured::Configured;
 use super::connection::{ConnectionPlan, types as connection};
 use super::describe::Description;
+use super::direct::Direct;
 use super::fault::Broken;
 use super::grants::{PACKAGE, VERSION, serves};
 use super::guest::Bare;
@@ -30,6 +31,8 @@ pub struct Plugin {
     pub(super) linked: Linked,
     pub(super) exports: Exports,
     pub(super) passing: Passing,
+    /// If it needs no component around it.
+    pub(super) direct: Option<Direct>,
     pub(super) ticker: Arc<Ticker>,
     pub(super) seed: (u64, u64),
     description: Description,
@@ -126,7 +129,7 @@ impl Plugin {
         ticker: &Arc<Ticker>,
         seed: (u64, u64),
         digest: [u8; 32],
-        passing: Passing,
+        (passing, direct): (Passing, Option<Direct>),
     ) -> Result<Self, LoadError> {
         let exports = Exports::find(&linked.pre)?;
         ticker.cover(DESCRIBE_LIMITS.cpu);
@@ -135,7 +138,7 @@ impl Plugin {
         let said = Bare::start(&linked.pre, &Arc::new(backing)).and_then(|guest| guest.describe(&exports));
         let said = said.map_err(|broken| LoadError::Describe(format!("{:?}: {}", broken.cause, broken.detail)))?;
         let description = Description::parse(&said).map_err(LoadError::Describe)?;
-        Ok(Self { linked, exports, passing, ticker: Arc::clone(ticker), seed, description, digest })
+        Ok(Self { linked, exports, passing, direct, ticker: Arc::clone(ticker), seed, description, digest })
     }
 
     pub const fn description(&self) -> &Description {

@@ -52,7 +52,7 @@ impl Memory {
 
     /// What was decided about such a request.
     #[inline]
-    pub(super) fn request(&mut self, inputs: &RequestInputs<'_>) -> Option<&Rc<Known>> {
+    pub(super) fn request(&mut self, inputs: &RequestInputs<'_>) -> Option<Rc<Known>> {
         self.inputs.clear();
         inputs.write(&mut self.inputs);
         self.requests.find(&self.inputs)
@@ -60,7 +60,7 @@ impl Memory {
 
     /// What was decided about such a response to a request about which `asked` was decided; `None`: the plugin does not see requests.
     #[inline]
-    pub(super) fn response(&mut self, asked: Option<&Known>, inputs: &ResponseInputs<'_>) -> Option<&Rc<Known>> {
+    pub(super) fn response(&mut self, asked: Option<&Known>, inputs: &ResponseInputs<'_>) -> Option<Rc<Known>> {
         self.inputs.clear();
         self.inputs.extend_from_slice(&asked.map_or(0, |asked| asked.serial).to_le_bytes());
         inputs.write(&mut self.inputs);

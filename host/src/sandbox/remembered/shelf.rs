@@ -44,22 +44,21 @@ struct Entry(Rc<Known>, usize);
 
 impl Shelf {
     #[inline]
-    pub(super) fn find(&mut self, inputs: &[u8]) -> Option<&Rc<Known>> {
-        // Asked twice, because a borrow that is returned lasts to the end.
-        if self.young.known.contains(inputs) || self.is_called_back(inputs) {
-            return self.young.known.get(inputs).map(|entry| &entry.0);
+    pub(super) fn find(&mut self, inputs: &[u8]) -> Option<Rc<Known>> {
+        match self.young.known.get(inputs) {
+            Some(entry) => Some(Rc::clone(&entry.0)),
+            None => self.call_back(inputs),
         }
-        None
     }
 
-    /// Whether it was in the old half, and is in the young one now.
+    /// From the old half into the young one.
     #[cold]
-    fn is_called_back(&mut self, inputs: &[u8]) -> bool {
-        let Some(entry) = self.old.known.take(inputs) else { return false };
-        self.old.give_back(entry.1);
-        let cost = entry.1;
+    fn call_back(&mut self, inputs: &[u8]) -> Option<Rc<Known>> {
+        let entry = self.old.known.take(inputs)?;
+        let (known, cost) = (Rc::clone(&entry.0), entry.1);
+        self.old.give_back(cost);
         self.insert(entry, cost);
-        self.young.known.contains(inputs)
+        Some(known)
     }
 
     /// `cost` in bytes.

@@ -4,7 +4,7 @@ use super::super::passing::Passing;
 use super::*;
 
 /// Gives back all that it was shown, each string in an edit.
-const ECHO: &str = r#"
+pub(super) const ECHO: &str = r#"
     (local $at i32) (local $i i32)
     (local.set $at (i32.const 8192))
     (i32.store8 (local.get $at) (i32.const 3))
@@ -46,9 +46,9 @@ const ECHO: &str = r#"
     (return (i32.const 2048))"#;
 
 /// Asks for everything, and for the attributes `client.ip` and `site`.
-const ASK: &str = "(i32.store8 (i32.const 1032) (i32.const 31)) (i32.store8 (i32.const 1044) (i32.const 1))
+pub(super) const ASK: &str = "(i32.store8 (i32.const 1032) (i32.const 31)) (i32.store8 (i32.const 1044) (i32.const 1))
     (i32.store (i32.const 1048) (i32.const 3000)) (i32.store (i32.const 1052) (i32.const 2))";
-const NAMES: &str = r#"(data (i32.const 3000) "\1c\0c\00\00\09\00\00\00\30\0c\00\00\04\00\00\00")
+pub(super) const NAMES: &str = r#"(data (i32.const 3000) "\1c\0c\00\00\09\00\00\00\30\0c\00\00\04\00\00\00")
     (data (i32.const 3100) "client.ip") (data (i32.const 3120) "site")"#;
 const SAYS_SO: &str = r#"(@custom "portcullis:one-block" "1")"#;
 

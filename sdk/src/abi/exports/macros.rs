@@ -18,6 +18,12 @@ macro_rules! __export_lifecycle {
         #[allow(dead_code, reason = "it is there for its section")]
         static ONE_BLOCK: [u8; 4] = *b"1024";
 
+        // And that the component around this module does nothing but export its functions: the proxy may call those of a plugin that imports
+        // nothing without it.
+        #[unsafe(link_section = "portcullis:direct")]
+        #[allow(dead_code, reason = "it is there for its section")]
+        static DIRECT: [u8; 1] = *b"1";
+
         #[unsafe(export_name = "portcullis:plugin/lifecycle@0.1.0#describe")]
         extern "C" fn describe() -> *const $crate::abi::Str<'static> {
             $crate::abi::exports::Held::<$plugin>::describe()
