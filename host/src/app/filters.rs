@@ -2,7 +2,7 @@
 //! routes that use it.
 
 use super::granted::Granted;
-use crate::config::{Allow, Config, Diagnostic, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
+use crate::config::{Allow, Config, Diagnostic, Isolation, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
 use crate::sandbox::{
     Capability, ConfigureError, Configured, ConnectionPlan, Errands, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component,
 };
@@ -194,8 +194,8 @@ fn misplaced(link: &LinkSpec, plugin: &Plugin) -> Option<Diagnostic> {
         LinkOrigin::Listener => {
             "exports no phase of connections (`on-accept`, `on-client-hello`, `on-close`), and requests are not seen in a listener's chain"
         }
-        _ if plugin.phases() != (false, false) => return None,
-        _ => "exports neither `on-request` nor `on-response`; it belongs in the `chain` of [listen] or of a [tcp] listener",
+        _ if plugin.phases() != (false, false) || plugin.body_phases() != (false, false) => return None,
+        _ => "exports no phase of requests, responses or bodies; it belongs in the `chain` of [listen] or of a [tcp] listener",
     };
     Some(Diagnostic::phase_missing(&link.plugin.to_string(), link.at.clone(), &why))
 }
@@ -220,7 +220,11 @@ fn configure(
         PluginRef::Declared(name) => config.plugins.get(name),
         PluginRef::Bundled(_) => None,
     };
-    let grant = granted.grant(&link.plugin, spec);
+    let mut grant = granted.grant(&link.plugin, spec);
+    // Nobody has said that exchanges should share a guest, which is lost for all of them when it faults with one.
+    if spec.is_none() && loaded.plugin.body_phases() != (false, false) {
+        grant.isolation = Isolation::Request;
+    }
     match loaded.plugin.configure_under(&link.settings, grant, &link.name) {
         Ok(configured) => {
             let warnings = configured.plan().warnings.iter();

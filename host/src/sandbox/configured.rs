@@ -1,5 +1,6 @@
 //! A plugin with its settings: what all workers share of a link, and the sum of what its guests did.
 
+use super::bodies::BodyPlan;
 use super::connection::ConnectionPlan;
 use super::fault::Broken;
 use super::guest::{Bare, Guest};
@@ -20,6 +21,7 @@ pub struct Configured {
     plugin: Arc<Plugin>,
     plan: Plan,
     connections: ConnectionPlan,
+    bodies: BodyPlan,
     settings: String,
     backing: Arc<Backing>,
     pub(super) isolation: Isolation,
@@ -54,13 +56,13 @@ pub(super) struct Tally {
 impl Configured {
     pub(super) fn new(
         plugin: Arc<Plugin>,
-        (plan, connections): (Plan, ConnectionPlan),
+        (plan, connections, bodies): (Plan, ConnectionPlan, BodyPlan),
         settings: String,
         backing: Arc<Backing>,
         (isolation, waits): (Isolation, bool),
         fail: FailurePolicy,
     ) -> Self {
-        Self { plugin, plan, connections, settings, backing, isolation, waits, fail, tallies: Mutex::default() }
+        Self { plugin, plan, connections, bodies, settings, backing, isolation, waits, fail, tallies: Mutex::default() }
     }
 
     pub fn plugin(&self) -> &Arc<Plugin> {
@@ -75,6 +77,11 @@ impl Configured {
     /// What it does with connections under these settings.
     pub const fn connections(&self) -> &ConnectionPlan {
         &self.connections
+    }
+
+    /// What it does with bodies under its settings.
+    pub const fn bodies(&self) -> &BodyPlan {
+        &self.bodies
     }
 
     /// The filter of one worker.
@@ -99,7 +106,7 @@ impl Configured {
     pub(super) fn guest(&self) -> Result<Guest, Broken> {
         let (plugin, plan) = (&*self.plugin, &self.plan);
         let giver = if self.isolation == Isolation::Worker { Giver::new() } else { Giver::NOBODY };
-        Bare::start(&plugin.linked.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plan, &self.connections, giver)
+        Bare::start(&plugin.linked.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plan, (&self.connections, &self.bodies), giver)
     }
 
     /// A fresh configured guest that may wait.
@@ -107,7 +114,7 @@ impl Configured {
         let (plugin, plan) = (&*self.plugin, &self.plan);
         let pre = plugin.linked.waiting.as_ref().unwrap_or(&plugin.linked.pre);
         let bare = Bare::start_waiting(pre, &self.backing, errands).await?;
-        bare.configure_waiting(&plugin.exports, &self.settings, plan).await
+        bare.configure_waiting(&plugin.exports, &self.settings, plan, &self.bodies).await
     }
 
     /// How long a call may take, waiting included.

@@ -1,6 +1,7 @@
 //! A link's guests on one worker: the `Filter` that chains call.
 
 use super::backoff::Backoff;
+use super::bodies::{BodyHold, Holds};
 use super::configured::{Configured, Tally};
 use super::fault::Broken;
 use super::guest::Guest;
@@ -9,6 +10,7 @@ use crate::chain::{Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases
 use crate::config::Isolation;
 use crate::message::{Admission, Arrival, Attributes, Ending, Exchange, RequestHead, ResponseHead};
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::time::timeout;
@@ -25,6 +27,8 @@ pub struct Guests {
     /// Of guests that may wait: those that serve nobody now. A waiting guest serves one exchange at a time.
     idle: RefCell<Vec<Guest>>,
     errands: Option<Errands>,
+    /// `None`: it looks at no bodies.
+    holds: Option<Rc<Holds>>,
 }
 
 /// The guest of `isolate = "worker"`.
@@ -36,7 +40,9 @@ struct Reused {
 
 impl Guests {
     pub(super) fn new(configured: Arc<Configured>, tally: Arc<Tally>, errands: Option<Errands>) -> Self {
-        Self { configured, tally, reused: RefCell::default(), idle: RefCell::default(), errands }
+        let bodies = configured.bodies().any();
+        let holds = bodies.then(|| Holds::new(Arc::clone(&configured), Arc::clone(&tally), errands.clone()));
+        Self { configured, tally, reused: RefCell::default(), idle: RefCell::default(), errands, holds }
     }
 
     #[cfg(test)]
@@ -196,6 +202,12 @@ impl Guests {
 
 impl Filter for Guests {
     type Held = Guest;
+    type Hold = BodyHold;
+
+    #[inline]
+    fn hold(&self, exchange: &Exchange) -> Option<BodyHold> {
+        self.holds.as_ref().map(|holds| holds.hold(exchange))
+    }
 
     fn phases(&self) -> (bool, bool) {
         let plan = self.configured.plan();

@@ -5,11 +5,12 @@
 //! thrown away and costs its own exchange only.
 //!
 //! In reading order: `load` and `plugin` (from file to filter), `guests` and `guest` (the path of a call), `abi`, `lower`, `lift` and `fields`
-//! (across the wall and back), `engine`, `ticker`, `clock` and `state` (limits), `offer`, `wasi`, `imports` and `stores` (what a guest can call,
+//! (across the wall and back), `connection` and `bodies` (phases beside those of heads), `engine`, `ticker`, `clock` and `state` (limits), `offer`, `wasi`, `imports` and `stores` (what a guest can call,
 //! and what of it must be granted), `cache`.
 
 mod abi;
 mod backoff;
+mod bodies;
 pub mod bundled;
 mod cache;
 mod clock;
@@ -40,6 +41,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
+pub use bodies::{BodyHold, BodyPlan};
 pub use configured::{Configured, Counts};
 pub use connection::{AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 pub use describe::Description;

@@ -119,6 +119,7 @@ fn header(edit: &str, name: &str, value: &[u8]) -> Val {
 fn each_exports_its_phases_and_imports_only_what_it_must() {
     const RANDOM: &[&str] = &["wasi:random/random#get-random-u64"];
     let expected: [(&str, &[&str], &[&str]); 8] = [
+        ("body-rewrite", &["bodies", "lifecycle", "on-request-body", "on-response-body"], &[]),
         ("conn-limit", &["connections", "lifecycle", "on-accept"], &[]),
         ("headers", &["lifecycle", "on-request", "on-response"], &[]),
         ("ip-filter", &["connections", "lifecycle", "on-accept", "on-request"], &[]),
