@@ -4,6 +4,7 @@
 
 mod access;
 mod acme;
+mod admin;
 mod bodies;
 mod capabilities;
 mod certificates;

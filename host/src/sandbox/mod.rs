@@ -13,6 +13,7 @@ mod backoff;
 mod bodies;
 pub mod bundled;
 mod cache;
+mod census;
 mod clock;
 mod configured;
 mod connection;
@@ -42,6 +43,7 @@ mod wasi;
 mod tests;
 
 pub use bodies::{BodyHold, BodyPlan};
+pub use census::Census;
 pub use configured::{Configured, Counts};
 pub use connection::{AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 pub use describe::Description;

@@ -2,6 +2,7 @@
 
 use super::abi::{Decided, Request, Response};
 use super::bodies::{BodyExports, BodyPlan, WayExports, abi as body, types as bodies};
+use super::census::Census;
 use super::configured::Configured;
 use super::connection::{ConnectionPlan, types as connection};
 use super::describe::Description;
@@ -49,6 +50,8 @@ pub struct Grant {
     pub isolation: Isolation,
     pub fail: FailurePolicy,
     pub rights: Arc<Rights>,
+    /// Where its guests are counted.
+    pub census: Arc<Census>,
 }
 
 /// Something wrong or doubtful in a link's settings.
@@ -159,7 +162,7 @@ impl Plugin {
         fail: FailurePolicy,
         link: &str,
     ) -> Result<Arc<Configured>, ConfigureError> {
-        self.configure_under(settings, Grant { limits, isolation, fail, rights: Arc::default() }, link)
+        self.configure_under(settings, Grant { limits, isolation, fail, rights: Arc::default(), census: Arc::default() }, link)
     }
 
     /// Asks a guest of its own whether it takes `settings` (a JSON object that fits the schema). `link` is what logs call it.
@@ -169,7 +172,7 @@ impl Plugin {
         terms: Grant,
         link: &str,
     ) -> Result<Arc<Configured>, ConfigureError> {
-        let Grant { limits, isolation, fail, rights } = terms;
+        let Grant { limits, isolation, fail, rights, census } = terms;
         self.ticker.cover(limits.cpu);
         let waits = rights.waits(self.needs());
         let (log, ticker) = (Log::new(link), Arc::clone(&self.ticker));
@@ -187,7 +190,7 @@ impl Plugin {
         if waits && plans.1.phases().any() {
             return Err(fault(Broken::bad_output("it may have to wait for a store or an upstream, which phases of connections cannot")));
         }
-        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, (isolation, waits), fail)))
+        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, (isolation, waits), fail, census)))
     }
 }
 

@@ -113,8 +113,9 @@ fn lost(cause: Cause) -> Broken {
 impl Held {
     /// A call of a guest that does not wait.
     fn now<T>(&self, call: impl AsyncFnOnce(&mut Guest) -> Result<T, Broken>) -> Called<T> {
-        self.holds.tally.called();
+        let sampled = self.holds.tally.called();
         let outcome = self.enter(call);
+        self.holds.tally.returned(sampled);
         Called::now(outcome.map_err(|broken| self.holds.fault(broken)))
     }
 
@@ -128,7 +129,7 @@ impl Held {
             Slot::Away => return Err(lost(Cause::Trap)),
             unmade @ Slot::Unmade => {
                 self.holds.may_make()?;
-                self.holds.configured.guest().and_then(|mut guest| {
+                self.holds.configured.guest().map(|guest| guest.counted(&self.holds.tally)).and_then(|mut guest| {
                     let outcome = at_once(call(&mut guest));
                     *unmade = Slot::Live(guest);
                     outcome
@@ -142,7 +143,7 @@ impl Held {
 
     /// A call of a guest that may wait. While it does, the guest is in this future's hands and dropped with it.
     fn later<T: 'static>(self: &Rc<Self>, call: impl AsyncFnOnce(&mut Guest) -> Result<T, Broken> + 'static) -> Called<T> {
-        self.holds.tally.called();
+        let _untimed = self.holds.tally.called();
         let held = Rc::clone(self);
         Called::Later(Box::pin(async move {
             let _turn = held.place.turn.lock().await;
@@ -152,7 +153,7 @@ impl Held {
                     Slot::Live(guest) => guest,
                     Slot::Unmade => {
                         held.holds.may_make()?;
-                        held.holds.configured.waiting_guest(held.holds.errands.clone()).await?
+                        held.holds.configured.waiting_guest(held.holds.errands.clone()).await?.counted(&held.holds.tally)
                     }
                     Slot::Away => return Err(lost(Cause::Timeout)),
                     Slot::Lost(cause) => return Err(lost(cause)),
