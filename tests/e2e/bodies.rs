@@ -297,3 +297,30 @@ fn a_client_that_goes_away_takes_its_body_along() {
         assert_eq!(get_with(proxy.http(), "a.test", "/bytes/10", "").header("x-open"), Some("1"), "{isolate}");
     }
 }
+
+#[test]
+fn what_was_rewritten_is_compressed_for_those_who_take_it() {
+    let origin = Origin::echo();
+    let proxy = Proxy::start(&format!(
+        "[site.\"a.test\"]\ntls = \"off\"\nchain = [\"compress\", {{ use = \"body-rewrite\", replace = {{ text = \"xx\", with = \"yyy\" }} }}]\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [\"{}\"]\n",
+        origin.name()
+    ));
+    for path in ["/bytes/100000", "/chunked/100000"] {
+        let url = format!("http://{}{path}", proxy.http());
+        for coding in ["gzip", "br", "zstd"] {
+            let accepts = format!("Accept-Encoding: {coding}");
+            let body = curl(&["--compressed", "-H", "Host: a.test", "-H", &accepts, &url]);
+            assert_eq!((body.len(), body.bytes().all(|byte| byte == b'y')), (150_000, true), "{coding} {path}");
+            let response = get_with(proxy.http(), "a.test", path, &format!("{accepts}\r\n"));
+            assert_eq!((response.header("content-encoding"), response.header("vary")), (Some(coding), Some("accept-encoding")));
+            assert!(response.body.len() < 20_000 && response.header("content-length").is_none(), "{coding} {path}");
+        }
+        let response = get(proxy.http(), "a.test", path);
+        assert_eq!((response.header("content-encoding"), response.body.len()), (None, 150_000), "{path}");
+    }
+    let mut client = Raw::connect(proxy.http());
+    let head = client.send("HEAD /bytes/100000 HTTP/1.1\r\nHost: a.test\r\nAccept-Encoding: gzip\r\n\r\n").response_to("HEAD");
+    assert_eq!((head.header("content-encoding"), head.header("content-length")), (Some("gzip"), None));
+    let none = client.send("GET /status/204 HTTP/1.1\r\nHost: a.test\r\nAccept-Encoding: gzip\r\n\r\n").response();
+    assert_eq!((none.status, none.header("content-encoding")), (204, None));
+}

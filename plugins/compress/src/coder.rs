@@ -49,7 +49,7 @@ impl Coder {
     }
 
     /// What is compressed so far. Writing to a `Vec` does not fail, and neither do these encoders.
-    fn compress(&mut self, piece: &[u8]) -> std::io::Result<Vec<u8>> {
+    pub fn compress(&mut self, piece: &[u8]) -> std::io::Result<Vec<u8>> {
         let flush = self.streams && piece.len() < FULL;
         match &mut self.encoder {
             Encoder::Gzip(encoder) => {
@@ -79,7 +79,7 @@ impl Coder {
         }
     }
 
-    fn finish(&mut self) -> std::io::Result<Vec<u8>> {
+    pub fn finish(&mut self) -> std::io::Result<Vec<u8>> {
         match std::mem::replace(&mut self.encoder, Encoder::Done) {
             Encoder::Gzip(encoder) => encoder.finish(),
             Encoder::Br(encoder) => Ok(encoder.into_inner()),
