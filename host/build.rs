@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Directories under `plugins/`, each with a package `plugin-<name>`.
-const PLUGINS: [&str; 10] = ["body-rewrite", "compress", "conn-limit", "headers", "ip-filter", "redirect", "request-id", "respond", "rewrite", "route"];
+const PLUGINS: [&str; 10] =
+    ["body-rewrite", "compress", "conn-limit", "headers", "ip-filter", "redirect", "request-id", "respond", "rewrite", "route"];
 
 fn main() {
     if let Err(message) = run() {

@@ -57,7 +57,8 @@ fn filter(plugin: &Arc<Plugin>, settings: &serde_json::Value, isolation: Isolati
 fn measure(filters: &[Guests], piece: usize) -> f64 {
     let link = |filter| bare::link(filter, "pieces".into(), PluginRef::Declared(PluginName("pieces".into())), LinkOrigin::Route);
     let chain = Chain { links: (0..filters.len()).map(link).collect() };
-    let text: Vec<u8> = (0..).flat_map(|n: u32| format!("<p class=\"line\">line {} of many</p>\n", n % 977).into_bytes()).take(piece).collect();
+    let text: Vec<u8> =
+        (0..).flat_map(|n: u32| format!("<p class=\"line\">line {} of many</p>\n", n % 977).into_bytes()).take(piece).collect();
     let text = Bytes::from(text);
     let cpu = quiet(|| {
         let (mut exchange, mut head, mut answer) = (exchange(), request(), response());

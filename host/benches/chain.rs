@@ -153,8 +153,14 @@ fn measure(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize
         let mut walk = Walk::new(&chain, &filters);
         let course = at_once(walk.on_request(&mut exchange, &mut head, &mut Bodiless, |_| true, |_, fault| panic!("{fault:?}")));
         assert!(matches!(course, Course::Onward));
-        let replaced =
-            at_once(walk.on_response(&mut exchange, &head, &mut answer, &mut Bodiless, |_, fault| panic!("{fault:?}"), |_| -> Reply { unreachable!() }));
+        let replaced = at_once(walk.on_response(
+            &mut exchange,
+            &head,
+            &mut answer,
+            &mut Bodiless,
+            |_, fault| panic!("{fault:?}"),
+            |_| -> Reply { unreachable!() },
+        ));
         assert!(replaced.is_ok());
         head.headers.remove(&tag);
         answer.headers.remove(&tag);

@@ -38,7 +38,8 @@ fn a_watched_body_keeps_its_length_and_its_trailers() {
 #[test]
 fn a_transformed_body_loses_its_length_and_is_whole() {
     let origin = Origin::echo();
-    for (what, body, length) in [("upper", b'X', 100_000), ("keep", b'x', 100_000), ("double", b'x', 200_000), ("withhold", b'x', 100_000)] {
+    for (what, body, length) in [("upper", b'X', 100_000), ("keep", b'x', 100_000), ("double", b'x', 200_000), ("withhold", b'x', 100_000)]
+    {
         let proxy = site(&origin, &[what], "");
         for path in ["/bytes/100000", "/chunked/100000"] {
             let response = get(proxy.http(), "a.test", path);
@@ -160,7 +161,20 @@ fn only_the_bodies_that_are_wanted_are_shown() {
 #[test]
 fn a_fault_within_a_response_breaks_it_off() {
     let origin = Origin::echo();
-    for what in ["trap-first", "loop", "bomb", "too-much", "more-nothing", "lie", "twice", "trap-end", "range-end", "trap-later", "watch-trap", "watch-trap-end"] {
+    for what in [
+        "trap-first",
+        "loop",
+        "bomb",
+        "too-much",
+        "more-nothing",
+        "lie",
+        "twice",
+        "trap-end",
+        "range-end",
+        "trap-later",
+        "watch-trap",
+        "watch-trap-end",
+    ] {
         let proxy = site(&origin, &[what], "");
         for path in ["/bytes/300000", "/chunked/300000"] {
             let mut client = Raw::connect(proxy.http());

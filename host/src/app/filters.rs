@@ -3,7 +3,9 @@
 
 use super::granted::Granted;
 use super::watch::Watch;
-use crate::config::{Allow, Config, Diagnostic, Isolation, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
+use crate::config::{
+    Allow, Config, Diagnostic, Isolation, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema,
+};
 use crate::sandbox::{
     Capability, ConfigureError, Configured, ConnectionPlan, Errands, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component,
 };

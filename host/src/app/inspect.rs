@@ -3,7 +3,8 @@
 use super::prepare::sandbox;
 use crate::chain::ConnectionPhases;
 use crate::sandbox::{
-    BodyPlan, ConfigureError, ConnectionPlan, Inspection, Interest, LoadError, Plan, RequestInterest, SandboxError, Standing, bundled, read_component,
+    BodyPlan, ConfigureError, ConnectionPlan, Inspection, Interest, LoadError, Plan, RequestInterest, SandboxError, Standing, bundled,
+    read_component,
 };
 use serde_json::{Value, json};
 use std::fmt::Write;

@@ -98,7 +98,15 @@ impl<'c, F: Filter> Walk<'c, F> {
             let filter = &filters[link.filter];
             if let Some(hold) = filter.hold(exchange) {
                 // Boxed: it is rare, and would make the future of every exchange larger.
-                match Box::pin(self.with_body(index, hold, Incoming { exchange: &mut *exchange, head: &mut *head, knows: &knows }, body, &mut fault)).await {
+                match Box::pin(self.with_body(
+                    index,
+                    hold,
+                    Incoming { exchange: &mut *exchange, head: &mut *head, knows: &knows },
+                    body,
+                    &mut fault,
+                ))
+                .await
+                {
                     Course::Onward => continue,
                     elsewhere => return elsewhere,
                 }

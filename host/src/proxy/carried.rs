@@ -4,7 +4,7 @@
 use super::body::{Content, RequestBody};
 use super::exchange::Ledger;
 use super::outbound::{After, Outbound};
-use crate::chain::{Carry, Fault, Facts, Flow, Link, Replace, Report, Room, entire};
+use crate::chain::{Carry, Facts, Fault, Flow, Link, Replace, Report, Room, entire};
 use crate::config::Limits;
 use crate::message::hop_by_hop::Removed;
 use crate::message::{BodyError, ExchangeId, ResponseHead};

@@ -132,7 +132,13 @@ impl Configured {
     pub(super) fn guest(&self) -> Result<Guest, Broken> {
         let (plugin, plan) = (&*self.plugin, &self.plan);
         let giver = if self.isolation == Isolation::Worker { Giver::new() } else { Giver::NOBODY };
-        Bare::start(&plugin.linked.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plan, (&self.connections, &self.bodies), giver)
+        Bare::start(&plugin.linked.pre, &self.backing)?.configure(
+            &plugin.exports,
+            &self.settings,
+            plan,
+            (&self.connections, &self.bodies),
+            giver,
+        )
     }
 
     /// A fresh configured guest that may wait.

@@ -80,11 +80,7 @@ impl Bare {
     }
 
     /// Asks for the plans; the guest is not used further.
-    pub(super) fn plan(
-        mut self,
-        exports: &Exports,
-        settings: &str,
-    ) -> Result<Said, Broken> {
+    pub(super) fn plan(mut self, exports: &Exports, settings: &str) -> Result<Said, Broken> {
         begin(&mut self.store);
         let called = self
             .instance

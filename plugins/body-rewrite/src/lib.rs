@@ -7,8 +7,6 @@ mod literal;
 mod pattern;
 mod rewriter;
 
-use literal::Literals;
-use pattern::Patterns;
 use portcullis_sdk::prelude::*;
 use rewriter::{Finder, Rewriter};
 
@@ -54,20 +52,23 @@ pub struct BodyRewrite {
 }
 
 /// What text is in, as far as browsers and APIs go.
-const TYPES: [&str; 6] = ["text/*", "application/json", "application/javascript", "application/xml", "application/xhtml+xml", "image/svg+xml"];
+const TYPES: [&str; 6] =
+    ["text/*", "application/json", "application/javascript", "application/xml", "application/xhtml+xml", "image/svg+xml"];
 
 #[plugin(name = "body-rewrite", description = "Replaces text in bodies")]
 impl BodyRewrite {
     fn configure(settings: Settings) -> Result<Self, Vec<Problem>> {
         let Settings { replace, of, types } = settings;
         let mut problems = Vec::new();
-        let finder = Finder::of(replace.as_slice(), &mut problems);
+        let finder = Finder::of(&replace, &mut problems);
         let types = types.unwrap_or_else(|| TYPES.map(str::to_owned).into());
         for (at, name) in types.iter().enumerate().filter(|(_, name)| !name.contains('/') || name.contains(';')) {
             problems.push(Problem::at(format!("/types/{at}"), format!("a media type such as `text/html`, not `{name}`")));
         }
         match finder {
-            Some(finder) if problems.is_empty() => Ok(Self { finder: Rc::new(finder), of, types: types.iter().map(|name| name.to_ascii_lowercase()).collect() }),
+            Some(finder) if problems.is_empty() => {
+                Ok(Self { finder: Rc::new(finder), of, types: types.iter().map(|name| name.to_ascii_lowercase()).collect() })
+            }
             _ => Err(problems),
         }
     }

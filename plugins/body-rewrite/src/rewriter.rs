@@ -1,6 +1,8 @@
 //! One body on its way: what is unchanged is kept in place, what may be the start of a match is held back until the next piece.
 
-use crate::{Literals, Patterns, Replacement};
+use crate::Replacement;
+use crate::literal::Literals;
+use crate::pattern::Patterns;
 use portcullis_sdk::body::{Output, Trailers, Transform};
 use portcullis_sdk::prelude::*;
 
@@ -14,20 +16,20 @@ pub enum Finder {
 }
 
 impl Finder {
-    pub fn of(replacements: &[Replacement], problems: &mut Vec<Problem>) -> Option<Self> {
+    pub fn of(replacements: &OneOrMany<Replacement>, problems: &mut Vec<Problem>) -> Option<Self> {
         let mut literals = Vec::new();
         let mut patterns = Vec::new();
         for (at, Replacement { text, regex, with }) in replacements.iter().enumerate() {
-            let place = if replacements.len() > 1 { format!("/replace/{at}") } else { "/replace".to_owned() };
+            let place = replacements.pointer(&Pointer::root().key("replace"), at);
             match (text, regex) {
-                (Some(text), None) if text.is_empty() => problems.push(Problem::at(place + "/text", "a text that is not empty")),
+                (Some(text), None) if text.is_empty() => problems.push(Problem::at(place.key("text"), "a text that is not empty")),
                 (Some(text), None) => {
                     // For the case that others are regular expressions.
-                    let escaped: String = text.chars().flat_map(|c| (!c.is_alphanumeric()).then_some('\\').into_iter().chain([c])).collect();
+                    let escaped = text.bytes().fold(String::new(), |escaped, byte| escaped + &format!("\\x{byte:02x}"));
                     patterns.push((place, escaped, with.replace('$', "$$")));
                     literals.push((text.clone(), with.clone()));
                 }
-                (None, Some(regex)) => patterns.push((place + "/regex", regex.clone(), with.clone())),
+                (None, Some(regex)) => patterns.push((place.key("regex"), regex.clone(), with.clone())),
                 _ => problems.push(Problem::at(place, "one of `text` and `regex`")),
             }
         }

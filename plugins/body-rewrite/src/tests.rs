@@ -32,9 +32,10 @@ fn the_first_of_the_list_counts_and_what_was_put_in_is_left_alone() {
 
 #[test]
 fn expressions_are_replaced_with_their_groups() {
-    let settings = r#"{ "replace": [{ "regex": "(?<first>\\w+)@(\\w+)\\.test", "with": "${first} at $2, $$5" }, { "text": "$", "with": "$1" }] }"#;
-    let body = "write to me@example.test for $";
-    for cut in 0..body.len() {
+    let settings =
+        r#"{ "replace": [{ "regex": "(?<first>\\w+)@(\\w+)\\.test", "with": "${first} at $2, $$5" }, { "text": "€", "with": "$1" }] }"#;
+    let body = "write to me@example.test for €";
+    for cut in (0..body.len()).filter(|cut| body.is_char_boundary(*cut)) {
         let (first, second) = body.split_at(cut);
         assert_eq!(through(settings, &[first, second]), "write to me at example, $5 for $1", "cut at {cut}");
     }
@@ -83,6 +84,7 @@ fn what_cannot_be_replaced_is_refused_with_its_place() {
         (r#"{ "replace": { "text": "", "with": "x" } }"#, "/replace/text"),
         (r#"{ "replace": [{ "text": "a", "with": "x" }, { "regex": "(", "with": "x" }] }"#, "/replace/1/regex"),
         (r#"{ "replace": { "regex": "a*", "with": "x" } }"#, "/replace/regex"),
+        (r#"{ "replace": { "regex": "^a", "with": "x" } }"#, "/replace/regex"),
         (r#"{ "replace": { "text": "a", "with": "x" }, "types": ["text"] }"#, "/types/0"),
     ] {
         assert_eq!(Harness::<BodyRewrite>::refused(settings)[0].path, place, "{settings}");

@@ -7,8 +7,8 @@ mod coder;
 
 use accept::Accepted;
 use coder::Coder;
-use portcullis_sdk::prelude::*;
 use portcullis_sdk::exchange;
+use portcullis_sdk::prelude::*;
 
 /// Compresses responses.
 #[settings]
@@ -123,7 +123,8 @@ impl Compress {
     }
 
     fn is_worth_it(&self, response: &ResponseBegin) -> bool {
-        let no_transform = |line: &[u8]| line.split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"no-transform"));
+        let no_transform =
+            |line: &[u8]| line.split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"no-transform"));
         let kind = response.header_str("content-type").unwrap_or_default();
         let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let fits = |name: &String| match name.strip_suffix('*') {

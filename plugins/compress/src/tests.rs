@@ -117,7 +117,10 @@ fn caches_are_told() {
     let head = after.head();
     assert_eq!((head.header("vary"), head.header("etag"), head.header("accept-ranges")), (Some("accept-encoding"), Some("W/\"1\""), None));
     let after = asked(&compress(), "", html().header("etag", "\"1\""), &[&big]);
-    assert_eq!((after.wanted(), after.head().header("vary"), after.head().header("etag")), ("pass", Some("accept-encoding"), Some("\"1\"")));
+    assert_eq!(
+        (after.wanted(), after.head().header("vary"), after.head().header("etag")),
+        ("pass", Some("accept-encoding"), Some("\"1\""))
+    );
     for vary in ["Cookie, Accept-Encoding", "*"] {
         let after = asked(&compress(), "gzip", html().header("vary", vary), &[&big]);
         assert_eq!(after.head().headers("vary"), [vary]);

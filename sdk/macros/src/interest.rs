@@ -109,7 +109,9 @@ fn unknown(name: &str, phase: &str) -> String {
         (name, "response" | "response_body") if FIELDS.contains(&name) => {
             format!("a response has no {name}; ask for the request's with attributes = [\"request.{name}\"]")
         }
-        (_, "response" | "response_body") => format!("`{name}` cannot be asked for; there are: exchange, all_headers, headers = […], attributes = […]"),
+        (_, "response" | "response_body") => {
+            format!("`{name}` cannot be asked for; there are: exchange, all_headers, headers = […], attributes = […]")
+        }
         _ => format!(
             "`{name}` cannot be asked for; there are: {}, exchange, all_headers, headers = […], attributes = […]",
             FIELDS.join(", ")

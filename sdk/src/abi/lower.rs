@@ -2,8 +2,8 @@
 
 use super::arena::{Arena, List};
 use super::raw::{
-    Field, Maybe, RawAcceptDecision, RawAcceptVerdict, RawBodyPlan, RawConfigured, RawConnectionPlan, RawDecision, RawEdit, RawHelloDecision,
-    RawHelloVerdict, RawInterest, RawPlan, RawProblem, RawReply, RawShown, RawVerdict, Slice, Str,
+    Field, Maybe, RawAcceptDecision, RawAcceptVerdict, RawBodyPlan, RawConfigured, RawConnectionPlan, RawDecision, RawEdit,
+    RawHelloDecision, RawHelloVerdict, RawInterest, RawPlan, RawProblem, RawReply, RawShown, RawVerdict, Slice, Str,
 };
 use crate::connection::{AcceptVerdict, HelloVerdict};
 use crate::plan::{Asked, Plan};

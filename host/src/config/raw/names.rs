@@ -9,7 +9,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The bundled plugins that shorthand turns into, and those that can be used by name.
-pub const BUNDLED: &[&str] = &["headers", "rewrite", "redirect", "respond", "route", "request-id", "ip-filter", "conn-limit", "compress", "body-rewrite"];
+pub const BUNDLED: &[&str] =
+    &["headers", "rewrite", "redirect", "respond", "route", "request-id", "ip-filter", "conn-limit", "compress", "body-rewrite"];
 
 /// Bundled in a later version.
 const LATER: &[&str] = &["rate-limit", "geo"];

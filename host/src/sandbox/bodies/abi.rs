@@ -210,12 +210,20 @@ pub(in super::super) fn check(output: &Output, piece: usize) -> std::result::Res
     for part in &output.parts {
         if let Part::Keep(range) = part {
             if range.start < from || range.end > piece {
-                return Err(BadOutput::new(format!("keeps {}..{} of a piece of {piece} bytes, {from} of which are gone", range.start, range.end)));
+                return Err(BadOutput::new(format!(
+                    "keeps {}..{} of a piece of {piece} bytes, {from} of which are gone",
+                    range.start, range.end
+                )));
             }
             from = range.end;
         }
     }
-    let empty = || output.parts.iter().all(|part| matches!(part, Part::Keep(range) if range.is_empty()) || matches!(part, Part::Bytes(bytes) if bytes.is_empty()));
+    let empty = || {
+        output
+            .parts
+            .iter()
+            .all(|part| matches!(part, Part::Keep(range) if range.is_empty()) || matches!(part, Part::Bytes(bytes) if bytes.is_empty()))
+    };
     if output.more && empty() {
         return Err(BadOutput::new("has more to give, and gives nothing"));
     }

@@ -225,7 +225,9 @@ impl Hold for BodyHold {
         let configured = Arc::clone(&self.0.holds.configured);
         if self.0.waits() {
             let (exchange, head) = (exchange.clone(), head.clone());
-            return self.0.later(async move |guest: &mut Guest| guest.begin_request(&exchange, &head, length, configured.bodies(), true).await);
+            return self
+                .0
+                .later(async move |guest: &mut Guest| guest.begin_request(&exchange, &head, length, configured.bodies(), true).await);
         }
         self.0.now(async |guest: &mut Guest| guest.begin_request(exchange, head, length, configured.bodies(), false).await)
     }

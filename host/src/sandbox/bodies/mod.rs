@@ -79,7 +79,11 @@ impl BodyExports {
 
 impl WayExports {
     fn pieces<E>(&self, func: &mut impl FnMut(&ComponentExportIndex) -> Result<Func, E>) -> Result<PieceFuncs, E> {
-        Ok(PieceFuncs { watch: abi::typed(func(&self.watch)?), transform: abi::typed(func(&self.transform)?), end: abi::typed(func(&self.end)?) })
+        Ok(PieceFuncs {
+            watch: abi::typed(func(&self.watch)?),
+            transform: abi::typed(func(&self.transform)?),
+            end: abi::typed(func(&self.end)?),
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! The contract's types of bodies (`wit/types.wit`) as wasmtime's derive sees them: what `plan-bodies` returns is carried across so; the
 //! others stand here for their layout and type check, which `abi` delegates to.
 
+#![allow(dead_code, reason = "they stand here for their layout")]
+
 use super::super::types::{Edit, RequestInterest, ResponseInterest, Verdict};
 use wasmtime::component::{ComponentType, Lift};
 

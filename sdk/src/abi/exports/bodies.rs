@@ -5,10 +5,12 @@ use super::{Held, list};
 use crate::abi::arena::{Arena, List};
 use crate::abi::lower;
 use crate::abi::raw::{
-    Field, Maybe, RawBodyDecision, RawBodyEnd, RawBodyOutput, RawBodyPlan, RawBodyStart, RawEdit, RawPiece, RawRequestBegin, RawWant, Slice,
-    Str, Text,
+    Field, Maybe, RawBodyDecision, RawBodyEnd, RawBodyOutput, RawBodyPlan, RawBodyStart, RawEdit, RawPiece, RawRequestBegin, RawWant,
+    Slice, Str, Text,
 };
-use crate::body::{Given, Output, Part, RequestBegin, RequestBody, ResponseBegin, ResponseBody, TrailerEdit, Trailers, Transform, Watch, Whole};
+use crate::body::{
+    Given, Output, Part, RequestBegin, RequestBody, ResponseBegin, ResponseBody, TrailerEdit, Trailers, Transform, Watch, Whole,
+};
 use crate::edits::{Edits, RequestEdits};
 use crate::exchange;
 use crate::head::{Fields, Request, Response};
@@ -44,12 +46,8 @@ struct Single(RefCell<Open>);
 // SAFETY: a guest has one thread.
 unsafe impl Sync for Single {}
 
-static OPEN: Single = Single(RefCell::new(Open {
-    request: BTreeMap::new(),
-    response: BTreeMap::new(),
-    given: Given::new(),
-    replaced: None,
-}));
+static OPEN: Single =
+    Single(RefCell::new(Open { request: BTreeMap::new(), response: BTreeMap::new(), given: Given::new(), replaced: None }));
 
 impl<P: Plugin> Held<P> {
     pub fn plan_bodies(&'static self) -> *const RawBodyPlan<'static> {
@@ -276,5 +274,14 @@ macro_rules! way {
         }
     };
 }
-way!(OnRequestBody, request, watch_request, transform_request, end_request, whole_request, |arena| RequestEdits(Edits::new(arena)), |edits: RequestEdits<'static>| edits.0);
+way!(
+    OnRequestBody,
+    request,
+    watch_request,
+    transform_request,
+    end_request,
+    whole_request,
+    |arena| RequestEdits(Edits::new(arena)),
+    |edits: RequestEdits<'static>| edits.0
+);
 way!(OnResponseBody, response, watch_response, transform_response, end_response, whole_response, Edits::new, |edits: Edits<'static>| edits);

@@ -264,7 +264,9 @@ macro_rules! __export_on_request_body {
         static ON_REQUEST_BODY: [u8; $crate::abi::metadata::ON_REQUEST_BODY.len()] = *$crate::abi::metadata::ON_REQUEST_BODY;
 
         #[unsafe(export_name = "portcullis:plugin/on-request-body@0.1.0#begin")]
-        unsafe extern "C" fn begin_request(given: *const $crate::abi::RawRequestBegin<'static>) -> *const $crate::abi::RawBodyStart<'static> {
+        unsafe extern "C" fn begin_request(
+            given: *const $crate::abi::RawRequestBegin<'static>,
+        ) -> *const $crate::abi::RawBodyStart<'static> {
             // SAFETY: what the proxy passed.
             unsafe { HELD.begin_request(given) }
         }
