@@ -85,7 +85,7 @@ fn shims_have_the_contract_s_core_signatures() {
             assert_eq!(written_signature(written), expected, "{module}#{name}");
         }
     }
-    assert_eq!(seen, (14, 20), "the capabilities; describe, configure, plan-connections, plan-bodies, release, and the phases");
+    assert_eq!(seen, (15, 20), "the capabilities; describe, configure, plan-connections, plan-bodies, release, and the phases");
 }
 
 fn after<'s>(source: &'s str, what: &str) -> &'s str {
