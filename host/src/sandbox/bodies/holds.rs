@@ -12,7 +12,7 @@ use crate::config::Isolation;
 use crate::message::{Exchange, RequestHead, ResponseHead};
 use bytes::Bytes;
 use http::HeaderMap;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -57,6 +57,8 @@ struct Held {
     holds: Rc<Holds>,
     place: Rc<Place>,
     exchange: u64,
+    /// The guest knows of the exchange.
+    entered: Cell<bool>,
 }
 
 impl Holds {
@@ -66,7 +68,7 @@ impl Holds {
 
     pub fn hold(self: &Rc<Self>, exchange: &Exchange) -> BodyHold {
         let place = if self.shares() { Rc::clone(&self.current.borrow()) } else { Rc::default() };
-        BodyHold(Rc::new(Held { holds: Rc::clone(self), place, exchange: exchange.id.0 }))
+        BodyHold(Rc::new(Held { holds: Rc::clone(self), place, exchange: exchange.id.0, entered: Cell::new(false) }))
     }
 
     /// Whether several exchanges are in one guest. A guest that may wait serves one at a time.
@@ -113,6 +115,7 @@ fn lost(cause: Cause) -> Broken {
 impl Held {
     /// A call of a guest that does not wait.
     fn now<T>(&self, call: impl AsyncFnOnce(&mut Guest) -> Result<T, Broken>) -> Called<T> {
+        self.entered.set(true);
         let sampled = self.holds.tally.called();
         let outcome = self.enter(call);
         self.holds.tally.returned(sampled);
@@ -177,7 +180,7 @@ impl Held {
 impl Drop for Held {
     /// What the guest keeps for this exchange can go, if others are in it too; else it goes as a whole.
     fn drop(&mut self) {
-        if !self.holds.shares() || !matches!(&*self.place.slot.borrow(), Slot::Live(_)) {
+        if !self.entered.get() || !self.holds.shares() || !matches!(&*self.place.slot.borrow(), Slot::Live(_)) {
             return;
         }
         let exchange = self.exchange;
