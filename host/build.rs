@@ -17,8 +17,10 @@ use std::process::Command;
 /// Directories under `plugins/`, each with a package `plugin-<name>`.
 const PLUGINS: &[&str] = &[
     "basic-auth",
+    "body-rewrite",
     "bot-challenge",
     "cache-control",
+    "compress",
     "conn-limit",
     "cors",
     "forward-auth",
@@ -68,11 +70,12 @@ fn build(out: &Path) -> Result<PathBuf, String> {
     }
     target_is_there()?;
     let target_dir = own_target_dir(out)?;
-    let mut cargo = Command::new(variable("CARGO")?);
-    plugins::build(&mut cargo, root, PLUGINS, &target_dir);
-    let output = cargo.output().map_err(|error| format!("cargo does not start: {error}"))?;
-    if !output.status.success() {
-        return Err(format!("the bundled plugins do not build\n{}", String::from_utf8_lossy(&output.stderr)));
+    let cargo = variable("CARGO")?;
+    for mut build in plugins::build(|| Command::new(&cargo), root, PLUGINS, &target_dir) {
+        let output = build.output().map_err(|error| format!("cargo does not start: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("the bundled plugins do not build\n{}", String::from_utf8_lossy(&output.stderr)));
+        }
     }
     Ok(target_dir)
 }

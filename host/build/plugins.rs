@@ -10,14 +10,24 @@ pub const TARGET: &str = "wasm32-wasip2";
 /// nested as deeply as `rewrite` allows.
 const STACK: &str = "-Clink-arg=-zstack-size=65536";
 
-/// `cargo` told to build these plugins of the workspace at `root` into `target_dir`.
-pub fn build<P: AsRef<str>>(cargo: &mut Command, root: &Path, plugins: &[P], target_dir: &Path) {
+/// Those that need std. One call of cargo builds the SDK once, with the features of all that use it, so they are built by themselves.
+const WITH_STD: [&str; 1] = ["compress"];
+
+/// `cargo`, made anew each time, told to build these plugins of the workspace at `root` into `target_dir`.
+pub fn build<P: AsRef<str>>(cargo: impl Fn() -> Command, root: &Path, plugins: &[P], target_dir: &Path) -> Vec<Command> {
+    let (with, without): (Vec<&str>, Vec<&str>) = plugins.iter().map(AsRef::as_ref).partition(|plugin| WITH_STD.contains(plugin));
+    let groups = [without, with].into_iter().filter(|group| !group.is_empty());
+    groups.map(|group| of_a_kind(cargo(), root, &group, target_dir)).collect()
+}
+
+fn of_a_kind(mut cargo: Command, root: &Path, plugins: &[&str], target_dir: &Path) -> Command {
     // `--locked`: the outer cargo has just settled the lock file, and everything in it that plugins need the proxy needs too.
     cargo.args(["build", "--locked", "--lib", "--profile", "plugin", "--target", TARGET]);
-    cargo.args(plugins.iter().flat_map(|plugin| ["--package".to_owned(), format!("plugin-{}", plugin.as_ref())]));
+    cargo.args(plugins.iter().flat_map(|plugin| ["--package".to_owned(), format!("plugin-{plugin}")]));
     cargo.arg("--target-dir").arg(target_dir).arg("--manifest-path").arg(root.join("Cargo.toml"));
-    clear_environment(cargo);
+    clear_environment(&mut cargo);
     cargo.env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", STACK);
+    cargo
 }
 
 /// Where `build` leaves a plugin.

@@ -23,6 +23,7 @@
 //! 5. `proxy/inbound.rs` normalises the target, removes hop-by-hop and identity fields, sets our own
 //! 6. `proxy/router.rs` finds the route: site, then path by Gateway API precedence
 //! 7. `chain/walk.rs` `on_request`, link by link → `sandbox` → guest → verdict or fault
+//!    (a link that looks at bodies: `chain/handling.rs` asks it what it wants, `chain/strand.rs` passes it the pieces)
 //! 8. next → the route's upstream · forward → the one chosen · reply → straight to 10
 //! 9. `upstream` picks a server, takes a pooled connection or connects, sends, retries within budget
 //! 10. `chain/walk.rs` `on_response`: the same links in reverse order

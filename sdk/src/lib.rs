@@ -49,6 +49,8 @@
 //! - **Phases**: `on_request` and `on_response`, each if it is written. `fn on_request(&self, request: &Request, edit: &mut
 //!   RequestEdits)` returns nothing to go on, a [`Reply`] (or an `Option` of one) to answer, or a [`Verdict`].
 //!   `fn on_response(&self, response: &Response, edit: &mut Edits)` likewise, with [`ResponseVerdict`].
+//! - **Bodies**: `on_request_body` and `on_response_body` say of each body whether it is to be watched, transformed piece by piece or buffered; see
+//!   [`body`].
 //! - **Connections**: `on_accept`, `on_client_hello` and `on_close` are phases below HTTP, for listeners; see [`connection`].
 //! - **Interest**: `#[interest(method, path, headers = ["cookie"], attributes = ["client.ip"])]` on a phase says what it wants to see;
 //!   `fn plan(&self, plan: &mut Plan)` changes that by the settings. What is not asked for is not sent.
@@ -80,10 +82,12 @@ extern crate self as portcullis_sdk;
 
 #[doc(hidden)]
 pub mod abi;
+pub mod body;
 pub mod clock;
 pub mod connection;
 pub mod duration;
 mod edits;
+pub mod exchange;
 pub mod field;
 mod head;
 pub mod http;
@@ -110,6 +114,7 @@ use abi::imports as outside;
 #[cfg(not(target_family = "wasm"))]
 use test::outside;
 
+pub use body::{RequestBegin, RequestBody, ResponseBegin, ResponseBody};
 pub use connection::{AcceptVerdict, Accepted, ClientHello, Closed, ConnectionEdits, HelloVerdict};
 pub use edits::{Edits, RequestEdits};
 pub use head::{Fields, Request, Response, host};
@@ -118,8 +123,8 @@ pub use problem::{Pointer, Problem};
 pub use template::{Piece, Template};
 pub use verdict::{Bytes, Reply, ResponseVerdict, Verdict};
 
-/// Makes a plugin of an `impl` block: its methods `on_request`, `on_response`, `on_accept`, `on_client_hello` and `on_close` become
-/// the exports of the component, each if it is there.
+/// Makes a plugin of an `impl` block: its methods `on_request`, `on_response`, `on_request_body`, `on_response_body`, `on_accept`, `on_client_hello` and
+/// `on_close` become the exports of the component, each if it is there.
 ///
 /// The methods `configure`, `check` and `plan` have the meanings that the [front page](crate) gives; others are the author's own.
 /// `#[plugin(name = "…", description = "…")]` replace the package's name and the doc comment.
@@ -184,7 +189,7 @@ pub mod prelude {
     pub use crate::settings::{Map, OneOrMany, StoreName, Upstream};
     pub use crate::{
         AcceptVerdict, Accepted, ClientHello, Closed, ConnectionEdits, Edits, Fields, HelloVerdict, Plan, Pointer, Problem, Reply, Request,
-        RequestEdits, Response, ResponseVerdict, Verdict, plugin, settings,
+        RequestBegin, RequestBody, RequestEdits, Response, ResponseBegin, ResponseBody, ResponseVerdict, Verdict, plugin, settings,
     };
     pub use alloc::borrow::ToOwned;
     pub use alloc::boxed::Box;

@@ -14,6 +14,8 @@ use alloc::vec::Vec;
 pub struct Plan {
     pub(crate) request: Option<RequestInterest>,
     pub(crate) response: Option<ResponseInterest>,
+    pub(crate) request_body: Option<RequestInterest>,
+    pub(crate) response_body: Option<ResponseInterest>,
     pub(crate) accept: Option<AcceptInterest>,
     pub(crate) client_hello: Option<HelloInterest>,
     pub(crate) close: Option<CloseInterest>,
@@ -39,6 +41,26 @@ impl Plan {
     /// `on_response` has nothing to do under these settings and is not to be called.
     pub fn skip_response(&mut self) {
         self.response = None;
+    }
+
+    /// What `on_request_body` wants to see. Asking makes sure that it is called.
+    pub fn request_body(&mut self) -> &mut RequestInterest {
+        self.request_body.get_or_insert_default()
+    }
+
+    /// What `on_response_body` wants to see. Asking makes sure that it is called.
+    pub fn response_body(&mut self) -> &mut ResponseInterest {
+        self.response_body.get_or_insert_default()
+    }
+
+    /// `on_request_body` has nothing to do under these settings and is not to be called.
+    pub fn skip_request_body(&mut self) {
+        self.request_body = None;
+    }
+
+    /// `on_response_body` has nothing to do under these settings and is not to be called.
+    pub fn skip_response_body(&mut self) {
+        self.response_body = None;
     }
 
     /// What `on_accept` wants to see. Asking makes sure that the phase is entered.

@@ -2,6 +2,7 @@
 //!
 //! Authors do not implement these by hand; the names appear in compiler messages and in the bounds of [`crate::test`].
 
+use crate::body::{RequestBegin, RequestBody, ResponseBegin, ResponseBody};
 use crate::connection::{AcceptVerdict, Accepted, ClientHello, Closed, ConnectionEdits, HelloVerdict};
 use crate::edits::{Edits, RequestEdits};
 use crate::head::{Request, Response};
@@ -34,6 +35,16 @@ pub trait OnRequest: Plugin {
 /// A plugin that looks at responses.
 pub trait OnResponse: Plugin {
     fn on_response(&self, response: &Response<'_>, edit: &mut Edits<'_>) -> ResponseVerdict;
+}
+
+/// A plugin that takes part in request bodies.
+pub trait OnRequestBody: Plugin {
+    fn on_request_body(&self, request: &RequestBegin<'_>, edit: &mut RequestEdits<'_>) -> RequestBody;
+}
+
+/// A plugin that takes part in response bodies.
+pub trait OnResponseBody: Plugin {
+    fn on_response_body(&self, response: &ResponseBegin<'_>, edit: &mut Edits<'_>) -> ResponseBody;
 }
 
 /// A plugin that decides about connections when they come in.

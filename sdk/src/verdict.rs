@@ -85,6 +85,17 @@ impl Reply {
 #[derive(Debug, Clone)]
 pub struct Bytes(Cow<'static, [u8]>);
 
+impl Bytes {
+    #[cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "for the exports"))]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        &self.0
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<u8> {
+        self.0.into_owned()
+    }
+}
+
 impl From<&'static str> for Bytes {
     fn from(text: &'static str) -> Self {
         Self(Cow::Borrowed(text.as_bytes()))

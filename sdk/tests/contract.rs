@@ -6,7 +6,7 @@ use wit_component::{StringEncoding, metadata};
 use wit_parser::Resolve;
 
 /// Each file, and the world that it describes. Worlds of one item, so that a component exports and imports just what it uses.
-const FILES: [(&str, &str); 15] = [
+const FILES: [(&str, &str); 18] = [
     ("lifecycle", "export portcullis:plugin/lifecycle@0.1.0;"),
     ("on-request", "export portcullis:plugin/on-request@0.1.0;"),
     ("on-response", "export portcullis:plugin/on-response@0.1.0;"),
@@ -14,6 +14,9 @@ const FILES: [(&str, &str); 15] = [
     ("on-accept", "export portcullis:plugin/on-accept@0.1.0;"),
     ("on-client-hello", "export portcullis:plugin/on-client-hello@0.1.0;"),
     ("on-close", "export portcullis:plugin/on-close@0.1.0;"),
+    ("bodies", "export portcullis:plugin/bodies@0.1.0;"),
+    ("on-request-body", "export portcullis:plugin/on-request-body@0.1.0;"),
+    ("on-response-body", "export portcullis:plugin/on-response-body@0.1.0;"),
     ("wasi-random", "import wasi:random/random@0.2.0;"),
     ("log", "import portcullis:plugin/log@0.1.0;"),
     ("clock", "import portcullis:plugin/clock@0.1.0;"),
@@ -82,7 +85,7 @@ fn shims_have_the_contract_s_core_signatures() {
             assert_eq!(written_signature(written), expected, "{module}#{name}");
         }
     }
-    assert_eq!(seen, (15, 8), "the capabilities; describe, configure, plan-connections, and the phases");
+    assert_eq!(seen, (15, 20), "the capabilities; describe, configure, plan-connections, plan-bodies, release, and the phases");
 }
 
 fn after<'s>(source: &'s str, what: &str) -> &'s str {

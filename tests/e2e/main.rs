@@ -5,6 +5,7 @@
 mod access;
 mod acme;
 mod admin;
+mod bodies;
 mod capabilities;
 mod certificates;
 mod chain;

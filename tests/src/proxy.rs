@@ -122,6 +122,13 @@ impl Proxy {
         address.split_whitespace().next().expect("an address").parse().expect("an address")
     }
 
+    /// Resident memory, bytes.
+    pub fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).expect("the proxy runs");
+        let pages: usize = status.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("a number of pages");
+        pages * 4096
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }

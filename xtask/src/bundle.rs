@@ -12,9 +12,9 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     wasm_target::ensure()?;
     let target_dir = run::root().join("target/plugins");
     let plugins = plugins()?;
-    let mut cargo = run::cargo();
-    building::build(&mut cargo, &run::root(), &plugins, &target_dir);
-    run::run(&mut cargo)?;
+    for mut build in building::build(run::cargo, &run::root(), &plugins, &target_dir) {
+        run::run(&mut build)?;
+    }
     let folder = Path::new(folder);
     fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     for plugin in plugins {

@@ -4,7 +4,7 @@
 use super::granted::{Granted, Named};
 use super::origin::{Origin, Origins};
 use super::watch::Watch;
-use crate::config::{Component, Config, Diagnostic, LinkOrigin, LinkSpec, PluginName, PluginRef, SettingsSchema};
+use crate::config::{Component, Config, Diagnostic, Isolation, LinkOrigin, LinkSpec, PluginName, PluginRef, SettingsSchema};
 use crate::sandbox::{ConfigureError, Configured, ConnectionPlan, Errands, Guests, Plugin, Sandbox};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -132,8 +132,8 @@ fn misplaced(link: &LinkSpec, plugin: &Plugin) -> Option<Diagnostic> {
         LinkOrigin::Listener => {
             "exports no phase of connections (`on-accept`, `on-client-hello`, `on-close`), and requests are not seen in a listener's chain"
         }
-        _ if plugin.phases() != (false, false) => return None,
-        _ => "exports neither `on-request` nor `on-response`; it belongs in the `chain` of [listen] or of a [tcp] listener",
+        _ if plugin.phases() != (false, false) || plugin.body_phases() != (false, false) => return None,
+        _ => "exports no phase of requests, responses or bodies; it belongs in the `chain` of [listen] or of a [tcp] listener",
     };
     Some(Diagnostic::phase_missing(&link.plugin.to_string(), link.at.clone(), &why))
 }
@@ -150,7 +150,11 @@ fn configure(
         PluginRef::Declared(name) => config.plugins.get(name),
         PluginRef::Bundled(_) => None,
     };
-    let grant = granted.grant(link, spec, named);
+    let mut grant = granted.grant(link, spec, named);
+    // Nobody has said that exchanges should share a guest, which is lost for all of them when it faults with one.
+    if spec.is_none() && loaded.plugin.body_phases() != (false, false) {
+        grant.isolation = Some(Isolation::Request);
+    }
     match loaded.plugin.configure_under(&link.settings, grant, &link.name) {
         Ok(configured) => {
             let warnings = configured.plan().warnings.iter();

@@ -5,8 +5,8 @@ use super::prepare::sandbox;
 use crate::chain::ConnectionPhases;
 use crate::config::{Reference, SigningKey};
 use crate::sandbox::{
-    Capability, ConfigureError, ConnectionPlan, Forgets, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled,
-    read_component,
+    BodyPlan, Capability, ConfigureError, ConnectionPlan, Forgets, Inspection, Interest, LoadError, Plan, RequestInterest, SandboxError,
+    Standing, bundled, read_component,
 };
 use crate::trust::{self, SignatureError};
 use serde_json::{Value, json};
@@ -116,9 +116,9 @@ impl Inspected {
                 if let Some(description) = &about.description {
                     line("", description);
                 }
-                line("phases", &phases(plugin.phases, plugin.connection_phases).join(", "));
+                line("phases", &phases(plugin).join(", "));
                 match &plugin.plan {
-                    Ok((plan, connections)) => interest(plan, connections, |text| line("interest", text)),
+                    Ok((plan, connections, bodies)) => interest(plan, connections, bodies, |text| line("interest", text)),
                     Err(error) => line("interest", &format!("depends on its settings: {}", problems(error).join("; "))),
                 }
                 line("remembered", &remembers(&plugin.remembers));
@@ -159,13 +159,13 @@ impl Inspected {
                 json["name"] = json!(about.name);
                 json["version"] = json!(about.version);
                 json["description"] = json!(about.description);
-                json["phases"] = json!(phases(plugin.phases, plugin.connection_phases));
+                json["phases"] = json!(phases(plugin));
                 json["settings"] = json!(about.settings);
                 json["remembered"] = json!(remembers(&plugin.remembers));
                 match &plugin.plan {
-                    Ok((plan, connections)) => {
+                    Ok((plan, connections, bodies)) => {
                         let mut wants = Vec::new();
-                        interest(plan, connections, |text| wants.push(text.to_owned()));
+                        interest(plan, connections, bodies, |text| wants.push(text.to_owned()));
                         json["interest"] = json!(wants);
                     }
                     Err(error) => json["needs"] = json!(problems(error)),
@@ -199,10 +199,14 @@ fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn phases((request, response): (bool, bool), of: ConnectionPhases) -> Vec<&'static str> {
+fn phases(plugin: &crate::sandbox::Inspected) -> Vec<&'static str> {
+    let ((request, response), (request_body, response_body)) = (plugin.phases, plugin.body_phases);
+    let of: ConnectionPhases = plugin.connection_phases;
     let all = [
         (request, "on-request"),
+        (request_body, "on-request-body"),
         (response, "on-response"),
+        (response_body, "on-response-body"),
         (of.accept, "on-accept"),
         (of.client_hello, "on-client-hello"),
         (of.close, "on-close"),
@@ -228,22 +232,19 @@ fn problems(error: &ConfigureError) -> Vec<String> {
 }
 
 /// A line for each phase that is entered under the settings `{}`.
-fn interest(plan: &Plan, connections: &ConnectionPlan, mut line: impl FnMut(&str)) {
+fn interest(plan: &Plan, connections: &ConnectionPlan, bodies: &BodyPlan, mut line: impl FnMut(&str)) {
     if let Some(wants) = &plan.request {
-        let fields = [
-            (wants.method, "method"),
-            (wants.scheme, "scheme"),
-            (wants.authority, "authority"),
-            (wants.path, "path"),
-            (wants.query, "query"),
-            (wants.exchange, "exchange"),
-        ];
-        let fields = fields.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name.to_owned()).collect();
-        line(&format!("requests: {}", wanted(fields, &wants.shown)));
+        line(&format!("requests: {}", of_request(wants)));
+    }
+    if let Some(wants) = &bodies.request {
+        line(&format!("request bodies, chosen by: length, {}", of_request(wants)));
     }
     if let Some(wants) = &plan.response {
         let fields = if wants.exchange { vec!["status".to_owned(), "exchange".to_owned()] } else { vec!["status".to_owned()] };
         line(&format!("responses: {}", wanted(fields, &wants.shown)));
+    }
+    if let Some(wants) = &bodies.response {
+        line(&format!("response bodies, chosen by: length, {}", wanted(vec!["status".to_owned()], &wants.shown)));
     }
     if let Some(wants) = &connections.accept {
         let fields = [(wants.peer, "peer"), (wants.local, "local"), (wants.connection, "connection")];
@@ -271,9 +272,22 @@ fn interest(plan: &Plan, connections: &ConnectionPlan, mut line: impl FnMut(&str
         ];
         line(&format!("closed connections: {}", shown(&fields, &wants.attributes)));
     }
-    if plan.request.is_none() && plan.response.is_none() && !connections.phases().any() {
+    if plan.request.is_none() && plan.response.is_none() && !connections.phases().any() && !bodies.any() {
         line("nothing with empty settings");
     }
+}
+
+fn of_request(wants: &RequestInterest) -> String {
+    let fields = [
+        (wants.method, "method"),
+        (wants.scheme, "scheme"),
+        (wants.authority, "authority"),
+        (wants.path, "path"),
+        (wants.query, "query"),
+        (wants.exchange, "exchange"),
+    ];
+    let fields = fields.into_iter().filter(|(wanted, _)| *wanted).map(|(_, name)| name.to_owned()).collect();
+    wanted(fields, &wants.shown)
 }
 
 fn shown(fields: &[(bool, &str)], attributes: &[String]) -> String {

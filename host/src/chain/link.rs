@@ -1,6 +1,6 @@
 //! A chain is a list of links; a link points to a filter that the worker holds.
 
-use super::{Decision, Fault};
+use super::{Decision, Fault, Hold};
 use crate::config::{LinkSpec, When};
 use crate::message::{Exchange, RequestHead, ResponseHead};
 use std::future::ready;
@@ -18,8 +18,16 @@ pub trait Filter {
     /// What a filter keeps for one exchange between its two phases (a fresh guest under `isolate = "request"`).
     type Held;
 
+    /// What it has of an exchange whose bodies it looks at; [`super::NoHold`] if it never does.
+    type Hold: Hold;
+
     /// Whether it looks at requests, and at responses, under its settings.
     fn phases(&self) -> (bool, bool);
+
+    /// For a filter that looks at bodies under its settings: what is called in place of everything below.
+    fn hold(&self, _: &Exchange) -> Option<Self::Hold> {
+        None
+    }
 
     /// Decides about a request.
     fn on_request(&self, exchange: &Exchange, head: &RequestHead, held: &mut Option<Self::Held>) -> Result<Decision, Fault>;

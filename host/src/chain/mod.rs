@@ -1,13 +1,20 @@
 //! Policy: ordered links that decide what happens to an exchange, or to a connection. Knows neither sockets nor Wasm.
 
+mod bodies;
 mod connection;
 mod decision;
 mod fault;
+mod handling;
 mod link;
+mod strand;
 mod walk;
 
+pub use bodies::{
+    Bodiless, Called, Carry, End, Facts, Flow, Hold, HoldPhases, Judged, NoHold, Output, PIECE, Part, Report, Room, Start, Ungathered,
+    Want, Way, entire,
+};
 pub use connection::{Around, ConnectionDecision, ConnectionFilter, ConnectionPhases, ConnectionWalk, Hello, Reach};
 pub use decision::{Decision, Edit, Verdict};
 pub use fault::{Cause, Fault};
 pub use link::{Chain, Filter, Link, Waiting};
-pub use walk::{Aborted, Acted, Course, How, Walk};
+pub use walk::{Aborted, Acted, Course, Failing, How, Replace, Walk};

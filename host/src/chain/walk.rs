@@ -1,5 +1,7 @@
 //! The walk of one exchange along its chain: requests outer to inner, responses back over the same links.
 
+use super::bodies::{Carry, Hold, Ungathered};
+use super::handling::{Incoming, Outgoing, Stopped, handle};
 use super::{Chain, Edit, Fault, Filter, Link, Verdict};
 use crate::config::When;
 use crate::message::{Exchange, Reply, RequestHead, ResponseHead};
@@ -19,6 +21,17 @@ pub enum Course {
     Abort,
     /// A link faulted and its policy is `closed`.
     Failed(Fault),
+    /// A link wanted to see the body whole, and could not.
+    Ungathered(Ungathered),
+}
+
+/// Why something else takes the place of a response.
+#[derive(Debug)]
+pub enum Failing {
+    /// A link faulted and its policy is `closed`.
+    Fault(Fault),
+    /// A link wanted to see the body whole, and could not.
+    Ungathered(Ungathered),
 }
 
 /// A link that did more than look; for the access log.
@@ -39,16 +52,17 @@ pub enum How {
 }
 
 /// A link that the request passed and that will see the response.
-pub struct Passed<H> {
+pub struct Passed<F: Filter> {
     link: usize,
-    held: Option<H>,
+    held: Option<F::Held>,
+    hold: Option<F::Hold>,
 }
 
 /// One exchange's walk. Dropping it releases what filters held for the exchange.
 pub struct Walk<'c, F: Filter> {
     chain: &'c Chain,
     filters: &'c [F],
-    passed: SmallVec<[Passed<F::Held>; 4]>,
+    passed: SmallVec<[Passed<F>; 4]>,
     acted: SmallVec<[Acted; 4]>,
 }
 
@@ -72,6 +86,7 @@ impl<'c, F: Filter> Walk<'c, F> {
         &mut self,
         exchange: &mut Exchange,
         head: &mut RequestHead,
+        body: &mut impl Carry,
         knows: impl Fn(&str) -> bool,
         mut fault: impl FnMut(&Link, &Fault),
     ) -> Course {
@@ -81,6 +96,21 @@ impl<'c, F: Filter> Walk<'c, F> {
                 continue;
             }
             let filter = &filters[link.filter];
+            if let Some(hold) = filter.hold(exchange) {
+                // Boxed: it is rare, and would make the future of every exchange larger.
+                match Box::pin(self.with_body(
+                    index,
+                    hold,
+                    Incoming { exchange: &mut *exchange, head: &mut *head, knows: &knows },
+                    body,
+                    &mut fault,
+                ))
+                .await
+                {
+                    Course::Onward => continue,
+                    elsewhere => return elsewhere,
+                }
+            }
             let (looks, sees_response) = filter.phases();
             let mut held = None;
             let mut verdict = Verdict::Next;
@@ -115,11 +145,11 @@ impl<'c, F: Filter> Walk<'c, F> {
                 }
             }
             match verdict {
-                Verdict::Next if sees_response => self.passed.push(Passed { link: index, held }),
+                Verdict::Next if sees_response => self.passed.push(Passed { link: index, held, hold: None }),
                 Verdict::Next => {}
                 Verdict::Forward(name) => {
                     if sees_response {
-                        self.passed.push(Passed { link: index, held });
+                        self.passed.push(Passed { link: index, held, hold: None });
                     }
                     return Course::Forward(name);
                 }
@@ -130,20 +160,62 @@ impl<'c, F: Filter> Walk<'c, F> {
         Course::Onward
     }
 
+    /// The request phases of a link that looks at bodies.
+    async fn with_body<K: Fn(&str) -> bool>(
+        &mut self,
+        index: usize,
+        hold: F::Hold,
+        mut request: Incoming<'_, K>,
+        body: &mut dyn Carry,
+        fault: &mut dyn FnMut(&Link, &Fault),
+    ) -> Course {
+        let link = &self.chain.links[index];
+        let acts = |verdict: &Verdict, edited| note(&mut self.acted, index, verdict, edited);
+        let verdict = match handle(&mut request, body, link, &hold, acts).await {
+            Ok(verdict) => verdict,
+            Err(Stopped::Ungathered(why)) => return Course::Ungathered(why),
+            Err(Stopped::Fault(found)) => {
+                self.acted.push(Acted { link: index, how: How::Faulted });
+                fault(link, &found);
+                return if found.open { Course::Onward } else { Course::Failed(found) };
+            }
+        };
+        let phases = hold.phases();
+        if (phases.response || phases.response_body) && matches!(verdict, Verdict::Next | Verdict::Forward(_)) {
+            self.passed.push(Passed { link: index, held: None, hold: Some(hold) });
+        }
+        match verdict {
+            Verdict::Next => Course::Onward,
+            Verdict::Forward(name) => Course::Forward(name),
+            Verdict::Reply(reply) => Course::Reply(reply),
+            Verdict::Abort => Course::Abort,
+        }
+    }
+
     /// Takes the response back over the links that the request passed. A link that replies, or faults with policy `closed`
-    /// (`fail` then makes the answer), replaces the response; the links before it see the replacement. `Ok(Some(body))`: the
-    /// replacement's body. `Err(Aborted)`: a link aborted.
+    /// (`fail` then makes the answer), replaces the response; the links before it see the replacement. `body` is then that one's.
+    /// `Err(Aborted)`: a link aborted.
     pub async fn on_response(
         &mut self,
         exchange: &mut Exchange,
         request: &RequestHead,
         head: &mut ResponseHead,
+        body: &mut (impl Carry + Replace),
         mut fault: impl FnMut(&Link, &Fault),
-        mut fail: impl FnMut(&Fault) -> Reply,
-    ) -> Result<Option<Bytes>, Aborted> {
-        let mut body = None;
-        while let Some(Passed { link: index, mut held }) = self.passed.pop() {
+        mut fail: impl FnMut(Failing) -> Reply,
+    ) -> Result<(), Aborted> {
+        while let Some(Passed { link: index, mut held, hold }) = self.passed.pop() {
             let link = &self.chain.links[index];
+            if let Some(hold) = hold {
+                let response = Outgoing { exchange: &mut *exchange, request, head: &mut *head };
+                match Box::pin(self.back_with_body(index, hold, response, body, &mut fault)).await {
+                    Ok(Verdict::Reply(reply)) => body.replace(replace(head, *reply)),
+                    Ok(Verdict::Abort) => return Err(Aborted),
+                    Ok(Verdict::Next | Verdict::Forward(_)) => {}
+                    Err(failing) => body.replace(replace(head, fail(failing))),
+                }
+                continue;
+            }
             let filter = &self.filters[link.filter];
             let decided = match filter.waits() {
                 false => filter.on_response(exchange, request, head, &mut held),
@@ -158,7 +230,7 @@ impl<'c, F: Filter> Walk<'c, F> {
                     match decision.verdict {
                         // Filters never forward in this phase: `Decision` says so, and `translate` makes it a fault.
                         Verdict::Next | Verdict::Forward(_) => {}
-                        Verdict::Reply(reply) => body = Some(replace(head, *reply)),
+                        Verdict::Reply(reply) => body.replace(replace(head, *reply)),
                         Verdict::Abort => return Err(Aborted),
                     }
                 }
@@ -166,24 +238,63 @@ impl<'c, F: Filter> Walk<'c, F> {
                     self.acted.push(Acted { link: index, how: How::Faulted });
                     fault(link, &found);
                     if !found.open {
-                        body = Some(replace(head, fail(&found)));
+                        body.replace(replace(head, fail(Failing::Fault(found))));
                     }
                 }
             }
         }
-        Ok(body)
+        Ok(())
+    }
+
+    /// The response phases of a link that looks at bodies.
+    async fn back_with_body(
+        &mut self,
+        index: usize,
+        hold: F::Hold,
+        mut response: Outgoing<'_>,
+        body: &mut dyn Carry,
+        fault: &mut dyn FnMut(&Link, &Fault),
+    ) -> Result<Verdict, Failing> {
+        let link = &self.chain.links[index];
+        let acts = |verdict: &Verdict, edited| note(&mut self.acted, index, verdict, edited);
+        match handle(&mut response, body, link, &hold, acts).await {
+            Ok(verdict) => Ok(verdict),
+            Err(Stopped::Ungathered(why)) => Err(Failing::Ungathered(why)),
+            Err(Stopped::Fault(found)) => {
+                self.acted.push(Acted { link: index, how: How::Faulted });
+                fault(link, &found);
+                if found.open { Ok(Verdict::Next) } else { Err(Failing::Fault(found)) }
+            }
+        }
     }
 
     fn note(&mut self, link: usize, verdict: &Verdict, edited: bool) {
-        let how = match verdict {
-            Verdict::Next if edited => How::Edited,
-            Verdict::Next => return,
-            Verdict::Forward(_) => How::Forwarded,
-            Verdict::Reply(_) => How::Replied,
-            Verdict::Abort => How::Aborted,
-        };
-        self.acted.push(Acted { link, how });
+        note(&mut self.acted, link, verdict, edited);
     }
+}
+
+fn note(acted: &mut SmallVec<[Acted; 4]>, link: usize, verdict: &Verdict, edited: bool) {
+    let how = match verdict {
+        Verdict::Next if edited => How::Edited,
+        Verdict::Next => return,
+        Verdict::Forward(_) => How::Forwarded,
+        Verdict::Reply(_) => How::Replied,
+        Verdict::Abort => How::Aborted,
+    };
+    // A link with several phases of one message did one thing.
+    if how != How::Edited || acted.last() != Some(&Acted { link, how }) {
+        acted.push(Acted { link, how });
+    }
+}
+
+/// Whoever has a response's body, when a link answers with another one.
+pub trait Replace {
+    /// The head is already that one's.
+    fn replace(&mut self, body: Bytes);
+}
+
+impl Replace for super::Bodiless {
+    fn replace(&mut self, _: Bytes) {}
 }
 
 /// A link ended the exchange without an answer.
@@ -195,7 +306,7 @@ fn replace(head: &mut ResponseHead, reply: Reply) -> Bytes {
     reply.body
 }
 
-fn edit_request(edit: Edit, exchange: &mut Exchange, head: &mut RequestHead) {
+pub(super) fn edit_request(edit: Edit, exchange: &mut Exchange, head: &mut RequestHead) {
     match edit {
         Edit::SetMethod(method) => head.method = method,
         Edit::SetAuthority(authority) => head.authority = authority,
@@ -205,7 +316,7 @@ fn edit_request(edit: Edit, exchange: &mut Exchange, head: &mut RequestHead) {
     }
 }
 
-fn edit_response(edit: Edit, exchange: &mut Exchange, headers: &mut HeaderMap) {
+pub(super) fn edit_response(edit: Edit, exchange: &mut Exchange, headers: &mut HeaderMap) {
     match edit {
         Edit::SetHeader(name, value) => drop(headers.insert(name, value)),
         Edit::AppendHeader(name, value) => drop(headers.append(name, value)),

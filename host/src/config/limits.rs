@@ -19,6 +19,10 @@ pub struct Limits {
     pub odd_header_names: Vec<String>,
     /// A body may pause this long.
     pub body_idle: Duration,
+    /// What a plugin may buffer of one body, bytes.
+    pub body_buffer: usize,
+    /// What plugins may buffer of all bodies of the process together, bytes.
+    pub body_buffers: usize,
     /// TLS handshake, in total.
     pub tls_handshake: Duration,
     /// PROXY header, in total, from the listener's accept.
@@ -82,6 +86,8 @@ impl Default for Limits {
             header_count: 100,
             odd_header_names: Vec::new(),
             body_idle: secs(60),
+            body_buffer: 1 << 20,
+            body_buffers: 256 << 20,
             tls_handshake: secs(10),
             proxy_header: secs(5),
             header_read: secs(10),

@@ -24,6 +24,9 @@ pub enum BodyError {
     /// The origin sent nothing for too long.
     #[error("the origin stalled")]
     OriginStalled,
+    /// A link broke its contract while the body went through it; its reason token.
+    #[error("a plugin broke its contract: {0}")]
+    Plugin(&'static str),
     /// The exchange's total time is over.
     #[error("the exchange took too long")]
     Expired,
@@ -39,6 +42,7 @@ impl BodyError {
             Self::OriginMalformed(_) => "bad_response_body",
             Self::OriginGone(_) => "origin_gone",
             Self::OriginStalled => "response_idle",
+            Self::Plugin(reason) => reason,
             Self::Expired => "exchange_timeout",
         }
     }

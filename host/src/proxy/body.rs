@@ -1,6 +1,8 @@
 //! Bodies on their way through: handed on as they come, counted if somebody wants to know.
 
+use super::carried::Carried;
 use super::exchange::Guard;
+use crate::chain::Flow;
 use crate::message::BodyError;
 use crate::upstream;
 use bytes::Bytes;
@@ -12,12 +14,12 @@ use std::task::{Context, Poll};
 
 /// A request's body on its way out.
 pub struct RequestBody<B> {
-    inner: B,
+    inner: Carried<B>,
     received: Option<Rc<Cell<u64>>>,
 }
 
 impl<B> RequestBody<B> {
-    pub(super) fn new(inner: B, received: Option<Rc<Cell<u64>>>) -> Self {
+    pub(super) fn new(inner: Carried<B>, received: Option<Rc<Cell<u64>>>) -> Self {
         Self { inner, received }
     }
 }
@@ -54,6 +56,8 @@ pub(super) enum Content<B> {
     Streamed(upstream::Body<RequestBody<B>>),
     /// Made here; `None`: taken.
     Whole(Option<Bytes>),
+    /// What links make of it.
+    Flow(Flow),
 }
 
 impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> ResponseBody<B> {
@@ -69,6 +73,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for ResponseBody<B> 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let polled = match &mut self.content {
             Content::Streamed(body) => Pin::new(body).poll_frame(cx),
+            Content::Flow(flow) => flow.as_mut().poll_frame(cx),
             Content::Whole(bytes) => Poll::Ready(bytes.take().filter(|bytes| !bytes.is_empty()).map(|bytes| Ok(Frame::data(bytes)))),
         };
         if let (true, Poll::Ready(frame)) = (self.guard.is_recording(), &polled) {
@@ -94,6 +99,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Content<B> {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Streamed(body) => body.is_end_stream(),
+            Self::Flow(flow) => flow.is_end_stream(),
             Self::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
         }
     }
@@ -101,6 +107,7 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Content<B> {
     pub fn size_hint(&self) -> SizeHint {
         match self {
             Self::Streamed(body) => body.size_hint(),
+            Self::Flow(flow) => flow.size_hint(),
             Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
         }
     }

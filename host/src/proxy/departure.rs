@@ -1,13 +1,14 @@
 //! Where the links' decision leads: out to an upstream, or straight to an answer made here.
 
 use super::body::RequestBody;
+use super::carried::Carried;
 use super::current::{Current, Destination, Place};
 use super::exchange::{Guard, Ledger};
 use super::failure::Failure;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::times;
-use crate::chain::Course;
+use crate::chain::{Course, Way};
 use crate::message::{BodyError, Exchange, Reply};
 use crate::upstream::{Failed, Outgoing};
 use bytes::Bytes;
@@ -25,7 +26,7 @@ pub(super) struct Departure<'a, F> {
 
 impl<F> Departure<'_, F> {
     /// The response of whoever answers. `None`: nobody does, or nobody listens any more.
-    pub async fn follow<B>(self, course: Course, body: B, guard: &mut Guard) -> Option<Outbound<B>>
+    pub async fn follow<B>(self, course: Course, body: Carried<B>, guard: &mut Guard) -> Option<Outbound<B>>
     where
         B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
     {
@@ -52,11 +53,12 @@ impl<F> Departure<'_, F> {
             Course::Reply(reply) => Ok(Towards::Client(reply)),
             Course::Abort => Ok(Towards::Nobody),
             Course::Failed(fault) => Err(Failure::Plugin(fault.cause)),
+            Course::Ungathered(why) => Err(Failure::ungathered(why, Way::Request)),
         }
     }
 
     /// Step 9: to a server of the upstream and back.
-    async fn send<B>(self, destination: Destination, body: B, guard: &mut Guard) -> Result<Outbound<B>, Failure>
+    async fn send<B>(self, destination: Destination, body: Carried<B>, guard: &mut Guard) -> Result<Outbound<B>, Failure>
     where
         B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
     {

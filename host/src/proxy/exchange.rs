@@ -3,7 +3,7 @@
 use super::current::Place;
 use super::failure::{self, Failure};
 use super::inbound::Inbound;
-use crate::chain::{Acted, Fault, How, Link};
+use crate::chain::{Acted, Failing, Fault, How, Link, Way};
 use crate::config::{AccessLog, LinkSpec};
 use crate::message::{Answer, BodyError, Connection, Exchange, ExchangeId, Reply, RequestHead};
 use crate::observe::access::AccessWriter;
@@ -229,9 +229,19 @@ impl Guard {
     }
 
     /// A link faulted in the response phase and its policy is `closed`: the answer that takes the response's place.
-    pub fn failed_by(&mut self, fault: &Fault) -> Reply {
-        self.because(fault.cause.reason());
-        failure::instead(fault.cause, self.id)
+    /// Or its body could not be had as a whole.
+    pub fn failed_by(&mut self, failing: Failing) -> Reply {
+        match failing {
+            Failing::Fault(fault) => {
+                self.because(fault.cause.reason());
+                failure::instead(fault.cause.reason(), self.id)
+            }
+            Failing::Ungathered(why) => {
+                let failure = Failure::ungathered(why, Way::Response);
+                self.failed(&failure);
+                failure::instead(failure.token(), self.id)
+            }
+        }
     }
 
     /// A link wants no answer to be given.

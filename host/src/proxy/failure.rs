@@ -1,10 +1,10 @@
 //! The one place that turns what went wrong into a status: with a reason token that is the same in log, `Proxy-Status` and
 //! documentation, and a body that tells a client little. What guests and origins say is never in it.
 
-use crate::chain::Cause;
+use crate::chain::{Cause, Ungathered, Way};
 use crate::message::authority::BadHost;
 use crate::message::target::BadTarget;
-use crate::message::{ExchangeId, Malformed, Reply};
+use crate::message::{BodyError, ExchangeId, Malformed, Reply};
 use crate::upstream::SendError;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -49,6 +49,18 @@ pub enum Failure {
     // A plugin's.
     #[error("a plugin broke its contract: {}", .0.reason())]
     Plugin(Cause),
+    /// A link wanted to see a request's body whole, which is too large.
+    #[error("the request's body is larger than what a plugin may buffer")]
+    BodyTooLarge,
+    /// Likewise a response's.
+    #[error("the response's body is larger than what a plugin may buffer")]
+    ResponseTooLarge,
+    /// All that is buffered together is too much.
+    #[error("the process buffers as much as it may")]
+    BuffersFull,
+    // Whoever's body it is.
+    #[error("a body that a plugin wanted to see ended early: {0}")]
+    Body(BodyError),
     // The origin's, or as the error says.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -125,6 +137,12 @@ pub const REASONS: &[Reason] = &{
         ),
         // The client's: the body.
         reason("bad_body", S::BAD_REQUEST, REQUEST, "The request body breaks its framing."),
+        reason(
+            "body_too_large",
+            S::PAYLOAD_TOO_LARGE,
+            REQUEST,
+            "A plugin wanted to see the request body whole, and it is larger than the plugin or limits.body-buffer allows.",
+        ),
         reason("body_timeout", S::REQUEST_TIMEOUT, REQUEST, "The request body paused for longer than limits.body-idle."),
         unanswered("upgraded_idle", REQUEST, "An upgraded connection had no byte in either direction for limits.upgraded-idle."),
         unanswered("client_gone", REQUEST, "The client went away before the exchange was over."),
@@ -138,6 +156,13 @@ pub const REASONS: &[Reason] = &{
         reason("plugin_memory", S::INTERNAL_SERVER_ERROR, OURS, "A plugin used more memory than its limit."),
         reason("plugin_bad_output", S::INTERNAL_SERVER_ERROR, OURS, "A plugin decided something that the contract does not allow."),
         reason("plugin_overload", S::SERVICE_UNAVAILABLE, OURS, "No guest of a plugin was to be had."),
+        reason(
+            "response_too_large",
+            S::BAD_GATEWAY,
+            "http_response_body_size",
+            "A plugin wanted to see the response body whole, and it is larger than the plugin or limits.body-buffer allows.",
+        ),
+        reason("buffers_full", S::SERVICE_UNAVAILABLE, OURS, "All bodies that are buffered together are larger than limits.body-buffers."),
         unanswered("plugin_abort", "http_request_denied", "A plugin ended the exchange without an answer."),
         // The origin's.
         reason("connect_refused", S::BAD_GATEWAY, "connection_refused", "The server refused the connection."),
@@ -213,7 +238,21 @@ impl Failure {
             Self::NoRoute => "no_route",
             Self::NoDestination => "no_destination",
             Self::Plugin(cause) => cause.reason(),
+            Self::BodyTooLarge => "body_too_large",
+            Self::ResponseTooLarge => "response_too_large",
+            Self::BuffersFull => "buffers_full",
+            Self::Body(error) => error.reason(),
             Self::Send(error) => error.reason(),
+        }
+    }
+
+    /// A body that a link wanted to see whole is not to be had.
+    pub fn ungathered(why: Ungathered, way: Way) -> Self {
+        match (why, way) {
+            (Ungathered::TooLarge, Way::Request) => Self::BodyTooLarge,
+            (Ungathered::TooLarge, Way::Response) => Self::ResponseTooLarge,
+            (Ungathered::NoRoom, _) => Self::BuffersFull,
+            (Ungathered::Broken(error), _) => Self::Body(error),
         }
     }
 
@@ -238,9 +277,9 @@ impl From<Malformed> for Failure {
     }
 }
 
-/// What takes the place of a response whose link faulted.
-pub(super) fn instead(cause: Cause, id: ExchangeId) -> Reply {
-    let reason = Reason::of(cause.reason());
+/// What takes the place of a response whose link faulted, or whose body could not be had.
+pub(super) fn instead(token: &str, id: ExchangeId) -> Reply {
+    let reason = Reason::of(token);
     answer(reason, reason.status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), id)
 }
 

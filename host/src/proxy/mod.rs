@@ -1,10 +1,11 @@
 //! The HTTP corridor: one request in, one answer out. Knows what to do in which order; how each step is done stands in its file.
 //!
 //! In reading order: `inbound` (what may be believed), `current` and `router` (where it goes), `departure` and `times` (on
-//! which way), `outbound` (what goes back), `body`
+//! which way), `outbound` (what goes back), `body`, `carried`
 //! and `upgrade` (what follows the head), `failure` (what is said when something is wrong), `exchange` (identity, and the end of it all).
 
 mod body;
+mod carried;
 mod current;
 mod departure;
 mod exchange;
@@ -24,15 +25,17 @@ pub use failure::{Failure, REASONS, Reason};
 pub use router::{Found, Missed, Router};
 pub use snapshot::{Proofs, RouteEntry, SiteEntry, Snapshot, Terms};
 
-use crate::chain::{Aborted, Fault, Filter, Link, Walk};
+use crate::chain::{Aborted, Failing, Fault, Filter, Link, Walk};
 use crate::message::{Answer, BodyError, Connection, Malformed, Received};
 use crate::observe::WorkerTally;
 use crate::observe::access::AccessWriter;
 use crate::upstream::Upstreams;
 use bytes::Bytes;
+use carried::Carried;
 use current::{Current, Place};
 use departure::Departure;
 use exchange::{Guard, Ids, Ledger};
+use http::Method;
 use http_body::Body;
 use inbound::Inbound;
 use std::cell::RefCell;
@@ -106,18 +109,20 @@ impl<F: Filter> Proxy<F> {
         let mut exchange = exchange::open(id, connection, &inbound, &place);
         let note = |link: &Link, fault: &Fault| self.ledger.fault(id, link, fault);
         let mut walk = Walk::new(&place.terms.chain, &current.filters);
-        let course = walk.on_request(&mut exchange, &mut inbound.head, |name| current.knows(name), note).await;
+        let described = inbound.head.method == Method::HEAD;
+        let terms = || carried::Terms { ledger: &self.ledger, id, limits: &current.snapshot.limits };
+        let mut carried = carried::Incoming { body: Carried::Own(body), terms: terms() };
+        let course = walk.on_request(&mut exchange, &mut inbound.head, &mut carried, |name| current.knows(name), note).await;
         guard.walked(&exchange, walk.acted(), &place);
         let departure =
             Departure { ledger: &self.ledger, current: &*current, place: &place, exchange: &mut exchange, inbound: &mut inbound };
-        let Some(mut outbound) = departure.follow(course, body, &mut guard).await else { return Answer::Abort };
-        let fail = |fault: &Fault| guard.failed_by(fault);
-        let walked = walk.on_response(&mut exchange, &inbound.head, &mut outbound.head, note, fail).await;
+        let Some(mut outbound) = departure.follow(course, carried.body, &mut guard).await else { return Answer::Abort };
+        let fail = |failing: Failing| guard.failed_by(failing);
+        let (head, mut body) = outbound.carried(described, terms());
+        let walked = walk.on_response(&mut exchange, &inbound.head, head, &mut body, note, fail).await;
         guard.walked(&exchange, walk.acted(), &place);
-        match walked {
-            Ok(None) => {}
-            Ok(Some(body)) => outbound.replace(body),
-            Err(Aborted) => return guard.abort(),
+        if let Err(Aborted) = walked {
+            return guard.abort();
         }
         outbound.answer(guard, current.snapshot.limits.upgraded_idle)
     }

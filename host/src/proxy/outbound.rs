@@ -17,13 +17,13 @@ use std::time::Duration;
 /// A response between its origin and the client, while links look at its head.
 pub(super) struct Outbound<B> {
     pub head: ResponseHead,
-    content: After<B>,
+    pub(super) content: After<B>,
     /// Goes on to the client past the links, which must not see it.
-    past: Removed,
+    pub(super) past: Removed,
 }
 
 /// What follows the head.
-enum After<B> {
+pub(super) enum After<B> {
     Body(Content<B>),
     /// 101, with the protocol switched to.
     Switched(Switched, Option<HeaderValue>),
@@ -45,12 +45,6 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Outbound<B> {
     /// What a link or the proxy answered.
     pub fn from_reply(Reply { status, headers, body }: Reply) -> Self {
         Self { head: ResponseHead { status, headers }, content: After::Body(Content::Whole(Some(body))), past: Removed::default() }
-    }
-
-    /// A link answered with another response: `head` is already that one's. The origin's body, if there was one, is not read any more.
-    pub fn replace(&mut self, body: Bytes) {
-        self.content = After::Body(Content::Whole(Some(body)));
-        self.past = Removed::default();
     }
 
     /// The answer for the wall. `idle`: for connections that are upgraded by this.

@@ -1,5 +1,6 @@
 //! A plugin with its settings: what all workers share of a link, and the sum of what its guests did.
 
+use super::bodies::BodyPlan;
 use super::census::Census;
 use super::clock::thread_cpu_time;
 use super::connection::ConnectionPlan;
@@ -25,6 +26,7 @@ pub struct Configured {
     plugin: Arc<Plugin>,
     plan: Plan,
     connections: ConnectionPlan,
+    bodies: BodyPlan,
     settings: String,
     backing: Arc<Backing>,
     pub(super) isolation: Isolation,
@@ -93,14 +95,14 @@ pub(super) struct Sampled {
 impl Configured {
     pub(super) fn new(
         plugin: Arc<Plugin>,
-        (plan, connections): (Plan, ConnectionPlan),
+        (plan, connections, bodies): (Plan, ConnectionPlan, BodyPlan),
         settings: String,
         backing: Arc<Backing>,
         (isolation, waits): (Isolation, bool),
         (fail, remembers): (FailurePolicy, Result<(), Forgets>),
         census: Arc<Census>,
     ) -> Self {
-        Self { plugin, plan, connections, settings, backing, isolation, waits, fail, remembers, census, tallies: Mutex::default() }
+        Self { plugin, plan, connections, bodies, settings, backing, isolation, waits, fail, remembers, census, tallies: Mutex::default() }
     }
 
     pub fn plugin(&self) -> &Arc<Plugin> {
@@ -128,6 +130,11 @@ impl Configured {
     /// What it does with connections under these settings.
     pub const fn connections(&self) -> &ConnectionPlan {
         &self.connections
+    }
+
+    /// What it does with bodies under its settings.
+    pub const fn bodies(&self) -> &BodyPlan {
+        &self.bodies
     }
 
     /// The filter of one worker.
@@ -158,10 +165,18 @@ impl Configured {
     pub(super) fn guest(&self) -> Result<Guest, Broken> {
         let (plugin, plan) = (&*self.plugin, &self.plan);
         let giver = if self.isolation == Isolation::Worker { Giver::new() } else { Giver::NOBODY };
-        if let Some(direct) = plugin.direct.as_ref().filter(|direct| direct.has(self.phases()) && !self.connections.phases().any()) {
+        if let Some(direct) =
+            plugin.direct.as_ref().filter(|direct| direct.has(self.phases()) && !self.connections.phases().any() && !self.bodies.any())
+        {
             return Guest::inside(direct, plugin.linked.pre.engine(), &self.backing, &self.settings, giver);
         }
-        Bare::start(&plugin.linked.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plan, &self.connections, giver)
+        Bare::start(&plugin.linked.pre, &self.backing)?.configure(
+            &plugin.exports,
+            &self.settings,
+            plan,
+            (&self.connections, &self.bodies),
+            giver,
+        )
     }
 
     /// A fresh configured guest that may wait.
@@ -169,7 +184,7 @@ impl Configured {
         let (plugin, plan) = (&*self.plugin, &self.plan);
         let pre = plugin.linked.waiting.as_ref().unwrap_or(&plugin.linked.pre);
         let bare = Bare::start_waiting(pre, &self.backing, errands).await?;
-        bare.configure_waiting(&plugin.exports, &self.settings, plan).await
+        bare.configure_waiting(&plugin.exports, &self.settings, plan, &self.bodies).await
     }
 
     /// How long a call may take, waiting included.

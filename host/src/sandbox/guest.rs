@@ -1,6 +1,9 @@
 //! One live instance in a store of its own. After a failed call it must be thrown away.
 
+mod bodies;
+
 use super::abi::{self, Decided, OnAccept, OnClientHello, OnClose, OnRequest, OnResponse, Request, Response};
+use super::bodies::{BodyFuncs, BodyPlan, types as body};
 use super::configured::Tally;
 use super::connection::{self, AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 use super::direct::{Direct, Inside};
@@ -34,7 +37,16 @@ struct Live {
     close: Option<OnClose>,
     /// Its phases of exchanges are called without the component around them.
     inside: Option<Inside>,
+    /// `None`: it looks at no bodies.
+    bodies: Option<Box<BodyFuncs>>,
     giver: Giver,
+}
+
+/// What a guest said to its settings.
+pub(super) struct Said {
+    pub(super) plan: types::Configured,
+    pub(super) connections: Option<connection::types::ConnectionPlan>,
+    pub(super) bodies: Option<body::BodyPlan>,
 }
 
 /// A guest that is not configured.
@@ -71,11 +83,7 @@ impl Bare {
     }
 
     /// Asks for the plans; the guest is not used further.
-    pub(super) fn plan(
-        mut self,
-        exports: &Exports,
-        settings: &str,
-    ) -> Result<(types::Configured, Option<connection::types::ConnectionPlan>), Broken> {
+    pub(super) fn plan(mut self, exports: &Exports, settings: &str) -> Result<Said, Broken> {
         begin(&mut self.store);
         let called = self
             .instance
@@ -86,7 +94,18 @@ impl Bare {
             Some(index) => Some(self.plan_connections(index)?),
             None => None,
         };
-        Ok((said, connections))
+        let bodies = match exports.bodies.filter(|_| said.is_ok()) {
+            Some(exported) => Some(self.plan_bodies(exported.plan)?),
+            None => None,
+        };
+        Ok(Said { plan: said, connections, bodies })
+    }
+
+    fn plan_bodies(&mut self, index: ComponentExportIndex) -> Result<body::BodyPlan, Broken> {
+        begin(&mut self.store);
+        let called = self.instance.get_typed_func::<(), (body::BodyPlan,)>(&mut self.store, index);
+        let called = called.and_then(|plan| plan.call(&mut self.store, ()));
+        called.map(|(plan,)| plan).map_err(|error| broken(&self.store, &error))
     }
 
     fn plan_connections(&mut self, index: ComponentExportIndex) -> Result<connection::types::ConnectionPlan, Broken> {
@@ -104,7 +123,7 @@ impl Bare {
         exports: &Exports,
         settings: &str,
         plan: &Plan,
-        connections: &ConnectionPlan,
+        (connections, bodies): (&ConnectionPlan, &BodyPlan),
         giver: Giver,
     ) -> Result<Guest, Broken> {
         let configure = abi::reconfigure(self.func(&exports.configure)?);
@@ -116,19 +135,27 @@ impl Bare {
         let accept = self.phase(exports.accept, phases.accept)?.map(abi::on_accept);
         let client_hello = self.phase(exports.client_hello, phases.client_hello)?.map(abi::on_client_hello);
         let close = self.phase(exports.close, phases.close)?.map(abi::on_close);
-        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, inside: None, giver })))
+        let bodies = self.body_phases(exports, bodies)?;
+        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, bodies, inside: None, giver })))
     }
 
     /// As [`Self::configure`], for a guest that may wait. It has phases of exchanges only.
-    pub(super) async fn configure_waiting(mut self, exports: &Exports, settings: &str, plan: &Plan) -> Result<Guest, Broken> {
+    pub(super) async fn configure_waiting(
+        mut self,
+        exports: &Exports,
+        settings: &str,
+        plan: &Plan,
+        bodies: &BodyPlan,
+    ) -> Result<Guest, Broken> {
         let configure = abi::reconfigure(self.func(&exports.configure)?);
         begin(&mut self.store);
         let said = configure.call_async(&mut self.store, (settings,)).await;
         self.accepted(said)?;
         let (request, response) = self.exchange_phases(exports, plan)?;
         let (accept, client_hello, close) = (None, None, None);
+        let bodies = self.body_phases(exports, bodies)?;
         let giver = Giver::NOBODY;
-        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, inside: None, giver })))
+        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, bodies, inside: None, giver })))
     }
 
     fn accepted(&self, said: wasmtime::Result<(abi::Accepted,)>) -> Result<(), Broken> {
@@ -143,6 +170,11 @@ impl Bare {
         let request = self.phase(exports.request, plan.request.is_some())?;
         let response = self.phase(exports.response, plan.response.is_some())?;
         Ok((request.map(abi::on_request), response.map(abi::on_response)))
+    }
+
+    fn body_phases(&mut self, exports: &Exports, plan: &BodyPlan) -> Result<Option<Box<BodyFuncs>>, Broken> {
+        let exported = exports.bodies.filter(|_| plan.any());
+        exported.map(|exported| exported.funcs(plan, |index| self.func(index)).map(Box::new)).transpose()
     }
 
     /// The function of a phase, if it is `wanted`.
@@ -172,7 +204,17 @@ impl Guest {
         match direct.start(&mut store, settings) {
             Ok(inside) => {
                 let (request, response, accept, client_hello, close) = (None, None, None, None, None);
-                Ok(Self(Box::new(Live { store, request, response, accept, client_hello, close, inside: Some(inside), giver })))
+                Ok(Self(Box::new(Live {
+                    store,
+                    request,
+                    response,
+                    accept,
+                    client_hello,
+                    close,
+                    bodies: None,
+                    inside: Some(inside),
+                    giver,
+                })))
             }
             Err(error) => Err(broken(&store, &error)),
         }

@@ -1,6 +1,7 @@
 //! A link's guests on one worker: the `Filter` that chains call.
 
 use super::backoff::Backoff;
+use super::bodies::{BodyHold, Holds};
 use super::configured::{Configured, Tally};
 use super::fault::Broken;
 use super::guest::Guest;
@@ -29,6 +30,8 @@ pub struct Guests {
     idle: RefCell<Vec<Guest>>,
     errands: Option<Errands>,
     memory: Option<RefCell<Memory>>,
+    /// `None`: it looks at no bodies.
+    holds: Option<Rc<Holds>>,
 }
 
 /// What an exchange holds between its phases.
@@ -50,7 +53,9 @@ struct Reused {
 impl Guests {
     pub(super) fn new(configured: Arc<Configured>, tally: Arc<Tally>, errands: Option<Errands>) -> Self {
         let memory = configured.remembers().is_ok().then(|| RefCell::new(Memory::new(Arc::clone(&tally))));
-        Self { configured, tally, reused: RefCell::default(), idle: RefCell::default(), errands, memory }
+        let bodies = configured.bodies().any();
+        let holds = bodies.then(|| Holds::new(Arc::clone(&configured), Arc::clone(&tally), errands.clone()));
+        Self { configured, tally, reused: RefCell::default(), idle: RefCell::default(), errands, memory, holds }
     }
 
     #[cfg(test)]
@@ -289,6 +294,12 @@ fn goes_on(decision: &Decision) -> bool {
 
 impl Filter for Guests {
     type Held = Held;
+    type Hold = BodyHold;
+
+    #[inline]
+    fn hold(&self, exchange: &Exchange) -> Option<BodyHold> {
+        self.holds.as_ref().map(|holds| holds.hold(exchange))
+    }
 
     fn phases(&self) -> (bool, bool) {
         let plan = self.configured.plan();

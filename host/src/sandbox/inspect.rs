@@ -1,5 +1,6 @@
 //! What `portcullis plugin inspect` shows of a file.
 
+use super::bodies::BodyPlan;
 use super::connection::ConnectionPlan;
 use super::describe::Description;
 use super::grants::Import;
@@ -30,11 +31,13 @@ pub struct Inspected {
     /// Whether it exports `on-request`, and `on-response`.
     pub phases: (bool, bool),
     pub connection_phases: ConnectionPhases,
+    /// Whether it exports `on-request-body`, and `on-response-body`.
+    pub body_phases: (bool, bool),
     pub description: Description,
     /// Whether its decisions can be remembered with a fresh guest for each exchange; under the settings `{}`, or else as far as is known without.
     pub remembers: Result<(), Forgets>,
     /// What it does with the settings `{}`; `Err` if it needs some.
-    pub plan: Result<(Plan, ConnectionPlan), ConfigureError>,
+    pub plan: Result<(Plan, ConnectionPlan, BodyPlan), ConfigureError>,
 }
 
 /// A line of a `producers` section: which tool the file comes from.
@@ -59,9 +62,10 @@ pub(super) fn inspect(sandbox: &Sandbox, bytes: &[u8]) -> Result<Inspection, Loa
         Inspected {
             phases: plugin.phases(),
             connection_phases: plugin.connection_phases(),
+            body_phases: plugin.body_phases(),
             description: plugin.description().clone(),
             remembers,
-            plan: plan.map(|configured| (configured.plan().clone(), configured.connections().clone())),
+            plan: plan.map(|configured| (configured.plan().clone(), configured.connections().clone(), configured.bodies().clone())),
         }
     });
     Ok(Inspection { size: bytes.len(), digest, imports: sandbox.imports(&component), producers: producers(bytes), plugin })

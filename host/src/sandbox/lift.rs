@@ -57,12 +57,32 @@ const EDIT_PAYLOAD: usize = 4;
 pub fn decision(memory: &[u8], area: &[u8], phase: Phase) -> Result<Decision, BadOutput> {
     let reader = Reader { memory, left: Cell::new(MOST_BYTES) };
     let verdict = reader.verdict(area, phase)?;
-    let list = reader.list(at(area, DECISION_EDITS)?, EDIT)?;
-    let mut edits = Vec::with_capacity(list.len());
-    for record in list {
-        edits.push(reader.edit(record, phase)?);
-    }
+    let edits = reader.edits(at(area, DECISION_EDITS)?, phase)?;
     Ok(Decision { verdict, edits })
+}
+
+/// The list of edits whose pointer and length stand at the start of `pair`.
+pub(super) fn edits(memory: &[u8], pair: &[u8], phase: Phase) -> Result<Vec<Edit>, BadOutput> {
+    Reader { memory, left: Cell::new(MOST_BYTES) }.edits(pair, phase)
+}
+
+/// A list of at most `most` records of `size` bytes.
+#[inline(always)]
+pub(super) fn records<'m>(memory: &'m [u8], pair: &[u8], size: usize, most: usize) -> Result<std::slice::ChunksExact<'m, u8>, BadOutput> {
+    let (start, count) = span(pair)?;
+    if count > most {
+        return Err(BadOutput::new(format!("a list of {count}, more than {most}")));
+    }
+    if start % 4 != 0 {
+        return Err(BadOutput::new("a list that is not aligned"));
+    }
+    Ok(within(memory, start, count * size)?.chunks_exact(size))
+}
+
+#[inline(always)]
+pub(super) fn within(memory: &[u8], start: usize, length: usize) -> Result<&[u8], BadOutput> {
+    let bytes = memory.get(start..).and_then(|memory| memory.get(..length));
+    bytes.ok_or_else(|| BadOutput::new(format!("a pointer out of bounds: {length} bytes at {start}")))
 }
 
 struct Reader<'m> {
@@ -71,6 +91,16 @@ struct Reader<'m> {
 }
 
 impl<'m> Reader<'m> {
+    #[inline(always)]
+    fn edits(&self, pair: &[u8], phase: Phase) -> Result<Vec<Edit>, BadOutput> {
+        let list = self.list(pair, EDIT)?;
+        let mut edits = Vec::with_capacity(list.len());
+        for record in list {
+            edits.push(self.edit(record, phase)?);
+        }
+        Ok(edits)
+    }
+
     #[inline(always)]
     fn verdict(&self, area: &[u8], phase: Phase) -> Result<Verdict, BadOutput> {
         let payload = at(area, VERDICT_PAYLOAD)?;
@@ -163,14 +193,7 @@ impl<'m> Reader<'m> {
     /// A list of records of `size` bytes.
     #[inline(always)]
     fn list(&self, pair: &[u8], size: usize) -> Result<std::slice::ChunksExact<'m, u8>, BadOutput> {
-        let (start, count) = span(pair)?;
-        if count > MOST_ITEMS {
-            return Err(BadOutput::new(format!("a list of {count}, more than {MOST_ITEMS}")));
-        }
-        if start % 4 != 0 {
-            return Err(BadOutput::new("a list that is not aligned"));
-        }
-        Ok(self.within(start, count * size)?.chunks_exact(size))
+        records(self.memory, pair, size, MOST_ITEMS)
     }
 
     #[inline(always)]
@@ -186,26 +209,31 @@ impl<'m> Reader<'m> {
 
     #[inline(always)]
     fn within(&self, start: usize, length: usize) -> Result<&'m [u8], BadOutput> {
-        let bytes = self.memory.get(start..).and_then(|memory| memory.get(..length));
-        bytes.ok_or_else(|| BadOutput::new(format!("a pointer out of bounds: {length} bytes at {start}")))
+        within(self.memory, start, length)
     }
 }
 
 #[inline(always)]
-fn at(record: &[u8], offset: usize) -> Result<&[u8], BadOutput> {
+pub(super) fn at(record: &[u8], offset: usize) -> Result<&[u8], BadOutput> {
     record.get(offset..).ok_or_else(cut_short)
 }
 
 #[inline(always)]
-fn byte(record: &[u8]) -> Result<u8, BadOutput> {
+pub(super) fn byte(record: &[u8]) -> Result<u8, BadOutput> {
     record.first().copied().ok_or_else(cut_short)
 }
 
 /// Pointer and length.
 #[inline(always)]
-fn span(pair: &[u8]) -> Result<(usize, usize), BadOutput> {
+pub(super) fn span(pair: &[u8]) -> Result<(usize, usize), BadOutput> {
     let both = u64::from_le_bytes(*pair.first_chunk().ok_or_else(cut_short)?);
     Ok((both as u32 as usize, (both >> 32) as usize))
+}
+
+/// A `u32`.
+pub(super) fn word(record: &[u8]) -> Result<usize, BadOutput> {
+    let number: [u8; 4] = *record.first_chunk().ok_or_else(cut_short)?;
+    Ok(u32::from_le_bytes(number) as usize)
 }
 
 #[cold]

@@ -5,11 +5,12 @@
 //! thrown away and costs its own exchange only.
 //!
 //! In reading order: `load` and `plugin` (from file to filter), `guests` and `guest` (the path of a call), `remembered` (calls that need not be made), `inputs`, `abi`,
-//! `direct`, `passing`, `lower`, `lift` and `fields` (across the wall and back), `engine`, `ticker`, `clock` and `state` (limits), `offer`, `wasi`, `imports` and `stores` (what a guest can call,
+//! `direct`, `passing`, `lower`, `lift` and `fields` (across the wall and back), `connection` and `bodies` (phases beside those of heads), `engine`, `ticker`, `clock` and `state` (limits), `offer`, `wasi`, `imports` and `stores` (what a guest can call,
 //! and what of it must be granted), `cache`; and `service`, for components that are no plugins but answer requests themselves.
 
 mod abi;
 mod backoff;
+mod bodies;
 pub mod bundled;
 mod cache;
 mod census;
@@ -46,6 +47,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
+pub use bodies::{BodyHold, BodyPlan};
 pub use census::Census;
 pub use configured::{Configured, Counts};
 pub use connection::{AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};

@@ -87,7 +87,7 @@ impl Plan {
     }
 }
 
-fn request(raw: types::RequestInterest) -> Result<RequestInterest, BadOutput> {
+pub(super) fn request(raw: types::RequestInterest) -> Result<RequestInterest, BadOutput> {
     let has = |field| (raw.fields & field) == field;
     Ok(RequestInterest {
         method: has(types::RequestFields::METHOD),
@@ -100,7 +100,7 @@ fn request(raw: types::RequestInterest) -> Result<RequestInterest, BadOutput> {
     })
 }
 
-fn response(raw: types::ResponseInterest) -> Result<ResponseInterest, BadOutput> {
+pub(super) fn response(raw: types::ResponseInterest) -> Result<ResponseInterest, BadOutput> {
     Ok(ResponseInterest { exchange: raw.exchange, shown: interest(&raw.headers, raw.all_headers, raw.attributes)? })
 }
 

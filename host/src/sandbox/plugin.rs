@@ -1,6 +1,7 @@
 //! A compiled component with everything about it that does not depend on settings, and the way from there to a filter.
 
 use super::abi::{Decided, Request, Response};
+use super::bodies::{BodyExports, BodyPlan, WayExports, abi as body, types as bodies};
 use super::census::Census;
 use super::configured::Configured;
 use super::connection::{ConnectionPlan, types as connection};
@@ -8,12 +9,13 @@ use super::describe::Description;
 use super::direct::Direct;
 use super::fault::Broken;
 use super::grants::{PACKAGE, VERSION, serves};
-use super::guest::Bare;
+use super::guest::{Bare, Said};
 use super::imports::{Capability, Rights};
 use super::lift::BadOutput;
 use super::load::LoadError;
 use super::passing::Passing;
 use super::plan::Plan;
+use super::remembered::Forgets;
 use super::remembered::eligible;
 use super::state::{Backing, State};
 use super::ticker::Ticker;
@@ -117,6 +119,7 @@ pub(super) struct Exports {
     pub(super) accept: Option<ComponentExportIndex>,
     pub(super) client_hello: Option<ComponentExportIndex>,
     pub(super) close: Option<ComponentExportIndex>,
+    pub(super) bodies: Option<BodyExports>,
 }
 
 /// For `describe`, which runs before any limit is configured, off the path of requests.
@@ -166,6 +169,14 @@ impl Plugin {
         self.linked.impure.as_deref()
     }
 
+    /// Whether it exports `on-request-body`, and `on-response-body`.
+    pub const fn body_phases(&self) -> (bool, bool) {
+        match &self.exports.bodies {
+            Some(bodies) => bodies.ways(),
+            None => (false, false),
+        }
+    }
+
     /// What the operator must grant, with the names of the imports.
     pub fn needs(&self) -> &[(Capability, String)] {
         &self.linked.needs
@@ -198,16 +209,20 @@ impl Plugin {
         let settings = settings.to_string();
         let fault = |broken: Broken| ConfigureError::Fault(broken.into_fault(&fail));
         let said = Bare::start(&self.linked.pre, &backing).and_then(|guest| guest.plan(&self.exports, &settings)).map_err(fault)?;
-        let (said, connections) = said;
+        let Said { plan: said, connections, bodies } = said;
         let bad = |wrong: BadOutput| fault(Broken::bad_output(wrong.to_string()));
         let refused = |problems: Vec<Problem>| ConfigureError::Problems(problems.into_iter().map(Problem::tidied).collect());
         let plan = Plan::check(said.map_err(refused)?, self.phases()).map_err(bad)?;
         let connections = connections.map(|raw| ConnectionPlan::check(raw, self.connection_phases()).map_err(bad));
-        let plans = (plan, connections.transpose()?.unwrap_or_default());
+        let bodies = bodies.map(|raw| BodyPlan::check(raw, self.body_phases()).map_err(bad));
+        let plans = (plan, connections.transpose()?.unwrap_or_default(), bodies.transpose()?.unwrap_or_default());
         if waits && plans.1.phases().any() {
             return Err(fault(Broken::bad_output("it may have to wait for a store or an upstream, which phases of connections cannot")));
         }
-        let eligible = |isolation| eligible(self.linked.impure.as_deref(), &plans.0, isolation, remember);
+        let eligible = |isolation| match plans.2.any() {
+            true => Err(Forgets::Bodies),
+            false => eligible(self.linked.impure.as_deref(), &plans.0, isolation, remember),
+        };
         let cheaper = || match eligible(Isolation::Request) {
             Ok(()) if plans.0.comes_again() && !plans.1.phases().any() => Isolation::Request,
             _ => Isolation::Worker,
@@ -237,10 +252,11 @@ impl Exports {
         if any_of_connections && connections.is_none() {
             return Err(missing("connections"));
         }
-        if request.is_none() && response.is_none() && !any_of_connections {
+        let bodies = find.bodies()?;
+        if request.is_none() && response.is_none() && !any_of_connections && bodies.is_none() {
             return Err(LoadError::NoPhase);
         }
-        Ok(Self { describe, configure, request, response, connections, accept, client_hello, close })
+        Ok(Self { describe, configure, request, response, connections, accept, client_hello, close, bodies })
     }
 }
 
@@ -249,6 +265,37 @@ struct Finder<'p> {
 }
 
 impl Finder<'_> {
+    /// Everything about bodies; `bodies` must be there beside any of them.
+    fn bodies(&self) -> Result<Option<BodyExports>, LoadError> {
+        let plan = self.func::<(), (bodies::BodyPlan,)>("bodies", "plan-bodies")?;
+        let release = self.func::<(u64,), ()>("bodies", "release")?;
+        let request =
+            self.way::<(u64, types::RequestHead<'_>, Option<u64>), (body::Started<true>,), (body::Found<true>,)>("on-request-body")?;
+        let response =
+            self.way::<(u64, types::ResponseHead<'_>, Option<u64>), (body::Started<false>,), (body::Found<false>,)>("on-response-body")?;
+        if request.is_none() && response.is_none() {
+            return Ok(None);
+        }
+        let missing = || LoadError::NoExport(format!("{PACKAGE}bodies@{VERSION}"));
+        Ok(Some(BodyExports { plan: plan.ok_or_else(missing)?, release: release.ok_or_else(missing)?, request, response }))
+    }
+
+    /// The interface of one body.
+    fn way<B, S, W>(&self, interface: &str) -> Result<Option<WayExports>, LoadError>
+    where
+        B: ComponentNamedList + Lower,
+        S: ComponentNamedList + Lift,
+        W: ComponentNamedList + Lift,
+    {
+        let begin = self.func::<B, S>(interface, "begin")?;
+        let watch = self.func::<(u64, &[u8]), ()>(interface, "watch")?;
+        let transform = self.func::<(u64, &[u8]), (body::Given,)>(interface, "transform")?;
+        let end = self.func::<(u64, &[types::Header<'_>]), (body::Ended,)>(interface, "end")?;
+        let whole = self.func::<(u64, &[u8], &[types::Header<'_>]), W>(interface, "whole")?;
+        let all = begin.zip(watch).zip(transform).zip(end).zip(whole);
+        Ok(all.map(|((((begin, watch), transform), end), whole)| WayExports { begin, watch, transform, end, whole }))
+    }
+
     /// A function of one of our interfaces, its type compared exactly. `None`: the component does not have the interface.
     fn func<P, R>(&self, interface: &str, func: &str) -> Result<Option<ComponentExportIndex>, LoadError>
     where

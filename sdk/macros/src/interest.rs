@@ -82,7 +82,7 @@ impl Interest {
                 calls.extend(quote!(interest.#word();));
                 continue;
             }
-            let known = ["exchange", "all_headers"].contains(&&*name) || (phase == "request" && FIELDS.contains(&&*name));
+            let known = ["exchange", "all_headers"].contains(&&*name) || (of_request(phase) && FIELDS.contains(&&*name));
             if !known {
                 return Err(Error::new(word.span(), unknown(&name, phase)));
             }
@@ -99,13 +99,19 @@ impl Interest {
     }
 }
 
+fn of_request(phase: &str) -> bool {
+    matches!(phase, "request" | "request_body")
+}
+
 fn unknown(name: &str, phase: &str) -> String {
     match (name, phase) {
         ("status", _) => "the status is always there, it need not be asked for".to_owned(),
-        (name, "response") if FIELDS.contains(&name) => {
+        (name, "response" | "response_body") if FIELDS.contains(&name) => {
             format!("a response has no {name}; ask for the request's with attributes = [\"request.{name}\"]")
         }
-        (_, "response") => format!("`{name}` cannot be asked for; there are: exchange, all_headers, headers = […], attributes = […]"),
+        (_, "response" | "response_body") => {
+            format!("`{name}` cannot be asked for; there are: exchange, all_headers, headers = […], attributes = […]")
+        }
         _ => format!(
             "`{name}` cannot be asked for; there are: {}, exchange, all_headers, headers = […], attributes = […]",
             FIELDS.join(", ")

@@ -22,9 +22,11 @@ struct Phase {
     export: &'static str,
     /// Of connections, and so beside `connections`.
     below_http: bool,
+    /// Of bodies, and so beside `bodies`.
+    of_body: bool,
 }
 
-const PHASES: [Phase; 5] = [
+const PHASES: [Phase; 7] = [
     Phase {
         method: "on_request",
         plan: "request",
@@ -33,6 +35,7 @@ const PHASES: [Phase; 5] = [
         gives: Some("Verdict"),
         export: "__export_on_request",
         below_http: false,
+        of_body: false,
     },
     Phase {
         method: "on_response",
@@ -42,6 +45,27 @@ const PHASES: [Phase; 5] = [
         gives: Some("ResponseVerdict"),
         export: "__export_on_response",
         below_http: false,
+        of_body: false,
+    },
+    Phase {
+        method: "on_request_body",
+        plan: "request_body",
+        of: "OnRequestBody",
+        takes: &["RequestBegin", "RequestEdits"],
+        gives: Some("RequestBody"),
+        export: "__export_on_request_body",
+        below_http: false,
+        of_body: true,
+    },
+    Phase {
+        method: "on_response_body",
+        plan: "response_body",
+        of: "OnResponseBody",
+        takes: &["ResponseBegin", "Edits"],
+        gives: Some("ResponseBody"),
+        export: "__export_on_response_body",
+        below_http: false,
+        of_body: true,
     },
     Phase {
         method: "on_accept",
@@ -51,6 +75,7 @@ const PHASES: [Phase; 5] = [
         gives: Some("AcceptVerdict"),
         export: "__export_on_accept",
         below_http: true,
+        of_body: false,
     },
     Phase {
         method: "on_client_hello",
@@ -60,6 +85,7 @@ const PHASES: [Phase; 5] = [
         gives: Some("HelloVerdict"),
         export: "__export_on_client_hello",
         below_http: true,
+        of_body: false,
     },
     Phase {
         method: "on_close",
@@ -69,6 +95,7 @@ const PHASES: [Phase; 5] = [
         gives: None,
         export: "__export_on_close",
         below_http: true,
+        of_body: false,
     },
 ];
 
@@ -299,6 +326,8 @@ fn exports(plugin: &Type, found: &Found) -> TokenStream {
     });
     let below_http = found.phases.iter().any(|(index, ..)| PHASES[*index].below_http);
     let connections = below_http.then(|| quote!(::portcullis_sdk::__export_connections! {}));
+    let of_body = found.phases.iter().any(|(index, ..)| PHASES[*index].of_body);
+    let bodies = of_body.then(|| quote!(::portcullis_sdk::__export_bodies! {}));
     let used = found.phases.iter().map(|(index, ..)| {
         let phase = &PHASES[*index];
         let [of, method] = [phase.of, phase.method].map(|name| syn::Ident::new(name, proc_macro2::Span::call_site()));
@@ -316,6 +345,7 @@ fn exports(plugin: &Type, found: &Found) -> TokenStream {
         const _: () = {
             ::portcullis_sdk::__export_lifecycle! { #plugin }
             #connections
+            #bodies
             #(#phases)*
         };
     }

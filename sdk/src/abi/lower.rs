@@ -2,8 +2,8 @@
 
 use super::arena::{Arena, List};
 use super::raw::{
-    Field, Maybe, RawAcceptDecision, RawAcceptVerdict, RawConfigured, RawConnectionPlan, RawDecision, RawEdit, RawHelloDecision,
-    RawHelloVerdict, RawInterest, RawPlan, RawProblem, RawReply, RawShown, RawVerdict, Slice, Str,
+    Field, Maybe, RawAcceptDecision, RawAcceptVerdict, RawBodyPlan, RawConfigured, RawConnectionPlan, RawDecision, RawEdit,
+    RawHelloDecision, RawHelloVerdict, RawInterest, RawPlan, RawProblem, RawReply, RawShown, RawVerdict, Slice, Str,
 };
 use crate::connection::{AcceptVerdict, HelloVerdict};
 use crate::plan::{Asked, Plan};
@@ -54,6 +54,15 @@ pub(crate) fn connection_plan<'c>(arena: &'c Arena, plan: &Plan) -> RawConnectio
         accept: plan.accept.as_ref().map_or(Maybe::None, |accept| shown(accept.fields, &accept.attributes)),
         client_hello: plan.client_hello.as_ref().map_or(Maybe::None, |hello| shown(hello.fields, &hello.attributes)),
         close: plan.close.as_ref().map_or(Maybe::None, |close| shown(close.fields, &close.attributes)),
+    }
+}
+
+/// As [`configured`], of what the plan says about bodies.
+pub(crate) fn body_plan<'c>(arena: &'c Arena, plan: &Plan) -> RawBodyPlan<'c> {
+    let (request, response) = (plan.request_body.as_ref(), plan.response_body.as_ref());
+    RawBodyPlan {
+        request: maybe(request.map(|request| interest(arena, request.flags(), &request.asked))),
+        response: maybe(response.map(|response| interest(arena, u8::from(response.asked.exchange), &response.asked))),
     }
 }
 

@@ -10,6 +10,11 @@ pub static ON_ACCEPT: &[u8; include_bytes!("../../abi/on-accept.meta").len()] = 
 pub static ON_CLIENT_HELLO: &[u8; include_bytes!("../../abi/on-client-hello.meta").len()] =
     include_bytes!("../../abi/on-client-hello.meta");
 pub static ON_CLOSE: &[u8; include_bytes!("../../abi/on-close.meta").len()] = include_bytes!("../../abi/on-close.meta");
+pub static BODIES: &[u8; include_bytes!("../../abi/bodies.meta").len()] = include_bytes!("../../abi/bodies.meta");
+pub static ON_REQUEST_BODY: &[u8; include_bytes!("../../abi/on-request-body.meta").len()] =
+    include_bytes!("../../abi/on-request-body.meta");
+pub static ON_RESPONSE_BODY: &[u8; include_bytes!("../../abi/on-response-body.meta").len()] =
+    include_bytes!("../../abi/on-response-body.meta");
 pub static WASI_RANDOM: &[u8; include_bytes!("../../abi/wasi-random.meta").len()] = include_bytes!("../../abi/wasi-random.meta");
 pub static LOG: &[u8; include_bytes!("../../abi/log.meta").len()] = include_bytes!("../../abi/log.meta");
 pub static CLOCK: &[u8; include_bytes!("../../abi/clock.meta").len()] = include_bytes!("../../abi/clock.meta");

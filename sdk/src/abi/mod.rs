@@ -22,7 +22,8 @@ mod runtime;
 
 pub use arena::{Arena, List};
 pub use raw::{
-    Field, Numbers, RawAcceptDecision, RawConfigured, RawConnectionPlan, RawDecision, RawEdit, RawHelloDecision, Str, Strings, Text,
+    Field, Numbers, RawAcceptDecision, RawBodyDecision, RawBodyEnd, RawBodyOutput, RawBodyPlan, RawBodyStart, RawConfigured,
+    RawConnectionPlan, RawDecision, RawEdit, RawHelloDecision, RawRequestBegin, Str, Strings, Text,
 };
 #[cfg(not(target_family = "wasm"))]
 pub(crate) use raw::{RawReply, RawVerdict};

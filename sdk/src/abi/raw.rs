@@ -279,8 +279,89 @@ pub struct RawConnectionPlan<'c> {
     pub close: Maybe<RawShown<'c>>,
 }
 
+/// `body-plan`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawBodyPlan<'c> {
+    pub request: Maybe<RawInterest<'c>>,
+    pub response: Maybe<RawInterest<'c>>,
+}
+
+/// What `begin` of `on-request-body` is passed: more than fits flat.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawRequestBegin<'c> {
+    pub exchange: u64,
+    pub method: Str<'c>,
+    pub scheme: Str<'c>,
+    pub authority: Str<'c>,
+    pub path: Str<'c>,
+    pub query: Text<'c>,
+    pub headers: Slice<'c, Field<'c>>,
+    pub attributes: Slice<'c, Field<'c>>,
+    pub length: Maybe<u64>,
+}
+
+/// `body-want`.
+#[repr(C, u8)]
+#[derive(Debug, Clone, Copy)]
+pub enum RawWant {
+    Pass,
+    Watch,
+    Transform,
+    Buffer(u32),
+}
+
+/// `body-start`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawBodyStart<'c> {
+    pub want: RawWant,
+    pub edits: Slice<'c, RawEdit<'c>>,
+}
+
+/// `body-piece`; `body-range` in place.
+#[repr(C, u8)]
+#[derive(Debug, Clone, Copy)]
+pub enum RawPiece<'c> {
+    Keep(u32, u32),
+    Bytes(Str<'c>),
+}
+
+/// `body-output`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawBodyOutput<'c> {
+    pub pieces: Slice<'c, RawPiece<'c>>,
+    pub more: bool,
+}
+
+/// `body-end`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawBodyEnd<'c> {
+    pub pieces: Slice<'c, RawPiece<'c>>,
+    pub edits: Slice<'c, RawEdit<'c>>,
+}
+
+/// `body-decision`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawBodyDecision<'c> {
+    pub verdict: RawVerdict<'c>,
+    pub edits: Slice<'c, RawEdit<'c>>,
+    pub body: Maybe<Str<'c>>,
+}
+
 #[cfg(target_family = "wasm")]
 const _: () = {
+    assert!(size_of::<RawBodyPlan<'_>>() == 56);
+    assert!(size_of::<RawRequestBegin<'_>>() == 88);
+    assert!(size_of::<RawBodyStart<'_>>() == 16);
+    assert!(size_of::<RawPiece<'_>>() == 12);
+    assert!(size_of::<RawBodyOutput<'_>>() == 12);
+    assert!(size_of::<RawBodyEnd<'_>>() == 16);
+    assert!(size_of::<RawBodyDecision<'_>>() == 44);
     assert!(size_of::<RawAcceptDecision<'_>>() == 20);
     assert!(size_of::<RawHelloDecision<'_>>() == 20);
     assert!(size_of::<RawConnectionPlan<'_>>() == 48);

@@ -74,6 +74,14 @@ impl<H> Outcome<H> {
         Self { verdict, edits, head }
     }
 
+    pub(super) fn head(&self) -> &H {
+        &self.head
+    }
+
+    pub(super) fn with_edits(self, edits: Vec<Edit>) -> Self {
+        Self { edits, ..self }
+    }
+
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
     }

@@ -26,12 +26,14 @@
 //! What a plugin that was granted more reaches beyond the exchange, [`Outside`] stands for.
 
 mod apply;
+mod body;
 mod check;
 mod connection;
 pub(crate) mod outside;
 mod sent;
 
 pub use apply::{Edit, Outcome};
+pub use body::BodyOutcome;
 pub use connection::{ConnectionOutcome, SentConnection, connection, unix_connection};
 pub use outside::{Answers, Asked, Installed, Outside};
 pub use sent::{SentRequest, SentResponse, get, request, response};

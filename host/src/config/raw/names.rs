@@ -28,6 +28,8 @@ pub const BUNDLED: &[&str] = &[
     "forward-auth",
     "geo-header",
     "bot-challenge",
+    "compress",
+    "body-rewrite",
 ];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

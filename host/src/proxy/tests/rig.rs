@@ -54,6 +54,7 @@ fn next() -> Result<Decision, Fault> {
 
 impl Filter for Native {
     type Held = ();
+    type Hold = crate::chain::NoHold;
 
     fn phases(&self) -> (bool, bool) {
         (self.request.is_some(), self.response.is_some())

@@ -28,6 +28,8 @@ pub enum Forgets {
     Unbounded(String),
     #[error("does not look at requests or responses")]
     NoPhase,
+    #[error("looks at bodies")]
+    Bodies,
 }
 
 /// Functions of WASI of which each call gives the same: constants, and what ends the guest. Lines that are printed are no part of a

@@ -238,3 +238,147 @@ macro_rules! __export_on_close {
         }
     };
 }
+
+/// Exports `bodies`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_bodies {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-bodies")]
+        #[allow(dead_code, reason = "it is there for its section")]
+        static BODIES: [u8; $crate::abi::metadata::BODIES.len()] = *$crate::abi::metadata::BODIES;
+
+        #[unsafe(export_name = "portcullis:plugin/bodies@0.1.0#plan-bodies")]
+        extern "C" fn plan_bodies() -> *const $crate::abi::RawBodyPlan<'static> {
+            HELD.plan_bodies()
+        }
+
+        #[unsafe(export_name = "portcullis:plugin/bodies@0.1.0#release")]
+        extern "C" fn release(exchange: u64) {
+            HELD.release(exchange);
+        }
+    };
+}
+
+/// Exports `on-request-body`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_on_request_body {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-on-request-body")]
+        #[allow(dead_code, reason = "it is there for its section")]
+        static ON_REQUEST_BODY: [u8; $crate::abi::metadata::ON_REQUEST_BODY.len()] = *$crate::abi::metadata::ON_REQUEST_BODY;
+
+        #[unsafe(export_name = "portcullis:plugin/on-request-body@0.1.0#begin")]
+        unsafe extern "C" fn begin_request(
+            given: *const $crate::abi::RawRequestBegin<'static>,
+        ) -> *const $crate::abi::RawBodyStart<'static> {
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.begin_request(given) }
+        }
+
+        #[unsafe(export_name = "portcullis:plugin/on-request-body@0.1.0#watch")]
+        unsafe extern "C" fn watch_request(exchange: u64, piece: *const u8, piece_len: usize) {
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.watch_request(exchange, piece, piece_len) }
+        }
+
+        #[unsafe(export_name = "portcullis:plugin/on-request-body@0.1.0#transform")]
+        unsafe extern "C" fn transform_request(
+            exchange: u64,
+            piece: *const u8,
+            piece_len: usize,
+        ) -> *const $crate::abi::RawBodyOutput<'static> {
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.transform_request(exchange, piece, piece_len) }
+        }
+
+        #[unsafe(export_name = "portcullis:plugin/on-request-body@0.1.0#end")]
+        unsafe extern "C" fn end_request(
+            exchange: u64,
+            trailers: *const $crate::abi::Field<'static>,
+            trailers_len: usize,
+        ) -> *const $crate::abi::RawBodyEnd<'static> {
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.end_request(exchange, (trailers, trailers_len)) }
+        }
+
+        #[unsafe(export_name = "portcullis:plugin/on-request-body@0.1.0#whole")]
+        unsafe extern "C" fn whole_request(
+            exchange: u64,
+            bytes: *const u8,
+            bytes_len: usize,
+            trailers: *const $crate::abi::Field<'static>,
+            trailers_len: usize,
+        ) -> *const $crate::abi::RawBodyDecision<'static> {
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.whole_request(exchange, bytes, bytes_len, (trailers, trailers_len)) }
+        }
+    };
+}
+
+/// Exports `on-response-body`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_on_response_body {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-on-response-body")]
+        #[allow(dead_code, reason = "it is there for its section")]
+        static ON_RESPONSE_BODY: [u8; $crate::abi::metadata::ON_RESPONSE_BODY.len()] = *$crate::abi::metadata::ON_RESPONSE_BODY;
+
+        #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form")]
+        #[unsafe(export_name = "portcullis:plugin/on-response-body@0.1.0#begin")]
+        unsafe extern "C" fn begin_response(
+            exchange: u64,
+            status: u32,
+            headers: *const $crate::abi::Field<'static>,
+            headers_len: usize,
+            attributes: *const $crate::abi::Field<'static>,
+            attributes_len: usize,
+            has_length: u32,
+            length: u64,
+        ) -> *const $crate::abi::RawBodyStart<'static> {
+            let length = (has_length != 0).then_some(length);
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.begin_response(exchange, status, (headers, headers_len), (attributes, attributes_len), length) }
+        }
+
+        #[unsafe(export_name = "portcullis:plugin/on-response-body@0.1.0#watch")]
+        unsafe extern "C" fn watch_response(exchange: u64, piece: *const u8, piece_len: usize) {
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.watch_response(exchange, piece, piece_len) }
+        }
+
+        #[unsafe(export_name = "portcullis:plugin/on-response-body@0.1.0#transform")]
+        unsafe extern "C" fn transform_response(
+            exchange: u64,
+            piece: *const u8,
+            piece_len: usize,
+        ) -> *const $crate::abi::RawBodyOutput<'static> {
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.transform_response(exchange, piece, piece_len) }
+        }
+
+        #[unsafe(export_name = "portcullis:plugin/on-response-body@0.1.0#end")]
+        unsafe extern "C" fn end_response(
+            exchange: u64,
+            trailers: *const $crate::abi::Field<'static>,
+            trailers_len: usize,
+        ) -> *const $crate::abi::RawBodyEnd<'static> {
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.end_response(exchange, (trailers, trailers_len)) }
+        }
+
+        #[unsafe(export_name = "portcullis:plugin/on-response-body@0.1.0#whole")]
+        unsafe extern "C" fn whole_response(
+            exchange: u64,
+            bytes: *const u8,
+            bytes_len: usize,
+            trailers: *const $crate::abi::Field<'static>,
+            trailers_len: usize,
+        ) -> *const $crate::abi::RawBodyDecision<'static> {
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.whole_response(exchange, bytes, bytes_len, (trailers, trailers_len)) }
+        }
+    };
+}

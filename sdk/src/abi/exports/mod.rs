@@ -1,5 +1,6 @@
 //! The functions that the proxy calls: the plugin that they reach, and the phases of a request.
 
+mod bodies;
 mod calls;
 mod connections;
 mod macros;
