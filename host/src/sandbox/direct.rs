@@ -151,7 +151,7 @@ impl Inside {
     #[inline(always)]
     fn decision(&self, store: &Store<State>, at: usize, phase: Phase) -> Result<Decision> {
         let memory = self.memory.data(store);
-        let area = memory.get(at..).and_then(|rest| rest.get(..lift::DECISION)).filter(|_| at % 4 == 0);
+        let area = memory.get(at..).and_then(|rest| rest.get(..lift::DECISION)).filter(|_| at.is_multiple_of(4));
         let area = area.ok_or_else(|| BadOutput::new("a decision that is out of bounds or not aligned"))?;
         Ok(lift::decision(memory, area, phase)?)
     }
@@ -170,7 +170,7 @@ impl Space for Within<'_> {
     fn realloc(&mut self, align: usize, length: usize) -> Result<usize> {
         let at =
             call(self.store, self.inside.realloc, [ValRaw::u32(0), ValRaw::u32(0), ValRaw::u32(align as u32), ValRaw::u32(length as u32)])?;
-        if at % align == 0 { Ok(at) } else { Err(BadOutput::new("the allocator returned a pointer that is not aligned").into()) }
+        if at.is_multiple_of(align) { Ok(at) } else { Err(BadOutput::new("the allocator returned a pointer that is not aligned").into()) }
     }
 
     #[inline(always)]

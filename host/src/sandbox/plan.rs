@@ -62,7 +62,7 @@ impl Plan {
 
 impl Plan {
     /// Whether all that it sees is of few kinds, so that a decision that is remembered will nearly always be asked for again. A fresh guest costs
-    /// eight times as much as one that is kept, and that three times as much as remembering (`cargo bench --bench chain`).
+    /// ten times as much as one that is kept, and that half as much again as remembering (`cargo bench --bench chain`).
     pub(super) fn comes_again(&self) -> bool {
         let few = |shown: &Interest| {
             let of_few = |name: &String| {

@@ -133,7 +133,7 @@ fn bundled_plugins_decide_alike() {
         "respond" => serde_json::json!({ "status": 404 }),
         _ => serde_json::json!({}),
     };
-    for name in ["headers", "rewrite", "redirect", "respond", "request-id"] {
+    for name in ["headers", "rewrite", "redirect", "respond"] {
         let bytes = bundled::bundled(name).unwrap();
         assert!(is_direct(bytes), "{name}");
         let mut through = bytes.to_vec();

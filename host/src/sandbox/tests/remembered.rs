@@ -105,7 +105,7 @@ fn what_is_known_needs_no_guest() {
     }
     let counts = configured.counts();
     assert_eq!((counts.guests, counts.hits, counts.misses, counts.entries, counts.calls), (made, 20, 2, 2, 22));
-    assert!(counts.bytes > 0);
+    assert!(counts.entry_bytes > 0);
 }
 
 /// The request is known, the response is not: the guest that decides must have seen that request, not another.
@@ -140,7 +140,7 @@ fn a_decision_that_cannot_be_carried_out_is_forgotten() {
     let guests = configured.for_worker();
     both_phases(&guests, &asked("/a", None), 200);
     guests.unknown_upstream("nowhere");
-    assert_eq!((configured.counts().entries, configured.counts().bytes), (0, 0));
+    assert_eq!((configured.counts().entries, configured.counts().entry_bytes), (0, 0));
 }
 
 /// `plan` that asks for these, as `raw.wat` lays it out: fields, a header name, all headers, an attribute.
