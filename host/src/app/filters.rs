@@ -2,12 +2,10 @@
 //! routes that use it.
 
 use super::granted::{Granted, Named};
+use super::origin::{Origin, Origins};
 use super::watch::Watch;
-use crate::config::{Allow, Config, Diagnostic, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
-use crate::sandbox::{
-    Capability, ConfigureError, Configured, ConnectionPlan, Errands, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component,
-};
-use std::borrow::Cow;
+use crate::config::{Component, Config, Diagnostic, LinkOrigin, LinkSpec, PluginName, PluginRef, SettingsSchema};
+use crate::sandbox::{ConfigureError, Configured, ConnectionPlan, Errands, Guests, Plugin, Sandbox};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -25,8 +23,8 @@ struct Loaded {
 
 impl Filters {
     /// Loads and configures. What is wrong is added to `found`; a link that could not be configured has no filter then.
-    pub fn build(config: &Config, sandbox: &Sandbox, watch: &Watch, found: &mut Vec<Diagnostic>) -> Self {
-        let plugins = load(config, sandbox, found);
+    pub fn build(config: &Config, sandbox: &Sandbox, origins: &Origins, watch: &Watch, found: &mut Vec<Diagnostic>) -> Self {
+        let plugins = load(config, sandbox, origins, found);
         let granted = Granted::open(config, watch, sandbox.local_store(), found);
         let mut filters = Self { configured: Vec::new(), by_link: HashMap::new() };
         for link in links(config) {
@@ -75,18 +73,21 @@ fn links(config: &Config) -> impl Iterator<Item = &LinkSpec> {
 }
 
 /// All components that the configuration declares or uses.
-fn load(config: &Config, sandbox: &Sandbox, found: &mut Vec<Diagnostic>) -> BTreeMap<PluginRef, Loaded> {
+fn load(config: &Config, sandbox: &Sandbox, origins: &Origins, found: &mut Vec<Diagnostic>) -> BTreeMap<PluginRef, Loaded> {
     // Where a plugin is declared, else where it is used first.
     let mut wanted: BTreeMap<PluginRef, Origin<'_>> = BTreeMap::new();
-    for (name, spec) in &config.plugins {
+    let is_service = |name: &PluginName| config.services.contains_key(&Component::Declared(name.clone()));
+    let is_link = |name: &PluginName| links(config).any(|link| link.plugin == PluginRef::Declared(name.clone()));
+    for (name, spec) in config.plugins.iter().filter(|(name, _)| !is_service(name) || is_link(name)) {
         wanted.insert(PluginRef::Declared(name.clone()), Origin::Declared(spec));
     }
     for link in links(config) {
         wanted.entry(link.plugin.clone()).or_insert(Origin::Used(link));
     }
+    let fetched = origins.fetch(wanted.values());
     let mut files = Vec::new();
     for (name, origin) in wanted {
-        match origin.read(&name) {
+        match origin.read(&name, &fetched) {
             Ok(bytes) => files.push((name, origin, bytes)),
             Err(problem) => found.push(*problem),
         }
@@ -115,81 +116,6 @@ fn load(config: &Config, sandbox: &Sandbox, found: &mut Vec<Diagnostic>) -> BTre
         }
     }
     plugins
-}
-
-/// Why a component is wanted.
-enum Origin<'c> {
-    Declared(&'c PluginSpec),
-    /// A bundled plugin; its first link.
-    Used(&'c LinkSpec),
-}
-
-impl Origin<'_> {
-    fn at(&self) -> Location {
-        match self {
-            Self::Declared(spec) => spec.source_at.clone(),
-            Self::Used(link) => link.at.clone(),
-        }
-    }
-
-    fn pin(&self) -> Option<[u8; 32]> {
-        match self {
-            Self::Declared(spec) => spec.sha256,
-            Self::Used(_) => None,
-        }
-    }
-
-    fn read(&self, name: &PluginRef) -> Result<Cow<'static, [u8]>, Box<Diagnostic>> {
-        let own = match (self, name) {
-            (Self::Declared(PluginSpec { source: PluginSource::Path(path), .. }), _) => {
-                return read_component(path).map(Cow::Owned).map_err(|error| Box::new(self.unloadable(name, &error)));
-            }
-            (Self::Declared(PluginSpec { source: PluginSource::Bundled(own), .. }), _) | (_, PluginRef::Bundled(own)) => *own,
-            (Self::Used(_), PluginRef::Declared(declared)) => &declared.0,
-        };
-        let missing = || Box::new(Diagnostic::plugin_unreadable(&name.to_string(), self.at(), &"it is not in this binary"));
-        bundled::bundled(own).map(Cow::Borrowed).ok_or_else(missing)
-    }
-
-    /// What it imports and is not granted.
-    fn refused(&self, name: &PluginRef, plugin: &Plugin) -> Vec<Diagnostic> {
-        let nothing = Allow::default();
-        let (allow, due) = match (self, name) {
-            (Self::Declared(spec), _) => match &spec.source {
-                PluginSource::Bundled(own) => (&spec.allow, bundled::rights(own)),
-                _ => (&spec.allow, &[][..]),
-            },
-            (Self::Used(_), PluginRef::Bundled(own)) => (&nothing, bundled::rights(own)),
-            (Self::Used(_), PluginRef::Declared(_)) => (&nothing, &[][..]),
-        };
-        let missing = plugin.needs().iter().filter(|(capability, _)| !capability.is_in(allow) && !due.contains(capability));
-        let refused = |(capability, import): &(Capability, String)| {
-            let help = format!("add: allow = {{ {} }}", capability.grant());
-            Diagnostic::not_granted(&name.to_string(), self.at(), import, Some(&help))
-        };
-        missing.map(refused).collect()
-    }
-
-    fn unloadable(&self, name: &PluginRef, error: &LoadError) -> Diagnostic {
-        let name = name.to_string();
-        match (self, error) {
-            (Self::Declared(spec), LoadError::Digest { found, pinned }) => {
-                Diagnostic::digest_differs(&name, spec, &hex(pinned), &hex(found))
-            }
-            (Self::Declared(spec), LoadError::Import(Refusal::NotGranted { import } | Refusal::Item { import, .. })) => {
-                Diagnostic::not_granted(&name, spec.at.clone(), import, None)
-            }
-            (_, error) => match error.code() {
-                "E031" => Diagnostic::import_refused(&name, self.at(), error),
-                "E033" => Diagnostic::phase_missing(&name, self.at(), error),
-                _ => Diagnostic::plugin_unreadable(&name, self.at(), error),
-            },
-        }
-    }
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a plugin has no phase for.

@@ -177,6 +177,10 @@ impl Sandbox {
         inspect::inspect(self, bytes)
     }
 
+    pub(super) fn ticker(&self) -> Arc<Ticker> {
+        Arc::clone(&self.ticker)
+    }
+
     pub(super) fn imports(&self, component: &Component) -> Vec<Import> {
         let all = component.component_type();
         grants::imports(&self.engine, all.imports(&self.engine).map(|(name, item)| (name, item.ty)), &self.offered)

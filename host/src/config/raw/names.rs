@@ -37,10 +37,11 @@ pub enum Sort {
     Chain,
     Store,
     Secret,
+    SigningKey,
 }
 
 /// In the order of their numbers, which index the lists below.
-const SORTS: [Sort; 5] = [Sort::Upstream, Sort::Plugin, Sort::Chain, Sort::Store, Sort::Secret];
+const SORTS: [Sort; 6] = [Sort::Upstream, Sort::Plugin, Sort::Chain, Sort::Store, Sort::Secret, Sort::SigningKey];
 
 impl Sort {
     pub const fn word(self) -> &'static str {
@@ -50,6 +51,7 @@ impl Sort {
             Self::Chain => "chain",
             Self::Store => "kv",
             Self::Secret => "secret",
+            Self::SigningKey => "key",
         }
     }
 }
@@ -65,7 +67,7 @@ pub struct Names {
 
 impl Names {
     pub fn read(root: &Table) -> Self {
-        let declared = SORTS.map(|sort| match root.get(sort.word()).map(|entry| &entry.value.value) {
+        let declared = SORTS.map(|sort| match section_of(root, sort).map(|node| &node.value) {
             Some(Value::Table(table)) => table.entries.iter().map(|entry| (entry.key.clone(), entry.key_span)).collect(),
             _ => BTreeMap::new(),
         });
@@ -96,6 +98,17 @@ impl Names {
 
     fn of(&self, sort: Sort) -> impl Iterator<Item = &str> {
         self.declared[sort as usize].keys().map(|name| &**name)
+    }
+}
+
+/// The table that declares names of a sort.
+fn section_of(root: &Table, sort: Sort) -> Option<&Node> {
+    if sort != Sort::SigningKey {
+        return Some(&root.get(sort.word())?.value);
+    }
+    match &root.get("trust")?.value.value {
+        Value::Table(trust) => Some(&trust.get("keys")?.value),
+        _ => None,
     }
 }
 
@@ -144,6 +157,7 @@ impl Context<'_> {
         };
         self.report(found.help(match known.is_empty() {
             true if sort == Sort::Secret => format!("no secret is declared; for example: [secret] {name} = {{ env = \"{name}\" }}"),
+            true if sort == Sort::SigningKey => format!("no key is declared; for example: [trust] keys = {{ {name} = \"RWQ…\" }}"),
             true => format!("no {} is declared; for example: [{}.{name}]", sort.word(), sort.word()),
             false => format!("{}s: {}", sort.word(), list(&known)),
         }));
