@@ -108,11 +108,18 @@ fn two_proxies_share_one_limit_in_redis() {
 fn a_redis_that_is_away_costs_nobody_an_answer() {
     let (app, address) = (Origin::echo(), nobody());
     let chain = "{ use = \"rate-limit\", rate = \"3/h\", store = \"shared\" }";
-    let proxy = start(&app, chain, &shared(&format!("redis://{address}/0")));
+    let tables = format!("{}[admin]\nlisten = \"127.0.0.1:0\"\n", shared(&format!("redis://{address}/0")));
+    let proxy = start(&app, chain, &tables);
     let statuses = |times: usize| (0..times).map(|_| get(proxy.http(), "a.test", "/").status).collect::<Vec<_>>();
     assert_eq!(statuses(5), [200, 200, 200, 429, 429], "this process counts");
     let line = proxy.logged("this proxy counts by itself");
     assert!(line.contains("WARN") && line.contains("rate-limit") && line.contains("kv `shared`"), "{line}");
+    let numbers = get(proxy.admin(), "localhost", "/metrics").text();
+    for (name, count) in [("fallback", "5"), ("refused", "2")] {
+        let counted = numbers.lines().find(|line| line.starts_with(&format!("portcullis_plugin_{name}_total{{")));
+        let counted = counted.unwrap_or_else(|| panic!("no {name} in {numbers}"));
+        assert!(counted.ends_with(&format!("}} {count}")) && counted.contains("plugin=\"rate-limit\""), "{counted}");
+    }
     let redis = Server::redis_at(address, None);
     let deadline = Instant::now() + Duration::from_secs(30);
     while get(proxy.http(), "a.test", "/").status != 200 {
