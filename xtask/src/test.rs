@@ -4,7 +4,7 @@ use crate::{apt, demo, run, wasm_target};
 use std::process::Command;
 
 /// Debian's packages that the end-to-end tests run.
-const PROGRAMS: [&str; 15] = [
+const PROGRAMS: [&str; 16] = [
     "curl",
     "openssl",
     "nghttp2-client",
@@ -20,6 +20,7 @@ const PROGRAMS: [&str; 15] = [
     "docker-registry",
     "apache2-utils",
     "minisign",
+    "nodejs",
 ];
 
 pub fn run(arguments: &[String]) -> Result<(), String> {

@@ -84,7 +84,7 @@ impl GuestLimits {
             // A signature or two.
             "jwt" => Self { time: long, cpu: Duration::from_millis(50), ..usual },
             // A hash that is slow on purpose.
-            "basic-auth" => Self { cpu: Duration::from_millis(50), ..usual },
+            "basic-auth" => Self { cpu: Duration::from_millis(100), ..usual },
             // Half a million networks, read once.
             "geo-header" => Self { cpu: Duration::from_secs(2), memory: 128 << 20, ..usual },
             _ => usual,

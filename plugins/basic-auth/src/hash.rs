@@ -12,7 +12,7 @@ pub enum Hash {
     Sha256([u8; 32]),
 }
 
-/// 25 ms or so in the sandbox; each step doubles it.
+/// 20 ms or so in the sandbox; each step doubles it.
 const MOST: u32 = 8;
 
 impl Hash {
