@@ -11,7 +11,6 @@ pub use holds::BodyHold;
 pub(super) use holds::Holds;
 pub use plan::BodyPlan;
 
-use super::types as heads;
 use crate::chain::{HoldPhases, Way};
 use abi::{AtEnd, BeginRequest, BeginResponse, Release, Transform, Watch, Whole};
 use wasmtime::component::{ComponentExportIndex, Func};
