@@ -86,7 +86,7 @@ fn yardstick() {
     println!("yardstick: {append:.0} ns to parse, append and remove one header");
 }
 
-fn filters(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize) -> Vec<Guests> {
+fn filters(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize) -> Vec<Rc<Guests>> {
     // `behave` (std) told to look at nothing but one header, as far as it can be.
     let settings = if guest == "tag" || guest == "mark" {
         serde_json::json!({ "header": "x-filter-tag" })

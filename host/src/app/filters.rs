@@ -4,16 +4,38 @@
 use super::granted::Granted;
 use crate::config::{Allow, Config, Diagnostic, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
 use crate::sandbox::{
-    Capability, ConfigureError, Configured, ConnectionPlan, Errands, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component,
+    Capability, ConfigureError, Configured, Errands, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What the links of a configuration run. Shared by all workers; each makes guests of its own from it.
 pub struct Filters {
     configured: Vec<Arc<Configured>>,
     by_link: HashMap<(PluginRef, String), usize>,
+}
+
+/// One worker's guests of one generation, in the order of its filters.
+#[derive(Default)]
+pub struct HeldGuests(Vec<(Arc<Configured>, Rc<Guests>)>);
+
+impl HeldGuests {
+    /// Those of the next generation: what it shares with this one goes on.
+    #[must_use]
+    pub fn succeed(&self, next: &Filters, errands: &Errands) -> Self {
+        let guests = |filter: &Arc<Configured>| self.of(filter).unwrap_or_else(|| Rc::new(filter.on_worker(Some(errands.clone()))));
+        Self(next.all().iter().map(|filter| (Arc::clone(filter), guests(filter))).collect())
+    }
+
+    pub fn of(&self, filter: &Arc<Configured>) -> Option<Rc<Guests>> {
+        self.0.iter().find(|(held, _)| Arc::ptr_eq(held, filter)).map(|(_, guests)| Rc::clone(guests))
+    }
+
+    pub fn all(&self) -> Rc<[Rc<Guests>]> {
+        self.0.iter().map(|(_, guests)| Rc::clone(guests)).collect()
+    }
 }
 
 /// A loaded component with its compiled schema.
@@ -23,10 +45,10 @@ struct Loaded {
 }
 
 impl Filters {
-    /// Loads and configures. What is wrong is added to `found`; a link that could not be configured has no filter then.
-    pub fn build(config: &Config, sandbox: &Sandbox, found: &mut Vec<Diagnostic>) -> Self {
+    /// Loads and configures. What is wrong is added to `found`; a link that could not be configured has no filter then. Links that get the
+    /// same as one of those `before` share its filter, and with it its guests.
+    pub fn build(config: &Config, sandbox: &Sandbox, granted: &Granted, before: Option<&Self>, found: &mut Vec<Diagnostic>) -> Self {
         let plugins = load(config, sandbox, found);
-        let granted = Granted::open(config, found);
         let mut filters = Self { configured: Vec::new(), by_link: HashMap::new() };
         for link in links(config) {
             let Some(plugin) = plugins.get(&link.plugin) else { continue };
@@ -35,7 +57,7 @@ impl Filters {
             if filters.by_link.contains_key(&key) {
                 continue;
             }
-            match configure(config, &granted, link, plugin) {
+            match configure(config, granted, link, plugin, before) {
                 Ok((configured, warnings)) => {
                     found.extend(warnings);
                     filters.by_link.insert(key, filters.configured.len());
@@ -52,18 +74,25 @@ impl Filters {
         self.by_link.get(&(link.plugin.clone(), link.settings.to_string())).copied()
     }
 
-    /// What the filter of this index wants to know of connections.
-    pub fn connections(&self, index: usize) -> &ConnectionPlan {
-        self.configured[index].connections()
+    /// The filter of a link.
+    pub fn of(&self, link: &LinkSpec) -> Option<&Arc<Configured>> {
+        self.configured.get(self.index(link)?)
     }
 
-    /// One worker's filters, in the order of their indices.
-    pub fn on_worker(&self, errands: &Errands) -> Vec<Guests> {
-        self.configured.iter().map(|configured| configured.on_worker(Some(errands.clone()))).collect()
+    /// In the order of their indices.
+    pub fn all(&self) -> &[Arc<Configured>] {
+        &self.configured
     }
 
-    pub fn len(&self) -> usize {
-        self.configured.len()
+    /// The plugins that links run, with the digests of their components.
+    pub fn digests(&self) -> BTreeMap<&PluginRef, &[u8; 32]> {
+        let mut digests = BTreeMap::new();
+        for ((plugin, _), index) in &self.by_link {
+            if let Some(configured) = self.configured.get(*index) {
+                digests.insert(plugin, configured.plugin().digest());
+            }
+        }
+        digests
     }
 }
 
@@ -206,6 +235,7 @@ fn configure(
     granted: &Granted,
     link: &LinkSpec,
     loaded: &Loaded,
+    before: Option<&Filters>,
 ) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
     if let Some(schema) = &loaded.schema {
         let mut broken = schema.check(link);
@@ -221,7 +251,12 @@ fn configure(
         PluginRef::Bundled(_) => None,
     };
     let grant = granted.grant(&link.plugin, spec);
-    match loaded.plugin.configure_under(&link.settings, grant, &link.name) {
+    let kept = before.and_then(|before| before.of(link)).filter(|kept| kept.is(loaded.plugin.digest(), &grant, &link.name));
+    let configured = match kept {
+        Some(kept) => Ok(Arc::clone(kept)),
+        None => loaded.plugin.configure_under(&link.settings, grant, &link.name),
+    };
+    match configured {
         Ok(configured) => {
             let warnings = configured.plan().warnings.iter();
             let warnings = warnings.map(|problem| Diagnostic::settings_doubted(link, &problem.path, &problem.message)).collect();

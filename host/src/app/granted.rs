@@ -1,6 +1,6 @@
 //! What the configuration grants, made real: stores are opened and secrets handed out once, and every link of a plugin shares them.
 
-use crate::config::{Allow, Config, Diagnostic, PluginRef, PluginSpec};
+use crate::config::{Allow, Config, Diagnostic, Placeless, PluginRef, PluginSpec, StoreName, StoreSpec};
 use crate::observe::metrics::PluginMetrics;
 use crate::sandbox::{Capability, Grant, Rights, Store};
 use bytes::Bytes;
@@ -9,20 +9,22 @@ use std::sync::Arc;
 
 /// All that can be granted by name, and what each declared plugin got of it.
 pub struct Granted {
+    stores: BTreeMap<StoreName, (StoreSpec, Arc<Store>)>,
     rights: BTreeMap<String, Arc<Rights>>,
 }
 
 impl Granted {
-    /// Stores that cannot be opened are found.
-    pub fn open(config: &Config, found: &mut Vec<Diagnostic>) -> Self {
+    /// Stores that cannot be opened are found. Those of `before` that are meant to be the same go on with what is in them.
+    pub fn open(config: &Config, metrics: &PluginMetrics, before: Option<&Self>, found: &mut Vec<Diagnostic>) -> Self {
         let mut stores = BTreeMap::new();
         for (name, spec) in &config.stores {
-            match Store::open(spec) {
-                Ok(store) => drop(stores.insert(name, Arc::new(store))),
+            let kept = before.and_then(|before| before.stores.get(name)).filter(|(before, _)| before.means(spec));
+            let opened = kept.map_or_else(|| Store::open(spec).map(Arc::new), |(_, store)| Ok(Arc::clone(store)));
+            match opened {
+                Ok(store) => drop(stores.insert(name.clone(), (spec.clone(), store))),
                 Err(why) => found.push(Diagnostic::store_unusable(&name.0, spec.at.clone(), &why)),
             }
         }
-        let metrics = PluginMetrics::default();
         let rights = config.plugins.iter().map(|(name, spec)| {
             let Allow { secret, kv, http, .. } = &spec.allow;
             let secrets = secret.iter().filter_map(|name| Some((name.clone(), Bytes::from(config.secrets.get(name)?.0.clone()))));
@@ -30,12 +32,13 @@ impl Granted {
                 granted: Capability::ALL.into_iter().filter(|capability| capability.is_in(&spec.allow)).collect(),
                 metrics: spec.allow.metrics.then(|| metrics.plugin(&name.0)),
                 secrets: secrets.collect(),
-                stores: kv.iter().filter_map(|name| Some((name.0.clone(), stores.get(name)?.clone()))).collect(),
+                stores: kv.iter().filter_map(|name| Some((name.0.clone(), stores.get(name)?.1.clone()))).collect(),
                 http: http.iter().map(|upstream| upstream.0.clone()).collect(),
             };
             (name.0.clone(), Arc::new(rights))
         });
-        Self { rights: rights.collect() }
+        let rights = rights.collect();
+        Self { stores, rights }
     }
 
     /// `spec`: of a declared plugin; others have what a plugin has when nothing is written.

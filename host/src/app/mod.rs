@@ -1,25 +1,32 @@
 //! Wiring: the only room that sees all others. From a configuration file to a process that serves, or to what there is to say about it.
 //!
-//! In reading order: `state` (the directory), `filters` (links → configured plugins), `prepare` (everything that can still be wrong with a
-//! checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `worker` (one core), `keeper` (certificates
-//! that change), `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`.
+//! In reading order: `state` (the directory), `granted` and `filters` (links → configured plugins), `papers` (certificates), `prepare` (everything
+//! that can still be wrong with a checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `generation` (all of
+//! it), `worker` and `floor` (one core, from generation to generation), `keeper` (certificates that change), `watching` and `control` (who
+//! asks for a reload), `reload`, `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`.
 
 mod ca;
 mod check;
+mod control;
 mod corridors;
 mod door;
 mod errands;
 mod explain;
 mod explain_tcp;
 mod filters;
+mod floor;
+mod generation;
 mod granted;
 mod inspect;
 mod keeper;
 mod listeners;
 mod online;
+mod papers;
 mod prepare;
+mod reload;
 mod run;
 mod state;
+mod watching;
 mod worker;
 
 pub use crate::certs::IssuedFor;

@@ -6,7 +6,7 @@ use super::guest::{Bare, Guest};
 use super::guests::Guests;
 use super::imports::Errands;
 use super::plan::Plan;
-use super::plugin::Plugin;
+use super::plugin::{Grant, Plugin};
 use super::recent::Giver;
 use super::state::Backing;
 use crate::chain::{Cause, Fault};
@@ -65,6 +65,16 @@ impl Configured {
 
     pub fn plugin(&self) -> &Arc<Plugin> {
         &self.plugin
+    }
+
+    /// Whether a link of this name would get the same from this component, settings being equal: then its guests can go on.
+    pub fn is(&self, digest: &[u8; 32], grant: &Grant, link: &str) -> bool {
+        let Grant { limits, isolation, fail, rights } = grant;
+        let backing = &self.backing;
+        self.plugin.digest() == digest
+            && (backing.limits, self.isolation, self.fail) == (*limits, *isolation, *fail)
+            && backing.rights.is(rights)
+            && backing.log.link() == link
     }
 
     /// What it does and wants to see under these settings.
