@@ -95,7 +95,7 @@ fn filters(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize
     };
     let one = |_| {
         let made = plugin.configure(&settings, GuestLimits::default(), isolation, FailurePolicy::default(), guest);
-        made.unwrap_or_else(|error| panic!("{error:?}")).for_worker()
+        made.unwrap_or_else(|error| panic!("{error:?}")).for_worker().into()
     };
     (0..links).map(one).collect()
 }

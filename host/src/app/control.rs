@@ -3,6 +3,8 @@
 //!
 //! The directory and the socket are the owner's alone; nobody else is asked who they are.
 
+use super::state;
+use crate::config;
 use crate::sandbox::digest;
 use serde::{Deserialize, Serialize};
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -108,8 +110,35 @@ pub enum AskError {
     Answer(String),
 }
 
+/// Lets the proxy that runs with `config` take over what has changed. A text that is wrong is not even brought to it.
+pub fn ask_reload(config: &Path, state: Option<&Path>) -> Result<Said, AskError> {
+    let written = match config::load(config) {
+        Ok((written, _)) => written,
+        Err(report) => return Ok(Said { text: report.text(), ..Said::default() }),
+    };
+    let state = state::place(state.or(written.server.state.as_deref()));
+    ask(&state, config, &Question::Reload)
+}
+
+impl Said {
+    pub fn json(&self) -> String {
+        // It is strings and numbers only.
+        serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    pub fn words(&self) -> String {
+        let outcome = match (self.well, self.changes.is_empty()) {
+            (false, _) => String::new(),
+            (true, true) => format!("nothing has changed: generation {} is still served\n", self.generation),
+            (true, false) => format!("generation {} is served\n", self.generation),
+        };
+        let changes: String = self.changes.iter().map(|change| format!("  {change}\n")).collect();
+        format!("{}{outcome}{changes}", self.text)
+    }
+}
+
 /// Asks the proxy that runs with `config`, and waits for what it says.
-pub fn ask(state: &Path, config: &Path, question: &Question) -> Result<Said, AskError> {
+fn ask(state: &Path, config: &Path, question: &Question) -> Result<Said, AskError> {
     let connected = in_folder(&folder(state), &name(config), |path| UnixStream::connect(path));
     let mut socket = connected.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::Nobody { config: config.into(), state: state.into() },

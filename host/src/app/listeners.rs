@@ -19,7 +19,7 @@ pub struct Bound {
     pub address: ListenAddress,
     pub speaks: Speaks,
     /// Removed from the file system when the last has gone.
-    file: Option<Arc<SocketFile>>,
+    _file: Option<Arc<SocketFile>>,
 }
 
 /// A bound address of a configuration, with its sockets if it is new: one for each worker.
@@ -135,7 +135,7 @@ pub fn bind(config: &Config, workers: usize, before: &[Bound]) -> Result<Vec<Lis
             ListenAddress::Unix { path, mode } => bind_file(&address, path, *mode, workers),
         };
         let made = made.map(|(address_now, sockets, file)| {
-            let bound = Bound { id, wanted: address.clone(), address: address_now, speaks, file: file.map(Arc::new) };
+            let bound = Bound { id, wanted: address.clone(), address: address_now, speaks, _file: file.map(Arc::new) };
             Listener { bound, sockets }
         });
         match made {

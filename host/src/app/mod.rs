@@ -32,6 +32,7 @@ mod worker;
 pub use crate::certs::IssuedFor;
 pub use ca::{CaError, CaPlace, issue as ca_issue, root as ca_root, trust as ca_trust};
 pub use check::{Checked, check};
+pub use control::{AskError, Said, ask_reload};
 pub use explain::{Explained, Question, explain};
 pub use explain_tcp::{Reached, TcpExplained, TcpQuestion, explain_tcp};
 pub use inspect::{Inspected, inspect};

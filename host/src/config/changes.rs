@@ -101,6 +101,8 @@ mod tests {
     use super::*;
 
     const BEFORE: &str = r#"
+[acme]
+directory = "https://ca.test/directory"
 [server]
 workers = 2
 ticket-keys = "tickets"
