@@ -78,7 +78,9 @@ async fn go(errand: Errand, mut answer: Answering, ways: &Ways, client: &Rc<Conn
 async fn send(errand: Errand, ways: &Ways, client: &Rc<Connection>) -> Result<Reply, ErrandError> {
     let Errand { upstream, head, body, timeout: time, most_body } = errand;
     // Guests can be granted declared upstreams only.
-    let Some((upstreams, index)) = ways.find(&upstream) else { return Err(ErrandError::Failed(format!("there is no upstream {upstream}"))) };
+    let Some((upstreams, index)) = ways.find(&upstream) else {
+        return Err(ErrandError::Failed(format!("there is no upstream {upstream}")));
+    };
     let limits = ways.limits();
     // Not `total`: whose time was up is told apart below.
     let times = Times { response: limits.response, idle: limits.response_idle, total: None };

@@ -80,7 +80,8 @@ fn open(config: &Config, state: &Path, earlier: Option<&Papers>, found: &mut Vec
         }
     };
     let store = open(&config.sites);
-    let tcp_stores = config.tcp.iter().map(|spec| Some(certified_names(spec)).filter(|names| !names.is_empty()).and_then(|names| open(&names)));
+    let tcp_stores =
+        config.tcp.iter().map(|spec| Some(certified_names(spec)).filter(|names| !names.is_empty()).and_then(|names| open(&names)));
     let tcp_stores = tcp_stores.collect();
     if found.iter().skip(before).any(Diagnostic::is_error) { None } else { Some((store?, tcp_stores)) }
 }

@@ -110,7 +110,9 @@ impl Process {
     async fn make(&self) -> (Recorded, Made) {
         let (base, serving, key_log, workers) = (self.base.clone(), self.serving.clone(), self.key_log.clone(), self.foremen.len());
         let made = spawn_blocking(move || make(&base, &serving, workers, key_log.as_ref())).await;
-        made.unwrap_or_else(|panic| (Recorded::default(), Made::Refused(format!("error: the new configuration is too much for us: {panic}\n"))))
+        made.unwrap_or_else(|panic| {
+            (Recorded::default(), Made::Refused(format!("error: the new configuration is too much for us: {panic}\n")))
+        })
     }
 
     /// All workers, or none.

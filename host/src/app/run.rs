@@ -86,7 +86,11 @@ struct Signals {
 impl Signals {
     fn new() -> io::Result<Self> {
         let signal = |kind| signal(kind);
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())?, hangup: signal(SignalKind::hangup())? })
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
     }
 
     /// Until it is time to stop.

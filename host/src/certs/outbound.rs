@@ -128,7 +128,10 @@ impl ServerTls {
         settings.dangerous().set_certificate_verifier(Arc::new(Check::nothing()));
         settings.resumption = Resumption::disabled();
         let (settings, origin) = (Arc::new(settings), self.settings.load().origin);
-        Self { settings: Arc::new(ArcSwap::from_pointee(Settings { http: settings.clone(), raw: settings, origin })), asked: self.asked.clone() }
+        Self {
+            settings: Arc::new(ArcSwap::from_pointee(Settings { http: settings.clone(), raw: settings, origin })),
+            asked: self.asked.clone(),
+        }
     }
 
     /// Settings that offer no protocol, for connections whose bytes are not looked at.

@@ -3,8 +3,8 @@
 //! A place that is forgotten here costs little: what has it counts as changed when only its line has moved.
 
 use super::{
-    AcmeIssuer, AcmeSpec, CertifiedFiles, ClientCertSpec, LinkSpec, ListenAddress, ListenSpec, Location, PluginSpec, Route, ServerSpec, Site,
-    StoreSpec, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamSpec, UpstreamTls,
+    AcmeIssuer, AcmeSpec, CertifiedFiles, ClientCertSpec, LinkSpec, ListenAddress, ListenSpec, Location, PluginSpec, Route, ServerSpec,
+    Site, StoreSpec, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamSpec, UpstreamTls,
 };
 
 /// Something that may say where it is written.

@@ -53,7 +53,9 @@ impl PartialEq for PathMatch {
     fn eq(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Exact(one), Self::Exact(other)) | (Self::Prefix(one), Self::Prefix(other)) => one == other,
-            (Self::Regex { regex, priority }, Self::Regex { regex: other, priority: its }) => regex.as_str() == other.as_str() && priority == its,
+            (Self::Regex { regex, priority }, Self::Regex { regex: other, priority: its }) => {
+                regex.as_str() == other.as_str() && priority == its
+            }
             _ => false,
         }
     }

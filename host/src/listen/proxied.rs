@@ -51,11 +51,7 @@ pub(super) fn run<H: Handler>(
 }
 
 /// The connection, as its header says whose it is. `None`: it is over; if that is the peer's fault, the log has it.
-async fn introduced<H: Handler>(
-    mut stream: Stream,
-    peer: Option<SocketAddr>,
-    era: Rc<Era<H>>,
-) -> Option<(Stream, Bytes, Connection)> {
+async fn introduced<H: Handler>(mut stream: Stream, peer: Option<SocketAddr>, era: Rc<Era<H>>) -> Option<(Stream, Bytes, Connection)> {
     // An error means that the peer is gone already.
     let mut connection = connection::opened(&stream, peer).ok()?;
     let header = timeout(era.service.limits.proxy_header, header(&mut stream)).await;

@@ -68,7 +68,9 @@ impl Upstream {
                 running: Cell::new(0),
             }
         };
-        let kept = |server: Server| earlier.and_then(|earlier| earlier.servers.iter().find(|old| old.is_as(&server)).cloned()).unwrap_or(Rc::new(server));
+        let kept = |server: Server| {
+            earlier.and_then(|earlier| earlier.servers.iter().find(|old| old.is_as(&server)).cloned()).unwrap_or(Rc::new(server))
+        };
         let servers: Vec<_> = spec.servers.iter().enumerate().map(server).map(kept).collect();
         match earlier {
             Some(earlier) if earlier.has(&servers) && earlier.spec.means(spec) => Rc::clone(earlier),

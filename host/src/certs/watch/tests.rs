@@ -1,9 +1,9 @@
 //! Files that change under a store: by rename, by symbolic link, in halves, and into something useless.
 
 use super::*;
-use std::fs;
 use crate::certs::Store;
 use crate::config::{CertifiedFiles, Location, Site, SiteName, TlsSpec};
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use tempfile::TempDir;
