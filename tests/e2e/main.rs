@@ -9,6 +9,7 @@ mod certificates;
 mod chain;
 mod clients;
 mod commands;
+mod config_reload;
 mod connections;
 mod examples;
 mod exchange;

@@ -33,6 +33,12 @@ pub struct Said {
     pub well: bool,
     /// The generation that is served.
     pub generation: u64,
+    /// How many generations are not gone yet, this one included.
+    pub generations: usize,
+    /// Compiled components of all of them.
+    pub plugins: usize,
+    /// Their guests, if somebody counts.
+    pub guests: Option<u64>,
     /// What has changed, a line each.
     pub changes: Vec<String>,
     /// For the operator: warnings, or why nothing was applied.

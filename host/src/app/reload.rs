@@ -10,6 +10,7 @@ use super::watching::Watching;
 use super::worker::{Change, Foreman};
 use crate::config::{Change as Difference, How, Recorded};
 use crate::listen::Gate;
+use crate::sandbox::Population;
 use rustls::KeyLog;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -76,7 +77,7 @@ impl Process {
             Made::Same(text) => {
                 self.watching.served(read);
                 tracing::info!("reload: nothing has changed");
-                Said { well: true, generation: self.serving.number, changes: Vec::new(), text }
+                self.say(true, Vec::new(), text)
             }
             Made::New(new) => match self.turn(*new).await {
                 Ok(said) => {
@@ -98,12 +99,18 @@ impl Process {
         self.watching.refused(read);
         let generation = self.serving.number;
         tracing::error!("reload: generation {generation} is still served, nothing of the new configuration");
-        Said { well: false, generation, changes: Vec::new(), text: why }
+        self.say(false, Vec::new(), why)
     }
 
     fn announce(&self, said: &Said, took: Duration) {
         tracing::info!("reload: generation {} is served after {} ms", said.generation, took.as_millis());
         said.changes.iter().for_each(|change| tracing::info!("reload: {change}"));
+    }
+
+    fn say(&self, well: bool, changes: Vec<String>, text: String) -> Said {
+        let Population { plugins, guests } = self.base.sandbox.population();
+        let (generation, generations) = (self.serving.number, self.generations.alive());
+        Said { well, generation, generations, plugins, guests, changes, text }
     }
 
     /// Everything that can go wrong but for the workers. They serve meanwhile, and so does whoever waits for signals.
@@ -134,7 +141,8 @@ impl Process {
         }
         self.serving.listeners.iter().for_each(Bound::settle);
         let changes = differences.into_iter().chain(listeners(&self.serving, &earlier)).collect();
-        Ok(Said { well: true, generation: self.serving.number, changes, text })
+        drop(earlier);
+        Ok(self.say(true, changes, text))
     }
 
     async fn wait_for_room(&self) {
