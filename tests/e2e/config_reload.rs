@@ -394,7 +394,7 @@ fn a_plugin_is_swapped_under_load_without_a_failed_request() {
     fs::write(&script, "wrk.headers['Host'] = 'a.test'\n").unwrap();
     let arguments = ["-t1", "-c16", "-d6s", "--timeout", "30s", "-s", script.to_str().unwrap(), &format!("http://{}/name", proxy.http())];
     let mut load = Command::new(wrk).args(arguments).stdout(std::process::Stdio::piped()).spawn().unwrap();
-    let mut number = 0;
+    let mut number = 0u32;
     while load.try_wait().unwrap().is_none() {
         number += 1;
         let guest = tools::guest(if number.is_multiple_of(2) { "light" } else { "behave" });
