@@ -7,6 +7,7 @@ use super::filters::HeldGuests;
 use super::worker::{Change, Means, Waiting};
 use crate::config::Limits;
 use crate::listen::{Accepting, Entrance, Gate, Handler, Reception, Shutdown, Stopper, accept, stopping};
+use crate::observe::WorkerTally;
 use crate::proxy::{Outgoing, Proxy};
 use crate::sandbox::{Errands, Guests};
 use crate::tunnel::Ledger;
@@ -37,6 +38,7 @@ pub struct Floor {
     doors: Rc<DoorKeeper>,
     ledger: Rc<Ledger>,
     proxy: Rc<Proxy<Guests>>,
+    tally: Option<Arc<WorkerTally>>,
     listeners: Rc<RefCell<BTreeMap<u64, Open>>>,
     /// Of listeners that are open, or still have connections.
     tasks: JoinSet<()>,
@@ -65,22 +67,23 @@ impl Ready {
 impl Floor {
     /// The first generation.
     pub fn open(means: Means, ready: Ready) -> Self {
-        let Means { number, gate, access, tunnel_access } = means;
+        let Means { number, gate, access, tunnel_access, tally } = means;
         let change = &ready.change;
         let limits = Arc::new(change.snapshot.limits.clone());
-        let upstreams = Upstreams::new(&change.upstreams, &change.outbound, &limits);
+        let upstreams = Upstreams::counting(&change.upstreams, &change.outbound, &limits, tally.as_deref());
         let ways = Ways::new(Rc::clone(&upstreams), limits);
         let errands = errands::run(Rc::clone(&ways));
         let guests = HeldGuests::default().succeed(&change.filters, &errands);
-        let proxy = Proxy::new(number, access, Arc::clone(&change.snapshot), guests.all(), upstreams);
+        let proxy = Proxy::new(number, (access, tally.clone()), Arc::clone(&change.snapshot), guests.all(), upstreams);
         let mut floor = Self {
             gate,
             errands,
             guests,
             doors: DoorKeeper::new(number, Rc::clone(&ways)),
-            ledger: Ledger::new(number, change.snapshot.access_log, tunnel_access),
+            ledger: Ledger::new(number, change.snapshot.access_log, tunnel_access, tally.clone()),
             ways,
             proxy,
+            tally,
             listeners: Rc::default(),
             tasks: JoinSet::new(),
             timers: JoinSet::new(),
@@ -96,7 +99,7 @@ impl Floor {
         let change = &ready.change;
         let patience = self.proxy.snapshot().limits.stop;
         let limits = Arc::new(change.snapshot.limits.clone());
-        let upstreams = self.ways.now().succeed(&change.upstreams, &change.outbound, &limits);
+        let upstreams = self.ways.now().succeed(&change.upstreams, &change.outbound, &limits, self.tally.as_deref());
         self.ways.turn(Rc::clone(&upstreams), limits);
         self.guests = self.guests.succeed(&change.filters, &self.errands);
         self.ledger.write_as(change.snapshot.access_log);
@@ -143,7 +146,7 @@ impl Floor {
         let Waiting { name, course, door, proxy_protocol, .. } = waiting;
         let door = door.map(|plan| self.doors.door(&plan, &self.guests, &name, course.reach()));
         let kind = course.kind(limits, &self.ways.now(), &self.ledger);
-        Entrance { kind, door, proxy_protocol, limits: Arc::clone(limits) }
+        Entrance { kind, door, proxy_protocol, limits: Arc::clone(limits), tally: self.tally.clone() }
     }
 
     fn receive(&mut self, socket: Accepting, entrance: Entrance) -> Open {

@@ -10,6 +10,7 @@ use crate::config::Report;
 use crate::proxy::Snapshot;
 use crate::sandbox::Configured;
 use rustls::KeyLog;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// A prepared configuration with its addresses bound.
@@ -108,6 +109,7 @@ impl Generation {
 /// Which generations there are. One that has been replaced is there until nothing of it runs any more.
 #[derive(Default)]
 pub struct Generations {
+    serving: AtomicU64,
     /// A lock, because it is taken by reloads and by whoever asks.
     all: Mutex<Vec<Traces>>,
 }
@@ -136,7 +138,13 @@ impl Generations {
         }
         all.retain(Traces::is_there);
         let filters = filters.iter().map(Arc::downgrade).collect();
+        self.serving.store(next.number, Ordering::Relaxed);
         all.push(Traces { number: next.number, snapshot: Arc::downgrade(&next.snapshot), filters });
+    }
+
+    /// The number of the one that is served.
+    pub fn serving(&self) -> u64 {
+        self.serving.load(Ordering::Relaxed)
     }
 
     /// How many there are, the one that is served included.

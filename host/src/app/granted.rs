@@ -1,7 +1,7 @@
 //! What the configuration grants, made real: stores are opened and secrets handed out once, and every link of a plugin shares them.
 
+use super::watch::Watch;
 use crate::config::{Allow, Config, Diagnostic, Placeless, PluginRef, PluginSpec, StoreName, StoreSpec};
-use crate::observe::metrics::PluginMetrics;
 use crate::sandbox::{Capability, Grant, Rights, Store};
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -11,11 +11,12 @@ use std::sync::Arc;
 pub struct Granted {
     stores: BTreeMap<StoreName, (StoreSpec, Arc<Store>)>,
     rights: BTreeMap<String, Arc<Rights>>,
+    watch: Arc<Watch>,
 }
 
 impl Granted {
     /// Stores that cannot be opened are found. Those of `before` that are meant to be the same go on with what is in them.
-    pub fn open(config: &Config, metrics: &PluginMetrics, before: Option<&Self>, found: &mut Vec<Diagnostic>) -> Self {
+    pub fn open(config: &Config, watch: &Arc<Watch>, before: Option<&Self>, found: &mut Vec<Diagnostic>) -> Self {
         let mut stores = BTreeMap::new();
         for (name, spec) in &config.stores {
             let kept = before.and_then(|before| before.stores.get(name)).filter(|(before, _)| before.means(spec));
@@ -30,7 +31,7 @@ impl Granted {
             let secrets = secret.iter().filter_map(|name| Some((name.clone(), Bytes::from(config.secrets.get(name)?.0.clone()))));
             let rights = Rights {
                 granted: Capability::ALL.into_iter().filter(|capability| capability.is_in(&spec.allow)).collect(),
-                metrics: spec.allow.metrics.then(|| metrics.plugin(&name.0)),
+                metrics: spec.allow.metrics.then(|| watch.registry.plugins.plugin(&name.0)),
                 secrets: secrets.collect(),
                 stores: kv.iter().filter_map(|name| Some((name.0.clone(), stores.get(name)?.1.clone()))).collect(),
                 http: http.iter().map(|upstream| upstream.0.clone()).collect(),
@@ -38,7 +39,7 @@ impl Granted {
             (name.0.clone(), Arc::new(rights))
         });
         let rights = rights.collect();
-        Self { stores, rights }
+        Self { stores, rights, watch: Arc::clone(watch) }
     }
 
     /// `spec`: of a declared plugin; others have what a plugin has when nothing is written.
@@ -48,6 +49,6 @@ impl Granted {
             PluginRef::Bundled(_) => Arc::default(),
         };
         let (limits, isolation, fail) = spec.map(|spec| (spec.limits, spec.isolation, spec.fail)).unwrap_or_default();
-        Grant { limits, isolation, fail, rights }
+        Grant { limits, isolation, fail, rights, census: self.watch.census(&plugin.to_string()) }
     }
 }

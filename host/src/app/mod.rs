@@ -2,8 +2,8 @@
 //!
 //! In reading order: `state` (the directory), `granted` and `filters` (links → configured plugins), `papers` (certificates), `prepare` (everything
 //! that can still be wrong with a checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `generation` (all of
-//! it), `worker` and `floor` (one core, from generation to generation), `keeper` (certificates that change), `watching` and `control` (who
-//! asks for a reload), `reload`, `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`.
+//! it), `worker` and `floor` (one core, from generation to generation), `keeper` (certificates that change), `lookout` and `control` (who
+//! asks for a reload), `reload`, `watch` (what can be seen), `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`.
 
 mod ca;
 mod check;
@@ -20,13 +20,14 @@ mod granted;
 mod inspect;
 mod keeper;
 mod listeners;
+mod lookout;
 mod online;
 mod papers;
 mod prepare;
 mod reload;
 mod run;
 mod state;
-mod watching;
+mod watch;
 mod worker;
 
 pub use crate::certs::IssuedFor;

@@ -4,9 +4,9 @@ use super::filters::Filters;
 use super::granted::Granted;
 use super::papers::{Papers, certified_names};
 use super::state::{self, StateError};
+use super::watch::Watch;
 use crate::certs::{self, CertProblem, Outbound};
 use crate::config::{self, Code, Config, Diagnostic, Place, PluginSource, Recorded, Recorder, Report, Site, TlsSpec};
-use crate::observe::metrics::PluginMetrics;
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,8 @@ pub struct Base {
     /// The state directory, settled by the first generation.
     pub state: PathBuf,
     pub sandbox: Sandbox,
-    pub metrics: PluginMetrics,
+    /// What can be seen of it all.
+    pub watch: Arc<Watch>,
 }
 
 /// A configuration that can be served.
@@ -46,7 +47,7 @@ pub enum PrepareError {
 /// A configuration as read.
 pub struct Written {
     pub config: Config,
-    report: Report,
+    pub report: Report,
 }
 
 /// Reads a file and what it includes, and notes what was looked at, plugins included.
@@ -66,17 +67,17 @@ pub fn read(path: &Path) -> (Recorded, Result<Written, PrepareError>) {
 
 impl Base {
     /// For a process whose first configuration this is.
-    pub fn open(path: &Path, first: &Config) -> Result<Self, PrepareError> {
+    pub fn open(path: &Path, first: &Config, watch: Arc<Watch>) -> Result<Self, PrepareError> {
         let state = state::open(first.server.state.as_deref())?;
         let sandbox = sandbox(Some(&state))?;
-        Ok(Self { path: path.to_path_buf(), state, sandbox, metrics: PluginMetrics::default() })
+        Ok(Self { path: path.to_path_buf(), state, sandbox, watch })
     }
 
     /// Checks certificates and plugins; makes what the local CA has to make. What is as it was `before` is kept. Blocks for as long as compiling takes.
     pub fn prepare(&self, written: Written, before: Option<&Prepared>) -> Result<Prepared, PrepareError> {
         let Written { config, mut report } = written;
         let mut found = Vec::new();
-        let granted = Granted::open(&config, &self.metrics, before.map(|before| &before.granted), &mut found);
+        let granted = Granted::open(&config, &self.watch, before.map(|before| &before.granted), &mut found);
         let filters = Filters::build(&config, &self.sandbox, &granted, before.map(|before| &*before.filters), &mut found);
         let papers = Papers::open(&config, &self.state, before.map(|before| &before.papers), &mut found);
         report.add(found);
@@ -95,7 +96,7 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
     };
     let state = config.server.state.as_deref().filter(|dir| dir.is_dir()).map(Path::to_path_buf);
     let mut found = Vec::new();
-    let granted = Granted::open(&config, &PluginMetrics::default(), None, &mut found);
+    let granted = Granted::open(&config, &Arc::default(), None, &mut found);
     Filters::build(&config, &sandbox(state.as_deref())?, &granted, None, &mut found);
     let certified: Vec<Site> = config.tcp.iter().flat_map(certified_names).collect();
     for site in config.sites.iter().chain(&certified) {

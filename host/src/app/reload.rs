@@ -2,11 +2,11 @@
 //! none.
 
 use super::control::{Asked, Question, Said};
-use super::generation::{AssembleError, Generation, Generations};
+use super::generation::{AssembleError, Generation};
 use super::keeper::Keepers;
 use super::listeners::Bound;
+use super::lookout::Lookout;
 use super::prepare::{self, Base, PrepareError};
-use super::watching::Watching;
 use super::worker::{Change, Foreman};
 use crate::config::{Change as Difference, How, Recorded};
 use crate::listen::Gate;
@@ -30,8 +30,7 @@ pub struct Process {
     pub foremen: Vec<Foreman>,
     pub gate: Arc<Gate>,
     pub keepers: Keepers,
-    pub generations: Arc<Generations>,
-    pub watching: Watching,
+    pub lookout: Lookout,
     pub key_log: Option<Arc<dyn KeyLog>>,
 }
 
@@ -75,13 +74,13 @@ impl Process {
         let (read, made) = self.make().await;
         let said = match made {
             Made::Same(text) => {
-                self.watching.served(read);
+                self.lookout.served(read);
                 tracing::info!("reload: nothing has changed");
                 self.say(true, Vec::new(), text)
             }
             Made::New(new) => match self.turn(*new).await {
                 Ok(said) => {
-                    self.watching.served(read);
+                    self.lookout.served(read);
                     self.announce(&said, begun.elapsed());
                     said
                 }
@@ -96,7 +95,7 @@ impl Process {
     }
 
     fn refused(&mut self, read: Recorded, why: String) -> Said {
-        self.watching.refused(read);
+        self.lookout.refused(read);
         let generation = self.serving.number;
         tracing::error!("reload: generation {generation} is still served, nothing of the new configuration");
         self.say(false, Vec::new(), why)
@@ -109,7 +108,7 @@ impl Process {
 
     fn say(&self, well: bool, changes: Vec<String>, text: String) -> Said {
         let Population { plugins, guests } = self.base.sandbox.population();
-        let (generation, generations) = (self.serving.number, self.generations.alive());
+        let (generation, generations) = (self.serving.number, self.base.watch.generations.alive());
         Said { well, generation, generations, plugins, guests, changes, text }
     }
 
@@ -129,7 +128,7 @@ impl Process {
             foreman.prepare(order).await.map_err(|error| format!("error: a worker cannot take the new configuration: {error}\n"))?;
         }
         self.gate.adjust(&generation.snapshot.limits);
-        self.generations.turn(&generation);
+        self.base.watch.generations.turn(&generation);
         let turns: Vec<_> = self.foremen.iter().map(Foreman::turn).collect();
         for turn in turns {
             // A worker that ended is seen by whoever waits for its thread.
@@ -147,9 +146,9 @@ impl Process {
 
     async fn wait_for_room(&self) {
         let mut told = false;
-        while self.generations.alive() >= MOST {
+        while self.base.watch.generations.alive() >= MOST {
             if !std::mem::replace(&mut told, true) {
-                let numbers = self.generations.numbers();
+                let numbers = self.base.watch.generations.numbers();
                 tracing::info!("reload: generations {numbers:?} are still there; the next one waits until one is gone");
             }
             sleep(LOOK).await;

@@ -1,11 +1,12 @@
 //! `portcullis run`: prepare, bind, start the workers, then do what is asked until the word to stop comes.
 
 use super::control::{self, Asked, Control, Question};
-use super::generation::{AssembleError, Generation, Generations};
+use super::generation::{AssembleError, Generation};
 use super::keeper::Keepers;
+use super::lookout::Lookout;
 use super::prepare::{self, Base, PrepareError, Written};
 use super::reload::Process;
-use super::watching::Watching;
+use super::watch::{Watch, WatchError, Watching, watch};
 use super::worker::{Foreman, Means};
 use crate::certs::KeyLogFile;
 use crate::config::Recorded;
@@ -49,7 +50,10 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (read, written) = prepare::read(path);
     let written = written?;
-    let base = Base::open(path, &written.config)?;
+    let board = Arc::<Watch>::default();
+    // Before all that may take its time, so that whoever watches can tell starting from dead.
+    let _watching = watched(&written, &board)?;
+    let base = Base::open(path, &written.config, Arc::clone(&board))?;
     let (stopper, shutdown) = stopping();
     let access = AccessOutput::start(io::stdout())?;
     let key_log = key_log.map(open_key_log).transpose()?;
@@ -62,6 +66,7 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
     runtime.block_on(serve(&mut signals, &mut process));
     tracing::info!("stopping: running requests are finished, a second signal ends them");
+    board.draining();
     stopper.drain();
     std::thread::spawn(move || {
         runtime.block_on(signals.stop());
@@ -104,7 +109,7 @@ async fn serve(signals: &mut Signals, process: &mut Process) {
     let (asking, mut asked) = mpsc::unbounded_channel();
     // Held until the end: dropping it removes the socket.
     let _control = open_control(process, asking);
-    let mut looks = interval(Watching::PERIOD);
+    let mut looks = interval(Lookout::PERIOD);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let Signals { terminate, interrupt, hangup } = signals;
     let by_itself = || Asked { question: Question::Reload, answer: None };
@@ -115,7 +120,7 @@ async fn serve(signals: &mut Signals, process: &mut Process) {
                 Some(first) = asked.recv() => first,
                 Some(()) = hangup.recv() => by_itself(),
                 _ = looks.tick() => {
-                    if !(process.serving.prepared.config.server.watch && process.watching.look()) {
+                    if !(process.serving.prepared.config.server.watch && process.lookout.look()) {
                         continue;
                     }
                     tracing::info!("reload: files of the configuration have changed");
@@ -149,6 +154,17 @@ fn open_control(process: &Process, asking: mpsc::UnboundedSender<Asked>) -> Opti
             None
         }
     }
+}
+
+fn watched(written: &Written, board: &Arc<Watch>) -> Result<Option<Watching>, StartError> {
+    watch(written.config.admin.as_ref(), board).map_err(|error| match error {
+        WatchError::System(error) => StartError::System(error),
+        WatchError::Bind(problems) => {
+            let mut report = written.report.clone();
+            report.add(problems);
+            StartError::Assemble(AssembleError::Bind(report))
+        }
+    })
 }
 
 fn open_key_log(path: &Path) -> Result<Arc<dyn KeyLog>, StartError> {
@@ -195,22 +211,23 @@ async fn start(
     let (generation, changes) = Generation::assemble(prepared, None, workers, key_log.as_ref())?;
     announce(&base.path, &generation);
     let gate = Gate::new(&generation.snapshot.limits);
+    base.watch.serving(&gate, access);
+    let tally = || generation.prepared.config.admin.is_some().then(|| base.watch.registry.worker());
     let mut foremen = Vec::new();
     for (number, change) in (0..).zip(changes) {
         let (access, tunnel_access) = (access.writer(), access.writer());
-        let foreman = Foreman::start(Means { number, gate: gate.clone(), access, tunnel_access }, shutdown.clone())?;
+        let foreman = Foreman::start(Means { number, gate: gate.clone(), access, tunnel_access, tally: tally() }, shutdown.clone())?;
         foreman.prepare(change).await?;
         foremen.push(foreman);
     }
     for foreman in &foremen {
         foreman.turn().await.map_err(io::Error::other)?;
     }
-    let generations = Arc::<Generations>::default();
-    generations.turn(&generation);
+    base.watch.generations.turn(&generation);
     let mut keepers = Keepers::default();
     // After the workers: what CAs look for must be shown by then.
     keepers.turn(&generation.prepared.papers, None)?;
-    Ok(Process { base, serving: Arc::new(generation), foremen, gate, keepers, generations, watching: Watching::new(read), key_log })
+    Ok(Process { base, serving: Arc::new(generation), foremen, gate, keepers, lookout: Lookout::new(read), key_log })
 }
 
 fn join(running: Vec<JoinHandle<io::Result<()>>>) -> Result<(), StartError> {

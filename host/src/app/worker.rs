@@ -10,6 +10,7 @@ use super::floor::{Floor, Ready};
 use crate::certs::Outbound;
 use crate::config::{Peers, UpstreamName, UpstreamSpec};
 use crate::listen::{Gate, Listening, Shutdown};
+use crate::observe::WorkerTally;
 use crate::observe::access::AccessWriter;
 use crate::proxy::Snapshot;
 use std::collections::BTreeMap;
@@ -25,6 +26,8 @@ pub struct Means {
     pub gate: Arc<Gate>,
     pub access: AccessWriter,
     pub tunnel_access: AccessWriter,
+    /// `None`: nobody collects numbers.
+    pub tally: Option<Arc<WorkerTally>>,
 }
 
 /// A generation, as one worker gets it.

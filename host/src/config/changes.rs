@@ -60,6 +60,8 @@ impl Config {
         let mut whole = |what, changed: bool, how| changes.extend(changed.then_some(Change { what, name: None, how }));
         let fixed = |config: &Self| (config.server.workers, config.server.state.clone());
         whole("server", fixed(self) != fixed(earlier), How::Later);
+        let admin = |config: &Self| config.admin.as_ref().map(Placeless::placeless);
+        whole("admin", admin(self) != admin(earlier), How::Later);
         let (mut server, mut before) = (self.server.placeless(), earlier.server.placeless());
         (server.workers, server.state) = Default::default();
         (before.workers, before.state) = Default::default();

@@ -3,8 +3,8 @@
 //! A place that is forgotten here costs little: what has it counts as changed when only its line has moved.
 
 use super::{
-    AcmeIssuer, AcmeSpec, CertifiedFiles, ClientCertSpec, LinkSpec, ListenAddress, ListenSpec, Location, PluginSpec, Route, ServerSpec,
-    Site, StoreSpec, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamSpec, UpstreamTls,
+    AcmeIssuer, AcmeSpec, AdminSpec, CertifiedFiles, ClientCertSpec, LinkSpec, ListenAddress, ListenSpec, Location, PluginSpec, Route,
+    ServerSpec, Site, StoreSpec, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamSpec, UpstreamTls,
 };
 
 /// Something that may say where it is written.
@@ -150,6 +150,12 @@ impl Placeless for ListenSpec {
     fn placeless(&self) -> Self {
         let addresses = |list: &[(ListenAddress, Option<Location>)]| list.iter().map(|(address, _)| (address.clone(), None)).collect();
         Self { https: addresses(&self.https), http: addresses(&self.http), chain: self.chain.placeless(), ..self.clone() }
+    }
+}
+
+impl Placeless for AdminSpec {
+    fn placeless(&self) -> Self {
+        Self { listen: self.listen.placeless(), ..self.clone() }
     }
 }
 

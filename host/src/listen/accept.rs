@@ -9,6 +9,7 @@ use super::tunnels::Tcp;
 use super::{connection, proxied};
 use crate::certs::TlsSettings;
 use crate::config::{Limits, Peers};
+use crate::observe::WorkerTally;
 use crate::wire::Stream;
 use std::cell::RefCell;
 use std::io;
@@ -38,6 +39,8 @@ pub struct Entrance {
     /// Who must begin with a PROXY header.
     pub proxy_protocol: Arc<Peers>,
     pub limits: Arc<Limits>,
+    /// `None`: nobody collects numbers.
+    pub tally: Option<Arc<WorkerTally>>,
 }
 
 /// After an error that will not go away at once: out of file descriptors or memory.
@@ -55,6 +58,7 @@ pub(super) struct Era<H> {
 pub(super) struct Service<H> {
     pub limits: Arc<Limits>,
     pub handler: H,
+    pub tally: Option<Arc<WorkerTally>>,
 }
 
 /// One listener's connections on this worker, those that are there and those that come.
@@ -104,7 +108,7 @@ impl<H: Handler> Reception<H> {
 
 impl<H: Handler> Era<H> {
     fn new(entrance: Entrance, handler: &H) -> Rc<Self> {
-        let service = Rc::new(Service { limits: Arc::clone(&entrance.limits), handler: handler.clone() });
+        let service = Rc::new(Service { limits: Arc::clone(&entrance.limits), handler: handler.clone(), tally: entrance.tally.clone() });
         Rc::new(Self { entrance, log: Sparse::new(), service })
     }
 }
@@ -193,6 +197,9 @@ fn admit<H: Handler>(stream: Stream, peer: Option<SocketAddr>, gate: &Arc<Gate>,
         Some(peer) => gate.admit(peer.ip()),
         None => gate.admit_somebody(),
     };
+    if let Some(WorkerTally { connections, .. }) = era.service.tally.as_deref() {
+        if permit.is_ok() { connections.accepted.one() } else { connections.refused.one() }
+    }
     if let Ok(permit) = permit {
         start(stream, peer, proxied, permit, (era, &reception.connections));
     }

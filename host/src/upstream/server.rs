@@ -1,12 +1,15 @@
 //! Upstreams and their servers as one worker knows them: who is busy with how much, and how one is chosen.
 
 use super::pool::Pool;
+use super::{Attempt, SendError};
 use crate::certs::ServerTls;
 use crate::config::{Balance, Limits, Placeless, ProxyVersion, ServerAddress, UpstreamSpec};
+use crate::observe::UpstreamTally;
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A named set of servers.
 pub(super) struct Upstream {
@@ -21,6 +24,7 @@ pub(super) struct Upstream {
     random: Cell<u64>,
     running: Cell<u32>,
     retrying: Cell<u32>,
+    tally: Arc<UpstreamTally>,
 }
 
 /// One server of an upstream.
@@ -54,10 +58,16 @@ pub(super) type Tried = SmallVec<[usize; 2]>;
 impl Upstream {
     /// The upstream of the next snapshot: the `earlier` one if nothing has changed, else a new one with those of its servers that have not.
     /// `tls`: beside the servers, if they are spoken to over TLS.
-    pub fn after(earlier: Option<&Rc<Self>>, name: &str, spec: &UpstreamSpec, tls: Option<Vec<ServerTls>>, limits: &Limits) -> Rc<Self> {
+    pub fn after(
+        earlier: Option<&Rc<Self>>,
+        name: &str,
+        (spec, tls): (&UpstreamSpec, Option<Vec<ServerTls>>),
+        limits: &Limits,
+        tally: &Arc<UpstreamTally>,
+    ) -> Rc<Self> {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
         let server = |(index, address): (usize, &ServerAddress)| {
-            let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age);
+            let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age, tally);
             let tls = tls.as_ref().and_then(|tls| tls.get(index)).cloned();
             Server {
                 address: address.clone(),
@@ -74,11 +84,11 @@ impl Upstream {
         let servers: Vec<_> = spec.servers.iter().enumerate().map(server).map(kept).collect();
         match earlier {
             Some(earlier) if earlier.has(&servers) && earlier.spec.means(spec) => Rc::clone(earlier),
-            _ => Rc::new(Self::new(name, spec, servers)),
+            _ => Rc::new(Self::new(name, spec, servers, tally)),
         }
     }
 
-    fn new(name: &str, spec: &UpstreamSpec, servers: Vec<Rc<Server>>) -> Self {
+    fn new(name: &str, spec: &UpstreamSpec, servers: Vec<Rc<Server>>, tally: &Arc<UpstreamTally>) -> Self {
         Self {
             name: name.into(),
             servers,
@@ -88,6 +98,27 @@ impl Upstream {
             random: Cell::new(RandomState::new().hash_one(name) | 1),
             running: Cell::new(0),
             retrying: Cell::new(0),
+            tally: Arc::clone(tally),
+        }
+    }
+
+    pub fn asked(&self) {
+        self.tally.requests.one();
+    }
+
+    /// A request has its response head, or a tunnel its connection, or it failed.
+    pub fn count(&self, attempt: &Attempt, error: Option<&SendError>) {
+        let tally = &self.tally;
+        tally.retries.add(attempt.attempts.saturating_sub(1).into());
+        if attempt.reused {
+            tally.reused.one();
+        } else if !error.is_some_and(SendError::is_connect) {
+            tally.connects.observe(attempt.connect);
+        }
+        match error {
+            None if attempt.first_byte.is_zero() => {}
+            None => tally.answers.observe(attempt.first_byte),
+            Some(error) => tally.failures.named(error.reason(), Default::default).one(),
         }
     }
 
@@ -155,6 +186,7 @@ pub(super) struct Ticket {
 impl Ticket {
     pub fn new(upstream: &Rc<Upstream>, server: &Rc<Server>) -> Self {
         upstream.running.update(|count| count + 1);
+        upstream.tally.running.add(1);
         server.running.update(|count| count + 1);
         Self { upstream: upstream.clone(), server: server.clone() }
     }
@@ -163,6 +195,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.upstream.running.update(|count| count - 1);
+        self.upstream.tally.running.sub(1);
         self.server.running.update(|count| count - 1);
     }
 }

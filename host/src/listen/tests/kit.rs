@@ -71,7 +71,7 @@ impl Server {
         let (gate, log) = (Gate::new(&limits), Log::default());
         let noted = log.clone();
         let handler = move |connection, request| handle(connection, request, noted.clone());
-        let entrance = Entrance { kind, door: None, proxy_protocol: Arc::default(), limits: Arc::new(limits) };
+        let entrance = Entrance { kind, door: None, proxy_protocol: Arc::default(), limits: Arc::new(limits), tally: None };
         let (reception, at) = (Reception::new(entrance, handler), gate.clone());
         let serving = spawn_local(async move {
             accept(Accepting::new(Listening::Tcp(listener))?, &reception, &at, shutdown).await;

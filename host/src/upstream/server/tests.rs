@@ -7,7 +7,13 @@ use std::collections::BTreeSet;
 fn upstream(servers: u16, balance: Balance) -> Rc<Upstream> {
     let servers = (0..servers).map(|port| ServerAddress::Tcp { host: "127.0.0.1".into(), port }).collect();
     let at = Location { file: "test".into(), line: 1, column: 1 };
-    Upstream::after(None, "app", &UpstreamSpec { balance, ..UpstreamSpec::plain(servers, at) }, None, &Limits::default())
+    Upstream::after(
+        None,
+        "app",
+        (&UpstreamSpec { balance, ..UpstreamSpec::plain(servers, at) }, None),
+        &Limits::default(),
+        &Default::default(),
+    )
 }
 
 #[test]
@@ -62,7 +68,7 @@ fn next(earlier: &Rc<Upstream>, servers: &[u16], line: u32, change: impl FnOnce(
     let servers = servers.iter().map(|port| ServerAddress::Tcp { host: "127.0.0.1".into(), port: *port }).collect();
     let mut spec = UpstreamSpec::plain(servers, Location { file: "test".into(), line, column: 1 });
     change(&mut spec);
-    Upstream::after(Some(earlier), "app", &spec, None, limits)
+    Upstream::after(Some(earlier), "app", (&spec, None), limits, &Default::default())
 }
 
 #[test]

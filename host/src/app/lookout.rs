@@ -5,12 +5,12 @@ use crate::config::Recorded;
 use std::time::Duration;
 
 /// What was read, and what was last seen of it.
-pub struct Watching {
+pub struct Lookout {
     used: Recorded,
     seen: Recorded,
 }
 
-impl Watching {
+impl Lookout {
     pub const PERIOD: Duration = Watch::PERIOD;
 
     pub fn new(read: Recorded) -> Self {
@@ -53,7 +53,7 @@ mod tests {
             read.note(&path);
             read
         };
-        let mut watching = Watching::new(read());
+        let mut watching = Lookout::new(read());
         assert!(!watching.look() && !watching.look());
         fs::write(&path, "three").expect("written");
         assert!(!watching.look(), "it may still be written to");
