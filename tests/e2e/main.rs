@@ -22,6 +22,7 @@ mod origin_faults;
 mod pressure;
 mod reload;
 mod routing;
+mod service;
 mod sni;
 mod stop;
 mod tcp;

@@ -5,6 +5,7 @@ use super::door::{DoorPlan, DoorPlans};
 use super::keeper;
 use super::listeners::{self, Bound, Listener};
 use super::prepare::Prepared;
+use super::systemd::Inherited;
 use super::worker::{Change, Waiting};
 use crate::config::Report;
 use crate::proxy::Snapshot;
@@ -36,14 +37,14 @@ impl Generation {
     /// Binds what is not bound yet. Also returned: what each worker is to be told.
     pub fn assemble(
         prepared: Prepared,
-        before: Option<&Self>,
+        (before, inherited): (Option<&Self>, Inherited),
         workers: usize,
         key_log: Option<&Arc<dyn KeyLog>>,
     ) -> Result<(Self, Vec<Change>), AssembleError> {
         let number = before.map_or(1, |before| before.number + 1);
         let config = &prepared.config;
         let bound = before.map(|before| &*before.listeners).unwrap_or_default();
-        let listeners = listeners::bind(config, workers, bound).map_err(|problems| {
+        let listeners = listeners::bind(config, workers, bound, inherited).map_err(|problems| {
             let mut report = prepared.report.clone();
             report.add(problems);
             AssembleError::Bind(report)
@@ -60,6 +61,13 @@ impl Generation {
         let generation = Self { number, listeners: all, snapshot: Arc::new(snapshot), courses, doors, prepared };
         let changes = generation.changes(listeners, before, workers);
         Ok((generation, changes))
+    }
+
+    /// In one line, for whoever asks how we are.
+    pub fn words(&self) -> String {
+        let config = &self.prepared.config;
+        let routes: usize = config.sites.iter().map(|site| site.routes.len()).sum();
+        format!("serving generation {}: {} sites, {routes} routes, {} TCP listeners", self.number, config.sites.len(), config.tcp.len())
     }
 
     fn changes(&self, listeners: Vec<Listener>, before: Option<&Self>, workers: usize) -> Vec<Change> {

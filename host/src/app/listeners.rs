@@ -1,5 +1,6 @@
 //! Binding: every address once for each worker, before anything is served by a configuration. What is bound already stays so.
 
+use super::systemd::Inherited;
 use crate::config::{Config, Diagnostic, ListenAddress, Location, Peers};
 use crate::listen::{self, Listening};
 use std::fs::{self, Permissions};
@@ -120,7 +121,7 @@ pub fn proxy_protocol(config: &Config, speaks: Speaks) -> Arc<Peers> {
 
 /// Binds all addresses that are not bound already, or says of each that cannot be bound why. Whoever has `before` lets go of the others
 /// afterwards.
-pub fn bind(config: &Config, workers: usize, before: &[Bound]) -> Result<Vec<Listener>, Vec<Diagnostic>> {
+pub fn bind(config: &Config, workers: usize, before: &[Bound], mut inherited: Inherited) -> Result<Vec<Listener>, Vec<Diagnostic>> {
     let (mut bound, mut problems) = (Vec::new(), Vec::new());
     let mut left: Vec<&Bound> = before.iter().collect();
     let mut id = before.iter().map(|bound| bound.id + 1).max().unwrap_or_default();
@@ -130,9 +131,10 @@ pub fn bind(config: &Config, workers: usize, before: &[Bound]) -> Result<Vec<Lis
             continue;
         }
         id += 1;
-        let made = match &address {
-            ListenAddress::Ip(ip) => bind_for_all(*ip, workers, before),
-            ListenAddress::Unix { path, mode } => bind_file(&address, path, *mode, workers),
+        let made = match (inherited.take(&address), &address) {
+            (Some(socket), _) => shared(&address, socket, workers),
+            (None, ListenAddress::Ip(ip)) => bind_for_all(*ip, workers, before),
+            (None, ListenAddress::Unix { path, mode }) => bind_file(&address, path, *mode, workers),
         };
         let made = made.map(|(address_now, sockets, file)| {
             let bound = Bound { id, wanted: address.clone(), address: address_now, speaks, _file: file.map(Arc::new) };
@@ -146,6 +148,7 @@ pub fn bind(config: &Config, workers: usize, before: &[Bound]) -> Result<Vec<Lis
             Err(error) => problems.push(refused(&address, at.as_ref(), &error)),
         }
     }
+    inherited.finish();
     if problems.is_empty() { Ok(bound) } else { Err(problems) }
 }
 
@@ -176,6 +179,13 @@ fn bind_for_all(address: SocketAddr, workers: usize, before: &[Bound]) -> io::Re
         sockets.push(Listening::Tcp(listen::bind(address, true)?));
     }
     Ok((address.into(), sockets, None))
+}
+
+/// All workers wait at a socket that was there before.
+fn shared(address: &ListenAddress, socket: Listening, workers: usize) -> io::Result<Made> {
+    let mut sockets = (1..workers).map(|_| socket.try_clone()).collect::<io::Result<Vec<_>>>()?;
+    sockets.push(socket);
+    Ok((address.clone(), sockets, None))
 }
 
 /// A path is bound once, so all workers wait at the same socket.

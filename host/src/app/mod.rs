@@ -3,7 +3,7 @@
 //! In reading order: `state` (the directory), `granted` and `filters` (links → configured plugins), `papers` (certificates), `prepare` (everything
 //! that can still be wrong with a checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `generation` (all of
 //! it), `worker` and `floor` (one core, from generation to generation), `keeper` (certificates that change), `lookout` and `control` (who
-//! asks for a reload), `reload`, `watch` (what can be seen), `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`.
+//! asks for a reload), `reload`, `watch` (what can be seen), `systemd`, `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`.
 
 mod ca;
 mod check;
@@ -27,6 +27,7 @@ mod prepare;
 mod reload;
 mod run;
 mod state;
+mod systemd;
 mod watch;
 mod worker;
 

@@ -7,6 +7,7 @@ use super::keeper::Keepers;
 use super::listeners::Bound;
 use super::lookout::Lookout;
 use super::prepare::{self, Base, PrepareError};
+use super::systemd::{Inherited, Manager};
 use super::worker::{Change, Foreman};
 use crate::config::{Change as Difference, How, Recorded};
 use crate::listen::Gate;
@@ -31,6 +32,7 @@ pub struct Process {
     pub gate: Arc<Gate>,
     pub keepers: Keepers,
     pub lookout: Lookout,
+    pub manager: Arc<Manager>,
     pub key_log: Option<Arc<dyn KeyLog>>,
 }
 
@@ -71,6 +73,7 @@ impl Process {
     /// Takes over what the files say now, if it is right and differs from what is served.
     pub async fn reload(&mut self) -> Said {
         let begun = Instant::now();
+        self.manager.reloading();
         let (read, made) = self.make().await;
         let said = match made {
             Made::Same(text) => {
@@ -88,6 +91,7 @@ impl Process {
             },
             Made::Refused(why) => self.refused(read, why),
         };
+        self.manager.ready(&self.serving.words());
         if !said.text.is_empty() {
             eprint!("{}", said.text);
         }
@@ -173,7 +177,7 @@ fn make(base: &Base, serving: &Generation, workers: usize, key_log: Option<&Arc<
         return (read, Made::Same(text));
     }
     let differences = differences.iter().map(ToString::to_string).collect();
-    let made = match Generation::assemble(prepared, Some(serving), workers, key_log) {
+    let made = match Generation::assemble(prepared, (Some(serving), Inherited::default()), workers, key_log) {
         Ok((generation, orders)) => Made::New(Box::new(New { generation, orders, differences, text })),
         Err(AssembleError::Bind(report)) => Made::Refused(report.text()),
         Err(error @ AssembleError::Tls(_)) => Made::Refused(format!("error: {error}\n")),

@@ -6,8 +6,9 @@ use super::keeper::Keepers;
 use super::lookout::Lookout;
 use super::prepare::{self, Base, PrepareError, Written};
 use super::reload::Process;
+use super::systemd::{Inherited, Manager};
 use super::watch::{Watch, WatchError, Watching, watch};
-use super::worker::{Foreman, Means};
+use super::worker::{Foreman, Means, Pulse};
 use crate::certs::KeyLogFile;
 use crate::config::Recorded;
 use crate::listen::{Gate, Shutdown, stopping};
@@ -17,7 +18,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -46,6 +47,7 @@ pub enum StartError {
 pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let begun = Instant::now();
     start_log();
+    let (inherited, manager) = (Inherited::of_environment(), Arc::new(Manager::of_environment()));
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (read, written) = prepare::read(path);
@@ -60,12 +62,14 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let (mut signals, mut process) = runtime.block_on(async {
         // Registered before anyone is told that we are ready: from then on SIGTERM must not kill.
         let signals = Signals::new()?;
-        let process = start(Arc::new(base), read, written, key_log, &access, &shutdown).await?;
+        let process = start((base, read, written), (inherited, &manager), key_log, &access, &shutdown).await?;
         Ok::<_, StartError>((signals, process))
     })?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
+    manager.ready(&process.serving.words());
     runtime.block_on(serve(&mut signals, &mut process));
     tracing::info!("stopping: running requests are finished, a second signal ends them");
+    manager.stopping();
     board.draining();
     stopper.drain();
     std::thread::spawn(move || {
@@ -109,6 +113,10 @@ async fn serve(signals: &mut Signals, process: &mut Process) {
     let (asking, mut asked) = mpsc::unbounded_channel();
     // Held until the end: dropping it removes the socket.
     let _control = open_control(process, asking);
+    if let Some(period) = process.manager.watchdog() {
+        let pulses = process.foremen.iter().map(Foreman::pulse).collect();
+        tokio::spawn(keep_alive(process.manager.clone(), pulses, period));
+    }
     let mut looks = interval(Lookout::PERIOD);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let Signals { terminate, interrupt, hangup } = signals;
@@ -138,6 +146,22 @@ async fn serve(signals: &mut Signals, process: &mut Process) {
         () = answering => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+}
+
+/// Tells the service manager that we are alive, as long as every worker gets to its tasks.
+async fn keep_alive(manager: Arc<Manager>, pulses: Vec<Pulse>, period: Duration) {
+    let mut beats = interval(period);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        for pulse in &pulses {
+            // Workers that are leaving answer nobody; the manager has a time of its own for that.
+            if !manager.is_stopping() && pulse.beat().await.is_err() {
+                return;
+            }
+        }
+        manager.alive();
     }
 }
 
@@ -199,16 +223,16 @@ fn announce(path: &Path, generation: &Generation) {
 
 /// The first generation.
 async fn start(
-    base: Arc<Base>,
-    read: Recorded,
-    written: Written,
+    (base, read, written): (Base, Recorded, Written),
+    (inherited, manager): (Inherited, &Arc<Manager>),
     key_log: Option<Arc<dyn KeyLog>>,
     access: &AccessOutput,
     shutdown: &Shutdown,
 ) -> Result<Process, StartError> {
+    let base = Arc::new(base);
     let prepared = base.prepare(written, None)?;
     let workers = prepared.config.server.workers.or(std::thread::available_parallelism().ok()).map_or(1, usize::from);
-    let (generation, changes) = Generation::assemble(prepared, None, workers, key_log.as_ref())?;
+    let (generation, changes) = Generation::assemble(prepared, (None, inherited), workers, key_log.as_ref())?;
     announce(&base.path, &generation);
     let gate = Gate::new(&generation.snapshot.limits);
     base.watch.serving(&gate, access);
@@ -227,7 +251,16 @@ async fn start(
     let mut keepers = Keepers::default();
     // After the workers: what CAs look for must be shown by then.
     keepers.turn(&generation.prepared.papers, None)?;
-    Ok(Process { base, serving: Arc::new(generation), foremen, gate, keepers, lookout: Lookout::new(read), key_log })
+    Ok(Process {
+        base,
+        serving: Arc::new(generation),
+        foremen,
+        gate,
+        keepers,
+        lookout: Lookout::new(read),
+        key_log,
+        manager: Arc::clone(manager),
+    })
 }
 
 fn join(running: Vec<JoinHandle<io::Result<()>>>) -> Result<(), StartError> {

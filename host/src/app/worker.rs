@@ -57,6 +57,8 @@ pub struct Waiting {
 /// What a worker is told.
 enum Order {
     Prepare(Box<Change>, oneshot::Sender<io::Result<()>>),
+    /// To say that it is there.
+    Answer(oneshot::Sender<()>),
     /// To what was prepared last. Answered when listeners that are gone are closed.
     Turn(oneshot::Sender<()>),
 }
@@ -65,6 +67,18 @@ enum Order {
 pub struct Foreman {
     pub thread: JoinHandle<io::Result<()>>,
     orders: mpsc::UnboundedSender<Order>,
+}
+
+/// Whether a worker gets to its tasks.
+pub struct Pulse(mpsc::UnboundedSender<Order>);
+
+impl Pulse {
+    /// Until it has answered; errors: it never will.
+    pub async fn beat(&self) -> Result<(), Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Order::Answer(answer)).map_err(|_| Ended)?;
+        answered.await.map_err(|_| Ended)
+    }
 }
 
 /// The worker has ended before its time.
@@ -78,6 +92,10 @@ impl Foreman {
         let (orders, received) = mpsc::unbounded_channel();
         let thread = std::thread::Builder::new().name(format!("worker-{}", means.number)).spawn(move || run(means, received, shutdown))?;
         Ok(Self { thread, orders })
+    }
+
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.orders.clone())
     }
 
     /// Errors: it cannot get ready, and goes on as before.
@@ -115,6 +133,8 @@ async fn serve(means: Means, mut orders: mpsc::UnboundedReceiver<Order>, mut shu
                 // Nobody listens any more if the whole process is being stopped.
                 let _ = answer.send(made);
             }
+            // Nobody listens any more if it was too long ago.
+            Some(Order::Answer(answer)) => drop(answer.send(())),
             Some(Order::Turn(answer)) => match (ready.take(), &mut floor, means.take()) {
                 (Some(ready), Some(floor), _) => floor.turn(ready, answer),
                 (Some(ready), None, Some(means)) => {
@@ -128,6 +148,8 @@ async fn serve(means: Means, mut orders: mpsc::UnboundedReceiver<Order>, mut shu
             None => shutdown.draining().await,
         }
     }
+    // Whoever still waits for an answer gets none.
+    drop(orders);
     if let Some(floor) = floor {
         floor.close().await;
     }
