@@ -184,7 +184,7 @@ fn listeners_come_and_go_and_the_others_notice_nothing() {
     let other = format!("127.0.0.2:{}", kept.port()).parse().unwrap();
     let (mut idle, mut busy) = (Raw::connect(other), Raw::connect(other));
     assert_eq!(idle.send(ASK).response().text(), "origin");
-    busy.send("GET /slow/700 HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    busy.send("GET /slow/5000 HTTP/1.1\r\nHost: a.test\r\n\r\n");
     until("it is on its way", || (origin.requests().len() >= 3).then_some(()));
     let changes = turn_to(&proxy, &config("http = [\"127.0.0.1:0\"]", "[tcp.\"127.0.0.1:0\"]\nto = \"app\"\n"));
     assert!(changes.iter().any(|change| change == &format!("no longer listening http {other}")), "{changes:?}");
@@ -324,7 +324,7 @@ fn connections_of_a_listener_whose_chain_changed_are_asked_to_leave() {
     assert!(client.closed());
     settled(&proxy);
     turn_to(&proxy, &deny("127.0.0.0/8"));
-    assert!(Raw::connect(proxy.http()).send(ASK).try_response_to("GET").is_none(), "new ones meet the new chain");
+    assert!(Raw::connect(proxy.http()).try_send(ASK).try_response_to("GET").is_none(), "new ones meet the new chain");
     assert_eq!(turn_to(&proxy, &config("")), ["[listen]: changed"]);
     assert_eq!(get(proxy.http(), "a.test", "/name").status, 200);
     settled(&proxy);

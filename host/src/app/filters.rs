@@ -17,24 +17,31 @@ pub struct Filters {
     by_link: HashMap<(PluginRef, String), usize>,
 }
 
-/// One worker's guests of one generation, in the order of its filters.
+/// One worker's guests of one generation.
 #[derive(Default)]
-pub struct HeldGuests(Vec<(Arc<Configured>, Rc<Guests>)>);
+pub struct HeldGuests {
+    /// In the order of its filters.
+    all: Vec<Rc<Guests>>,
+    /// By filter. Guests hold theirs, so its address is nobody else's.
+    by_filter: HashMap<*const Configured, Rc<Guests>>,
+}
 
 impl HeldGuests {
     /// Those of the next generation: what it shares with this one goes on.
     #[must_use]
     pub fn succeed(&self, next: &Filters, errands: &Errands) -> Self {
         let guests = |filter: &Arc<Configured>| self.of(filter).unwrap_or_else(|| Rc::new(filter.on_worker(Some(errands.clone()))));
-        Self(next.all().iter().map(|filter| (Arc::clone(filter), guests(filter))).collect())
+        let all: Vec<_> = next.all().iter().map(guests).collect();
+        let by_filter = next.all().iter().map(Arc::as_ptr).zip(all.iter().cloned()).collect();
+        Self { all, by_filter }
     }
 
     pub fn of(&self, filter: &Arc<Configured>) -> Option<Rc<Guests>> {
-        self.0.iter().find(|(held, _)| Arc::ptr_eq(held, filter)).map(|(_, guests)| Rc::clone(guests))
+        self.by_filter.get(&Arc::as_ptr(filter)).cloned()
     }
 
     pub fn all(&self) -> Rc<[Rc<Guests>]> {
-        self.0.iter().map(|(_, guests)| Rc::clone(guests)).collect()
+        self.all.iter().cloned().collect()
     }
 }
 

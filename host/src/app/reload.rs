@@ -74,6 +74,8 @@ impl Process {
     pub async fn reload(&mut self) -> Said {
         let begun = Instant::now();
         self.manager.reloading();
+        // Before anything is bound: nobody accepts there until the workers have turned.
+        self.wait_for_room().await;
         let (read, made) = self.make().await;
         let said = match made {
             Made::Same(text) => {
@@ -127,9 +129,11 @@ impl Process {
 
     /// All workers, or none.
     async fn turn(&mut self, New { generation, orders, differences, text }: New) -> Result<Said, String> {
-        self.wait_for_room().await;
         for (foreman, order) in self.foremen.iter().zip(orders) {
-            foreman.prepare(order).await.map_err(|error| format!("error: a worker cannot take the new configuration: {error}\n"))?;
+            if let Err(error) = foreman.prepare(order).await {
+                self.foremen.iter().for_each(Foreman::forget);
+                return Err(format!("error: a worker cannot take the new configuration: {error}\n"));
+            }
         }
         self.gate.adjust(&generation.snapshot.limits);
         self.base.watch.generations.turn(&generation);

@@ -57,6 +57,8 @@ pub struct Waiting {
 /// What a worker is told.
 enum Order {
     Prepare(Box<Change>, oneshot::Sender<io::Result<()>>),
+    /// What was prepared last is not turned to.
+    Forget,
     /// To say that it is there.
     Answer(oneshot::Sender<()>),
     /// To what was prepared last. Answered when listeners that are gone are closed.
@@ -105,6 +107,12 @@ impl Foreman {
         answered.await.map_err(|_| io::Error::other(Ended))?
     }
 
+    /// Somebody else could not get ready.
+    pub fn forget(&self) {
+        // Who has ended has forgotten too.
+        let _ = self.orders.send(Order::Forget);
+    }
+
     pub async fn turn(&self) -> Result<(), Ended> {
         let (answer, answered) = oneshot::channel();
         self.orders.send(Order::Turn(answer)).map_err(|_| Ended)?;
@@ -133,6 +141,7 @@ async fn serve(means: Means, mut orders: mpsc::UnboundedReceiver<Order>, mut shu
                 // Nobody listens any more if the whole process is being stopped.
                 let _ = answer.send(made);
             }
+            Some(Order::Forget) => ready = None,
             // Nobody listens any more if it was too long ago.
             Some(Order::Answer(answer)) => drop(answer.send(())),
             Some(Order::Turn(answer)) => match (ready.take(), &mut floor, means.take()) {
