@@ -275,3 +275,45 @@ fn configure(
         Err(ConfigureError::Fault(fault)) => Err(vec![Diagnostic::settings_refused(link, "", &fault.detail)]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::SandboxOptions;
+
+    fn build(text: &str, sandbox: &Sandbox, before: Option<&Filters>) -> Filters {
+        let (config, _) = Config::parse(&[("a.toml", text)]).unwrap_or_else(|report| panic!("{}", report.text()));
+        let mut found = Vec::new();
+        let granted = Granted::open(&config, &Arc::default(), None, &mut found);
+        let filters = Filters::build(&config, sandbox, &granted, before, &mut found);
+        assert!(found.is_empty(), "{found:?}");
+        filters
+    }
+
+    fn text(plugin: &str, value: &str) -> String {
+        let site = "[site.\"a.test\"]\ntls = \"off\"\nroutes = { \"/*\" = \"app\" }\n";
+        format!(
+            "[plugin.headers]\n{plugin}\n{site}headers = {{ response = {{ set = {{ X = \"{value}\" }} }} }}\n[upstream]\napp = \"h:1\"\n"
+        )
+    }
+
+    #[test]
+    fn a_filter_goes_on_while_nothing_that_it_is_made_of_changes() {
+        let sandbox = Sandbox::new(&SandboxOptions::default()).expect("a sandbox");
+        let first = build(&text("", "1"), &sandbox, None);
+        let shared = |other: &Filters| Arc::ptr_eq(&first.all()[0], &other.all()[0]);
+        assert!(shared(&build(&format!("\n\n{}", text("", "1")), &sandbox, Some(&first))), "only its line has moved");
+        for (plugin, value) in [
+            ("", "2"),
+            ("limits = { cpu = \"7ms\" }", "1"),
+            ("fail = \"open\"", "1"),
+            ("isolate = \"request\"", "1"),
+            ("allow = { log = true }", "1"),
+        ] {
+            assert!(!shared(&build(&text(plugin, value), &sandbox, Some(&first))), "{plugin} {value}");
+        }
+        assert_eq!(sandbox.population().plugins, 1, "one component for all of them");
+        drop(first);
+        assert_eq!(sandbox.population().plugins, 0);
+    }
+}
