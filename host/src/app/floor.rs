@@ -4,6 +4,7 @@
 use super::door::DoorKeeper;
 use super::errands::{self, Ways};
 use super::filters::HeldGuests;
+use super::services::Outside;
 use super::worker::{Change, Means, Waiting};
 use crate::config::Limits;
 use crate::listen::{Accepting, Entrance, Gate, Handler, Reception, Shutdown, Stopper, accept, stopping};
@@ -34,6 +35,7 @@ pub struct Floor {
     gate: Arc<Gate>,
     ways: Rc<Ways>,
     errands: Errands,
+    outside: Outside,
     guests: HeldGuests,
     doors: Rc<DoorKeeper>,
     ledger: Rc<Ledger>,
@@ -72,12 +74,17 @@ impl Floor {
         let limits = Arc::new(change.snapshot.limits.clone());
         let upstreams = Upstreams::counting(&change.upstreams, &change.outbound, &limits, tally.as_deref());
         let ways = Ways::new(Rc::clone(&upstreams), limits);
+        let outside = Outside::default();
+        upstreams.place(&change.services.on_worker(&outside));
         let errands = errands::run(Rc::clone(&ways));
+        // Set once.
+        let _ = outside.set(errands.downgrade());
         let guests = HeldGuests::default().succeed(&change.filters, &errands);
         let proxy = Proxy::new(number, (access, tally.clone()), Arc::clone(&change.snapshot), guests.all(), upstreams);
         let mut floor = Self {
             gate,
             errands,
+            outside,
             guests,
             doors: DoorKeeper::new(number, Rc::clone(&ways)),
             ledger: Ledger::new(number, change.snapshot.access_log, tunnel_access, tally.clone()),
@@ -100,6 +107,7 @@ impl Floor {
         let patience = self.proxy.snapshot().limits.stop;
         let limits = Arc::new(change.snapshot.limits.clone());
         let upstreams = self.ways.now().succeed(&change.upstreams, &change.outbound, &limits, self.tally.as_deref());
+        upstreams.place(&change.services.on_worker(&self.outside));
         self.ways.turn(Rc::clone(&upstreams), limits);
         self.guests = self.guests.succeed(&change.filters, &self.errands);
         self.ledger.write_as(change.snapshot.access_log);

@@ -78,6 +78,7 @@ impl Generation {
             upstreams: upstreams.clone(),
             outbound: self.prepared.papers.outbound.clone(),
             filters: self.prepared.filters.clone(),
+            services: self.prepared.services.clone(),
             listeners: Vec::with_capacity(listeners.len()),
         };
         let mut changes: Vec<Change> = (0..workers).map(change).collect();

@@ -1,14 +1,17 @@
 //! Wiring: the only room that sees all others. From a configuration file to a process that serves, or to what there is to say about it.
 //!
-//! In reading order: `state` (the directory), `granted` and `filters` (links → configured plugins), `papers` (certificates), `prepare` (everything
+//! In reading order: `state` (the directory), `origin` (where components come from), `granted` and `filters` (links → configured plugins),
+//! `services` (components that are servers), `papers` (certificates), `prepare` (everything
 //! that can still be wrong with a checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `generation` (all of
 //! it), `worker` and `floor` (one core, from generation to generation), `keeper` (certificates that change), `lookout` and `control` (who
-//! asks for a reload), `reload`, `watch` (what can be seen), `systemd`, `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`.
+//! asks for a reload), `reload`, `watch` (what can be seen), `systemd`, `run`; then the answers to questions: `check`, `explain`, `inspect`, `depot` (to and
+//! from registries), and `ca`.
 
 mod ca;
 mod check;
 mod control;
 mod corridors;
+mod depot;
 mod door;
 mod errands;
 mod explain;
@@ -22,10 +25,12 @@ mod keeper;
 mod listeners;
 mod lookout;
 mod online;
+mod origin;
 mod papers;
 mod prepare;
 mod reload;
 mod run;
+mod services;
 mod state;
 mod systemd;
 mod watch;
@@ -35,6 +40,7 @@ pub use crate::certs::IssuedFor;
 pub use ca::{CaError, CaPlace, issue as ca_issue, root as ca_root, trust as ca_trust};
 pub use check::{Checked, check};
 pub use control::{AskError, Said, ask_reload};
+pub use depot::{fetch as plugin_fetch, push as plugin_push, signing_key};
 pub use explain::{Explained, Question, explain};
 pub use explain_tcp::{Reached, TcpExplained, TcpQuestion, explain_tcp};
 pub use inspect::{Inspected, inspect};

@@ -2,11 +2,13 @@
 
 use super::filters::Filters;
 use super::granted::Granted;
+use super::origin::Origins;
 use super::papers::{Papers, certified_names};
+use super::services::Services;
 use super::state::{self, StateError};
 use super::watch::Watch;
 use crate::certs::{self, CertProblem, Outbound};
-use crate::config::{self, Code, Config, Diagnostic, Place, PluginSource, Recorded, Recorder, Report, Site, TlsSpec};
+use crate::config::{self, Code, Component, Config, Diagnostic, Place, PluginSource, Recorded, Recorder, Report, Site, TlsSpec};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +31,7 @@ pub struct Prepared {
     pub report: Report,
     pub granted: Granted,
     pub filters: Arc<Filters>,
+    pub services: Arc<Services>,
     pub papers: Papers,
 }
 
@@ -59,7 +62,12 @@ pub fn read(path: &Path) -> (Recorded, Result<Written, PrepareError>) {
         let sources = config.plugins.values().map(|plugin| &plugin.source);
         sources.for_each(|source| match source {
             PluginSource::Path(path) => recorded.note(path),
-            PluginSource::Bundled(_) => {}
+            PluginSource::Registry { .. } | PluginSource::Bundled(_) => {}
+        });
+        let services = config.services.keys();
+        services.for_each(|component| match component {
+            Component::File(path) => recorded.note(path),
+            Component::Declared(_) => {}
         });
     }
     (recorded, loaded.map(|(config, report)| Written { config, report }).map_err(PrepareError::Config))
@@ -77,12 +85,17 @@ impl Base {
     pub fn prepare(&self, written: Written, before: Option<&Prepared>) -> Result<Prepared, PrepareError> {
         let Written { config, mut report } = written;
         let mut found = Vec::new();
-        let granted = Granted::open(&config, &self.watch, before.map(|before| &before.granted), &mut found);
-        let filters = Filters::build(&config, &self.sandbox, &granted, before.map(|before| &*before.filters), &mut found);
+        let origins = Origins::everybody(&self.state);
+        let granted = Granted::open(&config, &self.watch, self.sandbox.local_store(), before.map(|before| &before.granted), &mut found);
+        let filters = Filters::build(&config, (&self.sandbox, &origins), &granted, before.map(|before| &*before.filters), &mut found);
+        let services = Services::build(&config, &self.sandbox, &origins, &mut found);
         let papers = Papers::open(&config, &self.state, before.map(|before| &before.papers), &mut found);
         report.add(found);
         match papers {
-            Some(papers) if report.errors() == 0 => Ok(Prepared { config, report, granted, filters: Arc::new(filters), papers }),
+            Some(papers) if report.errors() == 0 => {
+                let (filters, services) = (Arc::new(filters), Arc::new(services));
+                Ok(Prepared { config, report, granted, filters, services, papers })
+            }
             _ => Err(PrepareError::Config(report)),
         }
     }
@@ -96,8 +109,10 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
     };
     let state = config.server.state.as_deref().filter(|dir| dir.is_dir()).map(Path::to_path_buf);
     let mut found = Vec::new();
-    let granted = Granted::open(&config, &Arc::default(), None, &mut found);
-    Filters::build(&config, &sandbox(state.as_deref())?, &granted, None, &mut found);
+    let (sandbox, origins) = (sandbox(state.as_deref())?, Origins::nobody(&state::place(config.server.state.as_deref())));
+    let granted = Granted::open(&config, &Arc::default(), sandbox.local_store(), None, &mut found);
+    Filters::build(&config, (&sandbox, &origins), &granted, None, &mut found);
+    Services::build(&config, &sandbox, &origins, &mut found);
     let certified: Vec<Site> = config.tcp.iter().flat_map(certified_names).collect();
     for site in config.sites.iter().chain(&certified) {
         if let TlsSpec::Files(files) = &site.tls {

@@ -176,6 +176,9 @@ fn make(base: &Base, serving: &Generation, workers: usize, key_log: Option<&Arc<
     let (now, then) = (prepared.filters.digests(), before.filters.digests());
     let other = now.iter().filter(|(plugin, digest)| then.get(*plugin).is_some_and(|then| then != *digest));
     differences.extend(other.map(|(plugin, _)| Difference::new("plugin", plugin.to_string(), How::File)));
+    let (now, then) = (prepared.services.digests(), before.services.digests());
+    let other = now.iter().filter(|(component, digest)| then.get(*component).is_some_and(|then| then != *digest));
+    differences.extend(other.map(|(component, _)| Difference::new("component", component.to_string(), How::File)));
     let text = if prepared.report.warnings() > 0 { prepared.report.text() } else { String::new() };
     if differences.is_empty() {
         return (read, Made::Same(text));

@@ -7,6 +7,7 @@ use super::corridors::Course;
 use super::door::DoorPlan;
 use super::filters::Filters;
 use super::floor::{Floor, Ready};
+use super::services::Services;
 use crate::certs::Outbound;
 use crate::config::{Peers, UpstreamName, UpstreamSpec};
 use crate::listen::{Gate, Listening, Shutdown};
@@ -36,6 +37,7 @@ pub struct Change {
     pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
     pub outbound: Arc<Outbound>,
     pub filters: Arc<Filters>,
+    pub services: Arc<Services>,
     /// All there are from then on.
     pub listeners: Vec<Waiting>,
 }
