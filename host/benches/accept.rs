@@ -35,7 +35,7 @@ fn measure(sandbox: &Sandbox, name: &'static str, about: &str, settings: serde_j
     // Reading a long list takes longer than a call may.
     let limits = GuestLimits { cpu: Duration::from_secs(1), ..GuestLimits::default() };
     let made = plugin.configure(&settings, limits, isolation, FailurePolicy::default(), name);
-    let filters: Rc<[Guests]> = [made.unwrap_or_else(|error| panic!("{error:?}")).for_worker()].into();
+    let filters: Rc<[Rc<Guests>]> = [Rc::new(made.unwrap_or_else(|error| panic!("{error:?}")).for_worker())].into();
     let link = bare::link(0, name.into(), PluginRef::Bundled(name), LinkOrigin::Listener);
     let chain = Arc::new(Chain { links: [link].into() });
     let ending = Ending { received: 0, sent: 0, duration: Duration::ZERO, why: EndReason::Done };

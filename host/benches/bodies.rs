@@ -47,14 +47,14 @@ fn main() {
     }
 }
 
-fn filter(plugin: &Arc<Plugin>, settings: &serde_json::Value, isolation: Isolation) -> Guests {
+fn filter(plugin: &Arc<Plugin>, settings: &serde_json::Value, isolation: Isolation) -> Rc<Guests> {
     let limits = GuestLimits { cpu: std::time::Duration::from_millis(100), ..GuestLimits::default() };
     let made = plugin.configure(settings, limits, isolation, FailurePolicy::default(), "bench");
-    made.unwrap_or_else(|error| panic!("{error:?}")).for_worker()
+    made.unwrap_or_else(|error| panic!("{error:?}")).for_worker().into()
 }
 
 /// CPU µs for 1 MiB in pieces of this size through these, the walk included.
-fn measure(filters: &[Guests], piece: usize) -> f64 {
+fn measure(filters: &[Rc<Guests>], piece: usize) -> f64 {
     let link = |filter| bare::link(filter, "pieces".into(), PluginRef::Declared(PluginName("pieces".into())), LinkOrigin::Route);
     let chain = Chain { links: (0..filters.len()).map(link).collect() };
     let text: Vec<u8> =

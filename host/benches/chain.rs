@@ -100,7 +100,7 @@ enum How {
     Remembered,
 }
 
-fn filters(guest: &str, plugin: &Arc<Plugin>, how: How, links: usize) -> Vec<Guests> {
+fn filters(guest: &str, plugin: &Arc<Plugin>, how: How, links: usize) -> Vec<Rc<Guests>> {
     // `behave` (std) told to look at nothing but one header, as far as it can be.
     let settings = if guest == "tag" || guest == "mark" {
         serde_json::json!({ "header": "x-filter-tag" })
@@ -113,13 +113,13 @@ fn filters(guest: &str, plugin: &Arc<Plugin>, how: How, links: usize) -> Vec<Gue
         let made = plugin.configure_under(&settings, Grant { isolation: Some(isolation), remember, ..Grant::default() }, guest);
         let made = made.unwrap_or_else(|error| panic!("{error:?}"));
         assert!(how != How::Remembered || made.remembers().is_ok(), "{guest} is not remembered");
-        made.for_worker()
+        made.for_worker().into()
     };
     (0..links).map(one).collect()
 }
 
 /// Only both phases together: between them the others have theirs.
-fn crowd((guest, how): (&str, &str), filters: impl Fn() -> Vec<Guests>) {
+fn crowd((guest, how): (&str, &str), filters: impl Fn() -> Vec<Rc<Guests>>) {
     const AT_ONCE: usize = 64;
     let filters = filters();
     let links = filters.len();
@@ -151,7 +151,7 @@ fn crowd((guest, how): (&str, &str), filters: impl Fn() -> Vec<Guests>) {
     println!("{guest:<12} {how:<10} {links:>5} {:>12} {:>12} {:>12.0}  crowd", "", "", both / links as f64 / 2.0);
 }
 
-fn measure((guest, how): (&str, &str), filters: impl Fn() -> Vec<Guests>) {
+fn measure((guest, how): (&str, &str), filters: impl Fn() -> Vec<Rc<Guests>>) {
     let filters = filters();
     let links = filters.len();
     let chain = Chain { links: (0..links).map(link).collect() };

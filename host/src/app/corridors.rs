@@ -2,9 +2,10 @@
 //! know each other; their types are put together here.
 
 use super::listeners::Speaks;
-use crate::certs::{Store, TicketKeys, TlsSettings};
+use super::papers::Papers;
+use crate::certs::TlsSettings;
 use crate::chain::Reach;
-use crate::config::{Config, Limits, TcpSpec, TcpTls};
+use crate::config::{Config, Limits, Placeless, TcpSpec, TcpTls};
 use crate::listen::{Arrived, ArrivedIo, Ends, Kind, Route, Tcp, Tunnels};
 use crate::message::{ClientHello, Connection, Unrouted};
 use crate::tunnel::{Arrival, Client, Ledger, Tunnel};
@@ -34,28 +35,40 @@ pub enum Tls {
 pub struct Courses {
     https: TlsSettings,
     tcp: Vec<(Arc<TcpSpec>, Tls)>,
+    papers: Papers,
 }
 
 impl Course {
-    /// `tcp_stores` beside the TCP listeners. Errors: rustls refuses what we ask of it.
+    /// TLS settings that would be equal to those `before` are kept, with the sessions in them. Errors: rustls refuses what we ask of it.
     pub fn all(
         config: &Config,
-        store: Arc<Store>,
-        tcp_stores: Vec<Option<Arc<Store>>>,
-        tickets: &Arc<TicketKeys>,
-        key_log: Option<Arc<dyn KeyLog>>,
+        papers: &Papers,
+        key_log: Option<&Arc<dyn KeyLog>>,
+        before: Option<&Courses>,
     ) -> Result<Courses, rustls::Error> {
+        let Papers { store, tcp_stores, tickets, .. } = papers;
+        let kept = before.filter(|before| before.papers.shows_as(papers));
         let mut tcp = Vec::new();
-        for (spec, store) in config.tcp.iter().zip(tcp_stores) {
+        for (number, (spec, store)) in config.tcp.iter().zip(tcp_stores).enumerate() {
+            if let Some((_, ends)) = kept.and_then(|kept| kept.tcp.get(number)).filter(|(kept, _)| kept.tls.means(&spec.tls)) {
+                tcp.push((Arc::new(spec.clone()), ends.clone()));
+                continue;
+            }
             let ends = match (&spec.tls, store) {
-                (TcpTls::Terminate { alpn, .. }, Some(store)) => Tls::Here(TlsSettings::speaking(alpn, store, tickets, key_log.clone())?),
+                (TcpTls::Terminate { alpn, .. }, Some(store)) => {
+                    Tls::Here(TlsSettings::speaking(alpn, store.clone(), tickets, key_log.cloned())?)
+                }
                 (TcpTls::Passthrough, _) => Tls::Beyond(None),
                 // Plain, since whoever ends TLS has a store.
                 _ => Tls::Nowhere,
             };
             tcp.push((Arc::new(spec.clone()), ends));
         }
-        Ok(Courses { https: TlsSettings::new(store, tickets, key_log)?, tcp })
+        let https = match kept {
+            Some(kept) => kept.https.clone(),
+            None => TlsSettings::new(store.clone(), tickets, key_log.cloned())?,
+        };
+        Ok(Courses { https, tcp, papers: papers.clone() })
     }
 
     /// On a worker.

@@ -1,16 +1,17 @@
 //! The chains of listeners at work: what the walls ask about connections is answered by links, and counted and logged here.
 
-use super::filters::Filters;
+use super::errands::Ways;
+use super::filters::{Filters, HeldGuests};
 use super::listeners::Speaks;
 use crate::chain::{Around, Chain, ConnectionPhases, ConnectionWalk, Fault, Hello, Link, Reach};
-use crate::config::{Config, LinkSpec, TcpSpec};
+use crate::config::{Config, LinkSpec, Placeless, TcpSpec};
 use crate::listen::{Counted, Crowd, Door, Visit};
 use crate::message::{Admission, Arrival, Attributes, ClientHello, ConnectionId, Ending, ListenerKind};
 use crate::observe::RateCap;
-use crate::sandbox::Guests;
-use crate::upstream::Upstreams;
+use crate::sandbox::{Configured, Guests};
 use bytestring::ByteString;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -23,7 +24,10 @@ const OPEN: &str = "peer.connections";
 /// The chain of some listeners, as all workers share it.
 #[derive(Clone)]
 pub struct DoorPlan {
+    /// Its links index `filters`.
     chain: Arc<Chain>,
+    /// Its own only: whoever keeps them for a connection keeps no other's guests.
+    filters: Arc<[Arc<Configured>]>,
     phases: ConnectionPhases,
     kind: ListenerKind,
     /// `None`: no link asks how many connections a client has open.
@@ -32,6 +36,9 @@ pub struct DoorPlan {
 
 /// The doors of a configuration. `None`: there is nobody to ask.
 pub struct DoorPlans {
+    /// Who is there, over all reloads: of HTTP listeners of both kinds together, and of each TCP listener.
+    crowd: Arc<Crowd>,
+    crowds: BTreeMap<String, Arc<Crowd>>,
     http: Option<DoorPlan>,
     https: Option<DoorPlan>,
     tcp: Vec<Option<DoorPlan>>,
@@ -40,28 +47,42 @@ pub struct DoorPlans {
 }
 
 impl DoorPlan {
-    pub fn all(config: &Config, filters: &Filters) -> DoorPlans {
-        // HTTP listeners of both kinds count together.
-        let crowd = Arc::<Crowd>::default();
+    pub fn all(config: &Config, filters: &Filters, before: Option<&DoorPlans>) -> DoorPlans {
+        let crowd = before.map(|before| Arc::clone(&before.crowd)).unwrap_or_default();
+        let kept = |name: &String| before.and_then(|before| before.crowds.get(name)).cloned().unwrap_or_default();
+        let crowds: BTreeMap<String, Arc<Crowd>> = config.tcp.iter().map(|tcp| (tcp.name.clone(), kept(&tcp.name))).collect();
         let of_http = |kind| Self::new(&mut config.listen.chain.iter(), kind, &crowd, filters);
-        let of_tcp = |tcp: &TcpSpec| Self::new(&mut tcp.chain.iter(), ListenerKind::Tcp, &Arc::default(), filters);
+        let of_tcp = |tcp: &TcpSpec| Self::new(&mut tcp.chain.iter(), ListenerKind::Tcp, crowds.get(&tcp.name)?, filters);
         let shared = |tcp: &TcpSpec| Self::new(&mut config.listen.chain.iter().chain(&tcp.chain), ListenerKind::Https, &crowd, filters);
         DoorPlans {
             http: of_http(ListenerKind::Http),
             https: of_http(ListenerKind::Https),
             tcp: config.tcp.iter().map(of_tcp).collect(),
             shared: config.tcp.iter().map(shared).collect(),
+            crowds: crowds.clone(),
+            crowd: Arc::clone(&crowd),
         }
     }
 
     fn new(specs: &mut dyn Iterator<Item = &LinkSpec>, kind: ListenerKind, crowd: &Arc<Crowd>, filters: &Filters) -> Option<Self> {
         // `prepare` gives every link a filter, or fails.
-        let link = |spec: &LinkSpec| Some(Link { filter: filters.index(spec)?, when: None, spec: Arc::new(spec.clone()) });
-        let links: Box<[Link]> = specs.filter_map(link).collect();
-        let plans = || links.iter().map(|link| filters.connections(link.filter));
+        let (specs, filters): (Vec<&LinkSpec>, Vec<_>) = specs.filter_map(|spec| Some((spec, filters.of(spec)?.clone()))).unzip();
+        let link = |(filter, spec): (usize, &&LinkSpec)| Link { filter, when: None, spec: Arc::new((*spec).clone()) };
+        let links: Box<[Link]> = specs.iter().enumerate().map(link).collect();
+        let plans = || filters.iter().map(|filter| filter.connections());
         let phases = plans().fold(ConnectionPhases::default(), |all, plan| all.or(plan.phases()));
         let crowd = plans().any(|plan| plan.asks_for(OPEN)).then(|| Arc::clone(crowd));
-        phases.any().then(|| Self { chain: Arc::new(Chain { links }), phases, kind, crowd })
+        phases.any().then(|| Self { chain: Arc::new(Chain { links }), filters: filters.into(), phases, kind, crowd })
+    }
+
+    /// Whether connections meet the same here as there: who came in there has nothing to fear from the new.
+    pub fn is_as(&self, other: &Self) -> bool {
+        let link = |(own, other): (&Link, &Link)| own.spec.means(&other.spec);
+        let links = |plan: &Self| plan.chain.links.len();
+        self.kind == other.kind
+            && links(self) == links(other)
+            && self.chain.links.iter().zip(&other.chain.links).all(link)
+            && self.filters.iter().zip(&*other.filters).all(|(own, other)| Arc::ptr_eq(own, other))
     }
 
     pub const fn wants_hellos(&self) -> bool {
@@ -80,10 +101,9 @@ impl DoorPlans {
     }
 }
 
-/// What the doors of one worker share.
+/// What the doors of one worker share, over all reloads.
 pub struct DoorKeeper {
-    filters: Rc<[Guests]>,
-    upstreams: Rc<Upstreams>,
+    upstreams: Rc<Ways>,
     worker: u64,
     next: Cell<u64>,
     /// For what guests can cause at will.
@@ -91,17 +111,18 @@ pub struct DoorKeeper {
 }
 
 impl DoorKeeper {
-    pub fn new(worker: u16, filters: Rc<[Guests]>, upstreams: Rc<Upstreams>) -> Rc<Self> {
+    pub fn new(worker: u16, upstreams: Rc<Ways>) -> Rc<Self> {
         // As ids of exchanges: the worker on top, below a counter that starts anywhere.
         let start = RandomState::new().build_hasher().finish();
         // As in `proxy`: enough to see what is going on, too little to fill a disk within a day.
         let faults = RefCell::new(RateCap::new(20, Duration::from_millis(500)));
-        Rc::new(Self { filters, upstreams, worker: u64::from(worker) << 48, next: Cell::new(start), faults })
+        Rc::new(Self { upstreams, worker: u64::from(worker) << 48, next: Cell::new(start), faults })
     }
 
-    /// The door of one listener. `listener`: its address; `reach`: what the listener can do with connections.
-    pub fn door(self: &Rc<Self>, plan: &DoorPlan, listener: String, reach: Reach) -> Rc<dyn Door> {
-        Rc::new(ListenerDoor { keeper: Rc::clone(self), plan: plan.clone(), listener: listener.into(), reach })
+    /// The door of one listener. `guests`: this worker's; `listener`: its address; `reach`: what the listener can do with connections.
+    pub fn door(self: &Rc<Self>, plan: &DoorPlan, guests: &HeldGuests, listener: &str, reach: Reach) -> Rc<dyn Door> {
+        let filters = plan.filters.iter().filter_map(|filter| guests.of(filter)).collect();
+        Rc::new(ListenerDoor { keeper: Rc::clone(self), plan: plan.clone(), filters, listener: listener.into(), reach })
     }
 
     fn id(&self) -> ConnectionId {
@@ -127,6 +148,7 @@ impl DoorKeeper {
 struct ListenerDoor {
     keeper: Rc<DoorKeeper>,
     plan: DoorPlan,
+    filters: Rc<[Rc<Guests>]>,
     listener: ByteString,
     reach: Reach,
 }
@@ -143,7 +165,7 @@ impl Door for ListenerDoor {
             open: counted.as_ref().map(|counted| counted.open),
             attributes: Attributes::new(),
         };
-        let walk = ConnectionWalk::new(Arc::clone(&self.plan.chain), Rc::clone(&self.keeper.filters), self.reach, arrival);
+        let walk = ConnectionWalk::new(Arc::clone(&self.plan.chain), Rc::clone(&self.filters), self.reach, arrival);
         Box::new(Visitor { keeper: Rc::clone(&self.keeper), walk, phases: self.plan.phases, _counted: counted })
     }
 }
@@ -160,7 +182,7 @@ impl Visitor {
     fn ask(&mut self, ask: impl FnOnce(&mut ConnectionWalk<Guests>, &mut Around<'_>) -> Admission) -> Admission {
         let (keeper, id) = (Rc::clone(&self.keeper), self.walk.arrival.id);
         let mut around =
-            Around { knows: &|name| keeper.upstreams.index(name).is_some(), fault: &mut |link, fault| keeper.fault(id, link, fault) };
+            Around { knows: &|name| keeper.upstreams.now().index(name).is_some(), fault: &mut |link, fault| keeper.fault(id, link, fault) };
         ask(&mut self.walk, &mut around)
     }
 }

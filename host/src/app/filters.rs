@@ -3,10 +3,10 @@
 
 use super::granted::{Granted, Named};
 use super::origin::{Origin, Origins};
-use super::watch::Watch;
 use crate::config::{Component, Config, Diagnostic, Isolation, LinkOrigin, LinkSpec, PluginName, PluginRef, SettingsSchema};
-use crate::sandbox::{ConfigureError, Configured, ConnectionPlan, Errands, Guests, Plugin, Sandbox};
+use crate::sandbox::{ConfigureError, Configured, Errands, Guests, Plugin, Sandbox};
 use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What the links of a configuration run. Shared by all workers; each makes guests of its own from it.
@@ -22,6 +22,34 @@ fn key(link: &LinkSpec) -> Key {
     (link.plugin.clone(), link.settings.to_string(), link.has_secrets())
 }
 
+/// One worker's guests of one generation.
+#[derive(Default)]
+pub struct HeldGuests {
+    /// In the order of its filters.
+    all: Vec<Rc<Guests>>,
+    /// By filter. Guests hold theirs, so its address is nobody else's.
+    by_filter: HashMap<*const Configured, Rc<Guests>>,
+}
+
+impl HeldGuests {
+    /// Those of the next generation: what it shares with this one goes on.
+    #[must_use]
+    pub fn succeed(&self, next: &Filters, errands: &Errands) -> Self {
+        let guests = |filter: &Arc<Configured>| self.of(filter).unwrap_or_else(|| Rc::new(filter.on_worker(Some(errands.clone()))));
+        let all: Vec<_> = next.all().iter().map(guests).collect();
+        let by_filter = next.all().iter().map(Arc::as_ptr).zip(all.iter().cloned()).collect();
+        Self { all, by_filter }
+    }
+
+    pub fn of(&self, filter: &Arc<Configured>) -> Option<Rc<Guests>> {
+        self.by_filter.get(&Arc::as_ptr(filter)).cloned()
+    }
+
+    pub fn all(&self) -> Rc<[Rc<Guests>]> {
+        self.all.iter().cloned().collect()
+    }
+}
+
 /// A loaded component with its compiled schema.
 struct Loaded {
     plugin: Arc<Plugin>,
@@ -29,10 +57,16 @@ struct Loaded {
 }
 
 impl Filters {
-    /// Loads and configures. What is wrong is added to `found`; a link that could not be configured has no filter then.
-    pub fn build(config: &Config, sandbox: &Sandbox, origins: &Origins, watch: &Watch, found: &mut Vec<Diagnostic>) -> Self {
+    /// Loads and configures. What is wrong is added to `found`; a link that could not be configured has no filter then. Links that get the
+    /// same as one of those `before` share its filter, and with it its guests.
+    pub fn build(
+        config: &Config,
+        (sandbox, origins): (&Sandbox, &Origins),
+        granted: &Granted,
+        before: Option<&Self>,
+        found: &mut Vec<Diagnostic>,
+    ) -> Self {
         let plugins = load(config, sandbox, origins, found);
-        let granted = Granted::open(config, watch, sandbox.local_store(), found);
         let mut filters = Self { configured: Vec::new(), by_link: HashMap::new() };
         for link in links(config) {
             let Some(plugin) = plugins.get(&link.plugin) else { continue };
@@ -41,7 +75,7 @@ impl Filters {
             if filters.by_link.contains_key(&key) {
                 continue;
             }
-            match configure(config, &granted, link, plugin) {
+            match configure(config, granted, link, plugin, before) {
                 Ok((configured, warnings)) => {
                     found.extend(warnings);
                     filters.by_link.insert(key, filters.configured.len());
@@ -58,18 +92,25 @@ impl Filters {
         self.by_link.get(&key(link)).copied()
     }
 
-    /// What the filter of this index wants to know of connections.
-    pub fn connections(&self, index: usize) -> &ConnectionPlan {
-        self.configured[index].connections()
+    /// The filter of a link.
+    pub fn of(&self, link: &LinkSpec) -> Option<&Arc<Configured>> {
+        self.configured.get(self.index(link)?)
     }
 
-    /// One worker's filters, in the order of their indices.
-    pub fn on_worker(&self, errands: &Errands) -> Vec<Guests> {
-        self.configured.iter().map(|configured| configured.on_worker(Some(errands.clone()))).collect()
+    /// In the order of their indices.
+    pub fn all(&self) -> &[Arc<Configured>] {
+        &self.configured
     }
 
-    pub fn len(&self) -> usize {
-        self.configured.len()
+    /// The plugins that links run, with the digests of their components.
+    pub fn digests(&self) -> BTreeMap<&PluginRef, &[u8; 32]> {
+        let mut digests = BTreeMap::new();
+        for ((plugin, ..), index) in &self.by_link {
+            if let Some(configured) = self.configured.get(*index) {
+                digests.insert(plugin, configured.plugin().digest());
+            }
+        }
+        digests
     }
 }
 
@@ -141,9 +182,10 @@ fn misplaced(link: &LinkSpec, plugin: &Plugin) -> Option<Diagnostic> {
 /// Checks a link's settings against the schema, then asks the plugin itself.
 fn configure(
     config: &Config,
-    granted: &Granted<'_>,
+    granted: &Granted,
     link: &LinkSpec,
     loaded: &Loaded,
+    before: Option<&Filters>,
 ) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
     let named = loaded.schema.as_ref().map_or(Ok(Named::default()), |schema| named(config, link, schema))?;
     let spec = match &link.plugin {
@@ -155,7 +197,12 @@ fn configure(
     if spec.is_none() && loaded.plugin.body_phases() != (false, false) {
         grant.isolation = Some(Isolation::Request);
     }
-    match loaded.plugin.configure_under(&link.settings, grant, &link.name) {
+    let kept = before.and_then(|before| before.of(link)).filter(|kept| kept.is(loaded.plugin.digest(), &grant, &link.name));
+    let configured = match kept {
+        Some(kept) => Ok(Arc::clone(kept)),
+        None => loaded.plugin.configure_under(&link.settings, grant, &link.name),
+    };
+    match configured {
         Ok(configured) => {
             let warnings = configured.plan().warnings.iter();
             let warnings = warnings.map(|problem| Diagnostic::settings_doubted(link, &problem.path, &problem.message)).collect();
@@ -185,4 +232,47 @@ fn named(config: &Config, link: &LinkSpec, schema: &SettingsSchema) -> Result<Na
         }
     }
     if broken.is_empty() { Ok(named) } else { Err(broken) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::SandboxOptions;
+
+    fn build(text: &str, sandbox: &Sandbox, before: Option<&Filters>) -> Filters {
+        let (config, _) = Config::parse(&[("a.toml", text)]).unwrap_or_else(|report| panic!("{}", report.text()));
+        let mut found = Vec::new();
+        let granted = Granted::open(&config, &Arc::default(), sandbox.local_store(), None, &mut found);
+        let origins = Origins::nobody(std::path::Path::new("/nowhere"));
+        let filters = Filters::build(&config, (sandbox, &origins), &granted, before, &mut found);
+        assert!(found.is_empty(), "{found:?}");
+        filters
+    }
+
+    fn text(plugin: &str, value: &str) -> String {
+        let site = "[site.\"a.test\"]\ntls = \"off\"\nroutes = { \"/*\" = \"app\" }\n";
+        format!(
+            "[plugin.headers]\n{plugin}\n{site}headers = {{ response = {{ set = {{ X = \"{value}\" }} }} }}\n[upstream]\napp = \"h:1\"\n"
+        )
+    }
+
+    #[test]
+    fn a_filter_goes_on_while_nothing_that_it_is_made_of_changes() {
+        let sandbox = Sandbox::new(&SandboxOptions::default()).expect("a sandbox");
+        let first = build(&text("", "1"), &sandbox, None);
+        let shared = |other: &Filters| Arc::ptr_eq(&first.all()[0], &other.all()[0]);
+        assert!(shared(&build(&format!("\n\n{}", text("", "1")), &sandbox, Some(&first))), "only its line has moved");
+        for (plugin, value) in [
+            ("", "2"),
+            ("limits = { cpu = \"7ms\" }", "1"),
+            ("fail = \"open\"", "1"),
+            ("isolate = \"request\"", "1"),
+            ("allow = { log = true }", "1"),
+        ] {
+            assert!(!shared(&build(&text(plugin, value), &sandbox, Some(&first))), "{plugin} {value}");
+        }
+        assert_eq!(sandbox.population().plugins, 1, "one component for all of them");
+        drop(first);
+        assert_eq!(sandbox.population().plugins, 0);
+    }
 }

@@ -3,7 +3,8 @@
 
 use super::watch::Watch;
 use crate::config::{
-    Allow, Config, Diagnostic, FailurePolicy, GuestLimits, Isolation, LinkSpec, PluginName, PluginRef, PluginSource, PluginSpec, StoreName,
+    Allow, Config, Diagnostic, FailurePolicy, GuestLimits, Isolation, LinkSpec, Placeless, PluginName, PluginRef, PluginSource, PluginSpec,
+    StoreName, StoreSpec,
 };
 use crate::sandbox::{Capability, Grant, Remember, Rights, Store, bundled};
 use bytes::Bytes;
@@ -11,10 +12,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// All that can be granted by name, and what each declared plugin got of it.
-pub struct Granted<'w> {
+pub struct Granted {
     rights: BTreeMap<String, Arc<Rights>>,
-    stores: BTreeMap<StoreName, Arc<Store>>,
-    watch: &'w Watch,
+    stores: BTreeMap<StoreName, (StoreSpec, Arc<Store>)>,
+    watch: Arc<Watch>,
     /// Of the process.
     local: Arc<Store>,
 }
@@ -26,17 +27,19 @@ pub struct Named {
     pub upstreams: Vec<String>,
 }
 
-impl<'w> Granted<'w> {
-    /// Stores that cannot be opened are found.
-    pub fn open(config: &Config, watch: &'w Watch, local: &Arc<Store>, found: &mut Vec<Diagnostic>) -> Self {
+impl Granted {
+    /// Stores that cannot be opened are found. Those of `before` that are meant to be the same go on with what is in them.
+    pub fn open(config: &Config, watch: &Arc<Watch>, local: &Arc<Store>, before: Option<&Self>, found: &mut Vec<Diagnostic>) -> Self {
         let mut stores = BTreeMap::new();
         for (name, spec) in &config.stores {
-            match Store::open(spec) {
-                Ok(store) => drop(stores.insert(name.clone(), Arc::new(store))),
+            let kept = before.and_then(|before| before.stores.get(name)).filter(|(before, _)| before.means(spec));
+            let opened = kept.map_or_else(|| Store::open(spec).map(Arc::new), |(_, store)| Ok(Arc::clone(store)));
+            match opened {
+                Ok(store) => drop(stores.insert(name.clone(), (spec.clone(), store))),
                 Err(why) => found.push(Diagnostic::store_unusable(&name.0, spec.at.clone(), &why)),
             }
         }
-        let mut granted = Self { rights: BTreeMap::new(), stores, watch, local: Arc::clone(local) };
+        let mut granted = Self { rights: BTreeMap::new(), stores, watch: Arc::clone(watch), local: Arc::clone(local) };
         for (name, spec) in &config.plugins {
             granted.rights.insert(name.0.clone(), Arc::new(granted.written(config, name, &spec.allow)));
         }
@@ -51,7 +54,7 @@ impl<'w> Granted<'w> {
             granted: Capability::ALL.into_iter().filter(|capability| capability.is_in(allow)).collect(),
             metrics: allow.metrics.then(|| self.watch.registry.plugins.plugin(&name.0)),
             secrets: secrets.collect(),
-            stores: kv.iter().filter_map(|name| Some((name.0.clone(), self.stores.get(name)?.clone()))).collect(),
+            stores: kv.iter().filter_map(|name| Some((name.0.clone(), self.stores.get(name)?.1.clone()))).collect(),
             http: http.iter().map(|upstream| upstream.0.clone()).collect(),
         }
     }
@@ -78,7 +81,7 @@ impl<'w> Granted<'w> {
         rights.stores.clone_from(&written.stores);
         rights.http.clone_from(&written.http);
         if due.contains(&Capability::Kv) {
-            let stores = named.stores.into_iter().filter_map(|name| Some((name.clone(), self.stores.get(&StoreName(name))?.clone())));
+            let stores = named.stores.into_iter().filter_map(|name| Some((name.clone(), self.stores.get(&StoreName(name))?.1.clone())));
             rights.stores.extend(stores);
             rights.stores.insert(bundled::LOCAL_STORE.to_owned(), Arc::clone(&self.local));
         }

@@ -1,9 +1,10 @@
-//! The thread that looks after certificates while workers serve: files that change, and those that are ordered. It shares nothing with a
+//! The threads that look after certificates while workers serve: files that change, and those that are ordered. They share nothing with a
 //! request but the finished certificate.
 
-use crate::certs::{Acme, Challenges, Outbound, Store, Watch};
+use super::papers::Papers;
+use crate::certs::{Acme, Challenges, Store, Watch};
 use crate::config::{AcmeChallenge, Config, TcpTls, TlsSpec};
-use crate::listen::Shutdown;
+use crate::listen::{Shutdown, Stopper, stopping};
 use crate::proxy::Proofs;
 use std::io;
 use std::sync::Arc;
@@ -11,23 +12,60 @@ use std::thread::JoinHandle;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{MissedTickBehavior, interval};
 
-/// Runs until it is told to stop. Joined by whoever waits for the workers.
-pub type Keeper = JoinHandle<()>;
+/// Who looks after the papers of the generation that is served.
+#[derive(Default)]
+pub struct Keepers {
+    /// Of what is shown to clients: goes on for as long as that stays the same, since orders may be under way.
+    shown: Option<Keeper>,
+    outbound: Option<Keeper>,
+}
 
-/// Starts the thread, unless there is nothing to look after.
-pub fn start(stores: &[Arc<Store>], outbound: &Outbound, shutdown: Shutdown) -> io::Result<Option<Keeper>> {
-    let watches: Vec<Watch> = stores.iter().filter_map(Store::watch).chain(outbound.watch()).collect();
-    let orders = Store::acme(stores);
-    if watches.is_empty() && orders.is_none() {
-        return Ok(None);
+impl Keepers {
+    /// Turns to these papers. `before`: those that were looked after.
+    pub fn turn(&mut self, papers: &Papers, before: Option<&Papers>) -> io::Result<()> {
+        if !before.is_some_and(|before| before.has_stores_of(papers)) {
+            // The old one first: two must not order at once.
+            self.shown = None;
+            let stores = papers.stores();
+            self.shown = Keeper::start(stores.iter().filter_map(Store::watch).collect(), Store::acme(&stores))?;
+        }
+        self.outbound = None;
+        self.outbound = Keeper::start(papers.outbound.watch().into_iter().collect(), None)?;
+        Ok(())
     }
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    let looking = move || {
-        keep(&runtime, watches, orders, shutdown);
-        // A look-up of a name that hangs in the system's resolver must not hold up our end.
-        runtime.shutdown_background();
-    };
-    std::thread::Builder::new().name("certificates".into()).spawn(looking).map(Some)
+}
+
+/// A thread. Dropping it ends the thread, which takes no longer than a look at some files.
+struct Keeper {
+    stopper: Option<Stopper>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Keeper {
+    /// `None`: there is nothing to look after.
+    fn start(watches: Vec<Watch>, orders: Option<Acme>) -> io::Result<Option<Self>> {
+        if watches.is_empty() && orders.is_none() {
+            return Ok(None);
+        }
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let (stopper, shutdown) = stopping();
+        let looking = move || {
+            keep(&runtime, watches, orders, shutdown);
+            // A look-up of a name that hangs in the system's resolver must not hold up our end.
+            runtime.shutdown_background();
+        };
+        let thread = std::thread::Builder::new().name("certificates".into()).spawn(looking)?;
+        Ok(Some(Self { stopper: Some(stopper), thread: Some(thread) }))
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        drop(self.stopper.take());
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the keeper of certificates ended by a defect of ours; please report it with the log above");
+        }
+    }
 }
 
 fn keep(runtime: &Runtime, mut watches: Vec<Watch>, orders: Option<Acme>, mut shutdown: Shutdown) {

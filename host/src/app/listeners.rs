@@ -1,22 +1,32 @@
-//! Binding: every address once for each worker, before anything is served.
+//! Binding: every address once for each worker, before anything is served by a configuration. What is bound already stays so.
 
+use super::systemd::Inherited;
 use crate::config::{Config, Diagnostic, ListenAddress, Location, Peers};
 use crate::listen::{self, Listening};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A bound address.
-pub struct Listener {
+/// A bound address, as long as any generation has it.
+#[derive(Clone)]
+pub struct Bound {
+    /// The same for all workers and generations.
+    pub id: u64,
+    /// As it is written; the port may be the kernel's choice.
+    wanted: ListenAddress,
     pub address: ListenAddress,
     pub speaks: Speaks,
-    /// One for each worker.
+    /// Removed from the file system when the last has gone.
+    _file: Option<Arc<SocketFile>>,
+}
+
+/// A bound address of a configuration, with its sockets if it is new: one for each worker.
+pub struct Listener {
+    pub bound: Bound,
     pub sockets: Vec<Listening>,
-    /// Removed from the file system when the last listener is gone.
-    pub file: Option<SocketFile>,
 }
 
 /// The file of a Unix socket; dropping this removes it, unless another has taken its place.
@@ -40,6 +50,23 @@ impl Drop for SocketFile {
             // Nobody is left to be told; the next start replaces it.
             let _ = fs::remove_file(&self.path);
         }
+    }
+}
+
+impl Bound {
+    /// Sets the permissions that are written; they may have changed.
+    pub fn settle(&self) {
+        if let ListenAddress::Unix { path, mode } = &self.wanted
+            && let Err(error) = fs::set_permissions(path, Permissions::from_mode(*mode))
+        {
+            tracing::warn!("the mode of {} cannot be set: {error}", path.display());
+        }
+    }
+
+    /// What is spoken there, in words for the log.
+    pub fn words(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let words = [(self.speaks == Speaks::Http, "http"), (self.speaks.https(), "https"), (self.speaks.tcp(), "tcp")];
+        words.into_iter().filter(|(spoken, _)| *spoken).map(|(_, word)| word)
     }
 }
 
@@ -92,14 +119,27 @@ pub fn proxy_protocol(config: &Config, speaks: Speaks) -> Arc<Peers> {
     Arc::new(peers.cloned().unwrap_or_default())
 }
 
-/// Binds all addresses, or says of each that cannot be bound why.
-pub fn bind(config: &Config, workers: usize) -> Result<Vec<Listener>, Vec<Diagnostic>> {
+/// Binds all addresses that are not bound already, or says of each that cannot be bound why. Whoever has `before` lets go of the others
+/// afterwards.
+pub fn bind(config: &Config, workers: usize, before: &[Bound], mut inherited: Inherited) -> Result<Vec<Listener>, Vec<Diagnostic>> {
     let (mut bound, mut problems) = (Vec::new(), Vec::new());
+    let mut left: Vec<&Bound> = before.iter().collect();
+    let mut id = before.iter().map(|bound| bound.id + 1).max().unwrap_or_default();
     for (address, at, speaks) in wanted(config) {
-        let made = match &address {
-            ListenAddress::Ip(address) => bind_for_all(*address, speaks, workers),
-            ListenAddress::Unix { path, mode } => bind_file(&address, path, *mode, speaks, workers),
+        if let Some(kept) = take(&mut left, &address, speaks) {
+            bound.push(Listener { bound: Bound { wanted: address, speaks, ..kept.clone() }, sockets: Vec::new() });
+            continue;
+        }
+        id += 1;
+        let made = match (inherited.take(&address), &address) {
+            (Some(socket), _) => shared(&address, socket, workers),
+            (None, ListenAddress::Ip(ip)) => bind_for_all(*ip, workers, before),
+            (None, ListenAddress::Unix { path, mode }) => bind_file(&address, path, *mode, workers),
         };
+        let made = made.map(|(address_now, sockets, file)| {
+            let bound = Bound { id, wanted: address.clone(), address: address_now, speaks, _file: file.map(Arc::new) };
+            Listener { bound, sockets }
+        });
         match made {
             Ok(listener) => bound.push(listener),
             // A machine without IPv6 has no `[::]` to listen on; nobody asked for it by name.
@@ -108,23 +148,48 @@ pub fn bind(config: &Config, workers: usize) -> Result<Vec<Listener>, Vec<Diagno
             Err(error) => problems.push(refused(&address, at.as_ref(), &error)),
         }
     }
+    inherited.finish();
     if problems.is_empty() { Ok(bound) } else { Err(problems) }
 }
 
-fn bind_for_all(address: SocketAddr, speaks: Speaks, workers: usize) -> io::Result<Listener> {
-    // SO_REUSEPORT would let us share a port with another process of ours without a word: ask first.
-    drop(listen::bind(address, false)?);
+/// The one that has this address, before all one that speaks the same on it: port 0 can be wanted several times.
+fn take<'b>(left: &mut Vec<&'b Bound>, address: &ListenAddress, speaks: Speaks) -> Option<&'b Bound> {
+    let alike = |bound: &Bound| match (&bound.wanted, address) {
+        (ListenAddress::Unix { path: one, .. }, ListenAddress::Unix { path: other, .. }) => one == other,
+        (one, other) => one == other,
+    };
+    let same = |bound: &Bound| (bound.speaks.https(), bound.speaks.tcp()) == (speaks.https(), speaks.tcp());
+    let index = left.iter().position(|bound| alike(bound) && same(bound)).or_else(|| left.iter().position(|bound| alike(bound)))?;
+    Some(left.remove(index))
+}
+
+type Made = (ListenAddress, Vec<Listening>, Option<SocketFile>);
+
+fn bind_for_all(address: SocketAddr, workers: usize, before: &[Bound]) -> io::Result<Made> {
+    // SO_REUSEPORT would let us share a port with another process of ours without a word: ask first. Where it is ourselves who have the
+    // port, on another of its addresses, asking is no use.
+    let ours = before.iter().any(|bound| address.port() != 0 && bound.address.port() == Some(address.port()));
+    if !ours {
+        drop(listen::bind(address, false)?);
+    }
     let first = listen::bind(address, true)?;
     let address = first.local_addr()?;
     let mut sockets = vec![Listening::Tcp(first)];
     for _ in 1..workers {
         sockets.push(Listening::Tcp(listen::bind(address, true)?));
     }
-    Ok(Listener { address: address.into(), speaks, sockets, file: None })
+    Ok((address.into(), sockets, None))
+}
+
+/// All workers wait at a socket that was there before.
+fn shared(address: &ListenAddress, socket: Listening, workers: usize) -> io::Result<Made> {
+    let mut sockets = (1..workers).map(|_| socket.try_clone()).collect::<io::Result<Vec<_>>>()?;
+    sockets.push(socket);
+    Ok((address.clone(), sockets, None))
 }
 
 /// A path is bound once, so all workers wait at the same socket.
-fn bind_file(address: &ListenAddress, path: &Path, mode: u32, speaks: Speaks, workers: usize) -> io::Result<Listener> {
+fn bind_file(address: &ListenAddress, path: &Path, mode: u32, workers: usize) -> io::Result<Made> {
     let first = Listening::Unix(listen::bind_unix(path, mode)?);
     let file = Some(SocketFile::of(path)?);
     let mut sockets = Vec::new();
@@ -132,7 +197,7 @@ fn bind_file(address: &ListenAddress, path: &Path, mode: u32, speaks: Speaks, wo
         sockets.push(first.try_clone()?);
     }
     sockets.push(first);
-    Ok(Listener { address: address.clone(), speaks, sockets, file })
+    Ok((address.clone(), sockets, file))
 }
 
 pub fn refused(address: &ListenAddress, at: Option<&Location>, error: &io::Error) -> Diagnostic {

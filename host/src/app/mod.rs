@@ -1,13 +1,15 @@
 //! Wiring: the only room that sees all others. From a configuration file to a process that serves, or to what there is to say about it.
 //!
-//! In reading order: `state` (the directory), `origin` (where components come from),
-//! `filters` (links → configured plugins), `services` (components that are servers), `prepare` (everything that can still be wrong with a
-//! checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `worker` (one core), `keeper` (certificates
-//! that change), `watch` (what can be seen), `run`; then the answers to questions: `check`, `explain` (with `memory`), `inspect`, `depot` (to and from
-//! registries), and `ca`.
+//! In reading order: `state` (the directory), `origin` (where components come from), `granted` and `filters` (links → configured plugins),
+//! `services` (components that are servers), `papers` (certificates), `prepare` (everything
+//! that can still be wrong with a checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `generation` (all of
+//! it), `worker` and `floor` (one core, from generation to generation), `keeper` (certificates that change), `lookout` and `control` (who
+//! asks for a reload), `reload`, `watch` (what can be seen), `systemd`, `run`; then the answers to questions: `check`, `explain` (with `memory`),
+//! `inspect`, `depot` (to and from registries), and `ca`.
 
 mod ca;
 mod check;
+mod control;
 mod corridors;
 mod depot;
 mod door;
@@ -15,23 +17,30 @@ mod errands;
 mod explain;
 mod explain_tcp;
 mod filters;
+mod floor;
+mod generation;
 mod granted;
 mod inspect;
 mod keeper;
 mod listeners;
+mod lookout;
 mod memory;
 mod online;
 mod origin;
+mod papers;
 mod prepare;
+mod reload;
 mod run;
 mod services;
 mod state;
+mod systemd;
 mod watch;
 mod worker;
 
 pub use crate::certs::IssuedFor;
 pub use ca::{CaError, CaPlace, issue as ca_issue, root as ca_root, trust as ca_trust};
 pub use check::{Checked, check};
+pub use control::{AskError, Said, ask_reload};
 pub use depot::{fetch as plugin_fetch, push as plugin_push, signing_key};
 pub use explain::{Explained, Question, explain};
 pub use explain_tcp::{Reached, TcpExplained, TcpQuestion, explain_tcp};

@@ -27,7 +27,7 @@ pub struct Seen {
 /// Looks at all servers at once. `Err`: this machine does not let us.
 pub fn look(config: &Config) -> io::Result<Vec<Seen>> {
     // What is wrong with our own papers has been said; those servers are left out.
-    let outbound = outbound(config, &mut Vec::new()).unwrap_or_default();
+    let outbound = outbound(config, None, &mut Vec::new()).unwrap_or_default();
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
         let mut looking = Vec::new();
@@ -61,7 +61,7 @@ fn servers(config: &Config, outbound: &Outbound) -> Vec<Wanted> {
             if matches!(server, ServerAddress::Component(_)) {
                 continue;
             }
-            let tls = tls.and_then(|tls| tls.get(index)).cloned();
+            let tls = tls.as_ref().and_then(|tls| tls.get(index)).cloned();
             wanted.push((name.clone(), server.clone(), at.clone(), tls, spec.proxy_protocol));
         }
     }

@@ -1,31 +1,38 @@
 //! Everything that can still be wrong with a configuration whose text is right: certificates, components, their settings.
 
 use super::filters::Filters;
+use super::granted::Granted;
 use super::origin::Origins;
+use super::papers::{Papers, certified_names};
 use super::services::Services;
 use super::state::{self, StateError};
 use super::watch::Watch;
-use crate::certs::{self, CertProblem, Challenges, Outbound, Store, TicketKeyError, TicketKeys};
-use crate::config::{self, Code, Config, Diagnostic, Location, Place, Report, Site, SiteName, TcpSpec, TcpTls, TlsSpec};
+use crate::certs::{self, CertProblem, Outbound};
+use crate::config::{self, Code, Component, Config, Diagnostic, Place, PluginSource, Recorded, Recorder, Report, Site, TlsSpec};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// What all generations of a process stand on.
+pub struct Base {
+    /// The main file.
+    pub path: PathBuf,
+    /// The state directory, settled by the first generation.
+    pub state: PathBuf,
+    pub sandbox: Sandbox,
+    /// What can be seen of it all.
+    pub watch: Arc<Watch>,
+}
 
 /// A configuration that can be served.
 pub struct Prepared {
     pub config: Config,
     /// Has warnings only.
     pub report: Report,
-    pub filters: Filters,
-    pub services: Services,
-    pub store: Arc<Store>,
-    pub tickets: Arc<TicketKeys>,
-    pub outbound: Arc<Outbound>,
-    /// Beside the configuration's TCP listeners; for those that end TLS.
-    pub tcp_stores: Vec<Option<Arc<Store>>>,
-    /// Kept for as long as guests live.
-    pub sandbox: Sandbox,
+    pub granted: Granted,
+    pub filters: Arc<Filters>,
+    pub services: Arc<Services>,
+    pub papers: Papers,
 }
 
 /// Why a configuration cannot be served.
@@ -40,49 +47,61 @@ pub enum PrepareError {
     Sandbox(#[from] SandboxError),
 }
 
-/// Checks what a file names, certificates and plugins; makes what the local CA has to make. `report`: what the text raised.
-pub fn prepare(config: Config, mut report: Report, watch: &Watch) -> Result<Prepared, PrepareError> {
-    let state = state::open(config.server.state.as_deref())?;
-    let sandbox = sandbox(Some(&state))?;
-    let mut found = Vec::new();
-    let origins = Origins::everybody(&state);
-    let filters = Filters::build(&config, &sandbox, &origins, watch, &mut found);
-    let services = Services::build(&config, &sandbox, &origins, &mut found);
-    // Shared by all listeners: a CA looks where its challenge wants, not where the certificate is used.
-    let challenges = Arc::<Challenges>::default();
-    let store = match Store::open(&config.sites, &state) {
-        Ok((store, warnings)) => {
-            found.extend(warnings.into_iter().map(diagnostic));
-            Some(store.showing(&challenges))
+/// A configuration as read.
+pub struct Written {
+    pub config: Config,
+    pub report: Report,
+}
+
+/// Reads a file and what it includes, and notes what was looked at, plugins included.
+pub fn read(path: &Path) -> (Recorded, Result<Written, PrepareError>) {
+    let recorder = Recorder::default();
+    let loaded = config::load_from(path, &recorder);
+    let mut recorded = recorder.into_recorded();
+    if let Ok((config, _)) = &loaded {
+        let sources = config.plugins.values().map(|plugin| &plugin.source);
+        sources.for_each(|source| match source {
+            PluginSource::Path(path) => recorded.note(path),
+            PluginSource::Registry { .. } | PluginSource::Bundled(_) => {}
+        });
+        let services = config.services.keys();
+        services.for_each(|component| match component {
+            Component::File(path) => recorded.note(path),
+            Component::Declared(_) => {}
+        });
+    }
+    (recorded, loaded.map(|(config, report)| Written { config, report }).map_err(PrepareError::Config))
+}
+
+impl Base {
+    /// For a process whose first configuration this is.
+    pub fn open(path: &Path, first: &Config, watch: Arc<Watch>) -> Result<Self, PrepareError> {
+        let state = state::open(first.server.state.as_deref())?;
+        let sandbox = sandbox(Some(&state))?;
+        Ok(Self { path: path.to_path_buf(), state, sandbox, watch })
+    }
+
+    /// Checks certificates and plugins; makes what the local CA has to make. What is as it was `before` is kept. Blocks for as long as compiling takes.
+    pub fn prepare(&self, written: Written, before: Option<&Prepared>) -> Result<Prepared, PrepareError> {
+        let Written { config, mut report } = written;
+        let mut found = Vec::new();
+        let origins = Origins::everybody(&self.state);
+        let granted = Granted::open(&config, &self.watch, self.sandbox.local_store(), before.map(|before| &before.granted), &mut found);
+        let filters = Filters::build(&config, (&self.sandbox, &origins), &granted, before.map(|before| &*before.filters), &mut found);
+        let services = Services::build(&config, &self.sandbox, &origins, &mut found);
+        let papers = Papers::open(&config, &self.state, before.map(|before| &before.papers), &mut found);
+        report.add(found);
+        match papers {
+            Some(papers) if report.errors() == 0 => {
+                let (filters, services) = (Arc::new(filters), Arc::new(services));
+                Ok(Prepared { config, report, granted, filters, services, papers })
+            }
+            _ => Err(PrepareError::Config(report)),
         }
-        Err(problems) => {
-            found.extend(problems.into_iter().map(diagnostic));
-            None
-        }
-    };
-    let tcp_stores = tcp_stores(&config, &state, &challenges, &mut found);
-    let tickets = tickets(&config, &mut found);
-    let outbound = outbound(&config, &mut found);
-    report.add(found);
-    match (store, tickets, outbound) {
-        (Some(store), Some(tickets), Some(outbound)) if report.errors() == 0 => {
-            let (store, outbound) = (Arc::new(store), Arc::new(outbound));
-            Ok(Prepared { config, report, filters, services, store, tickets, outbound, tcp_stores, sandbox })
-        }
-        _ => Err(PrepareError::Config(report)),
     }
 }
 
-fn tickets(config: &Config, found: &mut Vec<Diagnostic>) -> Option<Arc<TicketKeys>> {
-    let place = config.server.ticket_keys.as_ref();
-    let opened = TicketKeys::open(place.map(|(directory, _)| directory.as_path()));
-    // Without a directory, only random bytes can be missing.
-    let nowhere = || Location { file: "".into(), line: 1, column: 1 };
-    let problem = |error: TicketKeyError| error.problem(&place.map_or_else(nowhere, |(_, at)| at.clone()));
-    opened.map_err(|error| found.push(diagnostic(problem(error)))).ok()
-}
-
-/// As `prepare`, for a look only: makes no certificate, and no state directory if there is none yet.
+/// As a start would prepare it, for a look only: makes no certificate, and no state directory if there is none yet.
 pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
     let (config, mut report) = match config::load(path) {
         Ok(loaded) => loaded,
@@ -91,7 +110,8 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
     let state = config.server.state.as_deref().filter(|dir| dir.is_dir()).map(Path::to_path_buf);
     let mut found = Vec::new();
     let (sandbox, origins) = (sandbox(state.as_deref())?, Origins::nobody(&state::place(config.server.state.as_deref())));
-    Filters::build(&config, &sandbox, &origins, &Watch::default(), &mut found);
+    let granted = Granted::open(&config, &Arc::default(), sandbox.local_store(), None, &mut found);
+    Filters::build(&config, (&sandbox, &origins), &granted, None, &mut found);
     Services::build(&config, &sandbox, &origins, &mut found);
     let certified: Vec<Site> = config.tcp.iter().flat_map(certified_names).collect();
     for site in config.sites.iter().chain(&certified) {
@@ -108,14 +128,18 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
     if let Some((directory, at)) = &config.server.ticket_keys {
         found.extend(certs::check_ticket_keys(directory, at).map(diagnostic));
     }
-    outbound(&config, &mut found);
+    outbound(&config, None, &mut found);
     report.add(found);
     Ok((Some(config), report))
 }
 
 /// What upstreams with TLS need; `None`: something is wrong with it.
-pub fn outbound(config: &Config, found: &mut Vec<Diagnostic>) -> Option<Outbound> {
-    let (outbound, problems) = match Outbound::open(&config.upstreams) {
+pub fn outbound(config: &Config, before: Option<&Outbound>, found: &mut Vec<Diagnostic>) -> Option<Outbound> {
+    let opened = match before {
+        Some(before) => before.succeed(&config.upstreams),
+        None => Outbound::open(&config.upstreams),
+    };
+    let (outbound, problems) = match opened {
         Ok((outbound, warnings)) => (Some(outbound), warnings),
         Err(problems) => (None, problems),
     };
@@ -123,44 +147,13 @@ pub fn outbound(config: &Config, found: &mut Vec<Diagnostic>) -> Option<Outbound
     outbound
 }
 
-fn tcp_stores(config: &Config, state: &Path, challenges: &Arc<Challenges>, found: &mut Vec<Diagnostic>) -> Vec<Option<Arc<Store>>> {
-    let mut open = |spec: &TcpSpec| {
-        let names = certified_names(spec);
-        let (store, problems) = match (!names.is_empty()).then(|| Store::open(&names, state))? {
-            Ok((store, warnings)) => (Some(Arc::new(store.showing(challenges))), warnings),
-            Err(problems) => (None, problems),
-        };
-        tell(problems, found);
-        store
-    };
-    config.tcp.iter().map(&mut open).collect()
-}
-
 /// One file for several names: what is wrong with the file is wrong with it for each, and told once.
-fn tell(problems: Vec<CertProblem>, found: &mut Vec<Diagnostic>) {
+pub fn tell(problems: Vec<CertProblem>, found: &mut Vec<Diagnostic>) {
     for problem in problems.into_iter().map(diagnostic) {
         if !found.contains(&problem) {
             found.push(problem);
         }
     }
-}
-
-/// What a TCP listener that ends TLS needs certificates for, as the sites they would be: the names in `sni`, and with `to` whatever else
-/// is asked for.
-fn certified_names(spec: &TcpSpec) -> Vec<Site> {
-    let TcpTls::Terminate { certificate, client, .. } = &spec.tls else { return Vec::new() };
-    let mut names: BTreeSet<SiteName> = spec.sni.iter().map(|route| route.name.clone()).collect();
-    if spec.to.is_some() {
-        names.insert(SiteName::Any);
-        let own = spec
-            .addresses
-            .iter()
-            .filter_map(|address| Some(address.ip()?.ip()))
-            .filter(|ip| **certificate == TlsSpec::Local && !ip.is_unspecified());
-        names.extend(own.map(|ip| SiteName::Exact(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() })));
-    }
-    let site = |name| Site { name, tls: (**certificate).clone(), client: client.clone(), routes: Vec::new(), at: spec.at.clone() };
-    names.into_iter().map(site).collect()
 }
 
 /// With its cache of compiled components in the state directory.

@@ -1,34 +1,35 @@
-//! `portcullis run`: prepare, bind, start the workers, wait for the word to stop.
+//! `portcullis run`: prepare, bind, start the workers, then do what is asked until the word to stop comes.
 
-use super::corridors::Course;
-use super::door::DoorPlan;
-use super::keeper;
-use super::listeners::{self, Listener, Speaks};
-use super::prepare::{PrepareError, Prepared, prepare};
-use super::watch::{Watch, WatchError, watch};
-use super::worker::{self, Waiting, Work};
+use super::control::{self, Asked, Control, Question};
+use super::generation::{AssembleError, Generation};
+use super::keeper::Keepers;
+use super::lookout::Lookout;
+use super::prepare::{self, Base, PrepareError, Written};
+use super::reload::Process;
+use super::systemd::{Inherited, Manager};
+use super::watch::{Watch, WatchError, Watching, watch};
+use super::worker::{Foreman, Means, Pulse};
 use crate::certs::KeyLogFile;
-use crate::config::{self, Config, Report};
+use crate::config::Recorded;
 use crate::listen::{Gate, Shutdown, stopping};
 use crate::observe::{access::AccessOutput, start_log};
-use crate::proxy::Snapshot;
 use rustls::KeyLog;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Instant;
-use tokio::signal::unix::{SignalKind, signal};
+use std::time::{Duration, Instant};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
 
 /// Why the proxy does not serve (any more).
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(transparent)]
     Prepare(#[from] PrepareError),
-    #[error("{}", .0.text())]
-    Bind(Report),
-    #[error("TLS cannot be set up: {0}")]
-    Tls(#[from] rustls::Error),
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
     #[error("the TLS key log {} cannot be used: {source}", path.display())]
     KeyLog {
         path: PathBuf,
@@ -39,74 +40,153 @@ pub enum StartError {
     System(#[from] io::Error),
     #[error("worker {0} ended by a defect of ours; please report it with the log above")]
     Worker(usize),
-    #[error("the keeper of certificates ended by a defect of ours; please report it with the log above")]
-    Keeper,
 }
-
-/// The first generation's number.
-const FIRST: u64 = 1;
 
 /// Serves the configuration in `path` until SIGTERM or SIGINT, then finishes what runs.
 /// `key_log`: a file for the secrets of all TLS connections.
 pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let begun = Instant::now();
     start_log();
+    let (inherited, manager) = (Inherited::of_environment(), Arc::new(Manager::of_environment()));
     raise_file_limit();
-    let (config, report) = config::load(path).map_err(PrepareError::Config)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (read, written) = prepare::read(path);
+    let written = written?;
     let board = Arc::<Watch>::default();
     // Before all that may take its time, so that whoever watches can tell starting from dead.
-    let _watching = watched(&config, &report, &board)?;
-    let prepared = prepare(config, report, &board)?;
-    let workers = prepared.config.server.workers.or(std::thread::available_parallelism().ok()).map_or(1, usize::from);
-    let (listeners, prepared) = bind(prepared, workers)?;
-    // Registered before anyone is told that we are ready: from then on SIGTERM must not kill.
-    let waiting = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut terminate, mut interrupt) = {
-        let _context = waiting.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
-    };
-    announce(path, &prepared, &listeners);
-    let key_log = key_log.map(open_key_log).transpose()?;
+    let _watching = watched(&written, &board)?;
+    let base = Base::open(path, &written.config, Arc::clone(&board))?;
     let (stopper, shutdown) = stopping();
     let access = AccessOutput::start(io::stdout())?;
-    let mut listeners = listeners;
-    // Removed when nobody waits there any more, also if the start fails.
-    let _files: Vec<_> = listeners.iter_mut().filter_map(|listener| listener.file.take()).collect();
-    let stores: Vec<_> = prepared.tcp_stores.iter().flatten().chain([&prepared.store]).cloned().collect();
-    let outbound = prepared.outbound.clone();
-    let generation = board.registry.generation(FIRST);
-    let running = start(prepared, listeners, workers, &access, &shutdown, key_log, &board)?;
-    // After the workers: what CAs look for must be shown by then.
-    let keeper = keeper::start(&stores, &outbound, shutdown)?;
+    let key_log = key_log.map(open_key_log).transpose()?;
+    let (mut signals, mut process) = runtime.block_on(async {
+        // Registered before anyone is told that we are ready: from then on SIGTERM must not kill.
+        let signals = Signals::new()?;
+        let process = start((base, read, written), (inherited, &manager), key_log, &access, &shutdown).await?;
+        Ok::<_, StartError>((signals, process))
+    })?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
-    waiting.block_on(async {
-        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-    });
+    manager.ready(&process.serving.words());
+    runtime.block_on(serve(&mut signals, &mut process));
     tracing::info!("stopping: running requests are finished, a second signal ends them");
+    manager.stopping();
     board.draining();
     stopper.drain();
     std::thread::spawn(move || {
-        waiting.block_on(async {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        });
+        runtime.block_on(signals.stop());
         std::process::exit(1);
     });
-    join(running)?;
-    if let Some(keeper) = keeper {
-        keeper.join().map_err(|_panic| StartError::Keeper)?;
-    }
-    drop(generation);
+    let Process { foremen, keepers, serving, .. } = process;
+    join(foremen.into_iter().map(|foreman| foreman.thread).collect())?;
+    drop(keepers);
+    // Until nobody waits there any more.
+    drop(serving);
     tracing::info!("stopped");
     Ok(())
 }
 
-fn watched(config: &Config, report: &Report, board: &Arc<Watch>) -> Result<Option<super::watch::Watching>, StartError> {
-    watch(config.admin.as_ref(), board).map_err(|error| match error {
+/// What comes from outside.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let signal = |kind| signal(kind);
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Until it is time to stop.
+    async fn stop(&mut self) {
+        tokio::select! { _ = self.terminate.recv() => {}, _ = self.interrupt.recv() => {} }
+    }
+}
+
+/// Does what is asked until it is time to stop. What is being made then is given up; workers have heard nothing of it, or all of it.
+async fn serve(signals: &mut Signals, process: &mut Process) {
+    let (asking, mut asked) = mpsc::unbounded_channel();
+    // Held until the end: dropping it removes the socket.
+    let _control = open_control(process, asking);
+    if let Some(period) = process.manager.watchdog() {
+        let pulses = process.foremen.iter().map(Foreman::pulse).collect();
+        tokio::spawn(keep_alive(process.manager.clone(), pulses, period));
+    }
+    let mut looks = interval(Lookout::PERIOD);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let Signals { terminate, interrupt, hangup } = signals;
+    let by_itself = || Asked { question: Question::Reload, answer: None };
+    let answering = async {
+        loop {
+            // All are cancel-safe.
+            let first = tokio::select! {
+                Some(first) = asked.recv() => first,
+                Some(()) = hangup.recv() => by_itself(),
+                _ = looks.tick() => {
+                    if !(process.serving.prepared.config.server.watch && process.lookout.look()) {
+                        continue;
+                    }
+                    tracing::info!("reload: files of the configuration have changed");
+                    by_itself()
+                }
+            };
+            let mut all = vec![first];
+            while let Ok(another) = asked.try_recv() {
+                all.push(another);
+            }
+            process.answer(all).await;
+        }
+    };
+    tokio::select! {
+        () = answering => {}
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Tells the service manager that we are alive, as long as every worker gets to its tasks.
+async fn keep_alive(manager: Arc<Manager>, pulses: Vec<Pulse>, period: Duration) {
+    let mut beats = interval(period);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        for pulse in &pulses {
+            // Workers that are leaving answer nobody; the manager has a time of its own for that.
+            if !manager.is_stopping() && pulse.beat().await.is_err() {
+                return;
+            }
+        }
+        manager.alive();
+    }
+}
+
+fn open_control(process: &Process, asking: mpsc::UnboundedSender<Asked>) -> Option<Control> {
+    match Control::open(&process.base.state, &process.base.path) {
+        Ok((control, socket)) => {
+            tokio::spawn(control::listen(socket, asking));
+            Some(control)
+        }
+        Err(error) => {
+            tracing::warn!("`portcullis reload` will not find this process, SIGHUP will: {error}");
+            // Kept open: whoever waits for questions waits for ever.
+            std::mem::forget(asking);
+            None
+        }
+    }
+}
+
+fn watched(written: &Written, board: &Arc<Watch>) -> Result<Option<Watching>, StartError> {
+    watch(written.config.admin.as_ref(), board).map_err(|error| match error {
         WatchError::System(error) => StartError::System(error),
         WatchError::Bind(problems) => {
-            let mut report = report.clone();
+            let mut report = written.report.clone();
             report.add(problems);
-            StartError::Bind(report)
+            StartError::Assemble(AssembleError::Bind(report))
         }
     })
 }
@@ -120,92 +200,67 @@ fn open_key_log(path: &Path) -> Result<Arc<dyn KeyLog>, StartError> {
     Ok(Arc::new(file))
 }
 
-/// Binds, and puts the ports that the kernel chose into the configuration, where redirects take them from.
-fn bind(mut prepared: Prepared, workers: usize) -> Result<(Vec<Listener>, Prepared), StartError> {
-    let listeners = listeners::bind(&prepared.config, workers).map_err(|problems| {
-        let mut report = prepared.report.clone();
-        report.add(problems);
-        StartError::Bind(report)
-    })?;
-    let of = |wanted: fn(Speaks) -> bool| {
-        listeners.iter().filter(move |listener| wanted(listener.speaks)).map(|listener| (listener.address.clone(), None)).collect()
-    };
-    prepared.config.listen.https = of(Speaks::https);
-    prepared.config.listen.http = of(|speaks| speaks == Speaks::Http);
-    Ok((listeners, prepared))
-}
-
 /// Says what listens where, and what is doubtful.
-fn announce(path: &Path, prepared: &Prepared, listeners: &[Listener]) {
+fn announce(path: &Path, generation: &Generation) {
+    let prepared = &generation.prepared;
     if prepared.report.warnings() > 0 {
         eprint!("{}", prepared.report.text());
     }
     let routes: usize = prepared.config.sites.iter().map(|site| site.routes.len()).sum();
     tracing::info!(
-        "portcullis {} generation {FIRST} of {}: {} sites, {routes} routes, {} upstreams, {} filters",
+        "portcullis {} generation {} of {}: {} sites, {routes} routes, {} upstreams, {} filters",
         env!("CARGO_PKG_VERSION"),
+        generation.number,
         path.display(),
         prepared.config.sites.len(),
         prepared.config.upstreams.len(),
-        prepared.filters.len(),
+        prepared.filters.all().len(),
     );
-    for listener in listeners {
-        let speaks = listener.speaks;
-        let words = [(speaks == Speaks::Http, "http"), (speaks.https(), "https"), (speaks.tcp(), "tcp")];
-        for (_, word) in words.iter().filter(|(spoken, _)| *spoken) {
-            tracing::info!("listening {word} {}", listener.address);
-        }
+    for listener in &generation.listeners {
+        listener.words().for_each(|word| tracing::info!("listening {word} {}", listener.address));
     }
 }
 
-fn start(
-    prepared: Prepared,
-    listeners: Vec<Listener>,
-    workers: usize,
+/// The first generation.
+async fn start(
+    (base, read, written): (Base, Recorded, Written),
+    (inherited, manager): (Inherited, &Arc<Manager>),
+    key_log: Option<Arc<dyn KeyLog>>,
     access: &AccessOutput,
     shutdown: &Shutdown,
-    key_log: Option<Arc<dyn KeyLog>>,
-    board: &Watch,
-) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
-    let Prepared { config, filters, services, store, tickets, outbound, tcp_stores, sandbox, .. } = prepared;
-    // For as long as the process lives: guests of every generation run in it.
-    Box::leak(Box::new(sandbox));
-    // `prepare` gives every link a filter, or fails.
-    let snapshot = Snapshot::new(FIRST, &config, |link| filters.index(link).unwrap_or(usize::MAX));
-    let snapshot = Arc::new(snapshot.showing(keeper::proofs(&config, store.challenges())));
-    let gate = Gate::new(&config.limits);
-    board.serving(&gate, access);
-    let courses = Course::all(&config, store, tcp_stores, &tickets, key_log)?;
-    let doors = DoorPlan::all(&config, &filters);
-    let (filters, services, upstreams) = (Arc::new(filters), Arc::new(services), Arc::new(config.upstreams.clone()));
-    let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
-    for listener in listeners {
-        let door = doors.of(listener.speaks);
-        let course = courses.of(listener.speaks);
-        let course = if door.as_ref().is_some_and(DoorPlan::wants_hellos) { course.seeing_hellos() } else { course };
-        let proxy_protocol = listeners::proxy_protocol(&config, listener.speaks);
-        for (own, socket) in sockets.iter_mut().zip(listener.sockets) {
-            own.push(Waiting { socket, course: course.clone(), door: door.clone(), proxy_protocol: proxy_protocol.clone() });
-        }
+) -> Result<Process, StartError> {
+    let base = Arc::new(base);
+    let prepared = base.prepare(written, None)?;
+    let workers = prepared.config.server.workers.or(std::thread::available_parallelism().ok()).map_or(1, usize::from);
+    let (generation, changes) = Generation::assemble(prepared, (None, inherited), workers, key_log.as_ref())?;
+    announce(&base.path, &generation);
+    let gate = Gate::new(&generation.snapshot.limits);
+    base.watch.serving(&gate, access);
+    let tally = || generation.prepared.config.admin.is_some().then(|| base.watch.registry.worker());
+    let mut foremen = Vec::new();
+    for (number, change) in (0..).zip(changes) {
+        let (access, tunnel_access) = (access.writer(), access.writer());
+        let foreman = Foreman::start(Means { number, gate: gate.clone(), access, tunnel_access, tally: tally() }, shutdown.clone())?;
+        foreman.prepare(change).await?;
+        foremen.push(foreman);
     }
-    let mut running = Vec::new();
-    for (number, listeners) in (0..).zip(sockets) {
-        running.push(worker::spawn(Work {
-            number,
-            snapshot: snapshot.clone(),
-            upstreams: upstreams.clone(),
-            outbound: outbound.clone(),
-            filters: filters.clone(),
-            services: services.clone(),
-            listeners,
-            gate: gate.clone(),
-            access: access.writer(),
-            tunnel_access: access.writer(),
-            tally: config.admin.is_some().then(|| board.registry.worker()),
-            shutdown: shutdown.clone(),
-        })?);
+    for foreman in &foremen {
+        foreman.turn().await.map_err(io::Error::other)?;
     }
-    Ok(running)
+    base.watch.generations.turn(&generation);
+    let mut keepers = Keepers::default();
+    // After the workers: what CAs look for must be shown by then.
+    keepers.turn(&generation.prepared.papers, None)?;
+    Ok(Process {
+        base,
+        serving: Arc::new(generation),
+        foremen,
+        gate,
+        keepers,
+        lookout: Lookout::new(read),
+        key_log,
+        manager: Arc::clone(manager),
+    })
 }
 
 fn join(running: Vec<JoinHandle<io::Result<()>>>) -> Result<(), StartError> {

@@ -4,7 +4,7 @@
 use super::origin::{Origin, Origins};
 use crate::chain::Cause;
 use crate::config::{Component, Config, Diagnostic, PluginName, PluginRef, ServerAddress};
-use crate::sandbox::{Answer, Answering, Errand, Errands, LoadError, Refusal, Sandbox, Service, ServiceGrant};
+use crate::sandbox::{Answer, Answering, Errand, Errands, LoadError, Refusal, Sandbox, Service, ServiceGrant, digest};
 use crate::upstream::{FAILED, Inside, InsideFault};
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
@@ -28,7 +28,7 @@ const FIELDS: usize = 1024;
 
 /// The services of a configuration. Shared by all workers.
 #[derive(Default)]
-pub struct Services(BTreeMap<Component, Arc<Service>>);
+pub struct Services(BTreeMap<Component, (Arc<Service>, [u8; 32])>);
 
 impl Services {
     /// Loads them. What is wrong is added to `found`.
@@ -42,23 +42,30 @@ impl Services {
             let grant = ServiceGrant { limits: spec.limits, http: spec.allow.http.iter().map(|upstream| upstream.0.clone()).collect() };
             let read = origin.read(&name, &fetched);
             let loaded = read.and_then(|bytes| {
+                let digest = digest(&bytes);
                 sandbox
                     .load_service(&bytes, spec.sha256.as_ref(), grant, &component.to_string())
+                    .map(|service| (Arc::new(service), digest))
                     .map_err(|error| Box::new(refused(component, &name, origin, &error)))
             });
             match loaded {
-                Ok(service) => drop(services.insert((*component).clone(), Arc::new(service))),
+                Ok(service) => drop(services.insert((*component).clone(), service)),
                 Err(problem) => found.push(*problem),
             }
         }
         Self(services)
     }
 
+    /// Which files they were made of.
+    pub fn digests(&self) -> BTreeMap<&Component, &[u8; 32]> {
+        self.0.iter().map(|(component, (_, digest))| (component, digest)).collect()
+    }
+
     /// The servers of one worker.
     pub fn on_worker<'s>(&'s self, outside: &'s Outside) -> impl Fn(&ServerAddress) -> Option<Rc<dyn Inside>> + 's {
         move |address| {
             let ServerAddress::Component(component) = address else { return None };
-            let service = Arc::clone(self.0.get(component)?);
+            let service = Arc::clone(&self.0.get(component)?.0);
             Some(Rc::new(Local { service, outside: Rc::clone(outside), connections: RefCell::default() }))
         }
     }

@@ -1,5 +1,6 @@
 //! What there is to see of the process, for the admin listener: each room's numbers, and whether requests should come.
 
+use super::generation::Generations;
 use super::listeners::{SocketFile, refused};
 use crate::admin::{Access, Admin, Board, Readiness, Socket, start};
 use crate::config::{AdminSpec, Diagnostic, ListenAddress};
@@ -15,7 +16,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// For as long as the process lives; generations tell it what they have.
 #[derive(Default)]
 pub struct Watch {
-    pub registry: Arc<Registry>,
+    pub registry: Registry,
+    pub generations: Generations,
     /// How far the process is.
     standing: AtomicU8,
     /// By plugin. A lock, because it is taken when plugins are configured and when numbers are read.
@@ -100,6 +102,8 @@ impl Board for Watch {
         out.gauge("portcullis_connections", "Connections of clients that are open.").sample(&[], open as u64);
         let dropped = self.dropped.get().map_or(0, |dropped| dropped());
         out.counter("portcullis_access_lines_dropped", "Access lines dropped because the output was too slow.").sample(&[], dropped);
+        out.gauge("portcullis_generation", "Number of the configuration that new exchanges see.").sample(&[], self.generations.serving());
+        out.gauge("portcullis_generations", "Configurations that something still uses.").sample(&[], self.generations.alive() as u64);
         self.guests(out);
         self.registry.write(out);
     }

@@ -1,93 +1,167 @@
 //! One core: a thread with a runtime, listeners, upstreams and guests of its own. Workers share nothing on a request's path.
+//!
+//! A worker is told of each generation twice: first to get ready for it, which can fail, then to turn to it, which cannot. So a generation is
+//! served by all workers or by none.
 
 use super::corridors::Course;
-use super::door::{DoorKeeper, DoorPlan};
-use super::errands;
-use super::services::{Outside, Services};
+use super::door::DoorPlan;
+use super::filters::Filters;
+use super::floor::{Floor, Ready};
+use super::services::Services;
 use crate::certs::Outbound;
 use crate::config::{Peers, UpstreamName, UpstreamSpec};
-use crate::listen::{self, Gate, Handler, Listener, Listening, Shutdown};
+use crate::listen::{Gate, Listening, Shutdown};
 use crate::observe::WorkerTally;
 use crate::observe::access::AccessWriter;
-use crate::proxy::{Proxy, Snapshot};
-use crate::sandbox::Guests;
-use crate::tunnel::Ledger;
-use crate::upstream::Upstreams;
+use crate::proxy::Snapshot;
 use std::collections::BTreeMap;
 use std::io;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::task::spawn_local;
+use tokio::sync::{mpsc, oneshot};
 
-/// What a worker gets. All of it can cross threads; what cannot is made on the worker.
-pub struct Work {
+/// What a worker gets once. All of it can cross threads; what cannot is made on the worker.
+pub struct Means {
     pub number: u16,
-    pub snapshot: Arc<Snapshot>,
-    pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
-    pub outbound: Arc<Outbound>,
-    pub filters: Arc<super::filters::Filters>,
-    pub services: Arc<Services>,
-    pub listeners: Vec<Waiting>,
     pub gate: Arc<Gate>,
     pub access: AccessWriter,
     pub tunnel_access: AccessWriter,
     /// `None`: nobody collects numbers.
     pub tally: Option<Arc<WorkerTally>>,
-    pub shutdown: Shutdown,
+}
+
+/// A generation, as one worker gets it.
+pub struct Change {
+    pub snapshot: Arc<Snapshot>,
+    pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
+    pub outbound: Arc<Outbound>,
+    pub filters: Arc<Filters>,
+    pub services: Arc<Services>,
+    /// All there are from then on.
+    pub listeners: Vec<Waiting>,
 }
 
 /// A listener of this worker.
 pub struct Waiting {
-    pub socket: Listening,
+    pub id: u64,
+    /// `None`: it is there already.
+    pub socket: Option<Listening>,
+    /// Its address, for logs and links.
+    pub name: String,
     pub course: Course,
     pub door: Option<DoorPlan>,
+    /// The door is another than before.
+    pub renewed: bool,
     pub proxy_protocol: Arc<Peers>,
 }
 
-/// Starts a worker. It ends when it is told to stop and its connections have ended.
-pub fn spawn(work: Work) -> io::Result<JoinHandle<io::Result<()>>> {
-    std::thread::Builder::new().name(format!("worker-{}", work.number)).spawn(move || work.run())
+/// What a worker is told.
+enum Order {
+    Prepare(Box<Change>, oneshot::Sender<io::Result<()>>),
+    /// What was prepared last is not turned to.
+    Forget,
+    /// To say that it is there.
+    Answer(oneshot::Sender<()>),
+    /// To what was prepared last. Answered when listeners that are gone are closed.
+    Turn(oneshot::Sender<()>),
 }
 
-impl Work {
-    fn run(self) -> io::Result<()> {
-        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
-        runtime.block_on(self.serve())
+/// Whoever gives a worker orders. Dropping it changes nothing for the worker.
+pub struct Foreman {
+    pub thread: JoinHandle<io::Result<()>>,
+    orders: mpsc::UnboundedSender<Order>,
+}
+
+/// Whether a worker gets to its tasks.
+pub struct Pulse(mpsc::UnboundedSender<Order>);
+
+impl Pulse {
+    /// Until it has answered; errors: it never will.
+    pub async fn beat(&self) -> Result<(), Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(Order::Answer(answer)).map_err(|_| Ended)?;
+        answered.await.map_err(|_| Ended)
+    }
+}
+
+/// The worker has ended before its time.
+#[derive(Debug, thiserror::Error)]
+#[error("a worker has ended")]
+pub struct Ended;
+
+impl Foreman {
+    /// Starts a worker. It ends when it is told to stop and its connections have ended.
+    pub fn start(means: Means, shutdown: Shutdown) -> io::Result<Self> {
+        let (orders, received) = mpsc::unbounded_channel();
+        let thread = std::thread::Builder::new().name(format!("worker-{}", means.number)).spawn(move || run(means, received, shutdown))?;
+        Ok(Self { thread, orders })
     }
 
-    async fn serve(self) -> io::Result<()> {
-        let limits = Arc::new(self.snapshot.limits.clone());
-        let upstreams = Upstreams::counting(&self.upstreams, &self.outbound, &limits, self.tally.as_deref());
-        let outside = Outside::default();
-        upstreams.place(&self.services.on_worker(&outside));
-        let errands = errands::run(Rc::clone(&upstreams), Arc::clone(&limits));
-        let _ = outside.set(errands.downgrade());
-        let filters: Rc<[Guests]> = self.filters.on_worker(&errands).into();
-        let keeper = DoorKeeper::new(self.number, Rc::clone(&filters), Rc::clone(&upstreams));
-        let ledger = Ledger::new(self.number, self.snapshot.access_log, self.tunnel_access, self.tally.clone());
-        let opened = |waiting: Waiting| {
-            let Waiting { socket, course, door, proxy_protocol } = waiting;
-            let door = door.map(|plan| keeper.door(&plan, socket.name(), course.reach()));
-            Listener { socket, kind: course.kind(&limits, &upstreams, &ledger), door, proxy_protocol, tally: self.tally.clone() }
+    pub fn pulse(&self) -> Pulse {
+        Pulse(self.orders.clone())
+    }
+
+    /// Errors: it cannot get ready, and goes on as before.
+    pub async fn prepare(&self, change: Change) -> io::Result<()> {
+        let (answer, answered) = oneshot::channel();
+        self.orders.send(Order::Prepare(Box::new(change), answer)).map_err(|_| io::Error::other(Ended))?;
+        answered.await.map_err(|_| io::Error::other(Ended))?
+    }
+
+    /// Somebody else could not get ready.
+    pub fn forget(&self) {
+        // Who has ended has forgotten too.
+        let _ = self.orders.send(Order::Forget);
+    }
+
+    pub async fn turn(&self) -> Result<(), Ended> {
+        let (answer, answered) = oneshot::channel();
+        self.orders.send(Order::Turn(answer)).map_err(|_| Ended)?;
+        answered.await.map_err(|_| Ended)
+    }
+}
+
+fn run(means: Means, orders: mpsc::UnboundedReceiver<Order>, shutdown: Shutdown) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(serve(means, orders, shutdown));
+    Ok(())
+}
+
+async fn serve(means: Means, mut orders: mpsc::UnboundedReceiver<Order>, mut shutdown: Shutdown) {
+    let mut means = Some(means);
+    let (mut floor, mut ready): (Option<Floor>, Option<Ready>) = (None, None);
+    loop {
+        let order = tokio::select! {
+            // Both are cancel-safe.
+            order = orders.recv() => order,
+            () = shutdown.draining() => break,
         };
-        let listeners: Vec<_> = self.listeners.into_iter().map(opened).collect();
-        let proxy = Proxy::new(self.number, (self.access, self.tally), self.snapshot, filters, upstreams);
-        let handler = handler(proxy);
-        let serving: Vec<_> = listeners
-            .into_iter()
-            .map(|listener| spawn_local(listen::serve(listener, limits.clone(), self.gate.clone(), handler.clone(), self.shutdown.clone())))
-            .collect();
-        for listener in serving {
-            listener.await.map_err(io::Error::other)??;
+        match order {
+            Some(Order::Prepare(change, answer)) => {
+                let made = Ready::new(*change).map(|made| ready = Some(made));
+                // Nobody listens any more if the whole process is being stopped.
+                let _ = answer.send(made);
+            }
+            Some(Order::Forget) => ready = None,
+            // Nobody listens any more if it was too long ago.
+            Some(Order::Answer(answer)) => drop(answer.send(())),
+            Some(Order::Turn(answer)) => match (ready.take(), &mut floor, means.take()) {
+                (Some(ready), Some(floor), _) => floor.turn(ready, answer),
+                (Some(ready), None, Some(means)) => {
+                    floor = Some(Floor::open(means, ready));
+                    let _ = answer.send(());
+                }
+                // Not so: what is turned to was prepared.
+                _ => {}
+            },
+            // Nobody has orders any more, but for the one to stop.
+            None => shutdown.draining().await,
         }
-        // Until here: services hold it weakly.
-        drop(errands);
-        Ok(())
     }
-}
-
-fn handler(proxy: Rc<Proxy<Guests>>) -> impl Handler {
-    move |connection, request| Rc::clone(&proxy).handle(connection, request)
+    // Whoever still waits for an answer gets none.
+    drop(orders);
+    if let Some(floor) = floor {
+        floor.close().await;
+    }
 }

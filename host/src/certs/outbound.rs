@@ -10,8 +10,9 @@ use super::problem::CertProblem;
 use super::revocation::{list_problems, lists};
 use super::server_check::Check;
 use super::watch::{MadeOfFiles, Stamp, Taken, Watch, Watched};
-use crate::config::{CertifiedFiles, Location, ServerAddress, UpstreamName, UpstreamSpec, UpstreamTls};
+use crate::config::{CertifiedFiles, Location, Placeless, ServerAddress, UpstreamName, UpstreamSpec, UpstreamTls};
 use arc_swap::ArcSwap;
+use aws_lc_rs::digest::{Context, SHA256};
 use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{Resumption, VerifierBuilderError, WebPkiServerVerifier};
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -20,6 +21,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, Error, RootCertStore};
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +33,7 @@ const SESSIONS: usize = 64;
 /// What all upstreams with TLS connect with. Shared by all workers, so that a ticket of one is good at the others.
 #[derive(Default)]
 pub struct Outbound {
-    upstreams: BTreeMap<UpstreamName, Vec<ServerTls>>,
+    upstreams: BTreeMap<UpstreamName, Vec<(ServerAddress, ServerTls)>>,
     /// Until someone takes over the watch.
     watched: Mutex<Vec<Watched>>,
 }
@@ -47,18 +49,33 @@ pub struct ServerTls {
 struct Settings {
     http: Arc<ClientConfig>,
     raw: Arc<ClientConfig>,
+    /// Of all that they were made from.
+    origin: Origin,
 }
+
+/// What is written, and what was in the files that it names. Equal ones lead to equal settings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Origin([u8; 32]);
 
 impl Outbound {
     /// Reads what the upstreams name. `Err` has every error of every upstream; `Ok` may come with warnings.
     pub fn open(upstreams: &BTreeMap<UpstreamName, UpstreamSpec>) -> Result<(Self, Vec<CertProblem>), Vec<CertProblem>> {
+        Self::default().succeed(upstreams)
+    }
+
+    /// The same for the next configuration: servers whose settings would be equal keep them, with their sessions.
+    pub fn succeed(&self, upstreams: &BTreeMap<UpstreamName, UpstreamSpec>) -> Result<(Self, Vec<CertProblem>), Vec<CertProblem>> {
         let mut system = None;
         let (mut opened, mut watched, mut problems) = (BTreeMap::new(), Vec::new(), Vec::new());
         for (name, upstream) in upstreams {
             let Some(spec) = &upstream.tls else { continue };
             let stamp = Stamp::of(&paths(spec));
             let Some(trust) = Trust::open(spec, &mut system, &mut problems) else { continue };
-            match upstream.servers.iter().map(|server| trust.server(spec, server)).collect::<Result<Vec<_>, _>>() {
+            let made = |server| match self.server(name, server) {
+                Some(earlier) if earlier.settings.load().origin == trust.origin => Ok(earlier.clone()),
+                _ => trust.server(spec, server),
+            };
+            match upstream.servers.iter().map(made).collect::<Result<Vec<_>, _>>() {
                 Ok(servers) => {
                     let files = UpstreamFiles {
                         name: name.clone(),
@@ -68,7 +85,7 @@ impl Outbound {
                     if !files.files().is_empty() {
                         watched.push(Watched::new(files, stamp));
                     }
-                    opened.insert(name.clone(), servers);
+                    opened.insert(name.clone(), upstream.servers.iter().cloned().zip(servers).collect());
                 }
                 Err(error) => problems.push(unusable(spec, &error)),
             }
@@ -80,8 +97,12 @@ impl Outbound {
     }
 
     /// In the order of the upstream's servers; `None`: it is spoken to in the clear.
-    pub fn servers(&self, upstream: &UpstreamName) -> Option<&[ServerTls]> {
-        self.upstreams.get(upstream).map(Vec::as_slice)
+    pub fn servers(&self, upstream: &UpstreamName) -> Option<Vec<ServerTls>> {
+        self.upstreams.get(upstream).map(|servers| servers.iter().map(|(_, tls)| tls.clone()).collect())
+    }
+
+    fn server(&self, upstream: &UpstreamName, server: &ServerAddress) -> Option<&ServerTls> {
+        self.upstreams.get(upstream)?.iter().find(|(address, _)| address == server).map(|(_, tls)| tls)
     }
 
     /// The watch over the files that upstreams name; `None` if there are none, or if someone has taken it over already.
@@ -91,6 +112,11 @@ impl Outbound {
 }
 
 impl ServerTls {
+    /// Whether connections made with either are alike, now and after files have changed.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.settings, &other.settings) && self.asked == other.asked
+    }
+
     /// Settings that offer `http/1.1`, and the name to ask for.
     pub fn http(&self) -> (Arc<ClientConfig>, ServerName<'static>) {
         (self.settings.load().http.clone(), self.asked.clone())
@@ -101,8 +127,11 @@ impl ServerTls {
         let mut settings = ClientConfig::clone(&self.settings.load().http);
         settings.dangerous().set_certificate_verifier(Arc::new(Check::nothing()));
         settings.resumption = Resumption::disabled();
-        let settings = Arc::new(settings);
-        Self { settings: Arc::new(ArcSwap::from_pointee(Settings { http: settings.clone(), raw: settings })), asked: self.asked.clone() }
+        let (settings, origin) = (Arc::new(settings), self.settings.load().origin);
+        Self {
+            settings: Arc::new(ArcSwap::from_pointee(Settings { http: settings.clone(), raw: settings, origin })),
+            asked: self.asked.clone(),
+        }
     }
 
     /// Settings that offer no protocol, for connections whose bytes are not looked at.
@@ -153,17 +182,20 @@ struct Trust {
     verifier: Option<Arc<WebPkiServerVerifier>>,
     client: Option<Arc<SingleCertAndKey>>,
     sessions: Resumption,
+    origin: Origin,
 }
 
 impl Trust {
     /// `system` remembers the system's roots from upstream to upstream. `None`: an error is among the `problems`.
     fn open(spec: &UpstreamTls, system: &mut Option<Arc<RootCertStore>>, problems: &mut Vec<CertProblem>) -> Option<Self> {
+        // Before the files are read for good: what changes in between is seen as a change later.
+        let origin = Origin::of(spec);
         // All are read before one is given up, so that one run of `check` tells all.
         let client = spec.client.as_ref().map(|files| client(files, problems));
         let verifier = spec.verify.then(|| verifier(spec, system, problems));
         let verifier = verifier.map_or(Some(None), |made| made.map(Some))?;
         let client = client.map_or(Some(None), |made| made.map(Some))?;
-        Some(Self { verifier, client, sessions: Resumption::in_memory_sessions(SESSIONS) })
+        Some(Self { verifier, client, sessions: Resumption::in_memory_sessions(SESSIONS), origin })
     }
 
     fn server(&self, spec: &UpstreamTls, server: &ServerAddress) -> Result<ServerTls, Error> {
@@ -190,8 +222,25 @@ impl Trust {
         raw.resumption = self.sessions.clone();
         let mut http = raw.clone();
         http.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let settings = Settings { http: Arc::new(http), raw: Arc::new(raw) };
+        let settings = Settings { http: Arc::new(http), raw: Arc::new(raw), origin: self.origin };
         Ok(ServerTls { settings: Arc::new(ArcSwap::from_pointee(settings)), asked })
+    }
+}
+
+impl Origin {
+    /// Files that cannot be read count as empty: using them fails anyway. The system's certificates are not looked at: they change with
+    /// updates of the system only.
+    fn of(spec: &UpstreamTls) -> Self {
+        let mut digest = Context::new(&SHA256);
+        digest.update(format!("{:?}", spec.placeless()).as_bytes());
+        for path in paths(spec) {
+            let contents = fs::read(path).unwrap_or_default();
+            digest.update(&(contents.len() as u64).to_le_bytes());
+            digest.update(&contents);
+        }
+        let mut origin = [0; 32];
+        origin.copy_from_slice(digest.finish().as_ref());
+        Self(origin)
     }
 }
 

@@ -5,9 +5,8 @@
 //! through symbolic links (certbot's `live`, Kubernetes' `..data`) changes when any of them does.
 
 use super::problem::CertProblem;
+use crate::config::FileStamp;
 use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 use time::OffsetDateTime;
@@ -52,14 +51,6 @@ pub(super) struct Watched {
 /// What differs when a file does.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Stamp(Vec<Option<FileStamp>>);
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct FileStamp {
-    place: (u64, u64),
-    size: u64,
-    /// Of the contents and of the inode: the second cannot be set back.
-    times: [(i64, i64); 2],
-}
 
 impl Watch {
     /// How often to look. A change is used once it has been the same for two looks, so that a certificate is not read before its key is
@@ -143,15 +134,8 @@ fn told(problems: &[CertProblem]) -> String {
 
 impl Stamp {
     pub fn of(files: &[&Path]) -> Self {
-        Self(files.iter().map(|path| file_stamp(path)).collect())
+        Self(files.iter().map(|path| FileStamp::of(path)).collect())
     }
-}
-
-/// Of what the path leads to; `None` if it leads nowhere.
-fn file_stamp(path: &Path) -> Option<FileStamp> {
-    let found = fs::metadata(path).ok()?;
-    let times = [(found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec())];
-    Some(FileStamp { place: (found.dev(), found.ino()), size: found.size(), times })
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ pub struct Reach {
 /// One connection's walk. Dropping it releases what filters held for the connection.
 pub struct ConnectionWalk<F: ConnectionFilter> {
     chain: Arc<Chain>,
-    filters: Rc<[F]>,
+    filters: Rc<[Rc<F>]>,
     reach: Reach,
     /// Links that still take part, beside what their filters hold.
     taking_part: SmallVec<[(usize, Option<F::Held>); 2]>,
@@ -99,7 +99,7 @@ pub struct Around<'a> {
 
 impl<F: ConnectionFilter> ConnectionWalk<F> {
     /// `filters` is the worker's list that the chain's links index.
-    pub fn new(chain: Arc<Chain>, filters: Rc<[F]>, reach: Reach, arrival: Arrival) -> Self {
+    pub fn new(chain: Arc<Chain>, filters: Rc<[Rc<F>]>, reach: Reach, arrival: Arrival) -> Self {
         let taking_part = (0..chain.links.len()).map(|link| (link, None)).collect();
         Self { chain, filters, reach, taking_part, refused: None, arrival }
     }

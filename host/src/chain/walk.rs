@@ -9,6 +9,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use http::HeaderMap;
 use smallvec::SmallVec;
+use std::rc::Rc;
 
 /// Where the request phase leads.
 #[derive(Debug)]
@@ -61,14 +62,14 @@ pub struct Passed<F: Filter> {
 /// One exchange's walk. Dropping it releases what filters held for the exchange.
 pub struct Walk<'c, F: Filter> {
     chain: &'c Chain,
-    filters: &'c [F],
+    filters: &'c [Rc<F>],
     passed: SmallVec<[Passed<F>; 4]>,
     acted: SmallVec<[Acted; 4]>,
 }
 
 impl<'c, F: Filter> Walk<'c, F> {
     /// `filters` is the worker's list that the chain's links index; every index is within it.
-    pub fn new(chain: &'c Chain, filters: &'c [F]) -> Self {
+    pub fn new(chain: &'c Chain, filters: &'c [Rc<F>]) -> Self {
         Self { chain, filters, passed: SmallVec::new(), acted: SmallVec::new() }
     }
 

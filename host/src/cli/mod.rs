@@ -6,6 +6,7 @@ mod check;
 mod defaults;
 mod explain;
 mod plugin;
+mod reload;
 mod run;
 mod schema;
 
@@ -26,6 +27,8 @@ struct Arguments {
 enum Command {
     /// Serve a configuration until SIGTERM or SIGINT
     Run(run::Run),
+    /// Let the proxy that runs with a configuration take over what has changed in it, whole or not at all
+    Reload(reload::Reload),
     /// Check a configuration, its certificates and its plugins, without serving; prints every mistake
     Check(check::Check),
     /// Show what would happen to a request or a TCP connection: site or listener, route, links, upstream, timeouts
@@ -54,6 +57,7 @@ struct ConfigFile {
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(command) => command.execute(),
+        Command::Reload(command) => command.execute(),
         Command::Check(command) => command.execute(),
         Command::Explain(command) => command.execute(),
         Command::Defaults(command) => command.execute(),

@@ -3,7 +3,7 @@
 use super::{ListenAddress, Location, Secret};
 
 /// `[admin]` as meant. Wherever others than this machine can come, there is a token.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AdminSpec {
     pub listen: Vec<(ListenAddress, Location)>,
     /// What whoever asks must show; `None`: nothing.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 /// One link of a route's chain, resolved: named chains are inlined, shorthand has become a link.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LinkSpec {
     /// What logs and `without` call it: `as`, else the plugin's name.
     pub name: String,
@@ -53,7 +53,7 @@ pub enum LinkOrigin {
 }
 
 /// `when = { path = …, method = …, header = …, query = … }`: evaluated by the host, all parts must hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct When {
     pub path: Option<PathMatch>,
     pub methods: Vec<http::Method>,

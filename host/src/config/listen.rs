@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 /// Addresses as meant: the defaults (`0.0.0.0` and `[::]`, ports 80 and 443) are already filled in where nothing was written,
 /// and only where a site needs them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ListenSpec {
     /// TLS listeners; serve the sites whose `tls` is not `"off"`.
     pub https: Vec<(ListenAddress, Option<Location>)>,

@@ -17,7 +17,7 @@ impl fmt::Display for PluginName {
 }
 
 /// `[plugin.x]` as meant.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PluginSpec {
     pub source: PluginSource,
     /// SHA-256 of the file, if pinned.

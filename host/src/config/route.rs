@@ -6,7 +6,7 @@ use super::{LinkSpec, Location, RouteTimeouts, UpstreamName};
 ///
 /// Precedence within a site (Gateway API HTTPRoute): exact path, then regular expressions by `priority` (highest first), then the
 /// longest prefix; among equals: a method match, most header matches, most query matches, file order.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Route {
     /// As written (`/api/*`), which is also its name in logs, metrics and `explain`.
     pub pattern: String,
@@ -20,7 +20,7 @@ pub struct Route {
 }
 
 /// All of these must hold.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RouteMatch {
     pub path: PathMatch,
     /// Empty: any method.
@@ -47,6 +47,21 @@ pub struct FieldMatch {
     pub name: String,
     pub value: Option<String>,
 }
+
+/// Regular expressions are equal if they are written alike.
+impl PartialEq for PathMatch {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Exact(one), Self::Exact(other)) | (Self::Prefix(one), Self::Prefix(other)) => one == other,
+            (Self::Regex { regex, priority }, Self::Regex { regex: other, priority: its }) => {
+                regex.as_str() == other.as_str() && priority == its
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Eq for PathMatch {}
 
 impl PathMatch {
     /// Whether a path in normal form matches.

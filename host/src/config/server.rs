@@ -4,7 +4,7 @@ use super::{Location, Peers};
 use std::path::PathBuf;
 
 /// `[server]` as meant.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSpec {
     /// Worker threads. `None`: one per core that the process may use.
     pub workers: Option<std::num::NonZeroUsize>,
@@ -15,6 +15,21 @@ pub struct ServerSpec {
     /// Peers whose `X-Forwarded-*` and `Forwarded` are believed. Empty: nobody's.
     pub trusted_proxies: Peers,
     pub access_log: AccessLog,
+    /// Whether files of the configuration that change are taken over without being asked for.
+    pub watch: bool,
+}
+
+impl Default for ServerSpec {
+    fn default() -> Self {
+        Self {
+            workers: None,
+            state: None,
+            ticket_keys: None,
+            trusted_proxies: Peers::default(),
+            access_log: AccessLog::default(),
+            watch: true,
+        }
+    }
 }
 
 /// How exchanges are written to standard output.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 /// A host name with its routes.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Site {
     pub name: SiteName,
     pub tls: TlsSpec,

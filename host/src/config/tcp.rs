@@ -4,7 +4,7 @@ use super::{ClientCertSpec, LinkSpec, ListenAddress, ListenSpec, Location, Peers
 use std::time::Duration;
 
 /// One listener of the TCP corridor.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TcpSpec {
     /// As written: the name of the listener in logs.
     pub name: String,

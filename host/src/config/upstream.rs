@@ -15,7 +15,7 @@ impl fmt::Display for UpstreamName {
 }
 
 /// `[upstream.x]` as meant.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamSpec {
     /// At least one.
     pub servers: Vec<ServerAddress>,

@@ -11,6 +11,7 @@ use crate::certs::TlsSettings;
 use crate::config::{Limits, Peers};
 use crate::observe::WorkerTally;
 use crate::wire::Stream;
+use std::cell::RefCell;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -30,14 +31,14 @@ pub enum Kind {
     Tcp(Tcp),
 }
 
-/// Where connections come from, and what becomes of them.
-pub struct Listener {
-    pub socket: Listening,
+/// What becomes of connections from now on.
+pub struct Entrance {
     pub kind: Kind,
     /// `None`: nobody looks at connections.
     pub door: Option<Rc<dyn Door>>,
     /// Who must begin with a PROXY header.
     pub proxy_protocol: Arc<Peers>,
+    pub limits: Arc<Limits>,
     /// `None`: nobody collects numbers.
     pub tally: Option<Arc<WorkerTally>>,
 }
@@ -45,55 +46,93 @@ pub struct Listener {
 /// After an error that will not go away at once: out of file descriptors or memory.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the connections of one listener share.
-pub(super) struct Service<H> {
-    pub kind: Kind,
-    /// `None`: nobody looks at connections.
-    pub door: Option<Rc<dyn Door>>,
-    pub proxy_protocol: Arc<Peers>,
+/// What holds for the connections that come between two changes of a listener.
+pub(super) struct Era<H> {
+    pub entrance: Entrance,
     /// For peers without the PROXY header that they must send.
     pub log: Sparse,
+    pub service: Rc<Service<H>>,
+}
+
+/// What HTTP connections keep for as long as they live; their requests are for whatever is current then.
+pub(super) struct Service<H> {
     pub limits: Arc<Limits>,
     pub handler: H,
-    pub connections: Rc<Connections>,
     pub tally: Option<Arc<WorkerTally>>,
 }
 
-/// Accepts connections on this worker and serves each in a task of its own, until `shutdown`; then closes the listening socket and
-/// returns when the last connection has ended, at the latest after `limits.stop`, with upgraded ones `limits.stop_upgraded`. Must
-/// run where tasks can be spawned locally. Dropping it leaves the connections to the runtime.
-///
-/// # Errors
-/// Only if the socket cannot be registered with the runtime. Errors of accepting are waited out.
-pub async fn serve<H: Handler>(
-    listener: Listener,
-    limits: Arc<Limits>,
-    gate: Arc<Gate>,
+/// One listener's connections on this worker, those that are there and those that come.
+pub struct Reception<H> {
+    era: RefCell<Rc<Era<H>>>,
+    connections: Rc<Connections>,
     handler: H,
-    mut shutdown: Shutdown,
-) -> io::Result<()> {
-    let Listener { socket, kind, door, proxy_protocol, tally } = listener;
-    let socket = Accepting::new(socket)?;
-    let connections = Rc::new(Connections::default());
-    let service = Rc::new(Service { kind, door, proxy_protocol, log: Sparse::new(), limits, handler, connections, tally });
+}
+
+impl<H: Handler> Reception<H> {
+    pub fn new(entrance: Entrance, handler: H) -> Rc<Self> {
+        let era = RefCell::new(Era::new(entrance, &handler));
+        Rc::new(Self { era, connections: Rc::default(), handler })
+    }
+
+    /// Connections that come from now on enter here; the others go on.
+    pub fn change(&self, entrance: Entrance) {
+        // Dropped after it was replaced: what it holds may look here.
+        let _earlier = self.era.replace(Era::new(entrance, &self.handler));
+    }
+
+    /// The same, but those that came before are asked to leave, as when stopping: idle ones at once, busy ones after the exchange in hand, all of
+    /// them in the end. The future is done when they have left; it must be polled.
+    pub fn renew(self: &Rc<Self>, entrance: Entrance) -> impl Future<Output = ()> + 'static {
+        let limits = Arc::clone(&self.era().entrance.limits);
+        self.change(entrance);
+        let before = self.connections.begin();
+        let connections = Rc::clone(&self.connections);
+        async move { drain(&connections, before, &limits).await }
+    }
+
+    /// Asks all connections to leave, and waits for that: at most `limits.stop`, for upgraded ones `limits.stop_upgraded`.
+    pub async fn leave(&self) {
+        let limits = Arc::clone(&self.era().entrance.limits);
+        drain(&self.connections, u64::MAX, &limits).await;
+    }
+
+    /// Lets every connection, and every exchange on it, look whether something has changed for it.
+    pub fn rouse(&self) {
+        self.connections.rouse(u64::MAX);
+    }
+
+    fn era(&self) -> Rc<Era<H>> {
+        Rc::clone(&self.era.borrow())
+    }
+}
+
+impl<H: Handler> Era<H> {
+    fn new(entrance: Entrance, handler: &H) -> Rc<Self> {
+        let service = Rc::new(Service { limits: Arc::clone(&entrance.limits), handler: handler.clone(), tally: entrance.tally.clone() });
+        Rc::new(Self { entrance, log: Sparse::new(), service })
+    }
+}
+
+/// Accepts connections on this worker and serves each in a task of its own, until `shutdown`; then closes the listening socket. The connections
+/// go on: see [`Reception::leave`]. Must run where tasks can be spawned locally. Errors of accepting are waited out.
+pub async fn accept<H: Handler>(socket: Accepting, reception: &Reception<H>, gate: &Arc<Gate>, mut shutdown: Shutdown) {
     tokio::select! {
         // Both are cancel-safe, and neither is polled again.
-        () = accept_all(&socket, &gate, &service) => {}
+        () = accept_all(&socket, gate, reception) => {}
         () = shutdown.draining() => {}
     }
-    close(socket, &gate, &service);
-    drain(&service.connections, &service.limits).await;
-    Ok(())
+    close(socket, gate, reception);
 }
 
 /// A listening socket as the runtime has it.
-enum Accepting {
+pub enum Accepting {
     Tcp(TcpListener),
     Unix(UnixListener),
 }
 
 impl Accepting {
-    fn new(socket: Listening) -> io::Result<Self> {
+    /// Errors: the socket cannot be registered with the runtime.
+    pub fn new(socket: Listening) -> io::Result<Self> {
         match socket {
             Listening::Tcp(socket) => TcpListener::from_std(socket).map(Self::Tcp),
             Listening::Unix(socket) => UnixListener::from_std(socket).map(Self::Unix),
@@ -109,11 +148,11 @@ impl Accepting {
     }
 }
 
-async fn accept_all<H: Handler>(listener: &Accepting, gate: &Arc<Gate>, service: &Rc<Service<H>>) {
+async fn accept_all<H: Handler>(listener: &Accepting, gate: &Arc<Gate>, reception: &Reception<H>) {
     let log = Sparse::new();
     loop {
         match listener.accept().await {
-            Ok((stream, peer)) => admit(stream, peer, gate, service),
+            Ok((stream, peer)) => admit(stream, peer, gate, reception),
             // Of the connection, not of the socket: it was gone before we took it.
             Err(error) if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset) => {}
             Err(error) => {
@@ -127,14 +166,14 @@ async fn accept_all<H: Handler>(listener: &Accepting, gate: &Arc<Gate>, service:
 }
 
 /// Closes the listening socket, but first takes the connections that the kernel has already made: closing would reset them.
-fn close<H: Handler>(listener: Accepting, gate: &Arc<Gate>, service: &Rc<Service<H>>) {
+fn close<H: Handler>(listener: Accepting, gate: &Arc<Gate>, reception: &Reception<H>) {
     // Not through the runtime: it may not have been told yet that there are any.
     match listener {
         Accepting::Tcp(listener) => {
             let Ok(listener) = listener.into_std() else { return };
             while let Ok((stream, peer)) = listener.accept() {
                 if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream)) {
-                    admit(Stream::Tcp(stream), Some(peer), gate, service);
+                    admit(Stream::Tcp(stream), Some(peer), gate, reception);
                 }
             }
         }
@@ -142,7 +181,7 @@ fn close<H: Handler>(listener: Accepting, gate: &Arc<Gate>, service: &Rc<Service
             let Ok(listener) = listener.into_std() else { return };
             while let Ok((stream, _)) = listener.accept() {
                 if let Ok(stream) = stream.set_nonblocking(true).and_then(|()| UnixStream::from_std(stream)) {
-                    admit(Stream::Unix(stream), None, gate, service);
+                    admit(Stream::Unix(stream), None, gate, reception);
                 }
             }
         }
@@ -150,39 +189,48 @@ fn close<H: Handler>(listener: Accepting, gate: &Arc<Gate>, service: &Rc<Service
 }
 
 /// Starts a connection if there is room for it. Whom a PROXY header will name counts from then on; who has no address, only in all.
-fn admit<H: Handler>(stream: Stream, peer: Option<SocketAddr>, gate: &Arc<Gate>, service: &Rc<Service<H>>) {
-    let proxied = !service.proxy_protocol.is_empty() && service.proxy_protocol.include(peer.map(|peer| peer.ip()));
+fn admit<H: Handler>(stream: Stream, peer: Option<SocketAddr>, gate: &Arc<Gate>, reception: &Reception<H>) {
+    let era = reception.era();
+    let senders = &era.entrance.proxy_protocol;
+    let proxied = !senders.is_empty() && senders.include(peer.map(|peer| peer.ip()));
     let permit = match peer.filter(|_| !proxied) {
         Some(peer) => gate.admit(peer.ip()),
         None => gate.admit_somebody(),
     };
-    if let Some(WorkerTally { connections, .. }) = service.tally.as_deref() {
+    if let Some(WorkerTally { connections, .. }) = era.service.tally.as_deref() {
         if permit.is_ok() { connections.accepted.one() } else { connections.refused.one() }
     }
     if let Ok(permit) = permit {
-        start(stream, peer, proxied, permit, service);
+        start(stream, peer, proxied, permit, (era, &reception.connections));
     }
 }
 
 /// Gives a connection its task. The list of connections is its owner.
-fn start<H: Handler>(stream: Stream, peer: Option<SocketAddr>, proxied: bool, permit: Permit, service: &Rc<Service<H>>) {
-    let entry = service.connections.enter();
+fn start<H: Handler>(
+    stream: Stream,
+    peer: Option<SocketAddr>,
+    proxied: bool,
+    permit: Permit,
+    (era, connections): (Rc<Era<H>>, &Rc<Connections>),
+) {
+    let entry = connections.enter();
     let index = entry.index();
     let task = match proxied {
-        false => spawn_local(connection::run(stream, peer, permit, entry, service.clone())),
-        true => spawn_local(proxied::run(stream, peer, permit, entry, service.clone())),
+        false => spawn_local(connection::run(stream, peer, permit, entry, era)),
+        true => spawn_local(proxied::run(stream, peer, permit, entry, era)),
     };
-    service.connections.attach(index, task.abort_handle());
+    connections.attach(index, task.abort_handle());
 }
 
-async fn drain(connections: &Connections, limits: &Limits) {
-    connections.drain();
-    if timeout(limits.stop, connections.all_but_upgraded_ended()).await.is_err() {
-        connections.abort(false);
+/// Those that came before `era`.
+async fn drain(connections: &Connections, era: u64, limits: &Limits) {
+    connections.drain(era);
+    if timeout(limits.stop, connections.all_but_upgraded_ended(era)).await.is_err() {
+        connections.abort(era, false);
     }
     let left = limits.stop_upgraded.saturating_sub(limits.stop);
-    if timeout(left, connections.all_ended()).await.is_err() {
-        connections.abort(true);
-        connections.all_ended().await;
+    if timeout(left, connections.all_ended(era)).await.is_err() {
+        connections.abort(era, true);
+        connections.all_ended(era).await;
     }
 }

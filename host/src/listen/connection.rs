@@ -3,7 +3,7 @@
 //! Most connections are idle most of the time, so what is held then is kept small: all steps up to the corridor have a memory of their own
 //! that is given back at its door, and functions that take what they keep are no `async fn`s, whose arguments would have room twice.
 
-use super::accept::{Kind, Service};
+use super::accept::{Era, Kind, Service};
 use super::door::{self, Stay};
 use super::gate::Permit;
 use super::handler::Handler;
@@ -29,15 +29,15 @@ pub(super) fn run<H: Handler>(
     peer: Option<SocketAddr>,
     permit: Permit,
     entry: Entry,
-    service: Rc<Service<H>>,
+    era: Rc<Era<H>>,
 ) -> impl Future<Output = ()> {
     async move {
         entry.register().await;
         // An error means that the client is gone already.
         if let Ok(connection) = opened(&stream, peer) {
             // It may come without a PROXY header; with one, as others are believed here, it must not.
-            let watch = (!service.proxy_protocol.is_empty()).then(HeaderWatch::default);
-            serve(stream, (Bytes::new(), watch), connection, entry, service).await;
+            let watch = (!era.entrance.proxy_protocol.is_empty()).then(HeaderWatch::default);
+            serve(stream, (Bytes::new(), watch), connection, entry, era).await;
         }
         drop(permit);
     }
@@ -60,19 +60,22 @@ pub(super) fn serve<H: Handler>(
     (early, watch): (Bytes, Option<HeaderWatch>),
     connection: Connection,
     entry: Entry,
-    service: Rc<Service<H>>,
+    era: Rc<Era<H>>,
 ) -> Pin<Box<dyn Future<Output = ()>>> {
     let addresses = (!connection.unix).then_some((connection.peer, connection.local));
-    let (stay, admission) = Stay::begin(service.door.as_deref(), addresses.map(|(peer, _)| peer), addresses.map(|(_, local)| local));
+    let (stay, admission) = Stay::begin(era.entrance.door.as_deref(), addresses.map(|(peer, _)| peer), addresses.map(|(_, local)| local));
     // HTTP has an answer of its own to everything that is no request.
-    let watch = watch.filter(|_| !matches!(service.kind, Kind::Plain));
+    let watch = watch.filter(|_| !matches!(era.entrance.kind, Kind::Plain));
     let socket = Socket { early, watch, ..Socket::new(stream, stay.traffic()) };
     if let Some(traffic) = &socket.traffic {
         // Read along with a PROXY header.
         traffic.receive(socket.early.len());
     }
     let connection = Connection { attributes: stay.attributes(), ..connection };
-    let way = Box::pin(find_way(socket, connection, admission, stay, service.clone()));
+    let way = Box::pin(find_way(socket, connection, admission, stay, era.clone()));
+    // Of its era it holds no more than it needs: connections outlive changes.
+    let service = Rc::clone(&era.service);
+    drop(era);
     Box::pin(async move {
         let (way, stay) = way.await;
         stay.end(follow(way, &service, &entry).await);
@@ -116,17 +119,17 @@ async fn find_way<H: Handler>(
     connection: Connection,
     admission: Admission,
     mut stay: Stay,
-    service: Rc<Service<H>>,
+    era: Rc<Era<H>>,
 ) -> (Way, Stay) {
-    let way = match (&service.kind, admission) {
+    let way = match (&era.entrance.kind, admission) {
         (kind, Admission::Refuse(refusal)) => Way::Over(refuse(socket, &connection, None, kind, refusal).await),
         (Kind::Plain, _) => Way::Http1(Box::new(socket), Rc::new(connection)),
-        (Kind::Tls(settings), _) => https(socket, connection, settings, &service).await,
+        (Kind::Tls(settings), _) => https(socket, connection, settings, &era).await,
         // Only where TLS is nobody's concern: `Reach` says so.
         (Kind::Tcp(tcp), Admission::Forward(upstream)) if let Some(route) = tcp.tunnels.named(&upstream) => {
-            tunnel(socket, connection, None, tcp, (route, &Ends::Nowhere), &service).await
+            tunnel(socket, connection, None, tcp, (route, &Ends::Nowhere), &era).await
         }
-        (Kind::Tcp(tcp), _) => self::tcp(socket, connection, &mut stay, tcp, &service).await,
+        (Kind::Tcp(tcp), _) => self::tcp(socket, connection, &mut stay, tcp, &era).await,
     };
     (way, stay)
 }
@@ -142,9 +145,9 @@ async fn refuse(socket: Socket, connection: &Connection, hello: Option<&ClientHe
 }
 
 /// The handshake, then the protocol that ALPN chose.
-async fn https<H: Handler>(socket: Socket, connection: Connection, settings: &TlsSettings, service: &Service<H>) -> Way {
-    match tls::handshake(socket, settings, connection.local, service).await {
-        Err(error) if UnlistedHeader::is(&error) => Way::Over(unlisted(&connection, service)),
+async fn https<H: Handler>(socket: Socket, connection: Connection, settings: &TlsSettings, era: &Era<H>) -> Way {
+    match tls::handshake(socket, settings, connection.local, &era.service).await {
+        Err(error) if UnlistedHeader::is(&error) => Way::Over(unlisted(&connection, era)),
         Err(error) => {
             tracing::debug!(peer = %connection.peer, %error, "TLS handshake failed");
             Way::Over(EndReason::Tls)
@@ -158,18 +161,18 @@ async fn https<H: Handler>(socket: Socket, connection: Connection, settings: &Tl
 }
 
 /// Says that a peer has sent a PROXY header which is not believed.
-fn unlisted<H>(connection: &Connection, service: &Service<H>) -> EndReason {
-    if let Some(unsaid) = service.log.allow() {
+fn unlisted<H>(connection: &Connection, era: &Era<H>) -> EndReason {
+    if let Some(unsaid) = era.log.allow() {
         tracing::warn!(peer = %connection.peer.ip(), unsaid, "closed: {UnlistedHeader}");
     }
     EndReason::Refused
 }
 
 /// A look at the client hello if TLS is spoken, then to whoever takes it.
-async fn tcp<H: Handler>(mut socket: Socket, mut connection: Connection, stay: &mut Stay, tcp: &Tcp, service: &Service<H>) -> Way {
+async fn tcp<H: Handler>(mut socket: Socket, mut connection: Connection, stay: &mut Stay, tcp: &Tcp, era: &Era<H>) -> Way {
     let seen = match tcp.tls {
         Ends::Nowhere => Ok(None),
-        _ => client_hello(&mut socket, service.limits.hello_read).await.map(Some),
+        _ => client_hello(&mut socket, era.service.limits.hello_read).await.map(Some),
     };
     let seen = match (seen, &tcp.tls) {
         (Ok(seen), _) => seen,
@@ -177,10 +180,10 @@ async fn tcp<H: Handler>(mut socket: Socket, mut connection: Connection, stay: &
             if !tcp.is_for_sites() {
                 tcp.tunnels.refuse(&connection, None, UnlistedHeader::REASON);
             }
-            return Way::Over(unlisted(&connection, service));
+            return Way::Over(unlisted(&connection, era));
         }
         // Not for us to judge: rustls finds the right words for what is wrong with it.
-        (Err(Unseen::Bad(_)), Ends::Beyond { sites: Some(sites) }) => return https(socket, connection, sites, service).await,
+        (Err(Unseen::Bad(_)), Ends::Beyond { sites: Some(sites) }) => return https(socket, connection, sites, era).await,
         (Err(unseen), _) => {
             match tcp.is_for_sites() {
                 true => tracing::debug!(peer = %connection.peer, reason = unseen.reason(), "no client hello"),
@@ -199,24 +202,24 @@ async fn tcp<H: Handler>(mut socket: Socket, mut connection: Connection, stay: &
     if let (Admission::Onward, Ends::Here(settings), Some(hello)) = (&admission, &tcp.tls, &hello)
         && TlsSettings::is_proof_wanted(hello.alpn.iter().map(Vec::as_slice))
     {
-        return prove(socket, &connection, hello, settings, tcp, service).await;
+        return prove(socket, &connection, hello, settings, tcp, era).await;
     }
     let (route, ends) = match admission {
-        Admission::Refuse(refusal) => return Way::Over(refuse(socket, &connection, hello.as_ref(), &service.kind, refusal).await),
+        Admission::Refuse(refusal) => return Way::Over(refuse(socket, &connection, hello.as_ref(), &era.entrance.kind, refusal).await),
         Admission::Onward => (tcp.tunnels.route(hello.as_ref()), &tcp.tls),
         Admission::Forward(upstream) => (tcp.tunnels.named(&upstream).ok_or(Unrouted::Name), &tcp.tls),
         Admission::PassThrough(upstream) => (tcp.tunnels.named(&upstream).ok_or(Unrouted::Name), &Ends::Nowhere),
     };
     match (route, ends) {
         (Err(unrouted), Ends::Beyond { sites: Some(sites) }) if unrouted == Unrouted::Name || is_of(sites, hello.as_ref(), &connection) => {
-            https(socket, connection, sites, service).await
+            https(socket, connection, sites, era).await
         }
         (Err(unrouted), _) => {
             tcp.tunnels.refuse(&connection, hello.as_ref(), unrouted.reason());
             door::refuse(socket.stream, Refusal::Alert(unrouted.alert())).await;
             Way::Over(EndReason::Tls)
         }
-        (Ok(route), ends) => tunnel(socket, connection, hello, tcp, (route, ends), service).await,
+        (Ok(route), ends) => tunnel(socket, connection, hello, tcp, (route, ends), era).await,
     }
 }
 
@@ -232,9 +235,9 @@ async fn prove<H: Handler>(
     hello: &ClientHello,
     settings: &TlsSettings,
     tcp: &Tcp,
-    service: &Service<H>,
+    era: &Era<H>,
 ) -> Way {
-    if let Err(outcome) = tls::handshake(socket, settings, connection.local, service).await {
+    if let Err(outcome) = tls::handshake(socket, settings, connection.local, &era.service).await {
         tracing::debug!(peer = %connection.peer, "{outcome}");
     }
     tcp.tunnels.refuse(connection, Some(hello), "acme_challenge");
@@ -248,13 +251,13 @@ async fn tunnel<H: Handler>(
     hello: Option<ClientHello>,
     tcp: &Tcp,
     (route, ends): (Route, &Ends),
-    service: &Service<H>,
+    era: &Era<H>,
 ) -> Way {
     let Ends::Here(settings) = ends else {
         let asked = hello.as_ref().and_then(|hello| hello.sni.clone());
         return Way::Tunnel(tcp.tunnels.carry(Arrived::plain(socket, Connection { asked, ..connection }, hello), route));
     };
-    match tls::handshake(socket, settings, connection.local, service).await {
+    match tls::handshake(socket, settings, connection.local, &era.service).await {
         Ok((stream, facts)) => {
             let connection = Connection { tls: Some(facts), ..connection };
             Way::Tunnel(tcp.tunnels.carry(Arrived::decrypted(stream, connection, hello), route))

@@ -15,8 +15,8 @@ const SHARDS: usize = 16;
 
 /// Shared by all workers and listeners.
 pub struct Gate {
-    most: usize,
-    most_per_client: usize,
+    most: AtomicUsize,
+    most_per_client: AtomicUsize,
     open: AtomicUsize,
     hasher: RandomState,
     /// A lock and not an atomic map: it is held for one look-up, once at each end of a connection.
@@ -41,13 +41,19 @@ pub struct Permit {
 impl Gate {
     pub fn new(limits: &Limits) -> Arc<Self> {
         Arc::new(Self {
-            most: limits.connections,
-            most_per_client: limits.connections_per_ip,
+            most: limits.connections.into(),
+            most_per_client: limits.connections_per_ip.into(),
             open: AtomicUsize::new(0),
             hasher: RandomState::new(),
             clients: Default::default(),
             log: Sparse::new(),
         })
+    }
+
+    /// From now on these limits hold; who is in stays.
+    pub fn adjust(&self, limits: &Limits) {
+        self.most.store(limits.connections, Ordering::Relaxed);
+        self.most_per_client.store(limits.connections_per_ip, Ordering::Relaxed);
     }
 
     /// Lets a connection in, or says which limit is reached. A refusal is logged, at most once a second.
@@ -59,7 +65,8 @@ impl Gate {
 
     /// As [`Self::admit`] for a client whose address is not known yet, to be told with [`Permit::name`], or that has none.
     pub fn admit_somebody(self: &Arc<Self>) -> Result<Permit, Refused> {
-        let room = |open: usize| (open < self.most).then_some(open + 1);
+        let most = self.most.load(Ordering::Relaxed);
+        let room = |open: usize| (open < most).then_some(open + 1);
         match self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, room) {
             Ok(_) => Ok(Permit { gate: self.clone(), client: None }),
             Err(_) => Err(self.refuse(Refused::Total, None)),
@@ -82,7 +89,7 @@ impl Gate {
     fn enter(&self, client: Client) -> Result<(), Refused> {
         let mut clients = self.shard(client);
         let count = clients.entry(client).or_default();
-        if *count >= self.most_per_client {
+        if *count >= self.most_per_client.load(Ordering::Relaxed) {
             return Err(Refused::PerClient);
         }
         *count += 1;

@@ -25,7 +25,7 @@ mod shutdown;
 mod tls;
 mod tunnels;
 
-pub use accept::{Kind, Listener, serve};
+pub use accept::{Accepting, Entrance, Kind, Reception, accept};
 pub use bind::{Listening, bind, bind_unix};
 pub use body::Body;
 pub use crowd::{Counted, Crowd};

@@ -1,7 +1,7 @@
 //! A connection that must begin with a PROXY header, because its peer is a proxy of the operator's. The header says whose connection it is;
 //! what follows is served as if that client had come itself.
 
-use super::accept::Service;
+use super::accept::Era;
 use super::connection;
 use super::gate::Permit;
 use super::handler::Handler;
@@ -36,14 +36,14 @@ pub(super) fn run<H: Handler>(
     peer: Option<SocketAddr>,
     mut permit: Permit,
     entry: Entry,
-    service: Rc<Service<H>>,
+    era: Rc<Era<H>>,
 ) -> impl Future<Output = ()> {
     async move {
         entry.register().await;
-        if let Some((stream, early, connection)) = Box::pin(introduced(stream, peer, service.clone())).await {
+        if let Some((stream, early, connection)) = Box::pin(introduced(stream, peer, era.clone())).await {
             // From here on it counts as one of the client's; a refusal has been logged.
             if connection.unix || permit.name(connection.peer.ip()).is_ok() {
-                connection::serve(stream, (early, None), connection, entry, service).await;
+                connection::serve(stream, (early, None), connection, entry, era).await;
             }
         }
         drop(permit);
@@ -51,14 +51,10 @@ pub(super) fn run<H: Handler>(
 }
 
 /// The connection, as its header says whose it is. `None`: it is over; if that is the peer's fault, the log has it.
-async fn introduced<H: Handler>(
-    mut stream: Stream,
-    peer: Option<SocketAddr>,
-    service: Rc<Service<H>>,
-) -> Option<(Stream, Bytes, Connection)> {
+async fn introduced<H: Handler>(mut stream: Stream, peer: Option<SocketAddr>, era: Rc<Era<H>>) -> Option<(Stream, Bytes, Connection)> {
     // An error means that the peer is gone already.
     let mut connection = connection::opened(&stream, peer).ok()?;
-    let header = timeout(service.limits.proxy_header, header(&mut stream)).await;
+    let header = timeout(era.service.limits.proxy_header, header(&mut stream)).await;
     match header.unwrap_or(Err(Unnamed::Late)) {
         // A balancer that only looks whether somebody listens.
         Ok(None) => None,
@@ -67,7 +63,7 @@ async fn introduced<H: Handler>(
             Some((stream, early, connection))
         }
         Err(error) => {
-            if let Some(unsaid) = service.log.allow() {
+            if let Some(unsaid) = era.log.allow() {
                 let peer = peer.map_or_else(|| "unix".to_owned(), |peer| peer.ip().to_string());
                 tracing::warn!(%peer, unsaid, "closed: {error}");
             }

@@ -5,6 +5,7 @@
 
 use crate::message::Connection;
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
@@ -14,7 +15,7 @@ use tokio::task::AbortHandle;
 /// Says when to stop. Dropping it says so too.
 pub struct Stopper(watch::Sender<bool>);
 
-/// Hears when to stop. One for each listener, on any worker.
+/// Hears when to stop, on any worker.
 #[derive(Clone)]
 pub struct Shutdown(watch::Receiver<bool>);
 
@@ -39,20 +40,33 @@ impl Shutdown {
     }
 }
 
-/// One listener's connections on one worker.
+/// One listener's connections on one worker, by the era in which they came.
 #[derive(Default)]
 pub struct Connections {
-    draining: Cell<bool>,
-    open: Cell<usize>,
+    /// Which era it is.
+    now: Cell<u64>,
+    /// Connections of earlier eras than this are asked to leave.
+    leaving: Cell<u64>,
+    /// How often connections were roused.
+    roused: Cell<u64>,
+    /// How many are open, by era; so few eras that looking through all of them is cheap.
+    open: RefCell<BTreeMap<u64, Open>>,
     /// Indexed by `Entry`; free ones are `None`.
     slots: RefCell<Vec<Option<Slot>>>,
     free: RefCell<Vec<usize>>,
-    /// Who waits for the last to end.
-    last: RefCell<Option<Waker>>,
+    /// Who waits for the last of some to end.
+    waiting: RefCell<Vec<Waker>>,
+}
+
+#[derive(Default)]
+struct Open {
+    all: usize,
+    upgraded: usize,
 }
 
 #[derive(Default)]
 struct Slot {
+    era: u64,
     waker: Option<Waker>,
     task: Option<AbortHandle>,
     /// Once exchanges can begin.
@@ -64,19 +78,27 @@ struct Slot {
 pub struct Entry {
     connections: Rc<Connections>,
     index: usize,
+    era: u64,
 }
 
 impl Connections {
     /// A place for a connection that is about to be spawned.
     pub fn enter(self: &Rc<Self>) -> Entry {
+        let era = self.now.get();
         let mut slots = self.slots.borrow_mut();
         let index = self.free.borrow_mut().pop().unwrap_or_else(|| {
             slots.push(None);
             slots.len() - 1
         });
-        slots[index] = Some(Slot::default());
-        self.open.set(self.open.get() + 1);
-        Entry { connections: self.clone(), index }
+        slots[index] = Some(Slot { era, ..Slot::default() });
+        self.open.borrow_mut().entry(era).or_default().all += 1;
+        Entry { connections: self.clone(), index, era }
+    }
+
+    /// A new era, whose connections can be told from those before it.
+    pub fn begin(&self) -> u64 {
+        self.now.set(self.now.get() + 1);
+        self.now.get()
     }
 
     /// Whom to abort for the connection with this place; called once, by whoever spawned it.
@@ -86,18 +108,27 @@ impl Connections {
         }
     }
 
-    /// From now on idle connections end at once, busy ones after the exchange in hand.
-    pub fn drain(&self) {
-        self.draining.set(true);
+    /// From now on idle connections of earlier eras end at once, busy ones after the exchange in hand.
+    pub fn drain(&self, before: u64) {
+        self.leaving.set(self.leaving.get().max(before));
+        self.rouse(before);
+    }
+
+    /// Lets connections of earlier eras look whether something has changed for them.
+    pub fn rouse(&self, before: u64) {
+        self.roused.set(self.roused.get() + 1);
         // Collected first: waking may run code that looks at the list.
-        let wakers: Vec<Waker> = self.slots.borrow().iter().flatten().filter_map(|slot| slot.waker.clone()).collect();
+        let slots = self.slots.borrow();
+        let earlier = slots.iter().flatten().filter(|slot| slot.era < before);
+        let wakers: Vec<Waker> = earlier.filter_map(|slot| slot.waker.clone()).collect();
+        drop(slots);
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// Ends connections whatever they are doing, those that were upgraded only if `upgraded`.
-    pub fn abort(&self, upgraded: bool) {
+    /// Ends connections of earlier eras whatever they are doing, those that were upgraded only if `upgraded`.
+    pub fn abort(&self, before: u64, upgraded: bool) {
         let slots = self.slots.borrow();
-        let chosen = slots.iter().flatten().filter(|slot| upgraded || !slot.upgraded);
+        let chosen = slots.iter().flatten().filter(|slot| slot.era < before && (upgraded || !slot.upgraded));
         let tasks: Vec<AbortHandle> = chosen
             .inspect(|slot| slot.connection.iter().for_each(|connection| connection.cut.set(true)))
             .filter_map(|slot| slot.task.clone())
@@ -106,30 +137,40 @@ impl Connections {
         tasks.into_iter().for_each(|task| task.abort());
     }
 
-    /// Until none is open.
-    pub async fn all_ended(&self) {
-        self.ended(|this| this.open.get() == 0).await;
+    /// Until none of an earlier era is open.
+    pub async fn all_ended(&self, before: u64) {
+        self.ended(before, |open| open.all == 0).await;
     }
 
-    /// Until none is open but upgraded ones.
-    pub async fn all_but_upgraded_ended(&self) {
-        self.ended(|this| this.slots.borrow().iter().flatten().all(|slot| slot.upgraded)).await;
+    /// Until none of an earlier era is open but upgraded ones.
+    pub async fn all_but_upgraded_ended(&self, before: u64) {
+        self.ended(before, |open| open.all == open.upgraded).await;
     }
 
-    async fn ended(&self, enough: impl Fn(&Self) -> bool) {
+    async fn ended(&self, before: u64, enough: impl Fn(&Open) -> bool) {
         poll_fn(|cx| {
-            if enough(self) {
+            if self.open.borrow().range(..before).all(|(_, open)| enough(open)) {
                 return Poll::Ready(());
             }
-            *self.last.borrow_mut() = Some(cx.waker().clone());
+            self.waiting.borrow_mut().push(cx.waker().clone());
             Poll::Pending
         })
         .await;
     }
 
     fn changed(&self) {
-        if let Some(waker) = self.last.borrow_mut().take() {
-            waker.wake();
+        if !self.waiting.borrow().is_empty() {
+            self.waiting.take().into_iter().for_each(Waker::wake);
+        }
+    }
+
+    fn count(&self, era: u64, count: impl FnOnce(&mut Open)) {
+        let mut open = self.open.borrow_mut();
+        if let Some(of_era) = open.get_mut(&era) {
+            count(of_era);
+            if of_era.all == 0 {
+                open.remove(&era);
+            }
         }
     }
 }
@@ -153,14 +194,23 @@ impl Entry {
         self.change(|slot| slot.connection = Some(Rc::clone(connection)));
     }
 
+    /// Changes when connections are roused.
+    pub fn roused(&self) -> u64 {
+        self.connections.roused.get()
+    }
+
     pub fn is_draining(&self) -> bool {
-        self.connections.draining.get()
+        self.era < self.connections.leaving.get()
     }
 
     /// The connection no longer speaks HTTP, and may take longer to end.
     pub fn upgraded(&self) {
-        self.change(|slot| slot.upgraded = true);
-        self.connections.changed();
+        let mut before = true;
+        self.change(|slot| before = std::mem::replace(&mut slot.upgraded, true));
+        if !before {
+            self.connections.count(self.era, |open| open.upgraded += 1);
+            self.connections.changed();
+        }
     }
 
     fn change(&self, change: impl FnOnce(&mut Slot)) {
@@ -173,9 +223,13 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         let left = self.connections.slots.borrow_mut().get_mut(self.index).and_then(Option::take);
+        let upgraded = left.as_ref().is_some_and(|slot| slot.upgraded);
         drop(left);
         self.connections.free.borrow_mut().push(self.index);
-        self.connections.open.set(self.connections.open.get() - 1);
+        self.connections.count(self.era, |open| {
+            open.all -= 1;
+            open.upgraded -= usize::from(upgraded);
+        });
         self.connections.changed();
     }
 }

@@ -22,6 +22,6 @@ pub use line::Entry;
 pub use log::start_log;
 pub use numbers::{Counter, Gauge};
 pub use rate_cap::RateCap;
-pub use registry::{Generation, Registry, Shown};
+pub use registry::{Registry, Shown};
 pub use tally::{ConnectionTally, Handshakes, Named, Over, RouteTally, UpstreamTally, WorkerTally};
 pub use tunnel_line::TunnelEntry;

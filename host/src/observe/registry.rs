@@ -6,7 +6,6 @@ use super::numbers::{Counter, Histogram, OF_CONNECTS, OF_EXCHANGES, Times};
 use super::process;
 use super::tally::{RouteTally, UpstreamTally, WorkerTally};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
@@ -17,27 +16,14 @@ pub struct Registry {
     workers: Mutex<Vec<Arc<WorkerTally>>>,
     /// What plugins count themselves.
     pub plugins: PluginMetrics,
-    /// Snapshots that something still uses.
-    generations: AtomicU64,
-    /// The number of the one that new exchanges see.
-    generation: AtomicU64,
 }
 
 /// A family of numbers that `T` has: its name, what it means, and where it is.
 pub type Shown<T> = (&'static str, &'static str, fn(&T) -> u64);
 
-/// A snapshot is in use for as long as this lives.
-pub struct Generation(Arc<Registry>);
-
 impl Default for Registry {
     fn default() -> Self {
-        Self {
-            started: SystemTime::now(),
-            workers: Mutex::default(),
-            plugins: PluginMetrics::default(),
-            generations: AtomicU64::new(0),
-            generation: AtomicU64::new(0),
-        }
+        Self { started: SystemTime::now(), workers: Mutex::default(), plugins: PluginMetrics::default() }
     }
 }
 
@@ -49,20 +35,9 @@ impl Registry {
         tally
     }
 
-    /// A snapshot of this number is used from now on, and the one that new exchanges see.
-    pub fn generation(self: &Arc<Self>, number: u64) -> Generation {
-        self.generations.fetch_add(1, Ordering::Relaxed);
-        self.generation.store(number, Ordering::Relaxed);
-        Generation(Arc::clone(self))
-    }
-
     /// Everything that is counted in this room.
     pub fn write(&self, out: &mut Exposition) {
         out.gauge("portcullis_build_info", "Which build runs.").sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-        out.gauge("portcullis_generation", "Number of the configuration that new exchanges see.")
-            .sample(&[], self.generation.load(Ordering::Relaxed));
-        out.gauge("portcullis_generations", "Configurations that something still uses.")
-            .sample(&[], self.generations.load(Ordering::Relaxed));
         let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let sum = |of: fn(&WorkerTally) -> u64| workers.iter().map(|worker| of(worker)).sum::<u64>();
         out.gauge("portcullis_workers", "Worker threads.").sample(&[], workers.len() as u64);
@@ -79,12 +54,6 @@ impl Registry {
         upstreams(out, &workers);
         self.plugins.write(out);
         process::write(out, self.started);
-    }
-}
-
-impl Drop for Generation {
-    fn drop(&mut self) {
-        self.0.generations.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -207,8 +176,7 @@ mod tests {
 
     #[test]
     fn workers_are_added_up() {
-        let registry = Arc::new(Registry::default());
-        let generation = registry.generation(7);
+        let registry = Registry::default();
         for status in [Some(200), Some(503), None] {
             let worker = registry.worker();
             let over = Over { status, total: Duration::from_millis(3), received: 2, sent: 10 };
@@ -219,8 +187,6 @@ mod tests {
         registry.write(&mut out);
         let text = out.finish();
         for line in [
-            "portcullis_generation 7",
-            "portcullis_generations 1",
             "portcullis_workers 3",
             "portcullis_requests_total{site=\"a.test\",route=\"/*\",status=\"none\"} 1",
             "portcullis_requests_total{site=\"a.test\",route=\"/*\",status=\"5xx\"} 1",
@@ -230,7 +196,5 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in {text}");
         }
-        drop(generation);
-        assert_eq!(registry.generations.load(Ordering::Relaxed), 0);
     }
 }

@@ -10,15 +10,18 @@ use crate::observe::{RouteTally, WorkerTally};
 use crate::upstream::Upstreams;
 use bytestring::ByteString;
 use http::HeaderValue;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 /// Held by each exchange until its end, so that a reload changes nothing for it.
 pub(super) struct Current<F> {
     pub snapshot: Arc<Snapshot>,
     /// Indexed by the links of every chain.
-    pub filters: Rc<[F]>,
+    pub filters: Rc<[Rc<F>]>,
     pub upstreams: Rc<Upstreams>,
     /// Names of sites and patterns of routes. Parts of it share its reference count, which is in the cache; each one's own would not be.
     text: ByteString,
@@ -26,6 +29,8 @@ pub(super) struct Current<F> {
     sites: Box<[SiteHere]>,
     /// Beside the snapshot's routes.
     routes: Box<[RouteHere]>,
+    /// Its time is over: exchanges that still wait for a response get none.
+    over: Cell<bool>,
     /// Beside them; looked up when a route takes its first request, so that only routes that are used cost anything.
     tallies: Box<[OnceCell<Arc<RouteTally>>]>,
     /// Beside the snapshot's terms.
@@ -74,7 +79,7 @@ impl Place<'_> {
 }
 
 impl<F> Current<F> {
-    pub fn new(snapshot: Arc<Snapshot>, filters: Rc<[F]>, upstreams: Rc<Upstreams>) -> Self {
+    pub fn new(snapshot: Arc<Snapshot>, filters: Rc<[Rc<F>]>, upstreams: Rc<Upstreams>) -> Self {
         let mut text = String::new();
         let site = |site: &SiteEntry| SiteHere { name: Part::add(&mut text, &site.name), tls: site.tls, client: site.client };
         let sites = snapshot.sites.iter().map(site).collect();
@@ -83,7 +88,20 @@ impl<F> Current<F> {
         let tallies = routes.iter().map(|_| OnceCell::new()).collect();
         let destination = |terms: &Terms| terms.to.as_ref().and_then(|to| Destination::of(&upstreams, to.0.as_str().into()));
         let destinations = snapshot.terms.iter().map(destination).collect();
-        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, tallies, destinations }
+        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, over: Cell::new(false), tallies, destinations }
+    }
+
+    /// From now on exchanges fail where they wait, once they are polled.
+    pub fn end(&self) {
+        self.over.set(true);
+    }
+
+    /// What `wait` leads to, unless the snapshot's time is over before.
+    pub fn within<'a, T>(&'a self, mut wait: Pin<&'a mut impl Future<Output = T>>) -> impl Future<Output = Result<T, Failure>> + 'a {
+        poll_fn(move |cx| match wait.as_mut().poll(cx) {
+            Poll::Pending if self.over.get() => Poll::Ready(Err(Failure::Outlived)),
+            polled => polled.map(Ok),
+        })
     }
 
     /// Step 6, and before it what is answered whatever the sites say.

@@ -61,6 +61,10 @@ pub enum Failure {
     // Whoever's body it is.
     #[error("a body that a plugin wanted to see ended early: {0}")]
     Body(BodyError),
+    // Ours.
+    /// The configuration that the exchange began with is gone.
+    #[error("the exchange was not over long after the configuration had changed")]
+    Outlived,
     // The origin's, or as the error says.
     #[error(transparent)]
     Send(#[from] SendError),
@@ -207,6 +211,12 @@ pub const REASONS: &[Reason] = &{
         reason("exchange_timeout", S::GATEWAY_TIMEOUT, "http_response_timeout", "The exchange took longer than timeout.total."),
         // Ours.
         unanswered("stopped", OURS, "The proxy was told to stop, and the exchange was not over after limits.stop."),
+        reason(
+            "outlived",
+            S::SERVICE_UNAVAILABLE,
+            OURS,
+            "The configuration was replaced, and there was no response limits.stop after that.",
+        ),
         reason("overload", S::SERVICE_UNAVAILABLE, "connection_limit_reached", "The proxy has no resources left to connect to a server."),
         reason("internal", S::INTERNAL_SERVER_ERROR, OURS, "The proxy has an error."),
     ]
@@ -242,6 +252,7 @@ impl Failure {
             Self::ResponseTooLarge => "response_too_large",
             Self::BuffersFull => "buffers_full",
             Self::Body(error) => error.reason(),
+            Self::Outlived => "outlived",
             Self::Send(error) => error.reason(),
         }
     }

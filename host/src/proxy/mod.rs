@@ -39,7 +39,8 @@ use http::Method;
 use http_body::Body;
 use inbound::Inbound;
 use std::cell::RefCell;
-use std::rc::Rc;
+use std::pin::pin;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 /// One worker's corridor. `F` is what the links of its chains run.
@@ -55,16 +56,17 @@ impl<F: Filter> Proxy<F> {
         worker: u16,
         (access, tally): (AccessWriter, Option<Arc<WorkerTally>>),
         snapshot: Arc<Snapshot>,
-        filters: impl Into<Rc<[F]>>,
+        filters: impl Into<Rc<[Rc<F>]>>,
         upstreams: Rc<Upstreams>,
     ) -> Rc<Self> {
         let current = RefCell::new(Rc::new(Current::new(snapshot, filters.into(), upstreams)));
         Rc::new(Self { current, ids: Ids::new(worker), ledger: Ledger::new(access, tally) })
     }
 
-    /// Exchanges that begin from now on see this snapshot; others end with the one they began with.
-    pub fn install(&self, snapshot: Arc<Snapshot>, filters: impl Into<Rc<[F]>>, upstreams: Rc<Upstreams>) {
-        let _earlier = self.current.replace(Rc::new(Current::new(snapshot, filters.into(), upstreams)));
+    /// Exchanges that begin from now on see this snapshot; others end with the one they began with, which is returned.
+    pub fn install(&self, snapshot: Arc<Snapshot>, filters: impl Into<Rc<[Rc<F>]>>, upstreams: Rc<Upstreams>) -> Outgoing<F> {
+        let earlier = self.current.replace(Rc::new(Current::new(snapshot, filters.into(), upstreams)));
+        Outgoing(Rc::downgrade(&earlier))
     }
 
     pub fn snapshot(&self) -> Arc<Snapshot> {
@@ -112,11 +114,20 @@ impl<F: Filter> Proxy<F> {
         let described = inbound.head.method == Method::HEAD;
         let terms = || carried::Terms { ledger: &self.ledger, id, limits: &current.snapshot.limits };
         let mut carried = carried::Incoming { body: Carried::Own(body), terms: terms() };
-        let course = walk.on_request(&mut exchange, &mut inbound.head, &mut carried, |name| current.knows(name), note).await;
+        let course =
+            current.within(pin!(walk.on_request(&mut exchange, &mut inbound.head, &mut carried, |name| current.knows(name), note))).await;
         guard.walked(&exchange, walk.acted(), &place);
         let departure =
             Departure { ledger: &self.ledger, current: &*current, place: &place, exchange: &mut exchange, inbound: &mut inbound };
-        let Some(mut outbound) = departure.follow(course, carried.body, &mut guard).await else { return Answer::Abort };
+        let followed = match course {
+            Ok(course) => current.within(pin!(departure.follow(course, carried.body, &mut guard))).await,
+            Err(outlived) => Err(outlived),
+        };
+        let mut outbound = match followed {
+            Ok(Some(outbound)) => outbound,
+            Ok(None) => return Answer::Abort,
+            Err(outlived) => return outbound::refuse(guard, &outlived),
+        };
         let fail = |failing: Failing| guard.failed_by(failing);
         let (head, mut body) = outbound.carried(described, terms());
         let walked = walk.on_response(&mut exchange, &inbound.head, head, &mut body, note, fail).await;
@@ -125,6 +136,23 @@ impl<F: Filter> Proxy<F> {
             return guard.abort();
         }
         outbound.answer(guard, current.snapshot.limits.upgraded_idle)
+    }
+}
+
+/// A snapshot that has been replaced. Exchanges hold it until they have a response; what follows that does without.
+pub struct Outgoing<F>(Weak<Current<F>>);
+
+impl<F> Outgoing<F> {
+    /// Whether no exchange holds it any more.
+    pub fn is_gone(&self) -> bool {
+        self.0.strong_count() == 0
+    }
+
+    /// Exchanges that still wait for a response fail the next time they are polled.
+    pub fn end(&self) {
+        if let Some(current) = self.0.upgrade() {
+            current.end();
+        }
     }
 }
 

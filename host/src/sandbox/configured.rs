@@ -10,7 +10,7 @@ use super::guests::Guests;
 use super::imports::Errands;
 use super::passing::Passing;
 use super::plan::Plan;
-use super::plugin::Plugin;
+use super::plugin::{Grant, Plugin, Remember};
 use super::recent::Giver;
 use super::remembered::Forgets;
 use super::state::Backing;
@@ -35,6 +35,8 @@ pub struct Configured {
     pub(super) fail: FailurePolicy,
     /// Whether decisions are remembered; `Err`: why not.
     remembers: Result<(), Forgets>,
+    /// What the operator wrote of that and of isolation, which may be less than what it came to.
+    asked: (Option<Isolation>, Remember),
     census: Arc<Census>,
     /// One of each worker. A lock, because it is taken when workers start and when metrics are read.
     tallies: Mutex<Vec<Arc<Tally>>>,
@@ -100,9 +102,24 @@ impl Configured {
         backing: Arc<Backing>,
         (isolation, waits): (Isolation, bool),
         (fail, remembers): (FailurePolicy, Result<(), Forgets>),
+        asked: (Option<Isolation>, Remember),
         census: Arc<Census>,
     ) -> Self {
-        Self { plugin, plan, connections, bodies, settings, backing, isolation, waits, fail, remembers, census, tallies: Mutex::default() }
+        Self {
+            plugin,
+            plan,
+            connections,
+            bodies,
+            settings,
+            backing,
+            isolation,
+            waits,
+            fail,
+            remembers,
+            asked,
+            census,
+            tallies: Mutex::default(),
+        }
     }
 
     pub fn plugin(&self) -> &Arc<Plugin> {
@@ -112,6 +129,17 @@ impl Configured {
     #[inline]
     pub(super) fn passing(&self) -> &Passing {
         &self.plugin.passing
+    }
+
+    /// Whether a link of this name would get the same from this component, settings being equal: then its guests can go on.
+    pub fn is(&self, digest: &[u8; 32], grant: &Grant, link: &str) -> bool {
+        let Grant { limits, isolation, fail, rights, remember, census: _ } = grant;
+        let backing = &self.backing;
+        self.plugin.digest() == digest
+            && (backing.limits, self.fail) == (*limits, *fail)
+            && self.asked == (*isolation, *remember)
+            && backing.rights.is(rights)
+            && backing.log.link() == link
     }
 
     /// What it does and wants to see under these settings.

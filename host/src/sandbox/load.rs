@@ -55,6 +55,13 @@ impl Default for SandboxOptions {
     }
 }
 
+/// What is in a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Population {
+    pub plugins: usize,
+    pub guests: Option<u64>,
+}
+
 /// The machine would not let us build one.
 #[derive(Debug, thiserror::Error)]
 #[error("the sandbox cannot be built: {0}")]
@@ -173,6 +180,16 @@ impl Sandbox {
             });
         }
         results
+    }
+
+    /// Components that are in use, and guests that live, all generations together; `None`: nobody counts, since there was no room for
+    /// a pool of guests.
+    pub fn population(&self) -> Population {
+        let loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
+        // One that is locked is being loaded.
+        let in_use = |slot: &&Arc<Slot>| slot.try_lock().map_or(true, |plugin| plugin.strong_count() > 0);
+        let plugins = loaded.values().filter(in_use).count();
+        Population { plugins, guests: self.engine.pooling_allocator_metrics().map(|pool| pool.component_instances()) }
     }
 
     /// All about a file that can be known without configuration. An error only if it is no component at all.

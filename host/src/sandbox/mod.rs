@@ -58,7 +58,7 @@ pub use guests::{Guests, Held};
 pub use imports::{Answering, Capability, Errand, ErrandError, Errands, Rights};
 pub use inspect::{Inspected, Inspection, Producer};
 pub use lift::{BadOutput, Phase, decision as lift_decision};
-pub use load::{LoadError, Sandbox, SandboxError, SandboxOptions, digest, read_component};
+pub use load::{LoadError, Population, Sandbox, SandboxError, SandboxOptions, digest, read_component};
 pub use plan::{Interest, Plan, RequestInterest, ResponseInterest};
 pub use plugin::{ConfigureError, Grant, Plugin, Problem, Remember};
 pub use remembered::Forgets;

@@ -227,10 +227,11 @@ impl Plugin {
             Ok(()) if plans.0.comes_again() && !plans.1.phases().any() => Isolation::Request,
             _ => Isolation::Worker,
         };
+        let asked = (isolation, remember);
         let isolation = isolation.unwrap_or_else(cheaper);
         let remembers = eligible(isolation);
         let how = (isolation, waits);
-        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, how, (fail, remembers), census)))
+        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, how, (fail, remembers), asked, census)))
     }
 }
 

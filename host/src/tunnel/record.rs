@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 /// What one worker keeps of its tunnels.
 pub struct Ledger {
-    mode: AccessLog,
+    mode: Cell<AccessLog>,
     access: AccessWriter,
     /// Tunnels whose record lives.
     active: Cell<usize>,
@@ -34,7 +34,7 @@ impl Ledger {
     /// `worker` is its number in the process.
     pub fn new(worker: u16, mode: AccessLog, access: AccessWriter, tally: Option<Arc<WorkerTally>>) -> Rc<Self> {
         Rc::new(Self {
-            mode,
+            mode: mode.into(),
             access,
             active: Cell::new(0),
             tally,
@@ -44,6 +44,11 @@ impl Ledger {
             failures: RefCell::new(RateCap::new(20, Duration::from_millis(500))),
             means: Means::default(),
         })
+    }
+
+    /// How lines are written from now on.
+    pub fn write_as(&self, mode: AccessLog) {
+        self.mode.set(mode);
     }
 
     /// Tunnels that are not over.
@@ -201,6 +206,6 @@ impl Drop for Record {
             traffic.received.set(entry.received);
             traffic.sent.set(entry.sent);
         }
-        self.ledger.access.write(self.ledger.mode, &entry);
+        self.ledger.access.write(self.ledger.mode.get(), &entry);
     }
 }

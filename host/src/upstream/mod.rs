@@ -199,12 +199,37 @@ impl Upstreams {
         limits: &Limits,
         tally: Option<&WorkerTally>,
     ) -> Rc<Self> {
+        Self::after(&[], specs, tls, limits, tally)
+    }
+
+    /// The same for the next snapshot: what has not changed is shared with this one, idle connections and counts of what runs included.
+    pub fn succeed(
+        &self,
+        specs: &BTreeMap<UpstreamName, UpstreamSpec>,
+        tls: &Outbound,
+        limits: &Limits,
+        tally: Option<&WorkerTally>,
+    ) -> Rc<Self> {
+        Self::after(&self.upstreams, specs, tls, limits, tally)
+    }
+
+    /// `earlier`: in the order of their names.
+    fn after(
+        earlier: &[Rc<Upstream>],
+        specs: &BTreeMap<UpstreamName, UpstreamSpec>,
+        tls: &Outbound,
+        limits: &Limits,
+        tally: Option<&WorkerTally>,
+    ) -> Rc<Self> {
         let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
         let Limits { connect, connect_tls, retries, retry_budget, .. } = *limits;
         let settings = Settings { heads, connect, connect_tls, retries, retry_budget };
         // A map in the order of names, so an index is a place in it.
         let tally = |name: &UpstreamName| tally.map(|worker| worker.upstream(&name.0)).unwrap_or_default();
-        let upstream = |(name, spec): (&UpstreamName, _)| Rc::new(Upstream::new(&name.0, spec, tls.servers(name), limits, tally(name)));
+        let upstream = |(name, spec): (&UpstreamName, &UpstreamSpec)| {
+            let earlier = earlier.binary_search_by(|upstream| (*upstream.name).cmp(&name.0)).ok().and_then(|index| earlier.get(index));
+            Upstream::after(earlier, &name.0, (spec, tls.servers(name)), limits, &tally(name))
+        };
         let upstreams = specs.iter().map(upstream).collect();
         Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })
     }

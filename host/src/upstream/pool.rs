@@ -35,6 +35,11 @@ impl Pool {
         Self { idle: RefCell::default(), keep, time, age, tally: Arc::clone(tally) }
     }
 
+    /// Whether it keeps as many for as long.
+    pub fn is_as(&self, other: &Self) -> bool {
+        (self.keep, self.time, self.age) == (other.keep, other.time, other.age)
+    }
+
     /// A connection that is open and not too old. `sure`: the kernel is asked whether it is open, which costs a system call.
     pub fn take(&self, now: Instant, sure: bool) -> Option<Box<Channel>> {
         let mut idle = self.idle.borrow_mut();

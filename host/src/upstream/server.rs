@@ -3,7 +3,7 @@
 use super::pool::Pool;
 use super::{Attempt, Inside, SendError};
 use crate::certs::ServerTls;
-use crate::config::{Balance, Limits, ProxyVersion, ServerAddress, UpstreamSpec};
+use crate::config::{Balance, Limits, Placeless, ProxyVersion, ServerAddress, UpstreamSpec};
 use crate::observe::UpstreamTally;
 use smallvec::SmallVec;
 use std::cell::{Cell, OnceCell};
@@ -15,6 +15,8 @@ use std::sync::Arc;
 pub(super) struct Upstream {
     pub name: Rc<str>,
     pub servers: Vec<Rc<Server>>,
+    /// Without places, to be compared with the next.
+    spec: UpstreamSpec,
     balance: Balance,
     /// Round robin: where the next request goes.
     next: Cell<usize>,
@@ -40,17 +42,38 @@ pub(super) struct Server {
     running: Cell<u32>,
 }
 
+impl Server {
+    /// Whether it is the same and is spoken to in the same way.
+    fn is_as(&self, other: &Self) -> bool {
+        let tls = match (&self.tls, &other.tls) {
+            (None, None) => true,
+            (Some(own), Some(other)) => own.is(other),
+            _ => false,
+        };
+        // A component's file may have changed; it is near, so that new connections to it cost little.
+        let inside = matches!(self.address, ServerAddress::Component(_));
+        !inside && tls && self.address == other.address && self.proxy_protocol == other.proxy_protocol && self.pool.is_as(&other.pool)
+    }
+}
+
 /// Servers, by index, that already failed this request.
 pub(super) type Tried = SmallVec<[usize; 2]>;
 
 impl Upstream {
+    /// The upstream of the next snapshot: the `earlier` one if nothing has changed, else a new one with those of its servers that have not.
     /// `tls`: beside the servers, if they are spoken to over TLS.
-    pub fn new(name: &str, spec: &UpstreamSpec, tls: Option<&[ServerTls]>, limits: &Limits, tally: Arc<UpstreamTally>) -> Self {
+    pub fn after(
+        earlier: Option<&Rc<Self>>,
+        name: &str,
+        (spec, tls): (&UpstreamSpec, Option<Vec<ServerTls>>),
+        limits: &Limits,
+        tally: &Arc<UpstreamTally>,
+    ) -> Rc<Self> {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
         let server = |(index, address): (usize, &ServerAddress)| {
-            let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age, &tally);
-            let tls = tls.and_then(|tls| tls.get(index)).cloned();
-            Rc::new(Server {
+            let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age, tally);
+            let tls = tls.as_ref().and_then(|tls| tls.get(index)).cloned();
+            Server {
                 address: address.clone(),
                 label: address.to_string().into(),
                 inside: OnceCell::new(),
@@ -58,17 +81,29 @@ impl Upstream {
                 proxy_protocol: spec.proxy_protocol,
                 pool,
                 running: Cell::new(0),
-            })
+            }
         };
+        let kept = |server: Server| {
+            earlier.and_then(|earlier| earlier.servers.iter().find(|old| old.is_as(&server)).cloned()).unwrap_or(Rc::new(server))
+        };
+        let servers: Vec<_> = spec.servers.iter().enumerate().map(server).map(kept).collect();
+        match earlier {
+            Some(earlier) if earlier.has(&servers) && earlier.spec.means(spec) => Rc::clone(earlier),
+            _ => Rc::new(Self::new(name, spec, servers, tally)),
+        }
+    }
+
+    fn new(name: &str, spec: &UpstreamSpec, servers: Vec<Rc<Server>>, tally: &Arc<UpstreamTally>) -> Self {
         Self {
             name: name.into(),
-            servers: spec.servers.iter().enumerate().map(server).collect(),
+            servers,
+            spec: spec.placeless(),
             balance: spec.balance,
             next: Cell::new(0),
             random: Cell::new(RandomState::new().hash_one(name) | 1),
             running: Cell::new(0),
             retrying: Cell::new(0),
-            tally,
+            tally: Arc::clone(tally),
         }
     }
 
@@ -90,6 +125,10 @@ impl Upstream {
             None => tally.answers.observe(attempt.first_byte),
             Some(error) => tally.failures.named(error.reason(), Default::default).one(),
         }
+    }
+
+    fn has(&self, servers: &[Rc<Server>]) -> bool {
+        self.servers.len() == servers.len() && self.servers.iter().zip(servers).all(|(own, other)| Rc::ptr_eq(own, other))
     }
 
     /// Chooses a server that has not been tried, if there is one. `None`: the upstream has no servers.

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const ALL: &str = "log = true, clock = true, random = true, metrics = true, secret = [\"TOKEN\"], kv = [\"near\"], http = [\"idp\"]";
 
 /// What a test changes of the usual configuration.
-struct Able<'a> {
+pub struct Able<'a> {
     app: &'a Origin,
     /// The upstream that the plugin may ask.
     idp: String,
@@ -26,12 +26,12 @@ struct Able<'a> {
 }
 
 impl<'a> Able<'a> {
-    fn of(app: &'a Origin) -> Self {
+    pub fn of(app: &'a Origin) -> Self {
         let tables = "[kv]\nnear = \"memory\"\n";
         Self { app, idp: portcullis_tests::nobody().to_string(), workers: 1, plugin: "", allow: ALL, told: "", tables }
     }
 
-    fn config(&self) -> String {
+    pub fn config(&self) -> String {
         let Self { app, idp, workers, plugin, allow, told, tables } = self;
         format!(
             r#"
@@ -63,7 +63,7 @@ servers = ["{idp}"]
         )
     }
 
-    fn dir() -> tempfile::TempDir {
+    pub fn dir() -> tempfile::TempDir {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("token"), "sesame\n").unwrap();
         dir

@@ -3,6 +3,7 @@
 use super::*;
 use crate::certs::Store;
 use crate::config::{CertifiedFiles, Location, Site, SiteName, TlsSpec};
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use tempfile::TempDir;

@@ -90,6 +90,12 @@ pub static SERVER_TABLE: Keys = Keys {
                 "Peers whose X-Forwarded-* and Forwarded are believed; \"unix\" for those that come over a Unix socket.",
             ),
             key("access-log", Kind::Choice(&["off", "text", "json"]), "\"json\"", "How exchanges are written to standard output."),
+            key(
+                "watch",
+                Kind::Truth,
+                "false",
+                "Whether the running proxy takes over files that change (this one, included ones, plugins); true unless written.",
+            ),
             key("chain", CHAIN, "[\"request-id\"]", "Links that every route inherits, outermost."),
         ],
     )

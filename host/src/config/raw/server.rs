@@ -29,6 +29,7 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains) -> (S
             Some(2) => AccessLog::Json,
             _ => AccessLog::Text,
         },
+        watch: reader.truth("watch").unwrap_or(true),
     };
     (spec, chains.items(context, &reader))
 }

@@ -60,7 +60,12 @@ where
     };
     let mut http = pin!(builder(limits, stream::Tasks(streams.clone())).serve_connection(io, handle));
     let mut life = Life::new(limits);
+    let mut roused = entry.roused();
     let ended = poll_fn(|cx| {
+        // Streams have tasks of their own, which nobody else knows.
+        if std::mem::replace(&mut roused, entry.roused()) != entry.roused() {
+            streams.rouse();
+        }
         loop {
             if let Poll::Ready(ended) = http.as_mut().poll(cx) {
                 return Poll::Ready(ended);

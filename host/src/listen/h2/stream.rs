@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
@@ -45,11 +45,42 @@ impl Stall {
 pub struct Streams {
     open: Cell<usize>,
     idle: Duration,
+    /// Of the tasks; `None`: free.
+    wakers: RefCell<Vec<Option<Waker>>>,
+    free: RefCell<Vec<usize>>,
 }
 
 impl Streams {
     pub fn new(idle: Duration) -> Self {
-        Self { open: Cell::new(0), idle }
+        Self { open: Cell::new(0), idle, wakers: RefCell::default(), free: RefCell::default() }
+    }
+
+    /// Lets all streams look whether something has changed for them.
+    pub fn rouse(&self) {
+        // Collected first: waking may run code that looks here.
+        let wakers: Vec<Waker> = self.wakers.borrow().iter().flatten().cloned().collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn enter(&self) -> usize {
+        self.open.set(self.open.get() + 1);
+        let mut wakers = self.wakers.borrow_mut();
+        self.free.borrow_mut().pop().unwrap_or_else(|| {
+            wakers.push(None);
+            wakers.len() - 1
+        })
+    }
+
+    fn register(&self, index: usize, waker: &Waker) {
+        if let Some(slot) = self.wakers.borrow_mut().get_mut(index) {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    fn leave(&self, index: usize) {
+        self.open.set(self.open.get() - 1);
+        drop(self.wakers.borrow_mut().get_mut(index).and_then(Option::take));
+        self.free.borrow_mut().push(index);
     }
 
     pub fn open(&self) -> usize {
@@ -63,18 +94,21 @@ pub struct Tasks(pub Rc<Streams>);
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
     fn execute(&self, stream: F) {
-        self.0.open.set(self.0.open.get() + 1);
-        let open = Open(self.0.clone());
+        let open = Open { index: self.0.enter(), streams: self.0.clone(), registered: false };
         // Boxed: it is moved into the task once and must be pinned there, and hyper's stream is large.
         spawn_local(Watched { stream: Box::pin(stream), stall: Rc::default(), deadline: Deadline::default(), open });
     }
 }
 
-struct Open(Rc<Streams>);
+struct Open {
+    index: usize,
+    streams: Rc<Streams>,
+    registered: bool,
+}
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.open.set(self.0.open.get() - 1);
+        self.streams.leave(self.index);
     }
 }
 
@@ -90,6 +124,10 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
+        // A task's waker stays the same.
+        if !std::mem::replace(&mut this.open.registered, true) {
+            this.open.streams.register(this.open.index, cx.waker());
+        }
         let before = CURRENT.replace(this.stall.clone());
         let polled = this.stream.as_mut().poll(cx);
         CURRENT.set(before);
@@ -97,7 +135,7 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
             (Poll::Ready(()), _) => Poll::Ready(()),
             (Poll::Pending, None) => Poll::Pending,
             (Poll::Pending, Some(since)) => {
-                this.deadline.set(since + this.open.0.idle);
+                this.deadline.set(since + this.open.streams.idle);
                 this.deadline.poll_expired(cx)
             }
         }

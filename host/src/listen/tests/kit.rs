@@ -1,7 +1,7 @@
 //! A server in a local runtime, a handler that does what the path says, and a client that speaks bytes.
 
 use crate::config::Limits;
-use crate::listen::{Body, Gate, Kind, Listener, Listening, Stopper, bind, serve, stopping};
+use crate::listen::{Accepting, Body, Entrance, Gate, Kind, Listening, Reception, Stopper, accept, bind, stopping};
 use crate::message::{Alpn, Answer, BodyError, Connection, Malformed, Received, Switched};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -71,8 +71,13 @@ impl Server {
         let (gate, log) = (Gate::new(&limits), Log::default());
         let noted = log.clone();
         let handler = move |connection, request| handle(connection, request, noted.clone());
-        let listener = Listener { socket: Listening::Tcp(listener), kind, door: None, proxy_protocol: Arc::default(), tally: None };
-        let serving = spawn_local(serve(listener, Arc::new(limits), gate.clone(), handler, shutdown));
+        let entrance = Entrance { kind, door: None, proxy_protocol: Arc::default(), limits: Arc::new(limits), tally: None };
+        let (reception, at) = (Reception::new(entrance, handler), gate.clone());
+        let serving = spawn_local(async move {
+            accept(Accepting::new(Listening::Tcp(listener))?, &reception, &at, shutdown).await;
+            reception.leave().await;
+            Ok(())
+        });
         Self { addr, gate, stopper, serving, log }
     }
 

@@ -46,6 +46,7 @@ fn every_failure() -> Vec<Failure> {
     ];
     let causes = [Cause::Trap, Cause::Timeout, Cause::Memory, Cause::BadOutput, Cause::Overload];
     let mut all = vec![
+        Failure::Outlived,
         BadTarget::Form.into(),
         BadHost.into(),
         Failure::Method(Method::CONNECT),

@@ -274,7 +274,7 @@ impl Rig {
             1,
             (output.writer(), None),
             snapshot(1, &config),
-            links,
+            links.into_iter().map(Rc::new).collect::<Vec<_>>(),
             Upstreams::new(&config.upstreams, &crate::certs::Outbound::default(), &config.limits),
         );
         Self { proxy, config, output: Some(output).into(), lines }

@@ -83,6 +83,15 @@ impl Rights {
         self.granted.contains(&capability)
     }
 
+    /// Whether guests can do the same with either, on the same stores and series.
+    pub fn is(&self, other: &Self) -> bool {
+        let Self { granted, metrics, secrets, stores, http } = self;
+        let series = |series: &Option<Arc<PluginSeries>>| series.as_ref().map(Arc::as_ptr);
+        let same = |(one, other): ((&String, &Arc<Store>), (&String, &Arc<Store>))| one.0 == other.0 && Arc::ptr_eq(one.1, other.1);
+        let stores = stores.len() == other.stores.len() && stores.iter().zip(&other.stores).all(same);
+        stores && *granted == other.granted && series(metrics) == series(&other.metrics) && *secrets == other.secrets && *http == other.http
+    }
+
     /// Whether what is granted may have to be waited for.
     pub(in crate::sandbox) fn waits(&self, needs: &[(Capability, String)]) -> bool {
         let far = || self.stores.values().any(|store| store.is_far());

@@ -5,6 +5,7 @@ use super::*;
 use crate::chain::{Around, Chain, ConnectionFilter, ConnectionWalk, Hello, Link, Reach};
 use crate::config::{LinkOrigin, LinkSpec, Location, PluginRef};
 use crate::message::{Admission, Arrival, ClientHello, ConnectionId, EndReason, Ending, ListenerKind, Refusal};
+use std::rc::Rc;
 use std::time::Duration;
 
 fn knock_with(what: &str, isolation: Isolation, fail: FailPolicy) -> Guests {
@@ -69,7 +70,7 @@ impl Walked {
             at: Location { file: "test".into(), line: 1, column: 1 },
         });
         let links = (0..filters.len()).map(|filter| Link { filter, when: None, spec: spec.clone() }).collect();
-        let walk = ConnectionWalk::new(Arc::new(Chain { links }), filters.into(), reach, arrival());
+        let walk = ConnectionWalk::new(Arc::new(Chain { links }), filters.into_iter().map(Rc::new).collect(), reach, arrival());
         Self { walk, faults: Vec::new() }
     }
 

@@ -7,13 +7,13 @@ use std::collections::BTreeSet;
 fn upstream(servers: u16, balance: Balance) -> Rc<Upstream> {
     let servers = (0..servers).map(|port| ServerAddress::Tcp { host: "127.0.0.1".into(), port }).collect();
     let at = Location { file: "test".into(), line: 1, column: 1 };
-    Rc::new(Upstream::new(
-        "app",
-        &UpstreamSpec { balance, ..UpstreamSpec::plain(servers, at) },
+    Upstream::after(
         None,
+        "app",
+        (&UpstreamSpec { balance, ..UpstreamSpec::plain(servers, at) }, None),
         &Limits::default(),
-        Default::default(),
-    ))
+        &Default::default(),
+    )
 }
 
 #[test]
@@ -62,4 +62,27 @@ fn retries_are_a_share_of_what_runs_but_at_least_three() {
     assert_eq!(many.len(), 10);
     drop((running, many));
     assert_eq!((upstream.running.get(), upstream.retrying.get()), (0, 0));
+}
+
+fn next(earlier: &Rc<Upstream>, servers: &[u16], line: u32, change: impl FnOnce(&mut UpstreamSpec), limits: &Limits) -> Rc<Upstream> {
+    let servers = servers.iter().map(|port| ServerAddress::Tcp { host: "127.0.0.1".into(), port: *port }).collect();
+    let mut spec = UpstreamSpec::plain(servers, Location { file: "test".into(), line, column: 1 });
+    change(&mut spec);
+    Upstream::after(Some(earlier), "app", (&spec, None), limits, &Default::default())
+}
+
+#[test]
+fn what_has_not_changed_goes_over_to_the_next_snapshot() {
+    let (first, limits) = (upstream(3, Balance::P2c), Limits::default());
+    assert!(Rc::ptr_eq(&first, &next(&first, &[0, 1, 2], 7, |_| {}, &limits)), "only its line has moved");
+    let fewer = next(&first, &[2, 0, 9], 1, |_| {}, &limits);
+    let kept = |new: usize, old: usize| Rc::ptr_eq(&fewer.servers[new], &first.servers[old]);
+    assert!(kept(0, 2) && kept(1, 0) && !Rc::ptr_eq(&first, &fewer));
+    let turns = next(&first, &[0, 1, 2], 1, |spec| spec.balance = Balance::RoundRobin, &limits);
+    assert!(!Rc::ptr_eq(&first, &turns) && Rc::ptr_eq(&first.servers[0], &turns.servers[0]), "balanced anew over the same servers");
+    let told = next(&first, &[0, 1, 2], 1, |spec| spec.proxy_protocol = Some(crate::config::ProxyVersion::V2), &limits);
+    let shorter = next(&first, &[0, 1, 2], 1, |_| {}, &Limits { pool_age: std::time::Duration::from_secs(1), ..limits });
+    for other in [told, shorter] {
+        assert!(!Rc::ptr_eq(&first.servers[0], &other.servers[0]), "its connections are made otherwise");
+    }
 }
