@@ -64,7 +64,9 @@ if os.fork() == 0:
         answer += piece
     open("answer", "wb").write(answer)
     os._exit(0)
-os.dup2(s.fileno(), 3, inheritable=True)
+# It may be 3 already, and would be closed then.
+os.dup2(s.fileno(), 3)
+os.set_inheritable(3, True)
 os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1")
 os.execv(sys.argv[1], [sys.argv[1], "run", "portcullis.toml"])
 "#;

@@ -63,6 +63,18 @@ impl Bound {
         }
     }
 
+    /// Whether it is what is meant by this address. The mode of a file can change.
+    fn is_at(&self, address: &ListenAddress) -> bool {
+        match (&self.wanted, address) {
+            (ListenAddress::Unix { path: own, .. }, ListenAddress::Unix { path, .. }) => own == path,
+            (own, address) => own == address,
+        }
+    }
+
+    fn speaks_as(&self, speaks: Speaks) -> bool {
+        (self.speaks.https(), self.speaks.tcp()) == (speaks.https(), speaks.tcp())
+    }
+
     /// What is spoken there, in words for the log.
     pub fn words(&self) -> impl Iterator<Item = &'static str> + use<> {
         let words = [(self.speaks == Speaks::Http, "http"), (self.speaks.https(), "https"), (self.speaks.tcp(), "tcp")];
@@ -123,10 +135,11 @@ pub fn proxy_protocol(config: &Config, speaks: Speaks) -> Arc<Peers> {
 /// afterwards.
 pub fn bind(config: &Config, workers: usize, before: &[Bound], mut inherited: Inherited) -> Result<Vec<Listener>, Vec<Diagnostic>> {
     let (mut bound, mut problems) = (Vec::new(), Vec::new());
-    let mut left: Vec<&Bound> = before.iter().collect();
+    let wanted = wanted(config);
+    let kept = kept(wanted.iter().map(|(address, _, speaks)| (address, *speaks)), before);
     let mut id = before.iter().map(|bound| bound.id + 1).max().unwrap_or_default();
-    for (address, at, speaks) in wanted(config) {
-        if let Some(kept) = take(&mut left, &address, speaks) {
+    for ((address, at, speaks), kept) in wanted.into_iter().zip(kept) {
+        if let Some(kept) = kept {
             bound.push(Listener { bound: Bound { wanted: address, speaks, ..kept.clone() }, sockets: Vec::new() });
             continue;
         }
@@ -152,15 +165,19 @@ pub fn bind(config: &Config, workers: usize, before: &[Bound], mut inherited: In
     if problems.is_empty() { Ok(bound) } else { Err(problems) }
 }
 
-/// The one that has this address, before all one that speaks the same on it: port 0 can be wanted several times.
-fn take<'b>(left: &mut Vec<&'b Bound>, address: &ListenAddress, speaks: Speaks) -> Option<&'b Bound> {
-    let alike = |bound: &Bound| match (&bound.wanted, address) {
-        (ListenAddress::Unix { path: one, .. }, ListenAddress::Unix { path: other, .. }) => one == other,
-        (one, other) => one == other,
+/// Beside what is wanted: what is there already. First what speaks the same at the same address, for port 0 can be wanted several times; what is
+/// left then changes its language.
+fn kept<'w, 'b>(wanted: impl Iterator<Item = (&'w ListenAddress, Speaks)> + Clone, before: &'b [Bound]) -> Vec<Option<&'b Bound>> {
+    let mut left: Vec<&Bound> = before.iter().collect();
+    let mut take = |address: &ListenAddress, speaks: Option<Speaks>| {
+        let index = left.iter().position(|bound| bound.is_at(address) && speaks.is_none_or(|speaks| bound.speaks_as(speaks)))?;
+        Some(left.remove(index))
     };
-    let same = |bound: &Bound| (bound.speaks.https(), bound.speaks.tcp()) == (speaks.https(), speaks.tcp());
-    let index = left.iter().position(|bound| alike(bound) && same(bound)).or_else(|| left.iter().position(|bound| alike(bound)))?;
-    Some(left.remove(index))
+    let mut kept: Vec<_> = wanted.clone().map(|(address, speaks)| take(address, Some(speaks))).collect();
+    for (kept, (address, _)) in kept.iter_mut().zip(wanted) {
+        *kept = kept.or_else(|| take(address, None));
+    }
+    kept
 }
 
 type Made = (ListenAddress, Vec<Listening>, Option<SocketFile>);

@@ -19,7 +19,8 @@ use std::time::{Duration, Instant};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-/// How many generations may be there at once. One more waits until the oldest is gone: its exchanges have their time.
+/// How many generations may be there at once. One more waits until the oldest is gone: its exchanges have their time. Only bodies that a
+/// link looks at may take longer; they are not cut, and the next generation does not wait for them.
 const MOST: usize = 3;
 /// Between two looks whether it is.
 const LOOK: Duration = Duration::from_millis(20);
@@ -154,10 +155,16 @@ impl Process {
 
     async fn wait_for_room(&self) {
         let mut told = false;
+        let limits = &self.serving.snapshot.limits;
+        let (since, patience) = (Instant::now(), limits.stop.max(limits.stop_upgraded));
         while self.base.watch.generations.alive() >= MOST {
             if !std::mem::replace(&mut told, true) {
                 let numbers = self.base.watch.generations.numbers();
                 tracing::info!("reload: generations {numbers:?} are still there; the next one waits until one is gone");
+            }
+            if since.elapsed() > patience {
+                tracing::warn!("reload: the oldest generation is still there; plugins look at bodies that began with it");
+                return;
             }
             sleep(LOOK).await;
         }

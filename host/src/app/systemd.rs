@@ -7,7 +7,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use socket2::{Socket, Type};
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -143,8 +143,9 @@ impl Inherited {
 
 #[allow(unsafe_code, reason = "the service manager says that the file is open and ours (sd_listen_fds); nothing else has taken it")]
 fn take(fd: RawFd) -> io::Result<Listening> {
+    // The environment may be wrong, and what is not open must not be owned.
+    fcntl_setfd(unsafe { BorrowedFd::borrow_raw(fd) }, FdFlags::CLOEXEC)?;
     let socket = Socket::from(unsafe { OwnedFd::from_raw_fd(fd) });
-    fcntl_setfd(&socket, FdFlags::CLOEXEC)?;
     if !(socket.r#type()? == Type::STREAM && socket.is_listener()?) {
         return Err(io::Error::other("it is no listening stream socket"));
     }
