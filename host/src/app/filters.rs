@@ -1,9 +1,9 @@
 //! Links → configured plugins: each component is loaded once, each pair of plugin and settings configured once, whatever the number of
 //! routes that use it.
 
-use super::granted::{Granted, Named};
+use super::granted::{Granted, Named, apart};
 use super::origin::{Origin, Origins};
-use crate::config::{Component, Config, Diagnostic, Isolation, LinkOrigin, LinkSpec, PluginName, PluginRef, SettingsSchema};
+use crate::config::{Component, Config, Diagnostic, LinkOrigin, LinkSpec, PluginName, PluginRef, SettingsSchema};
 use crate::sandbox::{ConfigureError, Configured, Errands, Guests, Plugin, Sandbox};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -193,10 +193,7 @@ fn configure(
         PluginRef::Bundled(_) => None,
     };
     let mut grant = granted.grant(link, spec, named);
-    // Nobody has said that exchanges should share a guest, which is lost for all of them when it faults with one.
-    if spec.is_none() && loaded.plugin.body_phases() != (false, false) {
-        grant.isolation = Some(Isolation::Request);
-    }
+    apart(&mut grant, spec, &loaded.plugin);
     let kept = before.and_then(|before| before.of(link)).filter(|kept| kept.is(loaded.plugin.digest(), &grant, &link.name));
     let configured = match kept {
         Some(kept) => Ok(Arc::clone(kept)),
@@ -267,6 +264,7 @@ mod tests {
             ("limits = { cpu = \"7ms\" }", "1"),
             ("fail = \"open\"", "1"),
             ("isolate = \"request\"", "1"),
+            ("remember = false", "1"),
             ("allow = { log = true }", "1"),
         ] {
             assert!(!shared(&build(&text(plugin, value), &sandbox, Some(&first))), "{plugin} {value}");

@@ -6,7 +6,7 @@ use crate::config::{
     Allow, Config, Diagnostic, FailurePolicy, GuestLimits, Isolation, LinkSpec, Placeless, PluginName, PluginRef, PluginSource, PluginSpec,
     StoreName, StoreSpec,
 };
-use crate::sandbox::{Capability, Grant, Remember, Rights, Store, bundled};
+use crate::sandbox::{Capability, Grant, Plugin, Remember, Rights, Store, bundled};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -109,4 +109,12 @@ pub fn terms(link: &LinkSpec, spec: Option<&PluginSpec>) -> Grant {
     let isolation = isolation.or_else(|| own.is_none().then(Isolation::default));
     let remember = Remember { wanted: spec.is_none_or(|spec| spec.remember), secret: link.has_secrets() };
     Grant { limits, isolation, fail, remember, ..Grant::default() }
+}
+
+/// Of a plugin of bodies that is not declared, nobody has said that exchanges should share a guest, which is lost for all of them when it
+/// faults with one.
+pub fn apart(grant: &mut Grant, spec: Option<&PluginSpec>, plugin: &Plugin) {
+    if spec.is_none() && plugin.body_phases() != (false, false) {
+        grant.isolation = Some(Isolation::Request);
+    }
 }

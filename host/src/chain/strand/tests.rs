@@ -1,3 +1,5 @@
+//! What a strand of links makes of a body: who is asked, in which order, and what a fault does. No guests: links are made up here.
+
 use super::*;
 use crate::chain::{Cause, Decision, HoldPhases, Judged, Start, entire};
 use crate::config::{LinkOrigin, LinkSpec, Location, PluginRef};
