@@ -45,6 +45,7 @@ impl<'w> Granted<'w> {
             PluginRef::Bundled(_) => Arc::default(),
         };
         let (limits, isolation, fail) = spec.map(|spec| (spec.limits, spec.isolation, spec.fail)).unwrap_or_default();
-        Grant { limits, isolation, fail, rights, census: self.watch.census(&plugin.to_string()) }
+        let breaker = spec.map(|spec| spec.breaker).unwrap_or_default();
+        Grant { limits, isolation, fail, breaker, rights, census: self.watch.census(&plugin.to_string()) }
     }
 }

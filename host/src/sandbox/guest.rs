@@ -45,7 +45,7 @@ impl Bare {
         let mut store = store(pre, backing, None);
         match pre.instantiate(&mut store) {
             Ok(instance) => Ok(Self { store, instance }),
-            Err(error) => Err(broken(&store, &error)),
+            Err(error) => Err(broken(&mut store, &error).during("start")),
         }
     }
 
@@ -54,7 +54,7 @@ impl Bare {
         let mut store = store(pre, backing, errands);
         match pre.instantiate_async(&mut store).await {
             Ok(instance) => Ok(Self { store, instance }),
-            Err(error) => Err(broken(&store, &error)),
+            Err(error) => Err(broken(&mut store, &error).during("start")),
         }
     }
 
@@ -64,7 +64,7 @@ impl Bare {
             .instance
             .get_typed_func::<(), (String,)>(&mut self.store, exports.describe)
             .and_then(|describe| describe.call(&mut self.store, ()));
-        called.map(|(text,)| text).map_err(|error| broken(&self.store, &error))
+        called.map(|(text,)| text).map_err(|error| broken(&mut self.store, &error).during("describe"))
     }
 
     /// Asks for the plans; the guest is not used further.
@@ -78,7 +78,7 @@ impl Bare {
             .instance
             .get_typed_func::<(&str,), (types::Configured,)>(&mut self.store, exports.configure)
             .and_then(|configure| configure.call(&mut self.store, (settings,)));
-        let (said,) = called.map_err(|error| broken(&self.store, &error))?;
+        let (said,) = called.map_err(|error| broken(&mut self.store, &error).during("configure"))?;
         let connections = match exports.connections.filter(|_| said.is_ok()) {
             Some(index) => Some(self.plan_connections(index)?),
             None => None,
@@ -92,7 +92,7 @@ impl Bare {
             .instance
             .get_typed_func::<(), (connection::types::ConnectionPlan,)>(&mut self.store, index)
             .and_then(|plan| plan.call(&mut self.store, ()));
-        called.map(|(plan,)| plan).map_err(|error| broken(&self.store, &error))
+        called.map(|(plan,)| plan).map_err(|error| broken(&mut self.store, &error).during("plan-connections"))
     }
 
     /// Replays settings that were accepted before.
@@ -128,11 +128,11 @@ impl Bare {
         Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, one_block, giver })))
     }
 
-    fn accepted(&self, said: wasmtime::Result<(abi::Accepted,)>) -> Result<(), Broken> {
+    fn accepted(&mut self, said: wasmtime::Result<(abi::Accepted,)>) -> Result<(), Broken> {
         match said {
             Ok((abi::Accepted(true),)) => Ok(()),
             Ok(_) => Err(Broken::bad_output("`configure` refused settings that it had accepted before")),
-            Err(error) => Err(broken(&self.store, &error)),
+            Err(error) => Err(broken(&mut self.store, &error).during("configure")),
         }
     }
 
@@ -239,8 +239,9 @@ impl Live {
     }
 
     #[inline]
-    fn decision<const REQUEST: bool>(&self, called: wasmtime::Result<(Decided<REQUEST>,)>) -> Result<Decision, Broken> {
-        called.map(|(decided,)| decided.0).map_err(|error| broken(&self.store, &error))
+    fn decision<const REQUEST: bool>(&mut self, called: wasmtime::Result<(Decided<REQUEST>,)>) -> Result<Decision, Broken> {
+        let phase = if REQUEST { "on-request" } else { "on-response" };
+        called.map(|(decided,)| decided.0).map_err(|error| broken(&mut self.store, &error).during(phase))
     }
 }
 
@@ -265,7 +266,7 @@ impl Guest {
         };
         match func.call(&mut live.store, (id, accepted)) {
             Ok((decision,)) => connection::accept_decision(decision).map_err(|wrong| Broken::bad_output(wrong.to_string())),
-            Err(error) => Err(broken(&live.store, &error)),
+            Err(error) => Err(broken(&mut live.store, &error).during("on-accept")),
         }
     }
 
@@ -292,7 +293,7 @@ impl Guest {
         };
         match func.call(&mut live.store, (id, shown)) {
             Ok((decision,)) => connection::hello_decision(decision).map_err(|wrong| Broken::bad_output(wrong.to_string())),
-            Err(error) => Err(broken(&live.store, &error)),
+            Err(error) => Err(broken(&mut live.store, &error).during("on-client-hello")),
         }
     }
 
@@ -311,7 +312,7 @@ impl Guest {
             reason: if interest.reason { ending.why.as_str() } else { "" },
             attributes: &connection::shown(&found),
         };
-        func.call(&mut live.store, (id, closed)).map_err(|error| broken(&live.store, &error))
+        func.call(&mut live.store, (id, closed)).map_err(|error| broken(&mut live.store, &error).during("on-close"))
     }
 }
 
@@ -339,6 +340,9 @@ fn begin(store: &mut Store<State>) {
 }
 
 #[cold]
-fn broken(store: &Store<State>, error: &wasmtime::Error) -> Broken {
-    Broken::from_error(error, store.data().ceiling.refused)
+fn broken(store: &mut Store<State>, error: &wasmtime::Error) -> Broken {
+    let State { ceiling, console, backing, .. } = store.data_mut();
+    // What a panic says may lack a newline.
+    console.flush(&backing.log);
+    Broken::from_error(error, ceiling.refused, console.last())
 }

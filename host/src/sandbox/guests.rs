@@ -1,14 +1,14 @@
 //! A link's guests on one worker: the `Filter` that chains call.
 
-use super::backoff::Backoff;
+use super::breaker::{Breaker, Opened};
 use super::configured::{Configured, Tally};
-use super::fault::Broken;
+use super::fault::{Broken, On};
 use super::guest::Guest;
 use super::imports::Errands;
 use crate::chain::{Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases, Decision, Fault, Filter, Hello, Verdict, Waiting};
-use crate::config::Isolation;
+use crate::config::{FailPolicy, Isolation};
 use crate::message::{Admission, Arrival, Attributes, Ending, Exchange, RequestHead, ResponseHead};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::time::timeout;
@@ -21,22 +21,21 @@ const MOST_IDLE: usize = 64;
 pub struct Guests {
     configured: Arc<Configured>,
     tally: Arc<Tally>,
-    reused: RefCell<Reused>,
+    /// The guest of `isolate = "worker"`.
+    reused: RefCell<Option<Guest>>,
     /// Of guests that may wait: those that serve nobody now. A waiting guest serves one exchange at a time.
     idle: RefCell<Vec<Guest>>,
     errands: Option<Errands>,
-}
-
-/// The guest of `isolate = "worker"`.
-#[derive(Default)]
-struct Reused {
-    guest: Option<Guest>,
-    backoff: Backoff,
+    breaker: RefCell<Breaker>,
+    /// Of the fault that opened it.
+    opened_by: Cell<Cause>,
 }
 
 impl Guests {
     pub(super) fn new(configured: Arc<Configured>, tally: Arc<Tally>, errands: Option<Errands>) -> Self {
-        Self { configured, tally, reused: RefCell::default(), idle: RefCell::default(), errands }
+        let breaker = RefCell::new(Breaker::new(configured.breaker));
+        let opened_by = Cell::new(Cause::Trap);
+        Self { configured, tally, reused: RefCell::default(), idle: RefCell::default(), errands, breaker, opened_by }
     }
 
     #[cfg(test)]
@@ -64,42 +63,71 @@ impl Guests {
         call: impl FnOnce(&mut Guest) -> Result<T, Broken>,
     ) -> Result<T, Fault> {
         let sampled = self.tally.called();
-        let decided = match self.configured.isolation {
+        let decided = self.admitted().and_then(|()| match self.configured.isolation {
             Isolation::Worker => self.run_reused(call),
             Isolation::Request => self.run_fresh(held, goes_on, call),
-        };
+        });
         self.tally.returned(sampled);
+        self.settle(decided.as_ref().err());
         decided.map_err(|broken| self.fault(broken))
+    }
+
+    /// Whether the breaker lets a call in.
+    #[inline]
+    fn admitted(&self) -> Result<(), Broken> {
+        if self.breaker.borrow().is_closed() { Ok(()) } else { self.ask() }
+    }
+
+    #[cold]
+    fn ask(&self) -> Result<(), Broken> {
+        let admitted = self.breaker.borrow_mut().admit(Instant::now());
+        admitted.map(drop).map_err(|left| Broken::kept_out(left, self.opened_by.get()))
+    }
+
+    /// What came of a call.
+    #[inline]
+    fn settle(&self, broken: Option<&Broken>) {
+        match broken {
+            None if self.breaker.borrow().is_closed() => {}
+            None => self.recovered(),
+            // Nobody was let in, or the pool was empty: not the plugin's doing, and it may have room the next moment.
+            Some(broken) if broken.cause == Cause::Overload => {}
+            Some(broken) => self.failed(broken.cause),
+        }
+    }
+
+    #[cold]
+    fn recovered(&self) {
+        if self.breaker.borrow_mut().succeeded() {
+            self.tally.closed();
+            tracing::info!("link {} is entered again: its breaker is closed", self.configured.link());
+        }
+    }
+
+    #[cold]
+    fn failed(&self, cause: Cause) {
+        let Some(Opened { faults, pause }) = self.breaker.borrow_mut().failed(Instant::now(), self.tally.calls()) else { return };
+        self.opened_by.set(cause);
+        let then = self.configured.fail.on(cause);
+        self.tally.opened(pause, then);
+        let meanwhile = if then == FailPolicy::Open { "go on without it" } else { "end" };
+        let (link, reason) = (self.configured.link(), cause.reason());
+        tracing::warn!("link {link} is left out for {pause:?} after {faults} faults, the last a {reason}; meanwhile exchanges {meanwhile}");
     }
 
     #[inline]
     fn run_reused<T>(&self, call: impl FnOnce(&mut Guest) -> Result<T, Broken>) -> Result<T, Broken> {
         // Held over the call, which is synchronous and cannot come back here.
         let reused = &mut *self.reused.borrow_mut();
-        let decided = match &mut reused.guest {
-            Some(guest) => call(guest),
-            none => self.replace(none, &reused.backoff)?.and_then(call),
+        let guest = match &mut *reused {
+            Some(guest) => guest,
+            none => none.insert(self.fresh()?),
         };
-        match &decided {
-            Ok(_) => reused.backoff.succeeded(),
-            // The pool was empty when the guest was to be made: not the plugin's doing, and it may have room the next moment.
-            Err(broken) if broken.cause == Cause::Overload => {}
-            Err(_) => {
-                reused.guest = None;
-                reused.backoff.failed(Instant::now());
-            }
+        let decided = call(guest);
+        if decided.is_err() {
+            *reused = None;
         }
         decided
-    }
-
-    /// `Err`: no guest is to be made now, which is no new fault of the plugin's. `Ok(Err)`: it could not be made.
-    #[cold]
-    fn replace<'g>(&self, place: &'g mut Option<Guest>, backoff: &Backoff) -> Result<Result<&'g mut Guest, Broken>, Broken> {
-        if let Some(left) = backoff.left(Instant::now()) {
-            let detail = format!("replacement is held back for {left:?} after faults");
-            return Err(Broken { cause: Cause::Overload, detail });
-        }
-        Ok(self.fresh().map(|guest| place.insert(guest)))
     }
 
     #[inline]
@@ -129,6 +157,9 @@ impl Guests {
     ) -> Result<Decision, Fault> {
         // Its CPU time is not taken: others run while it waits.
         let _untimed = self.tally.called();
+        if let Err(kept_out) = self.admitted() {
+            return Err(self.fault(kept_out));
+        }
         let time = self.configured.time();
         let decided = timeout(time, async {
             let mut guest = match held.take().or_else(|| self.idle.borrow_mut().pop()) {
@@ -143,25 +174,12 @@ impl Guests {
             }
             Ok(decision)
         });
-        let broken = match decided.await {
-            Ok(Ok(decision)) => {
-                self.reused.borrow_mut().backoff.succeeded();
-                return Ok(decision);
-            }
-            Ok(Err(broken)) => broken,
-            Err(_) => Broken { cause: Cause::Timeout, detail: format!("more than {time:?} with waiting") },
-        };
-        if broken.cause != Cause::Overload {
-            self.reused.borrow_mut().backoff.failed(Instant::now());
-        }
-        Err(self.fault(broken))
+        let decided = decided.await.unwrap_or_else(|_| Err(Broken::timeout(format!("more than {time:?} with waiting"))));
+        self.settle(decided.as_ref().err());
+        decided.map_err(|broken| self.fault(broken))
     }
 
     async fn fresh_waiting(&self) -> Result<Guest, Broken> {
-        if let Some(left) = self.reused.borrow().backoff.left(Instant::now()) {
-            let detail = format!("replacement is held back for {left:?} after faults");
-            return Err(Broken { cause: Cause::Overload, detail });
-        }
         self.tally.made();
         self.configured.waiting_guest(self.errands.clone()).await.map(|guest| guest.counted(&self.tally))
     }
@@ -182,10 +200,8 @@ impl Guests {
     /// A decision that was well formed turned out to be impossible.
     #[cold]
     fn blame(&self, why: String) -> Fault {
-        let reused = &mut *self.reused.borrow_mut();
-        if reused.guest.take().is_some() {
-            reused.backoff.failed(Instant::now());
-        }
+        self.reused.borrow_mut().take();
+        self.failed(Cause::BadOutput);
         self.fault(Broken::bad_output(why))
     }
 

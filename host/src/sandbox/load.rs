@@ -3,6 +3,7 @@
 use super::cache::Cache;
 use super::grants::{self, Import, Refusal, Standing};
 use super::imports::{self, Capability};
+use super::lines::Lines;
 use super::offer::{Offer, Offered};
 use super::plugin::{Linked, Plugin};
 use super::state::State;
@@ -196,7 +197,7 @@ impl Sandbox {
         let may_wait = needs.iter().any(|(capability, _)| matches!(capability, Capability::Kv | Capability::HttpClient));
         let waiting = may_wait.then(|| link(&self.waiting)).transpose()?;
         let linked = Linked { pre: link(&self.linker)?, waiting, needs };
-        Plugin::describe(linked, &self.ticker, seed(), digest, inspect::takes_one_block(bytes))
+        Plugin::describe(linked, &self.ticker, seed(), (digest, Lines::of(bytes)), inspect::takes_one_block(bytes))
     }
 
     fn slot(&self, digest: [u8; 32]) -> Arc<Slot> {

@@ -9,8 +9,8 @@
 //! and what of it must be granted), `cache`.
 
 mod abi;
-mod backoff;
 pub mod bundled;
+mod breaker;
 mod cache;
 mod census;
 mod clock;
@@ -26,6 +26,7 @@ mod guests;
 mod imports;
 mod inspect;
 mod lift;
+mod lines;
 mod load;
 mod lower;
 mod offer;
@@ -35,6 +36,7 @@ mod recent;
 mod state;
 mod stores;
 mod ticker;
+mod trace;
 mod types;
 mod wasi;
 

@@ -10,6 +10,7 @@ use super::grants::{PACKAGE, VERSION, serves};
 use super::guest::Bare;
 use super::imports::{Capability, Rights};
 use super::lift::BadOutput;
+use super::lines::Lines;
 use super::load::LoadError;
 use super::plan::Plan;
 use super::state::{Backing, State};
@@ -17,7 +18,7 @@ use super::ticker::Ticker;
 use super::types;
 use super::wasi::Log;
 use crate::chain::{ConnectionPhases, Fault};
-use crate::config::{FailurePolicy, GuestLimits, Isolation};
+use crate::config::{BreakerSpec, FailurePolicy, GuestLimits, Isolation};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
@@ -31,6 +32,8 @@ pub struct Plugin {
     pub(super) seed: (u64, u64),
     description: Description,
     digest: [u8; 32],
+    /// Where the source of its guests is known.
+    pub(super) lines: Option<Lines>,
 }
 
 /// A component with its imports.
@@ -49,6 +52,7 @@ pub struct Grant {
     pub isolation: Isolation,
     pub fail: FailurePolicy,
     pub rights: Arc<Rights>,
+    pub breaker: BreakerSpec,
     /// Where its guests are counted.
     pub census: Arc<Census>,
 }
@@ -105,7 +109,7 @@ impl Plugin {
         linked: Linked,
         ticker: &Arc<Ticker>,
         seed: (u64, u64),
-        digest: [u8; 32],
+        (digest, lines): ([u8; 32], Option<Lines>),
         one_block: bool,
     ) -> Result<Self, LoadError> {
         let exports = Exports::find(&linked.pre, one_block)?;
@@ -115,7 +119,7 @@ impl Plugin {
         let said = Bare::start(&linked.pre, &Arc::new(backing)).and_then(|guest| guest.describe(&exports));
         let said = said.map_err(|broken| LoadError::Describe(format!("{:?}: {}", broken.cause, broken.detail)))?;
         let description = Description::parse(&said).map_err(LoadError::Describe)?;
-        Ok(Self { linked, exports, ticker: Arc::clone(ticker), seed, description, digest })
+        Ok(Self { linked, exports, ticker: Arc::clone(ticker), seed, description, digest, lines })
     }
 
     pub const fn description(&self) -> &Description {
@@ -152,7 +156,7 @@ impl Plugin {
         fail: FailurePolicy,
         link: &str,
     ) -> Result<Arc<Configured>, ConfigureError> {
-        self.configure_under(settings, Grant { limits, isolation, fail, rights: Arc::default(), census: Arc::default() }, link)
+        self.configure_under(settings, Grant { limits, isolation, fail, ..Grant::default() }, link)
     }
 
     /// Asks a guest of its own whether it takes `settings` (a JSON object that fits the schema). `link` is what logs call it.
@@ -162,13 +166,13 @@ impl Plugin {
         terms: Grant,
         link: &str,
     ) -> Result<Arc<Configured>, ConfigureError> {
-        let Grant { limits, isolation, fail, rights, census } = terms;
+        let Grant { limits, isolation, fail, rights, census, breaker } = terms;
         self.ticker.cover(limits.cpu);
         let waits = rights.waits(self.needs());
         let (log, ticker) = (Log::new(link), Arc::clone(&self.ticker));
         let backing = Arc::new(Backing { limits, log, ticker, seed: self.seed, rights });
         let settings = settings.to_string();
-        let fault = |broken: Broken| ConfigureError::Fault(broken.into_fault(&fail));
+        let fault = |broken: Broken| ConfigureError::Fault(broken.into_fault(&fail, |trace| Some(trace.text(self.lines.as_ref()))));
         let said = Bare::start(&self.linked.pre, &backing).and_then(|guest| guest.plan(&self.exports, &settings)).map_err(fault)?;
         let (said, connections) = said;
         let bad = |wrong: BadOutput| fault(Broken::bad_output(wrong.to_string()));
@@ -179,7 +183,7 @@ impl Plugin {
         if waits && plans.1.phases().any() {
             return Err(fault(Broken::bad_output("it may have to wait for a store or an upstream, which phases of connections cannot")));
         }
-        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, (isolation, waits), fail, census)))
+        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, (isolation, waits), (fail, breaker), census)))
     }
 }
 

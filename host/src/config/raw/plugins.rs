@@ -8,7 +8,7 @@ use super::{Context, platform};
 use crate::config::forms::{self, Wrong};
 use crate::config::source::Span;
 use crate::config::{
-    Allow, Code, Diagnostic, FailPolicy, FailurePolicy, GuestLimits, Isolation, Location, PluginName, PluginSource, PluginSpec,
+    Allow, BreakerSpec, Code, Diagnostic, FailPolicy, FailurePolicy, GuestLimits, Isolation, Location, PluginName, PluginSource, PluginSpec,
 };
 use crate::config::{keys, units};
 use std::collections::BTreeMap;
@@ -34,6 +34,7 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<PluginName
                 limits: GuestLimits::default(),
                 isolation: Isolation::default(),
                 fail: FailurePolicy::default(),
+                breaker: BreakerSpec::default(),
                 allow: Allow::default(),
                 at: context.location(key_span),
                 source_at: context.location(node.span),
@@ -52,11 +53,12 @@ fn table(context: &Context<'_>, node: &Node, path: String, name: &str) -> Option
     let sha256 = reader.form("sha256", forms::sha256);
     let allow = platform::allow(context, &reader);
     let (limits, isolation, fail) = (limits(&reader), isolation(&reader), failure(context, &reader));
+    let breaker = breaker(context, &reader);
     let (source, source_at) = source(context, &reader, name, &at)?;
     if let (PluginSource::Bundled(name), Some(entry)) = (&source, reader.entry("sha256")) {
         return context.error(Code::Conflict, entry.key_span, format!("`{name}` is in the binary; only a `source` can be pinned"));
     }
-    Some(PluginSpec { source, sha256, limits, isolation, fail, allow, at, source_at })
+    Some(PluginSpec { source, sha256, limits, isolation, fail, breaker, allow, at, source_at })
 }
 
 fn source(context: &Context<'_>, reader: &Reader<'_, '_>, name: &str, at: &Location) -> Option<(PluginSource, Location)> {
@@ -120,14 +122,41 @@ fn failure(context: &Context<'_>, reader: &Reader<'_, '_>) -> FailurePolicy {
         None => FailurePolicy::default(),
         Some(Node { value: Value::String(text), span }) => {
             let policy = policy(chosen(context, text, *span, &["closed", "open"]));
-            FailurePolicy { trap: policy, timeout: policy, overload: policy }
+            FailurePolicy { trap: policy, memory: policy, bad_output: policy, timeout: policy, overload: policy }
         }
         Some(Node { value: Value::Table(_), .. }) => {
             let Some(table) = reader.open_key("fail", &keys::FAIL_TABLE) else { return FailurePolicy::default() };
-            let cause = |key: &str| policy(table.choice(key));
-            FailurePolicy { trap: cause("trap"), timeout: cause("timeout"), overload: cause("overload") }
+            let cause = |key: &str| table.choice(key).map(|choice| policy(Some(choice)));
+            // Both are traps of a kind.
+            let trap = cause("trap").unwrap_or_default();
+            let like_trap = |key: &str| cause(key).unwrap_or(trap);
+            let (memory, bad_output) = (like_trap("memory"), like_trap("bad-output"));
+            let (timeout, overload) = (cause("timeout").unwrap_or_default(), cause("overload").unwrap_or_default());
+            FailurePolicy { trap, memory, bad_output, timeout, overload }
         }
         Some(other) => reader.wrong("fail", other).unwrap_or_default(),
+    }
+}
+
+fn breaker(context: &Context<'_>, reader: &Reader<'_, '_>) -> BreakerSpec {
+    let spec = BreakerSpec::default();
+    match reader.get("breaker") {
+        None => spec,
+        Some(Node { value: Value::String(text), span }) => {
+            chosen(context, text, *span, &["off"]);
+            BreakerSpec { faults: 0, ..spec }
+        }
+        Some(Node { value: Value::Table(_), .. }) => {
+            let Some(table) = reader.open_key("breaker", &keys::BREAKER) else { return spec };
+            let time = |key: &str| table.duration(key, Duration::from_millis(1));
+            BreakerSpec {
+                faults: table.whole("faults").and_then(|faults| u32::try_from(faults).ok()).unwrap_or(spec.faults),
+                window: time("window").unwrap_or(spec.window),
+                share: table.form("share", |text| units::percent(text)).unwrap_or(spec.share),
+                pause: time("pause").unwrap_or(spec.pause),
+            }
+        }
+        Some(other) => reader.wrong("breaker", other).unwrap_or_default(),
     }
 }
 
