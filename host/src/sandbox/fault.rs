@@ -45,7 +45,7 @@ pub(super) struct Broken {
 }
 
 impl Broken {
-    fn new(cause: Cause, detail: String) -> Self {
+    pub(super) fn new(cause: Cause, detail: String) -> Self {
         Self { cause, detail, phase: "", trace: None, since: None }
     }
 

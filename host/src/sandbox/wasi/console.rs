@@ -25,7 +25,7 @@ pub(in crate::sandbox) enum Level {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stream {
+pub(in crate::sandbox) enum Stream {
     Out,
     Err,
 }
@@ -62,7 +62,7 @@ struct Line {
 }
 
 impl Console {
-    pub(super) fn print(&mut self, log: &Log, stream: Stream, mut bytes: &[u8]) {
+    pub(in crate::sandbox) fn print(&mut self, log: &Log, stream: Stream, mut bytes: &[u8]) {
         let line = match stream {
             Stream::Out => &mut self.out,
             Stream::Err => &mut self.err,
@@ -143,7 +143,7 @@ impl Log {
     }
 
     /// One line of the capability `log`.
-    fn say(&self, level: Level, exchange: Option<u64>, bytes: &[u8]) {
+    pub(in crate::sandbox) fn say(&self, level: Level, exchange: Option<u64>, bytes: &[u8]) {
         let shown = bytes.get(..LONGEST).unwrap_or(bytes);
         self.line(level, exchange, shown, shown.len() < bytes.len());
     }
