@@ -1,7 +1,7 @@
 //! What a light filter costs: `cargo bench -p portcullis --bench chain`. Prints ns per link and phase, the walk included.
 //!
-//! The filter (`tests/guests/light`) reads one header and appends one, in each phase. The goals are 450 ns with `isolate = "worker"` and 4,500 ns
-//! with `"request"`. `tag` is the one of `cargo xtask bench`, made with the SDK: it reads a header of the request and appends one to the response; `mark` does as `light`, made with the SDK.
+//! The filter (`tests/guests/light`) reads one header and appends one, in each phase. The goals are 350 ns with `isolate = "worker"`, 4,000 ns
+//! with `"request"`, and 120 ns remembered. `tag` is the one of `cargo xtask bench`, made with the SDK: it reads a header of the request and appends one to the response; `mark` does as `light`, made with the SDK.
 //! `crowd` has 64 exchanges between their phases at any time, as a busy worker has; with `"request"` that many guests live at once, so that
 //! their memory is not all in the cache. The first line is a yardstick: what one append of a header costs on this machine, now, in the host alone.
 
@@ -9,9 +9,9 @@ mod bare;
 
 use bare::quiet;
 use portcullis::chain::{Chain, Course, Link, Walk};
-use portcullis::config::{FailurePolicy, GuestLimits, Isolation, LinkOrigin, PluginName, PluginRef};
+use portcullis::config::{Isolation, LinkOrigin, PluginName, PluginRef};
 use portcullis::message::{Connection, Exchange, ExchangeId, Reply, RequestHead, ResponseHead, Scheme};
-use portcullis::sandbox::{Guests, Plugin, Sandbox, SandboxOptions};
+use portcullis::sandbox::{Grant, Guests, Plugin, Remember, Sandbox, SandboxOptions};
 use std::collections::VecDeque;
 use std::hint::black_box;
 use std::path::Path;
@@ -46,21 +46,22 @@ const NAMES: [&str; 20] = [
 fn main() {
     let sandbox = Sandbox::new(&SandboxOptions::default()).expect("a sandbox");
     yardstick();
-    println!("{:<12} {:<8} {:>5} {:>12} {:>12} {:>12}", "guest", "isolate", "links", "request", "response", "ns per phase");
+    println!("{:<12} {:<10} {:>5} {:>12} {:>12} {:>12}", "guest", "decided by", "links", "request", "response", "ns per phase");
     // `light worker`: only those.
     let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let skip = |words: [&str; 3]| wanted.iter().any(|word| !words.contains(&word.as_str()));
-    for (guest, folder) in
-        [("light", "tests/guests"), ("mark", "xtask/bench/guests"), ("tag", "xtask/bench/guests"), ("behave", "tests/guests")]
-    {
+    for (guest, folder) in GUESTS.into_iter().zip(["tests/guests", "xtask/bench/guests", "xtask/bench/guests", "tests/guests"]) {
+        if wanted.iter().any(|word| GUESTS.contains(&word.as_str()) && word != guest) {
+            continue;
+        }
         let plugin = sandbox.load_file(&built(guest, folder), None).expect("a plugin");
-        for (isolation, name) in [(Isolation::Worker, "worker"), (Isolation::Request, "request")] {
+        for (how, name) in [(How::Worker, "worker"), (How::Request, "request"), (How::Remembered, "remembered")] {
             for links in [1, 5, 10] {
                 if !skip([guest, name, "alone"]) {
-                    measure(guest, &plugin, isolation, links);
+                    measure((guest, name), || filters(guest, &plugin, how, links));
                 }
                 if !skip([guest, name, "crowd"]) {
-                    crowd(guest, &plugin, isolation, links);
+                    crowd((guest, name), || filters(guest, &plugin, how, links));
                 }
             }
         }
@@ -86,7 +87,20 @@ fn yardstick() {
     println!("yardstick: {append:.0} ns to parse, append and remove one header");
 }
 
-fn filters(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize) -> Vec<Guests> {
+const GUESTS: [&str; 4] = ["light", "mark", "tag", "behave"];
+
+/// Where a decision comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// A guest that is kept.
+    Worker,
+    /// A fresh guest.
+    Request,
+    /// The same, remembered: every exchange of these benchmarks is the same.
+    Remembered,
+}
+
+fn filters(guest: &str, plugin: &Arc<Plugin>, how: How, links: usize) -> Vec<Guests> {
     // `behave` (std) told to look at nothing but one header, as far as it can be.
     let settings = if guest == "tag" || guest == "mark" {
         serde_json::json!({ "header": "x-filter-tag" })
@@ -94,16 +108,21 @@ fn filters(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize
         serde_json::json!({ "do": "light" })
     };
     let one = |_| {
-        let made = plugin.configure(&settings, GuestLimits::default(), isolation, FailurePolicy::default(), guest);
-        made.unwrap_or_else(|error| panic!("{error:?}")).for_worker()
+        let isolation = if how == How::Worker { Isolation::Worker } else { Isolation::Request };
+        let remember = Remember { wanted: how == How::Remembered, secret: false };
+        let made = plugin.configure_under(&settings, Grant { isolation: Some(isolation), remember, ..Grant::default() }, guest);
+        let made = made.unwrap_or_else(|error| panic!("{error:?}"));
+        assert!(how != How::Remembered || made.remembers().is_ok(), "{guest} is not remembered");
+        made.for_worker()
     };
     (0..links).map(one).collect()
 }
 
 /// Only both phases together: between them the others have theirs.
-fn crowd(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize) {
+fn crowd((guest, how): (&str, &str), filters: impl Fn() -> Vec<Guests>) {
     const AT_ONCE: usize = 64;
-    let filters = filters(guest, plugin, isolation, links);
+    let filters = filters();
+    let links = filters.len();
     let chain = Chain { links: (0..links).map(link).collect() };
     let (mut exchange, mut head, mut answer) = (exchange(), request(), response());
     let tag = http::HeaderName::from_static("x-filter-tag");
@@ -128,12 +147,12 @@ fn crowd(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize) 
         head.headers.remove(&tag);
         answer.headers.remove(&tag);
     });
-    let isolate = if isolation == Isolation::Worker { "worker" } else { "request" };
-    println!("{guest:<12} {isolate:<8} {links:>5} {:>12} {:>12} {:>12.0}  crowd", "", "", both / links as f64 / 2.0);
+    println!("{guest:<12} {how:<10} {links:>5} {:>12} {:>12} {:>12.0}  crowd", "", "", both / links as f64 / 2.0);
 }
 
-fn measure(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize) {
-    let filters = filters(guest, plugin, isolation, links);
+fn measure((guest, how): (&str, &str), filters: impl Fn() -> Vec<Guests>) {
+    let filters = filters();
+    let links = filters.len();
     let chain = Chain { links: (0..links).map(link).collect() };
     let (mut exchange, mut head, mut answer) = (exchange(), request(), response());
     let tag = http::HeaderName::from_static("x-filter-tag");
@@ -159,8 +178,7 @@ fn measure(guest: &str, plugin: &Arc<Plugin>, isolation: Isolation, links: usize
         answer.headers.remove(&tag);
     }) - 2.0 * reset;
     let each = links as f64;
-    let isolate = if isolation == Isolation::Worker { "worker" } else { "request" };
-    println!("{guest:<12} {isolate:<8} {links:>5} {:>12.0} {:>12.0} {:>12.0}", request / each, (both - request) / each, both / each / 2.0);
+    println!("{guest:<12} {how:<10} {links:>5} {:>12.0} {:>12.0} {:>12.0}", request / each, (both - request) / each, both / each / 2.0);
 }
 
 fn link(filter: usize) -> Link {

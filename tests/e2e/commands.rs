@@ -159,3 +159,22 @@ fn explain_does_not_show_secrets() {
     let (code, text) = said(&proxy::run(dir.path(), &["explain", "GET", "https://localhost:8443/api/x"]));
     assert!(code == Some(0) && text.contains("(secret)") && !text.contains("x-hidden"), "{text}");
 }
+
+#[test]
+fn explain_and_inspect_say_whose_decisions_are_remembered() {
+    let config = GOOD.replace(
+        "[\"request-id\"]",
+        "[\"request-id\", { use = \"headers\", request = { set = { X-A = \"b\" } } }, { use = \"headers\", as = \"who\", request = { set = { X-A = \"{client.ip}\" } } }]",
+    );
+    let (code, text) = run(&config, &["explain", "GET", "https://localhost:8443/api/x"]);
+    assert_eq!(code, Some(0), "{text}");
+    let line = |start: &str| text.lines().find(|line| line.contains(start)).unwrap_or_else(|| panic!("no {start} in:\n{text}"));
+    assert!(line("1. request-id").contains("[one guest per worker]"), "{text}");
+    assert!(line("2. headers").contains("[decisions are remembered]"), "{text}");
+    assert!(line("3. who").contains("[one guest per worker]"), "{text}");
+    let asked = format!("{config}\n[plugin.request-id]\nisolate = \"request\"\n");
+    let (_, text) = run(&asked, &["explain", "GET", "https://localhost:8443/api/x"]);
+    assert!(text.contains("not remembered: sees the exchange's number"), "{text}");
+    let (code, text) = run("", &["plugin", "inspect", "headers"]);
+    assert!(code == Some(0) && text.contains("pure: decisions may be remembered"), "{text}");
+}

@@ -12,7 +12,14 @@ use std::sync::Arc;
 /// What the links of a configuration run. Shared by all workers; each makes guests of its own from it.
 pub struct Filters {
     configured: Vec<Arc<Configured>>,
-    by_link: HashMap<(PluginRef, String), usize>,
+    by_link: HashMap<Key, usize>,
+}
+
+/// Links that are equal in this share a filter: plugin, settings, and whether these are secret.
+type Key = (PluginRef, String, bool);
+
+fn key(link: &LinkSpec) -> Key {
+    (link.plugin.clone(), link.settings.to_string(), link.has_secrets())
 }
 
 /// A loaded component with its compiled schema.
@@ -30,7 +37,7 @@ impl Filters {
         for link in links(config) {
             let Some(plugin) = plugins.get(&link.plugin) else { continue };
             found.extend(misplaced(link, &plugin.plugin));
-            let key = (link.plugin.clone(), link.settings.to_string());
+            let key = key(link);
             if filters.by_link.contains_key(&key) {
                 continue;
             }
@@ -48,7 +55,7 @@ impl Filters {
 
     /// The index of a link's filter. Every link of the configuration it was built from has one, if nothing was wrong.
     pub fn index(&self, link: &LinkSpec) -> Option<usize> {
-        self.by_link.get(&(link.plugin.clone(), link.settings.to_string())).copied()
+        self.by_link.get(&key(link)).copied()
     }
 
     /// What the filter of this index wants to know of connections.
@@ -143,7 +150,7 @@ fn configure(
         PluginRef::Declared(name) => config.plugins.get(name),
         PluginRef::Bundled(_) => None,
     };
-    let grant = granted.grant(&link.plugin, spec, named);
+    let grant = granted.grant(link, spec, named);
     match loaded.plugin.configure_under(&link.settings, grant, &link.name) {
         Ok(configured) => {
             let warnings = configured.plan().warnings.iter();

@@ -3,9 +3,9 @@
 
 use super::watch::Watch;
 use crate::config::{
-    Allow, Config, Diagnostic, FailurePolicy, GuestLimits, Isolation, PluginName, PluginRef, PluginSource, PluginSpec, StoreName,
+    Allow, Config, Diagnostic, FailurePolicy, GuestLimits, Isolation, LinkSpec, PluginName, PluginRef, PluginSource, PluginSpec, StoreName,
 };
-use crate::sandbox::{Capability, Grant, Rights, Store, bundled};
+use crate::sandbox::{Capability, Grant, Remember, Rights, Store, bundled};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,21 +57,16 @@ impl<'w> Granted<'w> {
     }
 
     /// `spec`: of a declared plugin; others have what a plugin has when nothing is written.
-    pub fn grant(&self, plugin: &PluginRef, spec: Option<&PluginSpec>, named: Named) -> Grant {
-        let rights = match plugin {
+    pub fn grant(&self, link: &LinkSpec, spec: Option<&PluginSpec>, named: Named) -> Grant {
+        let rights = match &link.plugin {
             PluginRef::Declared(name) => self.rights.get(&name.0).cloned().unwrap_or_default(),
             PluginRef::Bundled(_) => Arc::default(),
         };
-        let own = own(plugin, spec);
-        let usual = own.map_or_else(GuestLimits::default, GuestLimits::of_bundled);
-        let (limits, isolation, fail) =
-            spec.map_or_else(|| (usual, Isolation::default(), FailurePolicy::default()), |spec| (spec.limits, spec.isolation, spec.fail));
-        let rights = match own.map(|own| (own, bundled::rights(own))) {
+        let rights = match own(&link.plugin, spec).map(|own| (own, bundled::rights(own))) {
             None | Some((_, [])) => rights,
             Some((own, due)) => Arc::new(self.with_due(&rights, own, due, named)),
         };
-        let breaker = spec.map(|spec| spec.breaker).unwrap_or_default();
-        Grant { limits, isolation, fail, breaker, rights, census: self.watch.census(&plugin.to_string()) }
+        Grant { rights, census: self.watch.census(&link.plugin.to_string()), ..terms(link, spec) }
     }
 
     /// What the binary grants a plugin of its own, beside what is written.
@@ -100,4 +95,16 @@ pub fn own(plugin: &PluginRef, spec: Option<&PluginSpec>) -> Option<&'static str
         (PluginRef::Bundled(name), _) | (_, Some(PluginSource::Bundled(name))) => Some(name),
         _ => None,
     }
+}
+
+/// What is written of a link's guests, beside what they are granted.
+pub fn terms(link: &LinkSpec, spec: Option<&PluginSpec>) -> Grant {
+    let own = own(&link.plugin, spec);
+    let usual = || (own.map_or_else(GuestLimits::default, GuestLimits::of_bundled), None, FailurePolicy::default());
+    let (limits, isolation, fail) = spec.map_or_else(usual, |spec| (spec.limits, spec.isolation, spec.fail));
+    // Ours may be asked for what is cheaper; what others keep from one exchange to the next, we do not know.
+    let isolation = isolation.or_else(|| own.is_none().then(Isolation::default));
+    let remember = Remember { wanted: spec.is_none_or(|spec| spec.remember), secret: link.has_secrets() };
+    let breaker = spec.map(|spec| spec.breaker).unwrap_or_default();
+    Grant { limits, isolation, fail, breaker, remember, ..Grant::default() }
 }

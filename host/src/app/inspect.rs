@@ -5,7 +5,8 @@ use super::prepare::sandbox;
 use crate::chain::ConnectionPhases;
 use crate::config::{Reference, SigningKey};
 use crate::sandbox::{
-    Capability, ConfigureError, ConnectionPlan, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled, read_component,
+    Capability, ConfigureError, ConnectionPlan, Forgets, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled,
+    read_component,
 };
 use crate::trust::{self, SignatureError};
 use serde_json::{Value, json};
@@ -120,6 +121,7 @@ impl Inspected {
                     Ok((plan, connections)) => interest(plan, connections, |text| line("interest", text)),
                     Err(error) => line("interest", &format!("depends on its settings: {}", problems(error).join("; "))),
                 }
+                line("remembered", &remembers(&plugin.remembers));
             }
             Err(error) => line("refused", &error.to_string()),
         }
@@ -159,6 +161,7 @@ impl Inspected {
                 json["description"] = json!(about.description);
                 json["phases"] = json!(phases(plugin.phases, plugin.connection_phases));
                 json["settings"] = json!(about.settings);
+                json["remembered"] = json!(remembers(&plugin.remembers));
                 match &plugin.plan {
                     Ok((plan, connections)) => {
                         let mut wants = Vec::new();
@@ -205,6 +208,14 @@ fn phases((request, response): (bool, bool), of: ConnectionPhases) -> Vec<&'stat
         (of.close, "on-close"),
     ];
     all.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect()
+}
+
+fn remembers(remembers: &Result<(), Forgets>) -> String {
+    match remembers {
+        Ok(()) => "pure: decisions may be remembered, with isolate = \"request\"".to_owned(),
+        Err(why @ Forgets::Impure(_)) => format!("no, not pure: {why}"),
+        Err(why) => format!("no, though pure: {why}"),
+    }
 }
 
 fn problems(error: &ConfigureError) -> Vec<String> {

@@ -3,7 +3,7 @@
 //! In reading order: `state` (the directory), `origin` (where components come from),
 //! `filters` (links → configured plugins), `services` (components that are servers), `prepare` (everything that can still be wrong with a
 //! checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `worker` (one core), `keeper` (certificates
-//! that change), `watch` (what can be seen), `run`; then the answers to questions: `check`, `explain`, `inspect`, `depot` (to and from
+//! that change), `watch` (what can be seen), `run`; then the answers to questions: `check`, `explain` (with `memory`), `inspect`, `depot` (to and from
 //! registries), and `ca`.
 
 mod ca;
@@ -19,6 +19,7 @@ mod granted;
 mod inspect;
 mod keeper;
 mod listeners;
+mod memory;
 mod online;
 mod origin;
 mod prepare;

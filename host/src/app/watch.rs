@@ -64,9 +64,13 @@ impl Watch {
     fn guests(&self, out: &mut Exposition) {
         let censuses = self.censuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let plugins: Vec<(&str, Counts)> = censuses.iter().map(|(name, census)| (&**name, census.counts())).collect();
-        let counters: [Shown<Counts>; 2] = [
+        let counters: [Shown<Counts>; 4] = [
             ("portcullis_guest_calls", "Calls of plugins, all phases.", |counts| counts.calls),
             ("portcullis_guests_made", "Guests made, first ones included.", |counts| counts.guests),
+            ("portcullis_remembered_hits", "Calls of plugins that were answered with a decision that was remembered.", |counts| {
+                counts.hits
+            }),
+            ("portcullis_remembered_misses", "Calls that would have been, if it had been there.", |counts| counts.misses),
         ];
         for (name, help, value) in counters {
             let mut family = out.counter(name, help);
@@ -86,10 +90,12 @@ impl Watch {
         plugins.iter().for_each(|(plugin, counts)| family.float(&[("plugin", plugin)], counts.cpu as f64 / 1e9));
         let mut family = out.counter("portcullis_breaker_opened", "How often links were left out after too many faults.");
         plugins.iter().for_each(|(plugin, counts)| family.sample(&[("plugin", plugin)], counts.opened));
-        let gauges: [Shown<Counts>; 3] = [
+        let gauges: [Shown<Counts>; 5] = [
             ("portcullis_breakers_open", "Links that are left out now, on each worker.", |counts| counts.open),
             ("portcullis_guests", "Guests that are there.", |counts| counts.alive),
             ("portcullis_guest_memory_bytes", "Linear memory of the guests that are there.", |counts| counts.bytes),
+            ("portcullis_remembered_decisions", "Decisions that are remembered.", |counts| counts.entries),
+            ("portcullis_remembered_bytes", "Memory that they take, about.", |counts| counts.entry_bytes),
         ];
         for (name, help, value) in gauges {
             let mut family = out.gauge(name, help);

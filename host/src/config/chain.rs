@@ -82,4 +82,16 @@ impl LinkSpec {
         }
         shown
     }
+
+    /// Whether one of the settings came from the environment or a file.
+    pub fn has_secrets(&self) -> bool {
+        self.settings_at.keys().any(|key| key.starts_with('!'))
+    }
+}
+
+/// Whether what is called so is likely a secret.
+pub fn sounds_secret(key: &str) -> bool {
+    let key = key.to_lowercase().replace('_', "-");
+    let word = |word: &str| matches!(word, "password" | "passwd" | "passphrase" | "secret" | "token" | "apikey");
+    key.split('-').any(word) || key.ends_with("api-key") || key.ends_with("private-key") || key == "authorization"
 }

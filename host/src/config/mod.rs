@@ -35,7 +35,7 @@ mod upstream;
 
 pub use acme::{AcmeChallenge, AcmeEab, AcmeIssuer, AcmeSpec};
 pub use admin::AdminSpec;
-pub use chain::{LinkOrigin, LinkSpec, PluginRef, When};
+pub use chain::{LinkOrigin, LinkSpec, PluginRef, When, sounds_secret};
 pub use code::Code;
 pub use defaults::{DefaultRow, Defaults};
 pub use diagnostic::{Diagnostic, Extent, Place, Report, Severity};

@@ -27,7 +27,10 @@ pub struct PluginSpec {
     /// Where the signature is, if not beside the file or with the artefact.
     pub signature: Option<PathBuf>,
     pub limits: GuestLimits,
-    pub isolation: Isolation,
+    /// `None`: not written.
+    pub isolation: Option<Isolation>,
+    /// Whether decisions may be remembered where that makes no difference.
+    pub remember: bool,
     pub fail: FailurePolicy,
     pub breaker: BreakerSpec,
     pub allow: Allow,

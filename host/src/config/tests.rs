@@ -150,7 +150,14 @@ fn meaning(config: &Config) -> String {
         links_meaning(&mut out, &tcp.chain);
     }
     for (name, plugin) in &config.plugins {
-        let _ = writeln!(out, "plugin {name} {:?} {:?} {:?}", plugin.source, plugin.limits, plugin.isolation);
+        let _ = writeln!(
+            out,
+            "plugin {name} {:?} {:?} {:?} {}",
+            plugin.source,
+            plugin.limits,
+            plugin.isolation.unwrap_or_default(),
+            plugin.remember
+        );
         let _ = writeln!(out, "  {:?} pinned {} at {} {}", plugin.fail, plugin.sha256.is_some(), plugin.at, plugin.source_at);
         for key in &plugin.signed_by {
             let _ = writeln!(out, "  signed by {key} at {}", key.at);

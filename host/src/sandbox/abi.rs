@@ -8,13 +8,14 @@
 #![allow(unsafe_code, reason = "hand-written ComponentType/Lower/Lift; the layout and type check are the derived ones")]
 
 use super::connection::types as connection;
+use super::inputs::{RequestInputs, ResponseInputs};
 use super::lift::{self, BadOutput, Phase};
-use super::lower::{Attribute, Room, Shown};
-use super::plan::{RequestInterest, ResponseInterest};
+use super::lower::{self, Space};
+use super::passing::Passing;
 use super::types;
 use crate::chain::Decision;
-use crate::message::{RequestHead, ResponseHead};
 use std::mem::MaybeUninit;
+use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
 use wasmtime::component::__internal::{CanonicalAbiInfo, InstanceType, InterfaceType, LiftContext, LowerContext};
 use wasmtime::component::{ComponentType, Func, Lift, Lower, TypedFunc};
 use wasmtime::{Result, ValRaw};
@@ -32,20 +33,16 @@ const _: () = {
 /// `on-request`'s `head`: passed flat, with `exchange` exactly the 16 parameters that the canonical ABI passes so.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
-    pub(super) head: &'a RequestHead,
-    pub(super) attributes: &'a [Attribute<'a>],
-    pub(super) interest: &'a RequestInterest,
-    /// Whether all of it may lie in one block (`lower::Room`).
-    pub(super) one_block: bool,
+    pub(super) inputs: &'a RequestInputs<'a>,
+    /// Where it may lie (`lower::Room`).
+    pub(super) passing: &'a Passing,
 }
 
 /// `on-response`'s `head`.
 #[derive(Clone, Copy)]
 pub(super) struct Response<'a> {
-    pub(super) head: &'a ResponseHead,
-    pub(super) attributes: &'a [Attribute<'a>],
-    pub(super) interest: &'a ResponseInterest,
-    pub(super) one_block: bool,
+    pub(super) inputs: &'a ResponseInputs<'a>,
+    pub(super) passing: &'a Passing,
 }
 
 /// A `decision`, checked.
@@ -131,45 +128,11 @@ unsafe impl ComponentType for Accepted {
 }
 
 // SAFETY: writes all 15 values; each pair is a span that the guest's `realloc` gave and that has been filled.
-unsafe impl<'a> Lower for Request<'a> {
+unsafe impl Lower for Request<'_> {
     #[inline(always)]
     fn linear_lower_to_flat<T>(&self, cx: &mut LowerContext<'_, T>, _: InterfaceType, flat: &mut MaybeUninit<[ValRaw; 15]>) -> Result<()> {
-        let Self { head, attributes, interest, one_block } = *self;
-        let asked = |asked: bool, text: &'a str| if asked { text } else { "" };
-        let query = head.query.as_deref().filter(|_| interest.query);
-        let texts = [
-            asked(interest.method, head.method.as_str()),
-            asked(interest.scheme, head.scheme.as_str()),
-            asked(interest.authority, &head.authority),
-            asked(interest.path, &head.path),
-            query.unwrap_or_default(),
-        ];
-        let shown = Shown::new(&head.headers, &interest.shown, attributes);
-        let mut room = Room::new(cx, one_block, &texts, &shown)?;
-        let [method, scheme, authority, path, text] = texts;
-        let method = room.bytes(method.as_bytes())?;
-        let scheme = room.bytes(scheme.as_bytes())?;
-        let authority = room.bytes(authority.as_bytes())?;
-        let path = room.bytes(path.as_bytes())?;
-        let (query_at, query_length) = if query.is_some() { room.bytes(text.as_bytes())? } else { (0, 0) };
-        let (headers, attributes) = room.shown(&shown)?;
-        flat.write([
-            word(method.0),
-            word(method.1),
-            word(scheme.0),
-            word(scheme.1),
-            word(authority.0),
-            word(authority.1),
-            word(path.0),
-            word(path.1),
-            ValRaw::u32(query.is_some().into()),
-            word(query_at),
-            word(query_length),
-            word(headers.0),
-            word(headers.1),
-            word(attributes.0),
-            word(attributes.1),
-        ]);
+        check_encoding(cx)?;
+        flat.write(lower::request(&mut Inside(cx), self.inputs, self.passing)?);
         Ok(())
     }
 
@@ -182,15 +145,8 @@ unsafe impl<'a> Lower for Request<'a> {
 unsafe impl Lower for Response<'_> {
     #[inline(always)]
     fn linear_lower_to_flat<T>(&self, cx: &mut LowerContext<'_, T>, _: InterfaceType, flat: &mut MaybeUninit<[ValRaw; 5]>) -> Result<()> {
-        let shown = Shown::new(&self.head.headers, &self.interest.shown, self.attributes);
-        let (headers, attributes) = Room::new(cx, self.one_block, &[], &shown)?.shown(&shown)?;
-        flat.write([
-            ValRaw::u32(self.head.status.as_u16().into()),
-            word(headers.0),
-            word(headers.1),
-            word(attributes.0),
-            word(attributes.1),
-        ]);
+        check_encoding(cx)?;
+        flat.write(lower::response(&mut Inside(cx), self.inputs, self.passing)?);
         Ok(())
     }
 
@@ -199,10 +155,28 @@ unsafe impl Lower for Response<'_> {
     }
 }
 
-/// wasmtime passes pointers and lengths as 64 bits and ignores the upper half for a 32-bit memory.
+/// A guest's memory while wasmtime lowers into it.
+struct Inside<'c, 'x, T: 'static>(&'c mut LowerContext<'x, T>);
+
+impl<T> Space for Inside<'_, '_, T> {
+    #[inline(always)]
+    fn realloc(&mut self, align: usize, length: usize) -> Result<usize> {
+        self.0.realloc(0, 0, align as u32, length)
+    }
+
+    #[inline(always)]
+    fn memory(&mut self) -> &mut [u8] {
+        self.0.as_slice_mut()
+    }
+}
+
+/// Strings are copied as they are, so a guest must want UTF-8. Every toolchain's does.
 #[inline(always)]
-fn word(n: usize) -> ValRaw {
-    ValRaw::i64(n as i64)
+fn check_encoding<T>(cx: &LowerContext<'_, T>) -> Result<()> {
+    match cx.options().string_encoding {
+        StringEncoding::Utf8 => Ok(()),
+        _ => Err(BadOutput::new("a plugin must use UTF-8 strings").into()),
+    }
 }
 
 // SAFETY: reads only through `lift`, which checks every bound.

@@ -13,8 +13,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use wasmtime::Engine;
 use wasmtime::component::Component;
+use wasmtime::{Engine, Module};
 
 /// Files unused for this long are removed, and the oldest beyond this many.
 const KEEP: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -65,6 +65,15 @@ impl Cache {
 
     /// The compiled component of the file with this digest, if it is here and unharmed.
     pub(super) fn load(&self, engine: &Engine, digest: &[u8; 32]) -> Option<Component> {
+        self.read(digest, |code| component(engine, code))
+    }
+
+    /// The same of a module in a component. No file is both, so that digests tell them apart.
+    pub(super) fn load_module(&self, engine: &Engine, digest: &[u8; 32]) -> Option<Module> {
+        self.read(digest, |code| module(engine, code))
+    }
+
+    fn read<C>(&self, digest: &[u8; 32], make: impl FnOnce(&[u8]) -> Option<C>) -> Option<C> {
         let name = self.name(digest);
         let path = self.dir.join(&name);
         let bytes = match read_ours(&path, LARGEST) {
@@ -80,16 +89,24 @@ impl Cache {
             let _ = fs::remove_file(&path);
             return None;
         };
-        let component = deserialize(engine, code)?;
+        let made = make(code)?;
         // Used today: not to be pruned. If it fails, it is pruned and compiled again some day.
         let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
-        Some(component)
+        Some(made)
     }
 
     /// Failing costs the next start some time, no more.
     pub(super) fn store(&self, component: &Component, digest: &[u8; 32]) {
+        self.write(component.serialize(), digest);
+    }
+
+    pub(super) fn store_module(&self, module: &Module, digest: &[u8; 32]) {
+        self.write(module.serialize(), digest);
+    }
+
+    fn write(&self, code: wasmtime::Result<Vec<u8>>, digest: &[u8; 32]) {
         let name = self.name(digest);
-        let Ok(code) = component.serialize() else { return };
+        let Ok(code) = code else { return };
         let mac = self.mac(&name, &code);
         if let Err(error) = write_whole(&self.dir, &name, &[mac.as_ref(), &code]) {
             tracing::warn!("compiled plugin not kept: {}: {error}", self.dir.display());
@@ -116,9 +133,15 @@ impl Cache {
 }
 
 #[allow(unsafe_code, reason = "deserialising machine code is the point of the cache")]
-fn deserialize(engine: &Engine, code: &[u8]) -> Option<Component> {
+fn component(engine: &Engine, code: &[u8]) -> Option<Component> {
     // SAFETY: `verified` has shown that these bytes were written by `store`, with a key that only this user can read.
     unsafe { Component::deserialize(engine, code) }.inspect_err(|error| tracing::warn!("compiled plugin not used: {error:#}")).ok()
+}
+
+#[allow(unsafe_code, reason = "deserialising machine code is the point of the cache")]
+fn module(engine: &Engine, code: &[u8]) -> Option<Module> {
+    // SAFETY: as above; wasmtime tells components from modules by what it wrote in front of them.
+    unsafe { Module::deserialize(engine, code) }.inspect_err(|error| tracing::warn!("compiled plugin not used: {error:#}")).ok()
 }
 
 fn compatibility(engine: &Engine) -> u64 {

@@ -7,9 +7,11 @@ use super::fault::Broken;
 use super::guest::{Bare, Guest};
 use super::guests::Guests;
 use super::imports::Errands;
+use super::passing::Passing;
 use super::plan::Plan;
 use super::plugin::Plugin;
 use super::recent::Giver;
+use super::remembered::Forgets;
 use super::state::Backing;
 use crate::chain::{Cause, Fault};
 use crate::config::{BreakerSpec, FailPolicy, FailurePolicy, Isolation};
@@ -32,6 +34,8 @@ pub struct Configured {
     pub(super) breaker: BreakerSpec,
     /// A lock, because reports are few.
     reports: Mutex<RateCap>,
+    /// Whether decisions are remembered; `Err`: why not.
+    remembers: Result<(), Forgets>,
     census: Arc<Census>,
     /// One of each worker. A lock, because it is taken when workers start and when metrics are read.
     tallies: Mutex<Vec<Arc<Tally>>>,
@@ -48,6 +52,13 @@ pub struct Counts {
     pub overload: u64,
     /// Guests made, first ones included.
     pub guests: u64,
+    /// Calls that were answered from memory.
+    pub hits: u64,
+    /// Calls that could have been, if it had been there.
+    pub misses: u64,
+    /// Decisions remembered now, and their bytes, about.
+    pub entries: u64,
+    pub entry_bytes: u64,
     /// Guests that are there now.
     pub alive: u64,
     /// Linear memory that they have now, bytes.
@@ -71,6 +82,10 @@ pub(super) struct Tally {
     calls: AtomicU64,
     guests: AtomicU64,
     faults: [AtomicU64; 5],
+    hits: AtomicU64,
+    misses: AtomicU64,
+    entries: AtomicU64,
+    entry_bytes: AtomicU64,
     alive: Gauge,
     bytes: Gauge,
     cpu: Counter,
@@ -105,21 +120,35 @@ impl Configured {
         settings: String,
         backing: Arc<Backing>,
         (isolation, waits): (Isolation, bool),
-        (fail, breaker): (FailurePolicy, BreakerSpec),
+        (fail, breaker, remembers): (FailurePolicy, BreakerSpec, Result<(), Forgets>),
         census: Arc<Census>,
     ) -> Self {
         // Reading a guest's debugging sections takes milliseconds of a worker's time.
         let reports = Mutex::new(RateCap::new(3, Duration::from_secs(2)));
-        Self { plugin, plan, connections, settings, backing, isolation, waits, fail, breaker, reports, census, tallies: Mutex::default() }
+        let tallies = Mutex::default();
+        Self { plugin, plan, connections, settings, backing, isolation, waits, fail, breaker, reports, remembers, census, tallies }
     }
 
     pub fn plugin(&self) -> &Arc<Plugin> {
         &self.plugin
     }
 
+    #[inline]
+    pub(super) fn passing(&self) -> &Passing {
+        &self.plugin.passing
+    }
+
     /// What it does and wants to see under these settings.
     pub const fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Whether its decisions are remembered; `Err`: why not.
+    pub const fn remembers(&self) -> Result<(), &Forgets> {
+        match &self.remembers {
+            Ok(()) => Ok(()),
+            Err(why) => Err(why),
+        }
     }
 
     /// What it does with connections under these settings.
@@ -146,10 +175,18 @@ impl Configured {
         tallies.iter().fold(Counts::default(), |sum, tally| tally.add_to(sum))
     }
 
+    /// Of exchanges.
+    const fn phases(&self) -> (bool, bool) {
+        (self.plan.request.is_some(), self.plan.response.is_some())
+    }
+
     /// A fresh configured guest.
     pub(super) fn guest(&self) -> Result<Guest, Broken> {
         let (plugin, plan) = (&*self.plugin, &self.plan);
         let giver = if self.isolation == Isolation::Worker { Giver::new() } else { Giver::NOBODY };
+        if let Some(direct) = plugin.direct.as_ref().filter(|direct| direct.has(self.phases()) && !self.connections.phases().any()) {
+            return Guest::inside(direct, plugin.linked.pre.engine(), &self.backing, &self.settings, giver);
+        }
         Bare::start(&plugin.linked.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plan, &self.connections, giver)
     }
 
@@ -240,6 +277,22 @@ impl Tally {
         add_one(&self.faults[cause as usize]);
     }
 
+    /// A call that no guest had to answer, and that took next to no time.
+    #[inline]
+    pub(super) fn recalled(&self) {
+        add_one(&self.calls);
+        add_one(&self.hits);
+    }
+
+    pub(super) fn missed(&self) {
+        add_one(&self.misses);
+    }
+
+    pub(super) fn remembers(&self, entries: usize, bytes: usize) {
+        self.entries.store(entries as u64, Ordering::Relaxed);
+        self.entry_bytes.store(bytes as u64, Ordering::Relaxed);
+    }
+
     pub(super) fn add_to(&self, sum: Counts) -> Counts {
         // Who keeps nobody out any more waits for a trial, which must be let come.
         let open = self.kept_out.value() > 0 && self.kept_out.value() > self.nanos();
@@ -258,6 +311,10 @@ impl Tally {
             memory: sum.memory + of(Cause::Memory),
             bad_output: sum.bad_output + of(Cause::BadOutput),
             overload: sum.overload + of(Cause::Overload),
+            hits: sum.hits + self.hits.load(Ordering::Relaxed),
+            misses: sum.misses + self.misses.load(Ordering::Relaxed),
+            entries: sum.entries + self.entries.load(Ordering::Relaxed),
+            entry_bytes: sum.entry_bytes + self.entry_bytes.load(Ordering::Relaxed),
         }
     }
 }

@@ -3,19 +3,21 @@
 use super::abi::{self, Decided, OnAccept, OnClientHello, OnClose, OnRequest, OnResponse, Request, Response};
 use super::configured::Tally;
 use super::connection::{self, AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
+use super::direct::{Direct, Inside};
 use super::fault::Broken;
 use super::imports::Errands;
-use super::plan::{Plan, RequestInterest, ResponseInterest};
+use super::inputs::{RequestInputs, ResponseInputs};
+use super::passing::Passing;
+use super::plan::Plan;
 use super::plugin::Exports;
 use super::recent::Giver;
 use super::state::{Backing, State, on_tick};
-use super::{lower, types};
+use super::types;
 use crate::chain::{ConnectionDecision, Decision, Hello};
-use crate::message::{Arrival, Ending, Exchange, RequestHead, ResponseHead};
-use smallvec::SmallVec;
+use crate::message::{Arrival, Ending, ExchangeId};
 use std::sync::Arc;
-use wasmtime::Store;
 use wasmtime::component::{ComponentExportIndex, Func, Instance, InstancePre};
+use wasmtime::{Engine, Store};
 
 /// What data derived types may copy out of a guest in one call, bytes. Bounds `describe` and `configure`; decisions have bounds of their own.
 const HOSTCALL_BYTES: usize = 4 << 20;
@@ -30,7 +32,8 @@ struct Live {
     accept: Option<OnAccept>,
     client_hello: Option<OnClientHello>,
     close: Option<OnClose>,
-    one_block: bool,
+    /// Its phases of exchanges are called without the component around them.
+    inside: Option<Inside>,
     giver: Giver,
 }
 
@@ -42,7 +45,7 @@ pub(super) struct Bare {
 
 impl Bare {
     pub(super) fn start(pre: &InstancePre<State>, backing: &Arc<Backing>) -> Result<Self, Broken> {
-        let mut store = store(pre, backing, None);
+        let mut store = store(pre.engine(), backing, None);
         match pre.instantiate(&mut store) {
             Ok(instance) => Ok(Self { store, instance }),
             Err(error) => Err(broken(&mut store, &error).during("start")),
@@ -51,7 +54,7 @@ impl Bare {
 
     /// On a stack of its own, so that it may wait.
     pub(super) async fn start_waiting(pre: &InstancePre<State>, backing: &Arc<Backing>, errands: Option<Errands>) -> Result<Self, Broken> {
-        let mut store = store(pre, backing, errands);
+        let mut store = store(pre.engine(), backing, errands);
         match pre.instantiate_async(&mut store).await {
             Ok(instance) => Ok(Self { store, instance }),
             Err(error) => Err(broken(&mut store, &error).during("start")),
@@ -113,7 +116,7 @@ impl Bare {
         let accept = self.phase(exports.accept, phases.accept)?.map(abi::on_accept);
         let client_hello = self.phase(exports.client_hello, phases.client_hello)?.map(abi::on_client_hello);
         let close = self.phase(exports.close, phases.close)?.map(abi::on_close);
-        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, one_block: exports.one_block, giver })))
+        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, inside: None, giver })))
     }
 
     /// As [`Self::configure`], for a guest that may wait. It has phases of exchanges only.
@@ -124,8 +127,8 @@ impl Bare {
         self.accepted(said)?;
         let (request, response) = self.exchange_phases(exports, plan)?;
         let (accept, client_hello, close) = (None, None, None);
-        let (one_block, giver) = (exports.one_block, Giver::NOBODY);
-        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, one_block, giver })))
+        let giver = Giver::NOBODY;
+        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, inside: None, giver })))
     }
 
     fn accepted(&mut self, said: wasmtime::Result<(abi::Accepted,)>) -> Result<(), Broken> {
@@ -163,31 +166,39 @@ impl Guest {
 
 /// Phases of exchanges.
 impl Guest {
-    pub(super) fn on_request(&mut self, exchange: &Exchange, head: &RequestHead, interest: &RequestInterest) -> Result<Decision, Broken> {
+    /// Of a plugin that needs no component around it, with settings that were accepted before.
+    pub(super) fn inside(direct: &Direct, engine: &Engine, backing: &Arc<Backing>, settings: &str, giver: Giver) -> Result<Self, Broken> {
+        let mut store = store(engine, backing, None);
+        match direct.start(&mut store, settings) {
+            Ok(inside) => {
+                let (request, response, accept, client_hello, close) = (None, None, None, None, None);
+                Ok(Self(Box::new(Live { store, request, response, accept, client_hello, close, inside: Some(inside), giver })))
+            }
+            Err(error) => Err(broken(&mut store, &error).during("start")),
+        }
+    }
+
+    #[inline]
+    pub(super) fn on_request(&mut self, exchange: ExchangeId, inputs: &RequestInputs<'_>, passing: &Passing) -> Result<Decision, Broken> {
         let live = &mut *self.0;
+        live.enter(exchange);
+        if let Some(inside) = &live.inside {
+            return inside.on_request(&mut live.store, inputs, passing).map_err(|error| broken(&live.store, &error));
+        }
         let func = planned(live.request, "on-request")?;
-        let id = live.enter(exchange, interest.exchange);
-        let mut attributes = SmallVec::new();
-        lower::look_up(exchange, head, &interest.shown, &mut attributes);
-        let request = Request { head, attributes: &attributes, interest, one_block: live.one_block };
-        let called = func.call(&mut live.store, (id, request));
+        let called = func.call(&mut live.store, (inputs.exchange, Request { inputs, passing }));
         live.decision(called)
     }
 
-    pub(super) fn on_response(
-        &mut self,
-        exchange: &Exchange,
-        request: &RequestHead,
-        head: &ResponseHead,
-        interest: &ResponseInterest,
-    ) -> Result<Decision, Broken> {
+    #[inline]
+    pub(super) fn on_response(&mut self, exchange: ExchangeId, inputs: &ResponseInputs<'_>, passing: &Passing) -> Result<Decision, Broken> {
         let live = &mut *self.0;
+        live.enter(exchange);
+        if let Some(inside) = &live.inside {
+            return inside.on_response(&mut live.store, inputs, passing).map_err(|error| broken(&live.store, &error));
+        }
         let func = planned(live.response, "on-response")?;
-        let id = live.enter(exchange, interest.exchange);
-        let mut attributes = SmallVec::new();
-        lower::look_up(exchange, request, &interest.shown, &mut attributes);
-        let response = Response { head, attributes: &attributes, interest, one_block: live.one_block };
-        let called = func.call(&mut live.store, (id, response));
+        let called = func.call(&mut live.store, (inputs.exchange, Response { inputs, passing }));
         live.decision(called)
     }
 }
@@ -196,46 +207,38 @@ impl Guest {
 impl Guest {
     pub(super) async fn on_request_waiting(
         &mut self,
-        exchange: &Exchange,
-        head: &RequestHead,
-        interest: &RequestInterest,
+        exchange: ExchangeId,
+        inputs: &RequestInputs<'_>,
+        passing: &Passing,
     ) -> Result<Decision, Broken> {
         let live = &mut *self.0;
         let func = planned(live.request, "on-request")?;
-        let id = live.enter(exchange, interest.exchange);
-        let mut attributes = SmallVec::new();
-        lower::look_up(exchange, head, &interest.shown, &mut attributes);
-        let request = Request { head, attributes: &attributes, interest, one_block: live.one_block };
-        let called = live.giver.throughout(func.call_async(&mut live.store, (id, request))).await;
+        live.enter(exchange);
+        let called = live.giver.throughout(func.call_async(&mut live.store, (inputs.exchange, Request { inputs, passing }))).await;
         live.decision(called)
     }
 
     pub(super) async fn on_response_waiting(
         &mut self,
-        exchange: &Exchange,
-        request: &RequestHead,
-        head: &ResponseHead,
-        interest: &ResponseInterest,
+        exchange: ExchangeId,
+        inputs: &ResponseInputs<'_>,
+        passing: &Passing,
     ) -> Result<Decision, Broken> {
         let live = &mut *self.0;
         let func = planned(live.response, "on-response")?;
-        let id = live.enter(exchange, interest.exchange);
-        let mut attributes = SmallVec::new();
-        lower::look_up(exchange, request, &interest.shown, &mut attributes);
-        let response = Response { head, attributes: &attributes, interest, one_block: live.one_block };
-        let called = live.giver.throughout(func.call_async(&mut live.store, (id, response))).await;
+        live.enter(exchange);
+        let called = live.giver.throughout(func.call_async(&mut live.store, (inputs.exchange, Response { inputs, passing }))).await;
         live.decision(called)
     }
 }
 
 impl Live {
-    /// A phase of this exchange begins. The number that the guest is told.
+    /// A phase of this exchange begins.
     #[inline]
-    fn enter(&mut self, exchange: &Exchange, shown: bool) -> u64 {
+    fn enter(&mut self, exchange: ExchangeId) {
         self.giver.gives();
         begin(&mut self.store);
-        self.store.data_mut().exchange = Some(exchange.id.0);
-        if shown { exchange.id.0 } else { 0 }
+        self.store.data_mut().exchange = Some(exchange.0);
     }
 
     #[inline]
@@ -317,8 +320,8 @@ impl Guest {
 }
 
 /// What a guest lives in. Its first call, that of making it, has begun.
-fn store(pre: &InstancePre<State>, backing: &Arc<Backing>, errands: Option<Errands>) -> Store<State> {
-    let mut store = Store::new(pre.engine(), State::new(Arc::clone(backing), errands));
+fn store(engine: &Engine, backing: &Arc<Backing>, errands: Option<Errands>) -> Store<State> {
+    let mut store = Store::new(engine, State::new(Arc::clone(backing), errands));
     store.limiter(|state| &mut state.ceiling);
     store.epoch_deadline_callback(on_tick);
     store.set_hostcall_fuel(HOSTCALL_BYTES);

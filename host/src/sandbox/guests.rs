@@ -5,10 +5,13 @@ use super::configured::{Configured, Tally};
 use super::fault::{Broken, On};
 use super::guest::Guest;
 use super::imports::Errands;
+use super::inputs::{Lines, RequestInputs, ResponseInputs};
+use super::remembered::{Known, Memory};
 use crate::chain::{Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases, Decision, Fault, Filter, Hello, Verdict, Waiting};
 use crate::config::{FailPolicy, Isolation};
-use crate::message::{Admission, Arrival, Attributes, Ending, Exchange, RequestHead, ResponseHead};
+use crate::message::{Admission, Arrival, Attributes, Ending, Exchange, ExchangeId, RequestHead, ResponseHead};
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::time::timeout;
@@ -26,32 +29,32 @@ pub struct Guests {
     /// Of guests that may wait: those that serve nobody now. A waiting guest serves one exchange at a time.
     idle: RefCell<Vec<Guest>>,
     errands: Option<Errands>,
+    memory: Option<RefCell<Memory>>,
     breaker: RefCell<Breaker>,
     /// Of the fault that opened it.
     opened_by: Cell<Cause>,
 }
 
+/// What an exchange holds between its phases.
+#[derive(Default)]
+pub struct Held {
+    /// That has seen the request.
+    guest: Option<Guest>,
+    /// What was decided about the request, if that is remembered.
+    asked: Option<Rc<Known>>,
+}
+
 impl Guests {
     pub(super) fn new(configured: Arc<Configured>, tally: Arc<Tally>, errands: Option<Errands>) -> Self {
+        let memory = configured.remembers().is_ok().then(|| RefCell::new(Memory::new(Arc::clone(&tally))));
         let breaker = RefCell::new(Breaker::new(configured.breaker));
         let opened_by = Cell::new(Cause::Trap);
-        Self { configured, tally, reused: RefCell::default(), idle: RefCell::default(), errands, breaker, opened_by }
+        Self { configured, tally, reused: RefCell::default(), idle: RefCell::default(), errands, memory, breaker, opened_by }
     }
 
     #[cfg(test)]
     pub(super) const fn configured_for_test(&self) -> &Arc<Configured> {
         &self.configured
-    }
-
-    #[inline]
-    fn run(
-        &self,
-        held: &mut Option<Guest>,
-        more: bool,
-        call: impl FnOnce(&mut Guest) -> Result<Decision, Broken>,
-    ) -> Result<Decision, Fault> {
-        let goes_on = |decision: &Decision| more && matches!(decision.verdict, Verdict::Next | Verdict::Forward(_));
-        self.enter(held, goes_on, call)
     }
 
     /// `goes_on`: there is another phase, so a guest that was made for this one is kept for it.
@@ -201,6 +204,10 @@ impl Guests {
     #[cold]
     fn blame(&self, why: String) -> Fault {
         self.reused.borrow_mut().take();
+        if let Some(memory) = &self.memory {
+            // It was remembered as a decision.
+            memory.borrow_mut().forget();
+        }
         self.failed(Cause::BadOutput);
         self.fault(Broken::bad_output(why))
     }
@@ -212,18 +219,112 @@ impl Guests {
     }
 }
 
+/// Decisions about exchanges.
+impl Guests {
+    /// By a guest.
+    #[inline]
+    fn decide_request(&self, exchange: ExchangeId, inputs: &RequestInputs<'_>, guest: &mut Option<Guest>) -> Result<Decision, Fault> {
+        let more = self.configured.plan().response.is_some();
+        self.enter(guest, |decision| more && goes_on(decision), |guest| guest.on_request(exchange, inputs, self.configured.passing()))
+    }
+
+    #[inline]
+    fn decide_response(&self, exchange: ExchangeId, inputs: &ResponseInputs<'_>, guest: &mut Option<Guest>) -> Result<Decision, Fault> {
+        self.enter(guest, |_| false, |guest| guest.on_response(exchange, inputs, self.configured.passing()))
+    }
+
+    /// From memory, else by a guest.
+    #[inline]
+    fn recall_request(
+        &self,
+        memory: &RefCell<Memory>,
+        exchange: ExchangeId,
+        inputs: &RequestInputs<'_>,
+        held: &mut Option<Held>,
+    ) -> Result<Decision, Fault> {
+        let more = self.configured.plan().response.is_some();
+        if let Some(known) = memory.borrow_mut().request(inputs) {
+            self.tally.recalled();
+            let decision = known.decision.clone();
+            if more && goes_on(&decision) {
+                *held = Some(Held { guest: None, asked: Some(known) });
+            }
+            return Ok(decision);
+        }
+        self.tally.missed();
+        let mut guest = None;
+        let decision = self.decide_request(exchange, inputs, &mut guest)?;
+        // Nobody has asked since: the call was synchronous.
+        let asked = memory.borrow_mut().keep_request(&decision);
+        *held = guest.map(|guest| Held { guest: Some(guest), asked });
+        Ok(decision)
+    }
+
+    #[inline]
+    fn recall_response(
+        &self,
+        memory: &RefCell<Memory>,
+        exchange: ExchangeId,
+        inputs: &ResponseInputs<'_>,
+        held: &mut Option<Held>,
+    ) -> Result<Decision, Fault> {
+        let Held { mut guest, asked } = held.take().unwrap_or_default();
+        if asked.is_none() && self.configured.plan().request.is_some() {
+            // The decision about the request could not be remembered, and what the guest made of it is in the guest alone.
+            return self.decide_response(exchange, inputs, &mut guest);
+        }
+        if let Some(known) = memory.borrow_mut().response(asked.as_deref(), inputs) {
+            self.tally.recalled();
+            return Ok(known.decision.clone());
+        }
+        self.tally.missed();
+        if let (None, Some(asked)) = (&guest, &asked) {
+            guest = Some(self.caught_up(exchange, asked)?);
+        }
+        let decision = self.decide_response(exchange, inputs, &mut guest)?;
+        memory.borrow_mut().keep_response(&decision);
+        Ok(decision)
+    }
+
+    /// A guest that has seen the request about which `asked` was decided.
+    #[cold]
+    fn caught_up(&self, exchange: ExchangeId, asked: &Known) -> Result<Guest, Fault> {
+        let shown = || {
+            let mut lines = Lines::default();
+            let inputs = asked.request(&mut lines).ok_or_else(|| Broken::bad_output("what was remembered cannot be read"))?;
+            let mut guest = self.fresh()?;
+            guest.on_request(exchange, &inputs, self.configured.passing()).map(|_| guest)
+        };
+        shown().map_err(|broken| self.fault(broken))
+    }
+}
+
+fn goes_on(decision: &Decision) -> bool {
+    matches!(decision.verdict, Verdict::Next | Verdict::Forward(_))
+}
+
 impl Filter for Guests {
-    type Held = Guest;
+    type Held = Held;
 
     fn phases(&self) -> (bool, bool) {
         let plan = self.configured.plan();
         (plan.request.is_some(), plan.response.is_some())
     }
 
-    fn on_request(&self, exchange: &Exchange, head: &RequestHead, held: &mut Option<Guest>) -> Result<Decision, Fault> {
-        let plan = self.configured.plan();
-        let Some(interest) = &plan.request else { return Ok(next()) };
-        self.run(held, plan.response.is_some(), |guest| guest.on_request(exchange, head, interest))
+    fn on_request(&self, exchange: &Exchange, head: &RequestHead, held: &mut Option<Held>) -> Result<Decision, Fault> {
+        let Some(interest) = &self.configured.plan().request else { return Ok(next()) };
+        let mut lines = Lines::default();
+        lines.look_up(exchange, head, &head.headers, &interest.shown);
+        let inputs = RequestInputs::new(exchange, head, interest, lines.shown());
+        match &self.memory {
+            Some(memory) => self.recall_request(memory, exchange.id, &inputs, held),
+            None => {
+                let mut guest = None;
+                let decided = self.decide_request(exchange.id, &inputs, &mut guest);
+                *held = guest.map(|guest| Held { guest: Some(guest), asked: None });
+                decided
+            }
+        }
     }
 
     fn on_response(
@@ -231,22 +332,31 @@ impl Filter for Guests {
         exchange: &Exchange,
         request: &RequestHead,
         head: &ResponseHead,
-        held: &mut Option<Guest>,
+        held: &mut Option<Held>,
     ) -> Result<Decision, Fault> {
         let Some(interest) = &self.configured.plan().response else { return Ok(next()) };
-        self.run(held, false, |guest| guest.on_response(exchange, request, head, interest))
+        let mut lines = Lines::default();
+        lines.look_up(exchange, request, &head.headers, &interest.shown);
+        let inputs = ResponseInputs::new(exchange, head, interest, lines.shown());
+        match &self.memory {
+            Some(memory) => self.recall_response(memory, exchange.id, &inputs, held),
+            None => self.decide_response(exchange.id, &inputs, &mut held.take().and_then(|held| held.guest)),
+        }
     }
 
     fn waits(&self) -> bool {
         self.configured.waits
     }
 
-    fn on_request_waiting<'f>(&'f self, exchange: &'f Exchange, head: &'f RequestHead, held: &'f mut Option<Guest>) -> Waiting<'f> {
+    fn on_request_waiting<'f>(&'f self, exchange: &'f Exchange, head: &'f RequestHead, held: &'f mut Option<Held>) -> Waiting<'f> {
         Box::pin(async move {
             let plan = self.configured.plan();
             let Some(interest) = &plan.request else { return Ok(next()) };
-            let run = async |guest: &mut Guest| guest.on_request_waiting(exchange, head, interest).await;
-            self.run_waiting(held, plan.response.is_some(), run).await
+            let mut lines = Lines::default();
+            lines.look_up(exchange, head, &head.headers, &interest.shown);
+            let inputs = RequestInputs::new(exchange, head, interest, lines.shown());
+            let run = async |guest: &mut Guest| guest.on_request_waiting(exchange.id, &inputs, self.configured.passing()).await;
+            self.run_waiting(&mut held.insert(Held::default()).guest, plan.response.is_some(), run).await
         })
     }
 
@@ -255,12 +365,15 @@ impl Filter for Guests {
         exchange: &'f Exchange,
         request: &'f RequestHead,
         head: &'f ResponseHead,
-        held: &'f mut Option<Guest>,
+        held: &'f mut Option<Held>,
     ) -> Waiting<'f> {
         Box::pin(async move {
             let Some(interest) = &self.configured.plan().response else { return Ok(next()) };
-            let run = async |guest: &mut Guest| guest.on_response_waiting(exchange, request, head, interest).await;
-            self.run_waiting(held, false, run).await
+            let mut lines = Lines::default();
+            lines.look_up(exchange, request, &head.headers, &interest.shown);
+            let inputs = ResponseInputs::new(exchange, head, interest, lines.shown());
+            let run = async |guest: &mut Guest| guest.on_response_waiting(exchange.id, &inputs, self.configured.passing()).await;
+            self.run_waiting(&mut held.get_or_insert_default().guest, false, run).await
         })
     }
 

@@ -5,9 +5,10 @@ use super::describe::Description;
 use super::grants::Import;
 use super::load::{LoadError, Sandbox, digest};
 use super::plan::Plan;
-use super::plugin::ConfigureError;
+use super::plugin::{ConfigureError, Grant};
+use super::remembered::Forgets;
 use crate::chain::ConnectionPhases;
-use crate::config::{FailurePolicy, GuestLimits, Isolation};
+use crate::config::Isolation;
 use wasmtime::component::__internal::wasmtime_environ::wasmparser;
 
 /// All about a component that can be known without a configuration.
@@ -30,6 +31,8 @@ pub struct Inspected {
     pub phases: (bool, bool),
     pub connection_phases: ConnectionPhases,
     pub description: Description,
+    /// Whether its decisions can be remembered with a fresh guest for each exchange; under the settings `{}`, or else as far as is known without.
+    pub remembers: Result<(), Forgets>,
     /// What it does with the settings `{}`; `Err` if it needs some.
     pub plan: Result<(Plan, ConnectionPlan), ConfigureError>,
 }
@@ -48,11 +51,16 @@ pub(super) fn inspect(sandbox: &Sandbox, bytes: &[u8]) -> Result<Inspection, Loa
     let component = sandbox.compile(bytes, &digest)?;
     let plugin = sandbox.load(bytes, None).map(|plugin| {
         let empty = serde_json::Value::Object(serde_json::Map::new());
-        let plan = plugin.configure(&empty, GuestLimits::default(), Isolation::Worker, FailurePolicy::default(), "inspect");
+        let plan = plugin.configure_under(&empty, Grant { isolation: Some(Isolation::Request), ..Grant::default() }, "inspect");
+        let remembers = match &plan {
+            Ok(configured) => configured.remembers().map_err(Clone::clone),
+            Err(_) => plugin.impure().map_or(Ok(()), |import| Err(Forgets::Impure(import.to_owned()))),
+        };
         Inspected {
             phases: plugin.phases(),
             connection_phases: plugin.connection_phases(),
             description: plugin.description().clone(),
+            remembers,
             plan: plan.map(|configured| (configured.plan().clone(), configured.connections().clone())),
         }
     });
@@ -75,26 +83,4 @@ fn producers(bytes: &[u8]) -> Vec<Producer> {
         }
     }
     found
-}
-
-/// Whether its allocator gives out an arena of which nothing is freed alone, so that all arguments of a call may lie in one block.
-///
-/// The SDK says so for its plugins with a custom section. It counts only if the module that has it is the one with the memory: around
-/// a plugin that was composed with others, somebody else's allocator may stand. A plugin that lies harms itself alone.
-pub(super) fn takes_one_block(bytes: &[u8]) -> bool {
-    let (mut memories, mut ours, mut both, mut said) = (0, false, false, false);
-    for payload in wasmparser::Parser::new(0).parse_all(bytes).map_while(Result::ok) {
-        match payload {
-            // One module or component within another begins or ends.
-            wasmparser::Payload::Version { .. } | wasmparser::Payload::End(_) => (ours, said) = (false, false),
-            wasmparser::Payload::MemorySection(_) => {
-                memories += 1;
-                ours = true;
-            }
-            wasmparser::Payload::CustomSection(section) if section.name() == "portcullis:one-block" => said = true,
-            _ => {}
-        }
-        both |= ours && said;
-    }
-    memories == 1 && both
 }

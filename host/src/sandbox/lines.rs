@@ -8,10 +8,16 @@ use std::ops::Range;
 use wasmtime::component::__internal::wasmtime_environ::wasmparser::{KnownCustom, Name, Parser, Payload};
 
 /// The debugging sections of a component's modules.
-pub(super) struct Lines(Vec<Module>);
+pub(super) struct Lines {
+    modules: Vec<Module>,
+    /// Frames may be of the module as a file of its own: their places count from its start then.
+    alone: bool,
+}
 
 struct Module {
     name: Option<String>,
+    /// Where it begins in the component.
+    start: usize,
     /// Where its code is in the component; DWARF counts from the start of that.
     code: Range<usize>,
     sections: HashMap<String, Box<[u8]>>,
@@ -19,12 +25,14 @@ struct Module {
 
 impl Lines {
     /// `None`: there are none.
-    pub(super) fn of(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn of(bytes: &[u8], alone: bool) -> Option<Self> {
         let mut modules = Vec::new();
         let mut open: Vec<Module> = Vec::new();
         for payload in Parser::new(0).parse_all(bytes).map_while(Result::ok) {
             match payload {
-                Payload::Version { .. } => open.push(Module { name: None, code: 0..0, sections: HashMap::new() }),
+                Payload::Version { range, .. } => {
+                    open.push(Module { name: None, start: range.start, code: 0..0, sections: HashMap::new() })
+                }
                 Payload::End(_) => modules.extend(open.pop().filter(|module| module.sections.contains_key(".debug_line"))),
                 Payload::CodeSectionStart { range, .. } => open.iter_mut().last()?.code = range,
                 Payload::CustomSection(section) if section.name().starts_with(".debug_") => {
@@ -41,17 +49,20 @@ impl Lines {
                 _ => {}
             }
         }
-        (!modules.is_empty()).then_some(Self(modules))
+        (!modules.is_empty()).then_some(Self { modules, alone })
     }
 
     /// `file:line:column` of each place; `None` where nothing is known.
     pub(super) fn find<'p>(&self, places: impl Iterator<Item = (Option<&'p str>, Option<usize>)>) -> Vec<Option<String>> {
-        let contexts: Vec<_> = self.0.iter().map(|module| (module, module.context())).collect();
+        let contexts: Vec<_> = self.modules.iter().map(|module| (module, module.context())).collect();
         let place = |(name, offset): (Option<&str>, Option<usize>)| {
             let offset = offset?;
-            let of = |module: &Module| module.code.contains(&offset) && (module.name.is_none() || module.name.as_deref() == name);
-            let (module, context) = contexts.iter().find(|(module, _)| of(module))?;
-            let address = u64::try_from(offset - module.code.start).ok()?;
+            let address = |module: &Module| {
+                let offset = if self.alone { offset + module.start } else { offset };
+                let ours = module.code.contains(&offset) && (module.name.is_none() || module.name.as_deref() == name);
+                ours.then(|| (offset - module.code.start) as u64)
+            };
+            let (address, context) = contexts.iter().find_map(|(module, context)| Some((address(module)?, context)))?;
             let location = context.as_ref()?.find_location(address).ok()??;
             let (line, column) = (location.line.unwrap_or(0), location.column.unwrap_or(0));
             Some(format!("{}:{line}:{column}", location.file?))

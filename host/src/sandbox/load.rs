@@ -1,23 +1,26 @@
 //! From a file to a [`Plugin`]: read, pin, compile or take from the cache, check imports and exports.
 
 use super::cache::Cache;
+use super::direct::Direct;
 use super::grants::{self, Import, Refusal, Standing};
 use super::imports::{self, Capability};
 use super::lines::Lines;
 use super::offer::{Offer, Offered};
+use super::passing::Passing;
 use super::plugin::{Linked, Plugin};
+use super::remembered::impurity;
 use super::state::State;
 use super::stores::Store;
 use super::ticker::Ticker;
 use super::wasi;
-use super::{engine, inspect};
+use super::{direct, engine, inspect};
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use wasmtime::Engine;
 use wasmtime::component::__internal::wasmtime_environ::wasmparser;
 use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, Module};
 
 /// Engine, linker, ticker and cache. One per process.
 pub struct Sandbox {
@@ -207,7 +210,10 @@ impl Sandbox {
     fn make(&self, bytes: &[u8], digest: [u8; 32]) -> Result<Plugin, LoadError> {
         let component = self.compile(bytes, &digest)?;
         let mut needs = Vec::new();
-        for import in self.imports(&component) {
+        let imports = self.imports(&component);
+        let impure = impurity(&imports);
+        let alone = imports.iter().all(|import| import.standing == Standing::Types);
+        for import in imports {
             match import.standing {
                 Standing::Refused(refusal) => return Err(refusal.into()),
                 Standing::Capability(capability) => needs.push((capability, import.name)),
@@ -217,8 +223,27 @@ impl Sandbox {
         let link = |linker: &Linker<State>| linker.instantiate_pre(&component).map_err(|error| LoadError::ImportType(format!("{error:#}")));
         let may_wait = needs.iter().any(|(capability, _)| matches!(capability, Capability::Kv | Capability::HttpClient));
         let waiting = may_wait.then(|| link(&self.waiting)).transpose()?;
-        let linked = Linked { pre: link(&self.linker)?, waiting, needs };
-        Plugin::describe(linked, &self.ticker, seed(), (digest, Lines::of(bytes)), inspect::takes_one_block(bytes))
+        let linked = Linked { pre: link(&self.linker)?, waiting, needs, impure };
+        let direct = direct::module(bytes).filter(|_| alone).and_then(|module| self.direct(module));
+        let lines = Lines::of(bytes, direct.is_some());
+        Plugin::describe(linked, &self.ticker, seed(), (digest, lines), (Passing::of(bytes), direct))
+    }
+
+    /// Of the module in a component.
+    fn direct(&self, bytes: &[u8]) -> Option<Direct> {
+        let digest = digest(bytes);
+        let kept = self.cache.as_ref().and_then(|cache| cache.load_module(&self.engine, &digest));
+        let module = match kept {
+            Some(module) => module,
+            None => {
+                let module = Module::new(&self.engine, bytes).ok()?;
+                if let Some(cache) = &self.cache {
+                    cache.store_module(&module, &digest);
+                }
+                module
+            }
+        };
+        Direct::of(&self.engine, &module)
     }
 
     fn slot(&self, digest: [u8; 32]) -> Arc<Slot> {

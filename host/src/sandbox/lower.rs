@@ -1,125 +1,135 @@
 //! Heads into guest memory: straight from the host's types, only what the guest asked for.
 //!
-//! Everything is allocated in the guest by its `realloc`, then copied. wasmtime has checked that what `realloc` returned lies within
-//! the memory, and memories never shrink; the bounds are still checked again here, since a guest chose the pointer.
+//! Everything is allocated in the guest by its `realloc`, or has its place (`passing`), then copied. A guest chose the pointer: bounds are
+//! checked at each write.
 
-use super::fields::is_hidden;
+use super::inputs::{Pair, RequestInputs, ResponseInputs, Shown};
 use super::lift::BadOutput;
-use super::plan::Interest;
-use crate::message::{Exchange, RequestHead};
-use http::HeaderMap;
-use smallvec::SmallVec;
-use std::borrow::Cow;
-use std::ops::Range;
-use wasmtime::Result;
-use wasmtime::component::__internal::LowerContext;
-use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
+use super::passing::Passing;
+use wasmtime::{Result, ValRaw};
 
 /// Pointer and length. An empty string or list may point anywhere that is aligned and within bounds.
-pub(super) type Span = (usize, usize);
-pub(super) const NOTHING: Span = (4, 0);
+type Span = (usize, usize);
+const NOTHING: Span = (4, 0);
 
 /// Bytes of a record of two strings or lists: `header`, `attribute`.
 const PAIR: usize = 16;
 /// Alignment of a list of them.
 const LIST_ALIGN: usize = 4;
 
-/// Name and value.
-pub(super) type Attribute<'a> = (&'a str, Cow<'a, str>);
+/// A guest's memory and its allocator.
+pub(super) trait Space {
+    fn realloc(&mut self, align: usize, length: usize) -> Result<usize>;
+    fn memory(&mut self) -> &mut [u8];
+}
 
-/// The attributes of interest that are set, looked up before the call. Into a place of the caller's: a list
-/// of eight is long to move, and mostly empty.
+/// The flat arguments of `on-request` behind the exchange's number, filled into `space`.
 #[inline(always)]
-pub(super) fn look_up<'a>(
-    exchange: &'a Exchange,
-    request: &'a RequestHead,
-    interest: &'a Interest,
-    found: &mut SmallVec<[Attribute<'a>; 8]>,
-) {
-    for name in &interest.attributes {
-        if let Some(value) = exchange.attribute(name, Some(request)) {
-            found.push((name, value));
-        }
+pub(super) fn request(space: &mut impl Space, inputs: &RequestInputs<'_>, passing: &Passing) -> Result<[ValRaw; 15]> {
+    let texts = inputs.texts.iter().map(|text| text.len()).sum::<usize>() + inputs.query.unwrap_or_default().len();
+    match block(space, texts + inputs.shown.size(), passing)? {
+        Some(mut block) => fill_request(&mut block, inputs),
+        None => fill_request(&mut Pieces(space), inputs),
     }
 }
 
-/// Header lines and attributes that a call is to show.
-pub(super) struct Shown<'a> {
-    headers: SmallVec<[Pair<'a>; 24]>,
-    attributes: SmallVec<[Pair<'a>; 8]>,
+/// The same of `on-response`.
+#[inline(always)]
+pub(super) fn response(space: &mut impl Space, inputs: &ResponseInputs<'_>, passing: &Passing) -> Result<[ValRaw; 5]> {
+    match block(space, inputs.shown.size(), passing)? {
+        Some(mut block) => fill_response(&mut block, inputs),
+        None => fill_response(&mut Pieces(space), inputs),
+    }
 }
 
-type Pair<'a> = (&'a [u8], &'a [u8]);
+/// One string, for a call of nothing else.
+pub(super) fn text(space: &mut impl Space, text: &str) -> Result<(ValRaw, ValRaw)> {
+    Pieces(space).bytes(text.as_bytes()).map(words)
+}
 
-impl<'a> Shown<'a> {
-    /// The fields of interest, lines of one name in the order received.
-    #[inline(always)]
-    pub(super) fn new(map: &'a HeaderMap, interest: &'a Interest, attributes: &'a [Attribute<'a>]) -> Self {
-        let mut headers: SmallVec<[Pair<'a>; 24]> = SmallVec::new();
-        if interest.all_headers {
-            headers
-                .extend(map.iter().filter(|(name, _)| !is_hidden(name)).map(|(name, value)| (name.as_str().as_bytes(), value.as_bytes())));
-        } else {
-            for name in &interest.headers {
-                headers.extend(map.get_all(name).iter().map(|value| (name.as_str().as_bytes(), value.as_bytes())));
-            }
-        }
-        Self { headers, attributes: attributes.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())).collect() }
+/// Room for all arguments at once, if the guest takes them so.
+#[inline(always)]
+fn block<'m>(space: &'m mut impl Space, size: usize, passing: &Passing) -> Result<Option<Block<'m>>> {
+    if size == 0 || !passing.one_block() {
+        return Ok(None);
     }
+    let next = match passing.place(size) {
+        Some(place) => place,
+        None => space.realloc(LIST_ALIGN, size).inspect(|at| passing.learn(size, *at))?,
+    };
+    Ok(Some(Block { memory: space.memory(), next, end: next.saturating_add(size) }))
+}
 
+#[inline(always)]
+fn fill_request(room: &mut impl Room, inputs: &RequestInputs<'_>) -> Result<[ValRaw; 15]> {
+    let RequestInputs { texts: [method, scheme, authority, path], query, shown, .. } = inputs;
+    let method = words(room.bytes(method.as_bytes())?);
+    let scheme = words(room.bytes(scheme.as_bytes())?);
+    let authority = words(room.bytes(authority.as_bytes())?);
+    let path = words(room.bytes(path.as_bytes())?);
+    let text = words(query.map_or(Ok((0, 0)), |query| room.bytes(query.as_bytes()))?);
+    let (headers, attributes) = room.shown(shown)?;
+    Ok([
+        method.0,
+        method.1,
+        scheme.0,
+        scheme.1,
+        authority.0,
+        authority.1,
+        path.0,
+        path.1,
+        ValRaw::u32(query.is_some().into()),
+        text.0,
+        text.1,
+        headers.0,
+        headers.1,
+        attributes.0,
+        attributes.1,
+    ])
+}
+
+#[inline(always)]
+fn fill_response(room: &mut impl Room, inputs: &ResponseInputs<'_>) -> Result<[ValRaw; 5]> {
+    let (headers, attributes) = room.shown(&inputs.shown)?;
+    Ok([ValRaw::u32(inputs.status.into()), headers.0, headers.1, attributes.0, attributes.1])
+}
+
+/// wasmtime passes pointers and lengths as 64 bits and ignores the upper half for a 32-bit memory.
+#[inline(always)]
+fn words((at, length): Span) -> (ValRaw, ValRaw) {
+    (ValRaw::i64(at as i64), ValRaw::i64(length as i64))
+}
+
+impl Shown<'_> {
     /// Bytes of guest memory, alignment included.
     #[inline(always)]
     fn size(&self) -> usize {
-        let list = |pairs: &[Pair<'_>]| match pairs {
-            [] => 0,
-            pairs => LIST_ALIGN - 1 + pairs.iter().map(|(first, second)| PAIR + first.len() + second.len()).sum::<usize>(),
-        };
-        list(&self.headers) + list(&self.attributes)
+        let list = |count: usize, bytes: usize| if count == 0 { 0 } else { LIST_ALIGN - 1 + count * PAIR + bytes };
+        let headers = self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+        let attributes = self.attributes.iter().map(|(name, value)| name.len() + value.len()).sum();
+        list(self.headers.len(), headers) + list(self.attributes.len(), attributes)
     }
 }
 
 /// Guest memory for what one call is passed.
 ///
-/// By the canonical ABI each string and list is an allocation of its own, which the guest may free by itself. A guest that says it
-/// never does (`load`) gets them all in one block, which spares it a call for each.
-pub(super) struct Room<'c, 'x, T: 'static> {
-    cx: &'c mut LowerContext<'x, T>,
-    /// What is left of the block.
-    block: Option<Range<usize>>,
-}
-
-impl<'c, 'x, T> Room<'c, 'x, T> {
-    /// For `texts` and what is `shown`.
-    #[inline(always)]
-    pub(super) fn new(cx: &'c mut LowerContext<'x, T>, one_block: bool, texts: &[&str], shown: &Shown<'_>) -> Result<Self> {
-        check_encoding(cx)?;
-        let size = if one_block { texts.iter().map(|text| text.len()).sum::<usize>() + shown.size() } else { 0 };
-        if size == 0 {
-            return Ok(Self { cx, block: None });
-        }
-        let at = cx.realloc(0, 0, LIST_ALIGN as u32, size)?;
-        Ok(Self { cx, block: Some(at..at.saturating_add(size)) })
-    }
-
-    /// Where `length` bytes can go. Of the block as much as `new` has asked for is used; the bounds of memory are checked by `write`.
-    #[inline(always)]
-    fn take(&mut self, align: usize, length: usize) -> Result<usize> {
-        let Some(block) = &mut self.block else { return self.cx.realloc(0, 0, align as u32, length) };
-        let at = block.start.next_multiple_of(align);
-        block.start = at.saturating_add(length);
-        if block.start > block.end { Err(wasmtime::Error::msg("a block of arguments is too small")) } else { Ok(at) }
-    }
+/// By the canonical ABI each string and list is an allocation of its own, which the guest may free by itself ([`Pieces`]). A guest that says it
+/// never does (`passing`) gets them all in one [`Block`], which spares it a call for each, or even all calls.
+trait Room {
+    /// Where `length` bytes can go.
+    fn take(&mut self, align: usize, length: usize) -> Result<usize>;
+    fn memory(&mut self) -> &mut [u8];
 
     #[inline(always)]
     fn write(&mut self, at: usize, bytes: &[u8]) -> Result<()> {
-        let place = self.cx.as_slice_mut().get_mut(at..).and_then(|memory| memory.get_mut(..bytes.len()));
+        let place = self.memory().get_mut(at..).and_then(|memory| memory.get_mut(..bytes.len()));
         place.ok_or_else(|| BadOutput::new("the allocator returned a pointer out of bounds"))?.copy_from_slice(bytes);
         Ok(())
     }
 
     /// One string or byte list; nothing at all for an empty one.
     #[inline(always)]
-    pub(super) fn bytes(&mut self, bytes: &[u8]) -> Result<Span> {
+    fn bytes(&mut self, bytes: &[u8]) -> Result<Span> {
         if bytes.is_empty() {
             return Ok(NOTHING);
         }
@@ -130,23 +140,61 @@ impl<'c, 'x, T> Room<'c, 'x, T> {
 
     /// `list<header>` and `list<attribute>`.
     #[inline(always)]
-    pub(super) fn shown(&mut self, shown: &Shown<'_>) -> Result<(Span, Span)> {
-        Ok((self.pairs(&shown.headers)?, self.pairs(&shown.attributes)?))
+    fn shown(&mut self, shown: &Shown<'_>) -> Result<((ValRaw, ValRaw), (ValRaw, ValRaw))> {
+        let attributes = shown.attributes.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        Ok((words(self.pairs(shown.headers.iter().copied())?), words(self.pairs(attributes)?)))
     }
 
     /// A list of records of two strings: its array first, then each string.
     #[inline(always)]
-    fn pairs(&mut self, pairs: &[Pair<'_>]) -> Result<Span> {
-        if pairs.is_empty() {
+    fn pairs<'a>(&mut self, pairs: impl ExactSizeIterator<Item = Pair<'a>>) -> Result<Span> {
+        let count = pairs.len();
+        if count == 0 {
             return Ok(NOTHING);
         }
-        let list = self.take(LIST_ALIGN, pairs.len() * PAIR)?;
-        for (index, (first, second)) in pairs.iter().enumerate() {
+        let list = self.take(LIST_ALIGN, count * PAIR)?;
+        for (index, (first, second)) in pairs.enumerate() {
             let (first, second) = (packed(self.bytes(first)?), packed(self.bytes(second)?));
             let record = u128::from(first) | u128::from(second) << 64;
             self.write(list + index * PAIR, &record.to_le_bytes())?;
         }
-        Ok((list, pairs.len()))
+        Ok((list, count))
+    }
+}
+
+struct Block<'m> {
+    memory: &'m mut [u8],
+    /// What is left of it.
+    next: usize,
+    end: usize,
+}
+
+impl Room for Block<'_> {
+    /// As much as was asked for is used; the bounds of memory are checked by `write`.
+    #[inline(always)]
+    fn take(&mut self, align: usize, length: usize) -> Result<usize> {
+        let at = self.next.next_multiple_of(align);
+        self.next = at.saturating_add(length);
+        if self.next > self.end { Err(wasmtime::Error::msg("a block of arguments is too small")) } else { Ok(at) }
+    }
+
+    #[inline(always)]
+    fn memory(&mut self) -> &mut [u8] {
+        self.memory
+    }
+}
+
+struct Pieces<'s, S>(&'s mut S);
+
+impl<S: Space> Room for Pieces<'_, S> {
+    #[inline(always)]
+    fn take(&mut self, align: usize, length: usize) -> Result<usize> {
+        self.0.realloc(align, length)
+    }
+
+    #[inline(always)]
+    fn memory(&mut self) -> &mut [u8] {
+        self.0.memory()
     }
 }
 
@@ -154,13 +202,4 @@ impl<'c, 'x, T> Room<'c, 'x, T> {
 #[inline(always)]
 const fn packed((at, length): Span) -> u64 {
     (at as u32 as u64) | ((length as u64) << 32)
-}
-
-/// Strings are copied as they are, so a guest must want UTF-8. Every toolchain's does.
-#[inline(always)]
-fn check_encoding<T>(cx: &LowerContext<'_, T>) -> Result<()> {
-    match cx.options().string_encoding {
-        StringEncoding::Utf8 => Ok(()),
-        _ => Err(BadOutput::new("a plugin must use UTF-8 strings").into()),
-    }
 }

@@ -4,8 +4,8 @@
 //! [`Configured`], and each worker gets [`Guests`] of it, which is the `Filter` that chains call. A guest that breaks the contract is
 //! thrown away and costs its own exchange only.
 //!
-//! In reading order: `load` and `plugin` (from file to filter), `guests` and `guest` (the path of a call), `abi`, `lower`, `lift` and `fields`
-//! (across the wall and back), `engine`, `ticker`, `clock` and `state` (limits), `offer`, `wasi`, `imports` and `stores` (what a guest can call,
+//! In reading order: `load` and `plugin` (from file to filter), `guests` and `guest` (the path of a call), `remembered` (calls that need not be made), `inputs`, `abi`,
+//! `direct`, `passing`, `lower`, `lift` and `fields` (across the wall and back), `engine`, `ticker`, `clock` and `state` (limits), `offer`, `wasi`, `imports` and `stores` (what a guest can call,
 //! and what of it must be granted), `cache`; and `service`, for components that are no plugins but answer requests themselves.
 
 mod abi;
@@ -17,6 +17,7 @@ mod clock;
 mod configured;
 mod connection;
 mod describe;
+mod direct;
 mod engine;
 mod fault;
 mod fields;
@@ -24,15 +25,18 @@ mod grants;
 mod guest;
 mod guests;
 mod imports;
+mod inputs;
 mod inspect;
 mod lift;
 mod lines;
 mod load;
 mod lower;
 mod offer;
+mod passing;
 mod plan;
 mod plugin;
 mod recent;
+mod remembered;
 mod service;
 mod state;
 mod stores;
@@ -50,12 +54,13 @@ pub use connection::{AcceptInterest, CloseInterest, ConnectionPlan, HelloInteres
 pub use describe::Description;
 pub use grants::{Import, Refusal, Standing};
 pub use guest::Guest;
-pub use guests::Guests;
+pub use guests::{Guests, Held};
 pub use imports::{Answering, Capability, Errand, ErrandError, Errands, Rights};
 pub use inspect::{Inspected, Inspection, Producer};
 pub use lift::{BadOutput, Phase, decision as lift_decision};
 pub use load::{LoadError, Sandbox, SandboxError, SandboxOptions, digest, read_component};
 pub use plan::{Interest, Plan, RequestInterest, ResponseInterest};
-pub use plugin::{ConfigureError, Grant, Plugin, Problem};
+pub use plugin::{ConfigureError, Grant, Plugin, Problem, Remember};
+pub use remembered::Forgets;
 pub use service::{Answer, AnswerError, Service, ServiceGrant};
 pub use stores::Store;

@@ -5,6 +5,7 @@ use super::census::Census;
 use super::configured::Configured;
 use super::connection::{ConnectionPlan, types as connection};
 use super::describe::Description;
+use super::direct::Direct;
 use super::fault::Broken;
 use super::grants::{PACKAGE, VERSION, serves};
 use super::guest::Bare;
@@ -12,7 +13,9 @@ use super::imports::{Capability, Rights};
 use super::lift::BadOutput;
 use super::lines::Lines;
 use super::load::LoadError;
+use super::passing::Passing;
 use super::plan::Plan;
+use super::remembered::eligible;
 use super::state::{Backing, State};
 use super::ticker::Ticker;
 use super::types;
@@ -28,6 +31,9 @@ use wasmtime::component::{ComponentExportIndex, ComponentNamedList, ComponentTyp
 pub struct Plugin {
     pub(super) linked: Linked,
     pub(super) exports: Exports,
+    pub(super) passing: Passing,
+    /// If it needs no component around it.
+    pub(super) direct: Option<Direct>,
     pub(super) ticker: Arc<Ticker>,
     pub(super) seed: (u64, u64),
     description: Description,
@@ -43,18 +49,37 @@ pub(super) struct Linked {
     pub(super) waiting: Option<InstancePre<State>>,
     /// What must be granted, and the imports' names.
     pub(super) needs: Vec<(Capability, String)>,
+    /// The import that makes it more than a function of its inputs.
+    pub(super) impure: Option<String>,
 }
 
 /// What a link's guests get from the operator.
 #[derive(Clone, Default)]
 pub struct Grant {
     pub limits: GuestLimits,
-    pub isolation: Isolation,
+    /// `None`: what is cheaper, for a plugin of which it is known that it makes no difference ([`Plan::comes_again`]).
+    pub isolation: Option<Isolation>,
     pub fail: FailurePolicy,
     pub rights: Arc<Rights>,
     pub breaker: BreakerSpec,
+    /// Whether decisions may be remembered where that makes no difference.
+    pub remember: Remember,
     /// Where its guests are counted.
     pub census: Arc<Census>,
+}
+
+/// What the operator's file says of remembering a link's decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remember {
+    pub wanted: bool,
+    /// Whether the settings have a secret.
+    pub secret: bool,
+}
+
+impl Default for Remember {
+    fn default() -> Self {
+        Self { wanted: true, secret: false }
+    }
 }
 
 /// Something wrong or doubtful in a link's settings.
@@ -96,8 +121,6 @@ pub(super) struct Exports {
     pub(super) accept: Option<ComponentExportIndex>,
     pub(super) client_hello: Option<ComponentExportIndex>,
     pub(super) close: Option<ComponentExportIndex>,
-    /// Whether what the phases are passed may lie in one block (`inspect::takes_one_block`).
-    pub(super) one_block: bool,
 }
 
 /// For `describe`, which runs before any limit is configured, off the path of requests.
@@ -110,16 +133,16 @@ impl Plugin {
         ticker: &Arc<Ticker>,
         seed: (u64, u64),
         (digest, lines): ([u8; 32], Option<Lines>),
-        one_block: bool,
+        (passing, direct): (Passing, Option<Direct>),
     ) -> Result<Self, LoadError> {
-        let exports = Exports::find(&linked.pre, one_block)?;
+        let exports = Exports::find(&linked.pre)?;
         ticker.cover(DESCRIBE_LIMITS.cpu);
         let rights = Arc::default();
         let backing = Backing { limits: DESCRIBE_LIMITS, log: Log::new("describe"), ticker: Arc::clone(ticker), seed, rights };
         let said = Bare::start(&linked.pre, &Arc::new(backing)).and_then(|guest| guest.describe(&exports));
         let said = said.map_err(|broken| LoadError::Describe(format!("{:?}: {}", broken.cause, broken.detail)))?;
         let description = Description::parse(&said).map_err(LoadError::Describe)?;
-        Ok(Self { linked, exports, ticker: Arc::clone(ticker), seed, description, digest, lines })
+        Ok(Self { linked, exports, passing, direct, ticker: Arc::clone(ticker), seed, description, digest, lines })
     }
 
     pub const fn description(&self) -> &Description {
@@ -142,6 +165,11 @@ impl Plugin {
         ConnectionPhases { accept: accept.is_some(), client_hello: client_hello.is_some(), close: close.is_some(), bytes: close.is_some() }
     }
 
+    /// The import by which it is more than a function of its settings and inputs.
+    pub fn impure(&self) -> Option<&str> {
+        self.linked.impure.as_deref()
+    }
+
     /// What the operator must grant, with the names of the imports.
     pub fn needs(&self) -> &[(Capability, String)] {
         &self.linked.needs
@@ -156,7 +184,7 @@ impl Plugin {
         fail: FailurePolicy,
         link: &str,
     ) -> Result<Arc<Configured>, ConfigureError> {
-        self.configure_under(settings, Grant { limits, isolation, fail, ..Grant::default() }, link)
+        self.configure_under(settings, Grant { limits, isolation: Some(isolation), fail, ..Grant::default() }, link)
     }
 
     /// Asks a guest of its own whether it takes `settings` (a JSON object that fits the schema). `link` is what logs call it.
@@ -166,7 +194,7 @@ impl Plugin {
         terms: Grant,
         link: &str,
     ) -> Result<Arc<Configured>, ConfigureError> {
-        let Grant { limits, isolation, fail, rights, census, breaker } = terms;
+        let Grant { limits, isolation, fail, rights, remember, census, breaker } = terms;
         self.ticker.cover(limits.cpu);
         let waits = rights.waits(self.needs());
         let (log, ticker) = (Log::new(link), Arc::clone(&self.ticker));
@@ -183,12 +211,20 @@ impl Plugin {
         if waits && plans.1.phases().any() {
             return Err(fault(Broken::bad_output("it may have to wait for a store or an upstream, which phases of connections cannot")));
         }
-        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, (isolation, waits), (fail, breaker), census)))
+        let eligible = |isolation| eligible(self.linked.impure.as_deref(), &plans.0, isolation, remember);
+        let cheaper = || match eligible(Isolation::Request) {
+            Ok(()) if plans.0.comes_again() && !plans.1.phases().any() => Isolation::Request,
+            _ => Isolation::Worker,
+        };
+        let isolation = isolation.unwrap_or_else(cheaper);
+        let remembers = eligible(isolation);
+        let how = (isolation, waits);
+        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, how, (fail, breaker, remembers), census)))
     }
 }
 
 impl Exports {
-    fn find(pre: &InstancePre<State>, one_block: bool) -> Result<Self, LoadError> {
+    fn find(pre: &InstancePre<State>) -> Result<Self, LoadError> {
         let find = Finder { pre };
         let missing = |what: &str| LoadError::NoExport(format!("{PACKAGE}{what}@{VERSION}"));
         let lifecycle = |func| find.func::<(), (String,)>("lifecycle", func);
@@ -208,7 +244,7 @@ impl Exports {
         if request.is_none() && response.is_none() && !any_of_connections {
             return Err(LoadError::NoPhase);
         }
-        Ok(Self { describe, configure, request, response, connections, accept, client_hello, close, one_block })
+        Ok(Self { describe, configure, request, response, connections, accept, client_hello, close })
     }
 }
 

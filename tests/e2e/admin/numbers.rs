@@ -176,3 +176,39 @@ fn without_the_access_log_numbers_are_the_same() {
     assert!(found.value("portcullis_response_body_bytes_total", &[]) > Some(0.0));
     assert!(proxy.access_log().is_empty());
 }
+
+/// Every exchange gets the same header: the guest is asked once for each phase of each worker, if at all.
+#[test]
+fn remembered_decisions_are_counted_and_can_be_forgone() {
+    let origin = Origin::echo();
+    for (remember, hits, misses) in [(true, 9.0, 1.0), (false, 0.0, 0.0)] {
+        let proxy = Proxy::start(&format!(
+            r#"
+[admin]
+listen = "127.0.0.1:0"
+[server]
+workers = 1
+state = "state"
+[plugin.headers]
+isolate = "request"
+remember = {remember}
+[site."*"]
+tls = "off"
+headers = {{ response = {{ set = {{ X-Served-By = "edge" }} }} }}
+routes = {{ "/*" = "app" }}
+[upstream.app]
+servers = ["{}"]
+"#,
+            origin.name()
+        ));
+        for _ in 0..10 {
+            assert_eq!(get(proxy.http(), "a.test", "/").header("x-served-by"), Some("edge"));
+        }
+        let found = until(proxy.admin(), "ten are over", |found| found.value("portcullis_requests_total", &[]) == Some(10.0));
+        let value = |name: &str| found.value(name, &[("plugin", "headers")]).unwrap();
+        assert_eq!((value("portcullis_remembered_hits_total"), value("portcullis_remembered_misses_total")), (hits, misses), "{remember}");
+        assert_eq!(value("portcullis_remembered_decisions"), misses);
+        assert_eq!(value("portcullis_remembered_bytes") > 0.0, remember);
+        assert_eq!(value("portcullis_guest_calls_total"), 10.0);
+    }
+}

@@ -29,7 +29,13 @@ pub static PLUGIN: Keys = table(
             "isolate",
             Kind::Choice(&["worker", "request"]),
             "\"request\"",
-            "One guest per worker, or a fresh one for every exchange (in a listener's chain: connection).",
+            "One guest per worker, or a fresh one for every exchange (in a listener's chain: connection). `worker` unless written; the bundled plugins choose by their settings.",
+        ),
+        key(
+            "remember",
+            Kind::Truth,
+            "false",
+            "Whether decisions may be remembered: of plugins that cannot decide otherwise the next time, with `isolate = \"request\"`.",
         ),
         key(
             "fail",

@@ -4,7 +4,7 @@ use super::Context;
 use super::names::Sort;
 use super::node::{Entry, Node, Table, Value};
 use crate::config::source::Span;
-use crate::config::{Code, Diagnostic, Location};
+use crate::config::{Code, Diagnostic, Location, sounds_secret};
 use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 
@@ -146,12 +146,6 @@ impl Reading<'_, '_> {
         self.context
             .report(found.help(format!("write {} = {{ env = \"{name}\" }} or {{ file = \"/run/secrets/{}\" }}", entry.key, entry.key)));
     }
-}
-
-fn sounds_secret(key: &str) -> bool {
-    let key = key.to_lowercase().replace('_', "-");
-    let word = |word: &str| matches!(word, "password" | "passwd" | "passphrase" | "secret" | "token" | "apikey");
-    key.split('-').any(word) || key.ends_with("api-key") || key.ends_with("private-key") || key == "authorization"
 }
 
 /// Where the bundled plugins take names of the operator's as keys.

@@ -36,7 +36,8 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, trust: &Trust) -> BTre
                 signed_by: trust.by_default_at(context, &context.location(key_span), &format!("[plugin.{name}]")),
                 signature: None,
                 limits: GuestLimits::default(),
-                isolation: Isolation::default(),
+                isolation: None,
+                remember: true,
                 fail: FailurePolicy::default(),
                 breaker: BreakerSpec::default(),
                 allow: Allow::default(),
@@ -81,7 +82,8 @@ fn table(context: &Context<'_>, node: &Node, path: String, name: &str, trust: &T
             Diagnostic::error(Code::Conflict, context.place(entry.key_span), "nobody's signature is wanted, so `signature` means nothing");
         context.report(found.help("add: signed-by = [\"RWQ…\"]"));
     }
-    Some(PluginSpec { source, sha256, signed_by, signature, limits, isolation, fail, breaker, allow, at, source_at })
+    let remember = remember(context, &reader, isolation);
+    Some(PluginSpec { source, sha256, signed_by, signature, limits, isolation, remember, fail, breaker, allow, at, source_at })
 }
 
 fn source_of(context: &Context<'_>, reader: &Reader<'_, '_>, name: &str, at: &Location) -> Option<(PluginSource, Location)> {
@@ -139,11 +141,20 @@ fn limits(reader: &Reader<'_, '_>, usual: GuestLimits) -> GuestLimits {
     limits
 }
 
-fn isolation(reader: &Reader<'_, '_>) -> Isolation {
-    match reader.choice("isolate") {
-        Some(1) => Isolation::Request,
-        _ => Isolation::Worker,
+fn isolation(reader: &Reader<'_, '_>) -> Option<Isolation> {
+    reader.choice("isolate").map(|choice| if choice == 1 { Isolation::Request } else { Isolation::Worker })
+}
+
+fn remember(context: &Context<'_>, reader: &Reader<'_, '_>, isolation: Option<Isolation>) -> bool {
+    let remember = reader.truth("remember").unwrap_or(true);
+    if let Some(entry) = reader.entry("remember").filter(|_| remember && isolation == Some(Isolation::Worker)) {
+        context.error::<()>(
+            Code::Conflict,
+            entry.key_span,
+            "a guest that is kept is asked each time; decisions are remembered with isolate = \"request\"",
+        );
     }
+    remember
 }
 
 fn failure(context: &Context<'_>, reader: &Reader<'_, '_>) -> FailurePolicy {

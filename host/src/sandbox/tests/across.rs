@@ -1,10 +1,11 @@
 //! The hand-written way across the wall against wasmtime's derived one: whatever bytes a guest returns, both must say the same.
 
 use super::super::abi::Decided;
+use super::super::inputs::Lines;
 use super::super::plan::RequestInterest;
 use super::super::state::{Backing, State, on_tick};
+use super::super::types;
 use super::super::wasi::Log;
-use super::super::{lower, types};
 use super::*;
 use crate::message::Reply;
 use http::HeaderName;
@@ -317,9 +318,9 @@ fn both_ways_show_a_guest_the_same_head() {
     let instance = plugin.linked.pre.instantiate(&mut store).unwrap();
     let func: TypedFunc<(u64, types::RequestHead<'_>), (types::Decision,)> =
         instance.get_typed_func(&mut store, plugin.exports.request.unwrap()).unwrap();
-    let mut attributes = smallvec::SmallVec::new();
-    lower::look_up(&exchange, &head, &interest.shown, &mut attributes);
-    let attributes: Vec<_> = attributes.iter().map(|(name, value)| types::Attribute { name, value }).collect();
+    let mut lines = Lines::default();
+    lines.look_up(&exchange, &head, &head.headers, &interest.shown);
+    let attributes: Vec<_> = lines.shown().attributes.iter().map(|(name, value)| types::Attribute { name, value }).collect();
     let headers: Vec<_> = interest
         .shown
         .headers

@@ -2,9 +2,11 @@
 
 mod across;
 mod connections;
+mod direct;
 mod loading;
 mod misbehaviour;
 mod one_block;
+mod remembered;
 mod serving;
 
 use super::*;

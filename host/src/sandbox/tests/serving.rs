@@ -110,7 +110,9 @@ fn more_guests_than_the_pool_has_is_an_overload_of_the_exchange() {
     let sandbox = Sandbox::new(&SandboxOptions { cache: None, guests: 2 }).unwrap();
     let plugin = sandbox.load(&raw(&[]), None).unwrap();
     let settings = serde_json::json!({});
-    let configured = plugin.configure(&settings, GuestLimits::default(), Isolation::Request, FailurePolicy::default(), "x").unwrap();
+    let remember = Remember { wanted: false, secret: false };
+    let grant = Grant { isolation: Some(Isolation::Request), remember, ..Grant::default() };
+    let configured = plugin.configure_under(&settings, grant, "x").unwrap_or_else(|error| panic!("{error:?}"));
     let guests = configured.for_worker();
     let mut held = [None, None, None];
     let results: Vec<_> =

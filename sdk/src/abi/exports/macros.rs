@@ -13,10 +13,16 @@ macro_rules! __export_lifecycle {
         static LIFECYCLE: [u8; $crate::abi::metadata::LIFECYCLE.len()] = *$crate::abi::metadata::LIFECYCLE;
 
         // Tells the proxy that all a call is passed may lie in one block: `cabi_realloc` gives out an arena, of which nothing is freed alone.
-        // Three calls of it less for a filter that reads a header.
+        // And that blocks of up to this many bytes always lie at the same place (`calls::Desk`), so that it need not be asked at all.
         #[unsafe(link_section = "portcullis:one-block")]
         #[allow(dead_code, reason = "it is there for its section")]
-        static ONE_BLOCK: [u8; 1] = *b"1";
+        static ONE_BLOCK: [u8; 4] = *b"1024";
+
+        // And that the component around this module does nothing but export its functions: the proxy may call those of a plugin that imports
+        // nothing without it.
+        #[unsafe(link_section = "portcullis:direct")]
+        #[allow(dead_code, reason = "it is there for its section")]
+        static DIRECT: [u8; 1] = *b"1";
 
         #[unsafe(export_name = "portcullis:plugin/lifecycle@0.1.0#describe")]
         extern "C" fn describe() -> *const $crate::abi::Str<'static> {

@@ -34,8 +34,12 @@ pool = 1024
         return text + &format!("\n[tcp.\"127.0.0.1:{http}\"]\nto = \"origin\"\ntimeout = {{ idle = \"600s\" }}\n");
     }
     if scenario.filters > 0 {
-        let isolate = if setup.variant == Variant::FreshGuests { "request" } else { "worker" };
-        text += &format!("\n[plugin.tag]\nsource = {}\nisolate = \"{isolate}\"\n", quoted(&setup.guests.join("tag.wasm")));
+        let guests = match setup.variant {
+            Variant::FreshGuests => "isolate = \"request\"\nremember = false",
+            Variant::Remembered => "isolate = \"request\"",
+            _ => "isolate = \"worker\"",
+        };
+        text += &format!("\n[plugin.tag]\nsource = {}\n{guests}\n", quoted(&setup.guests.join("tag.wasm")));
     }
     let links = (1..=scenario.filters).map(|i| format!("{{ use = \"tag\", as = \"tag-{i}\", config = {{ header = \"x-filter-{i}\" }} }}"));
     let chain = links.collect::<Vec<_>>().join(", ");

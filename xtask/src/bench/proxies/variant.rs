@@ -7,8 +7,10 @@ use crate::bench::scenario::{Load, Scenario};
 pub enum Variant {
     /// As configured for all scenarios alike.
     Usual,
-    /// Ours: `isolate = "request"`.
+    /// Ours: `isolate = "request"`, asked each time.
     FreshGuests,
+    /// The same, its decisions remembered. All requests of a scenario are alike.
+    Remembered,
     /// HAProxy: splices both ways, which it does not unless told. Ours does without being told.
     Splice,
     /// nginx: buffers of 256 KiB instead of 16; as much as one of our pipes holds.
@@ -19,7 +21,9 @@ impl Variant {
     /// Those that a scenario compares, each with what follows the proxy's name. The first nginx is what others are held against.
     pub fn of(kind: Kind, scenario: &Scenario) -> &'static [(Self, &'static str)] {
         match (kind, scenario.load) {
-            (Kind::Portcullis, Load::Http1) if scenario.filters > 0 => &[(Self::Usual, " worker"), (Self::FreshGuests, " request")],
+            (Kind::Portcullis, Load::Http1) if scenario.filters > 0 => {
+                &[(Self::Usual, " worker"), (Self::FreshGuests, " request"), (Self::Remembered, " remembered")]
+            }
             (Kind::Haproxy, Load::Bulk(_)) => &[(Self::Usual, ""), (Self::Splice, " splice")],
             (Kind::Nginx, Load::Bulk(_)) => &[(Self::Usual, ""), (Self::WideBuffers, " wide")],
             _ => &[(Self::Usual, "")],

@@ -1,0 +1,58 @@
+//! What `explain` says of the guests behind a link, and whether its decisions are remembered. What a component imports and wants to see is in
+//! it alone, so those of which it matters are loaded and asked for their plan. Nothing is granted: whoever has to be is not pure.
+
+use super::granted::terms;
+use super::prepare::sandbox;
+use super::state;
+use crate::config::{Config, Isolation, LinkSpec, PluginRef, PluginSource, PluginSpec};
+use crate::sandbox::{Forgets, Grant, Sandbox, bundled, read_component};
+use crate::trust::{Shelf, kept};
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+/// A few words for each link, in order.
+pub fn told(config: &Config, chain: &[LinkSpec]) -> Vec<String> {
+    let loader = OnceCell::new();
+    chain.iter().map(|link| one(config, link, &loader)).collect()
+}
+
+fn one(config: &Config, link: &LinkSpec, loader: &OnceCell<Option<Sandbox>>) -> String {
+    const KEPT: &str = "one guest per worker";
+    let spec = match &link.plugin {
+        PluginRef::Declared(name) => config.plugins.get(name),
+        PluginRef::Bundled(_) => None,
+    };
+    let terms = terms(link, spec);
+    if terms.isolation == Some(Isolation::Worker) {
+        return KEPT.to_owned();
+    }
+    let loader = loader.get_or_init(|| {
+        let place = state::place(config.server.state.as_deref());
+        sandbox(Some(&place).filter(|place| place.is_dir()).map(|place| &**place)).ok()
+    });
+    match loader.as_ref().and_then(|sandbox| remembers(config, sandbox, link, spec, terms)) {
+        Some(Ok(())) => "decisions are remembered".to_owned(),
+        Some(Err(Forgets::Reused)) => KEPT.to_owned(),
+        Some(Err(why)) => format!("a fresh guest each time; not remembered: {why}"),
+        None => "a fresh guest each time; `check` says why it cannot be loaded".to_owned(),
+    }
+}
+
+/// `None`: it cannot be loaded, or does not take its settings.
+fn remembers(config: &Config, sandbox: &Sandbox, link: &LinkSpec, spec: Option<&PluginSpec>, terms: Grant) -> Option<Result<(), Forgets>> {
+    let bytes = match (spec.map(|spec| &spec.source), &link.plugin) {
+        (Some(PluginSource::Registry { digest, .. }), _) => {
+            let shelf = Shelf::at(&state::place(config.server.state.as_deref()));
+            Cow::Owned(kept(digest, &shelf)?.wasm)
+        }
+        (Some(PluginSource::Path(path)), _) => Cow::Owned(read_component(path).ok()?),
+        (Some(PluginSource::Bundled(name)), _) | (None, PluginRef::Bundled(name)) => Cow::Borrowed(bundled::bundled(name)?),
+        (None, PluginRef::Declared(_)) => return None,
+    };
+    let plugin = sandbox.load(&bytes, spec.and_then(|spec| spec.sha256).as_ref()).ok()?;
+    if let Some(import) = plugin.impure() {
+        return Some(Err(Forgets::Impure(import.to_owned())));
+    }
+    let configured = plugin.configure_under(&link.settings, terms, &link.name).ok()?;
+    Some(configured.remembers().map_err(Clone::clone))
+}
