@@ -183,7 +183,9 @@ impl Guest {
         let live = &mut *self.0;
         live.enter(exchange);
         if let Some(inside) = &live.inside {
-            return inside.on_request(&mut live.store, inputs, passing).map_err(|error| broken(&live.store, &error));
+            return inside
+                .on_request(&mut live.store, inputs, passing)
+                .map_err(|error| broken(&mut live.store, &error).during("on-request"));
         }
         let func = planned(live.request, "on-request")?;
         let called = func.call(&mut live.store, (inputs.exchange, Request { inputs, passing }));
@@ -195,7 +197,9 @@ impl Guest {
         let live = &mut *self.0;
         live.enter(exchange);
         if let Some(inside) = &live.inside {
-            return inside.on_response(&mut live.store, inputs, passing).map_err(|error| broken(&live.store, &error));
+            return inside
+                .on_response(&mut live.store, inputs, passing)
+                .map_err(|error| broken(&mut live.store, &error).during("on-response"));
         }
         let func = planned(live.response, "on-response")?;
         let called = func.call(&mut live.store, (inputs.exchange, Response { inputs, passing }));
