@@ -14,6 +14,7 @@ mod commands;
 mod connections;
 mod examples;
 mod exchange;
+mod failure;
 mod faults;
 mod forwarding;
 mod framing;

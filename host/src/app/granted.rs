@@ -105,5 +105,6 @@ pub fn terms(link: &LinkSpec, spec: Option<&PluginSpec>) -> Grant {
     // Ours may be asked for what is cheaper; what others keep from one exchange to the next, we do not know.
     let isolation = isolation.or_else(|| own.is_none().then(Isolation::default));
     let remember = Remember { wanted: spec.is_none_or(|spec| spec.remember), secret: link.has_secrets() };
-    Grant { limits, isolation, fail, remember, ..Grant::default() }
+    let breaker = spec.map(|spec| spec.breaker).unwrap_or_default();
+    Grant { limits, isolation, fail, breaker, remember, ..Grant::default() }
 }
