@@ -1,3 +1,5 @@
+//! Strands of links in a row: order, back-pressure, faults, ends.
+
 use super::*;
 use crate::chain::{Cause, Decision, HoldPhases, Judged, Start, entire};
 use crate::config::{LinkOrigin, LinkSpec, Location, PluginRef};
