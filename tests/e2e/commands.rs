@@ -174,7 +174,7 @@ fn explain_and_inspect_say_whose_decisions_are_remembered() {
     assert!(line("3. who").contains("[one guest per worker]"), "{text}");
     let asked = format!("{config}\n[plugin.request-id]\nisolate = \"request\"\n");
     let (_, text) = run(&asked, &["explain", "GET", "https://localhost:8443/api/x"]);
-    assert!(text.contains("not remembered: sees the exchange's number"), "{text}");
+    assert!(text.contains("a fresh guest each time; not remembered: imports `get-random-u64`"), "{text}");
     let (code, text) = run("", &["plugin", "inspect", "headers"]);
     assert!(code == Some(0) && text.contains("pure: decisions may be remembered"), "{text}");
 }

@@ -1,10 +1,10 @@
 //! Links → configured plugins: each component is loaded once, each pair of plugin and settings configured once, whatever the number of
 //! routes that use it.
 
-use super::granted::{Granted, Named};
+use super::granted::{Granted, Named, apart};
 use super::origin::{Origin, Origins};
 use super::watch::Watch;
-use crate::config::{Component, Config, Diagnostic, Isolation, LinkOrigin, LinkSpec, PluginName, PluginRef, SettingsSchema};
+use crate::config::{Component, Config, Diagnostic, LinkOrigin, LinkSpec, PluginName, PluginRef, SettingsSchema};
 use crate::sandbox::{ConfigureError, Configured, ConnectionPlan, Errands, Guests, Plugin, Sandbox};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -151,10 +151,7 @@ fn configure(
         PluginRef::Bundled(_) => None,
     };
     let mut grant = granted.grant(link, spec, named);
-    // Nobody has said that exchanges should share a guest, which is lost for all of them when it faults with one.
-    if spec.is_none() && loaded.plugin.body_phases() != (false, false) {
-        grant.isolation = Some(Isolation::Request);
-    }
+    apart(&mut grant, spec, &loaded.plugin);
     match loaded.plugin.configure_under(&link.settings, grant, &link.name) {
         Ok(configured) => {
             let warnings = configured.plan().warnings.iter();

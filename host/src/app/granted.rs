@@ -5,7 +5,7 @@ use super::watch::Watch;
 use crate::config::{
     Allow, Config, Diagnostic, FailurePolicy, GuestLimits, Isolation, LinkSpec, PluginName, PluginRef, PluginSource, PluginSpec, StoreName,
 };
-use crate::sandbox::{Capability, Grant, Remember, Rights, Store, bundled};
+use crate::sandbox::{Capability, Grant, Plugin, Remember, Rights, Store, bundled};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -107,4 +107,12 @@ pub fn terms(link: &LinkSpec, spec: Option<&PluginSpec>) -> Grant {
     let remember = Remember { wanted: spec.is_none_or(|spec| spec.remember), secret: link.has_secrets() };
     let breaker = spec.map(|spec| spec.breaker).unwrap_or_default();
     Grant { limits, isolation, fail, breaker, remember, ..Grant::default() }
+}
+
+/// Of a plugin of bodies that is not declared, nobody has said that exchanges should share a guest, which is lost for all of them when it
+/// faults with one.
+pub fn apart(grant: &mut Grant, spec: Option<&PluginSpec>, plugin: &Plugin) {
+    if spec.is_none() && plugin.body_phases() != (false, false) {
+        grant.isolation = Some(Isolation::Request);
+    }
 }

@@ -1,7 +1,7 @@
 //! What `explain` says of the guests behind a link, and whether its decisions are remembered. What a component imports and wants to see is in
 //! it alone, so those of which it matters are loaded and asked for their plan. Nothing is granted: whoever has to be is not pure.
 
-use super::granted::terms;
+use super::granted::{apart, terms};
 use super::prepare::sandbox;
 use super::state;
 use crate::config::{Config, Isolation, LinkSpec, PluginRef, PluginSource, PluginSpec};
@@ -31,15 +31,21 @@ fn one(config: &Config, link: &LinkSpec, loader: &OnceCell<Option<Sandbox>>) -> 
         sandbox(Some(&place).filter(|place| place.is_dir()).map(|place| &**place)).ok()
     });
     match loader.as_ref().and_then(|sandbox| remembers(config, sandbox, link, spec, terms)) {
-        Some(Ok(())) => "decisions are remembered".to_owned(),
-        Some(Err(Forgets::Reused)) => KEPT.to_owned(),
-        Some(Err(why)) => format!("a fresh guest each time; not remembered: {why}"),
+        Some((_, Ok(()))) => "decisions are remembered".to_owned(),
+        Some((Isolation::Worker, Err(_))) => KEPT.to_owned(),
+        Some((Isolation::Request, Err(why))) => format!("a fresh guest each time; not remembered: {why}"),
         None => "a fresh guest each time; `check` says why it cannot be loaded".to_owned(),
     }
 }
 
-/// `None`: it cannot be loaded, or does not take its settings.
-fn remembers(config: &Config, sandbox: &Sandbox, link: &LinkSpec, spec: Option<&PluginSpec>, terms: Grant) -> Option<Result<(), Forgets>> {
+/// Which guests it gets, and whether they are remembered. `None`: it cannot be loaded, or does not take its settings.
+fn remembers(
+    config: &Config,
+    sandbox: &Sandbox,
+    link: &LinkSpec,
+    spec: Option<&PluginSpec>,
+    mut terms: Grant,
+) -> Option<(Isolation, Result<(), Forgets>)> {
     let bytes = match (spec.map(|spec| &spec.source), &link.plugin) {
         (Some(PluginSource::Registry { digest, .. }), _) => {
             let shelf = Shelf::at(&state::place(config.server.state.as_deref()));
@@ -50,9 +56,11 @@ fn remembers(config: &Config, sandbox: &Sandbox, link: &LinkSpec, spec: Option<&
         (None, PluginRef::Declared(_)) => return None,
     };
     let plugin = sandbox.load(&bytes, spec.and_then(|spec| spec.sha256).as_ref()).ok()?;
+    apart(&mut terms, spec, &plugin);
     if let Some(import) = plugin.impure() {
-        return Some(Err(Forgets::Impure(import.to_owned())));
+        // Without being asked, only what is remembered gets fresh guests.
+        return Some((terms.isolation.unwrap_or_default(), Err(Forgets::Impure(import.to_owned()))));
     }
     let configured = plugin.configure_under(&link.settings, terms, &link.name).ok()?;
-    Some(configured.remembers().map_err(Clone::clone))
+    Some((configured.isolation(), configured.remembers().map_err(Clone::clone)))
 }

@@ -131,11 +131,11 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Carry for Outgo
         let taken = std::mem::replace(self.content, After::Body(Content::Whole(None)));
         match taken {
             After::Body(Content::Streamed(body)) => Box::pin(body) as Pin<Box<upstream::Body<RequestBody<B>>>>,
-            After::Body(Content::Whole(bytes)) => return entire(bytes.unwrap_or_default(), HeaderMap::new()),
-            After::Body(Content::Flow(flow)) => return flow,
+            After::Body(Content::Whole(bytes)) => entire(bytes.unwrap_or_default(), HeaderMap::new()),
+            After::Body(Content::Flow(flow)) => flow,
             switched @ After::Switched(..) => {
                 *self.content = switched;
-                return nothing();
+                nothing()
             }
         }
     }

@@ -145,6 +145,10 @@ impl Configured {
         &self.plan
     }
 
+    pub const fn isolation(&self) -> Isolation {
+        self.isolation
+    }
+
     /// Whether its decisions are remembered; `Err`: why not.
     pub const fn remembers(&self) -> Result<(), &Forgets> {
         match &self.remembers {

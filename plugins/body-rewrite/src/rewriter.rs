@@ -11,7 +11,7 @@ pub const LONGEST: usize = 4 << 10;
 
 /// What is looked for.
 pub enum Finder {
-    Literals(Literals),
+    Literals(Box<Literals>),
     Patterns(Patterns),
 }
 
@@ -40,7 +40,7 @@ impl Finder {
             return None;
         }
         if literals.len() == patterns.len() {
-            let found = Literals::new(&literals).map(Self::Literals);
+            let found = Literals::new(&literals).map(|found| Self::Literals(Box::new(found)));
             if found.is_none() {
                 problems.push(Problem::at("/replace", "fewer or shorter texts"));
             }

@@ -1,4 +1,4 @@
-//! Strands of links in a row: order, back-pressure, faults, ends.
+//! What a strand of links makes of a body: who is asked, in which order, and what a fault does. No guests: links are made up here.
 
 use super::*;
 use crate::chain::{Cause, Decision, HoldPhases, Judged, Start, entire};
@@ -123,7 +123,7 @@ fn all(piece: &Bytes) -> Output {
 }
 
 fn fault(open: bool) -> Fault {
-    Fault { cause: Cause::Trap, detail: String::new(), report: String::new(), open }
+    Fault { cause: Cause::Trap, detail: String::new(), open }
 }
 
 #[test]
