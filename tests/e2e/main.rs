@@ -15,6 +15,7 @@ mod config_reload;
 mod connections;
 mod examples;
 mod exchange;
+mod failure;
 mod faults;
 mod forwarding;
 mod framing;

@@ -81,11 +81,17 @@ pub fn guest(name: &str) -> PathBuf {
 
 /// Builds the components of a folder as its author would; the folder with the `.wasm` files.
 pub fn build_wasm(folder: &std::path::Path, target: &std::path::Path) -> PathBuf {
+    build_wasm_with(folder, target, &[])
+}
+
+/// The same, with more environment variables.
+pub fn build_wasm_with(folder: &std::path::Path, target: &std::path::Path, environment: &[(&str, &str)]) -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     // Flags meant for the machine we run on are not meant for guests.
     for flags in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS", "CARGO_TARGET_DIR"] {
         cargo.env_remove(flags);
     }
+    cargo.envs(environment.iter().copied());
     let done = cargo.args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--target-dir"]).arg(target).current_dir(folder);
     assert!(done.status().expect("cargo runs").success(), "{} does not build", folder.display());
     target.join("wasm32-wasip2/release")

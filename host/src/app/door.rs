@@ -139,8 +139,9 @@ impl DoorKeeper {
         let (name, reason) = (&link.spec.name, fault.cause.reason());
         tracing::warn!(
             connection = format_args!("{:016x}", id.0),
-            "link {name} broke its contract ({reason}): {}; the connection {goes}{more}",
-            fault.detail
+            "link {name} broke its contract ({reason}): {}; the connection {goes}{more}{}",
+            fault.detail,
+            fault.report
         );
     }
 }

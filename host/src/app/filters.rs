@@ -265,6 +265,7 @@ mod tests {
             ("fail = \"open\"", "1"),
             ("isolate = \"request\"", "1"),
             ("remember = false", "1"),
+            ("breaker = { faults = 7 }", "1"),
             ("allow = { log = true }", "1"),
         ] {
             assert!(!shared(&build(&text(plugin, value), &sandbox, Some(&first))), "{plugin} {value}");

@@ -108,7 +108,8 @@ pub fn terms(link: &LinkSpec, spec: Option<&PluginSpec>) -> Grant {
     // Ours may be asked for what is cheaper; what others keep from one exchange to the next, we do not know.
     let isolation = isolation.or_else(|| own.is_none().then(Isolation::default));
     let remember = Remember { wanted: spec.is_none_or(|spec| spec.remember), secret: link.has_secrets() };
-    Grant { limits, isolation, fail, remember, ..Grant::default() }
+    let breaker = spec.map(|spec| spec.breaker).unwrap_or_default();
+    Grant { limits, isolation, fail, breaker, remember, ..Grant::default() }
 }
 
 /// Of a plugin of bodies that is not declared, nobody has said that exchanges should share a guest, which is lost for all of them when it

@@ -56,6 +56,13 @@ impl Watch {
         self.standing.store(DRAINING, Ordering::Release);
     }
 
+    /// Plugins without which exchanges must not go on, and which are not entered now.
+    fn left_out(&self) -> Vec<String> {
+        let censuses = self.censuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let closed = censuses.iter().filter(|(_, census)| census.counts().closed > 0);
+        closed.map(|(plugin, _)| format!("plugin {plugin} is left out after too many faults")).collect()
+    }
+
     fn guests(&self, out: &mut Exposition) {
         let censuses = self.censuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let plugins: Vec<(&str, Counts)> = censuses.iter().map(|(name, census)| (&**name, census.counts())).collect();
@@ -83,7 +90,10 @@ impl Watch {
         let mut family =
             out.counter("portcullis_guest_cpu_seconds", "CPU time of calls, from a sample of them; without those that may wait.");
         plugins.iter().for_each(|(plugin, counts)| family.float(&[("plugin", plugin)], counts.cpu as f64 / 1e9));
-        let gauges: [Shown<Counts>; 4] = [
+        let mut family = out.counter("portcullis_breaker_opened", "How often links were left out after too many faults.");
+        plugins.iter().for_each(|(plugin, counts)| family.sample(&[("plugin", plugin)], counts.opened));
+        let gauges: [Shown<Counts>; 5] = [
+            ("portcullis_breakers_open", "Links that are left out now, on each worker.", |counts| counts.open),
             ("portcullis_guests", "Guests that are there.", |counts| counts.alive),
             ("portcullis_guest_memory_bytes", "Linear memory of the guests that are there.", |counts| counts.bytes),
             ("portcullis_remembered_decisions", "Decisions that are remembered.", |counts| counts.entries),
@@ -112,7 +122,7 @@ impl Board for Watch {
         let against = match self.standing.load(Ordering::Acquire) {
             STARTING => vec!["starting".to_owned()],
             DRAINING => vec!["draining".to_owned()],
-            _ => Vec::new(),
+            _ => self.left_out(),
         };
         Readiness { against }
     }

@@ -5,6 +5,8 @@
 pub struct Fault {
     pub cause: Cause,
     pub detail: String,
+    /// Where in the guest it was, and what it said last: lines for the log. Empty if nothing is known, or told often enough.
+    pub report: String,
     /// `fail = "open"` for this cause: the exchange goes on as if the link had said `next`.
     pub open: bool,
 }

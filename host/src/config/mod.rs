@@ -49,7 +49,7 @@ pub use listen::{ListenAddress, ListenSpec, Peers};
 pub use location::Location;
 pub use placeless::Placeless;
 pub use platform::{Secret, StoreBackend, StoreName, StoreSpec};
-pub use plugin::{Allow, FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, PluginSource, PluginSpec};
+pub use plugin::{Allow, BreakerSpec, FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, PluginSource, PluginSpec};
 pub use recorded::{Recorded, Recorder};
 pub use route::{FieldMatch, PathMatch, Route, RouteMatch};
 pub use schema::schema;

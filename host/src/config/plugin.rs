@@ -32,6 +32,7 @@ pub struct PluginSpec {
     /// Whether decisions may be remembered where that makes no difference.
     pub remember: bool,
     pub fail: FailurePolicy,
+    pub breaker: BreakerSpec,
     pub allow: Allow,
     pub at: Location,
     /// Of `source`, `sha256` and `allow`, for E030 and E031.
@@ -114,12 +115,35 @@ pub enum Isolation {
 /// What becomes of an exchange whose guest faults, per cause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct FailurePolicy {
-    /// A trap, too much memory, or output that breaks the contract.
     pub trap: FailPolicy,
+    /// More memory than its limit.
+    pub memory: FailPolicy,
+    /// Output that breaks the contract.
+    pub bad_output: FailPolicy,
     /// The CPU limit.
     pub timeout: FailPolicy,
-    /// No guest to be had: too many at once, or replacement backed off.
+    /// No guest to be had: too many at once.
     pub overload: FailPolicy,
+}
+
+/// When a link is left out for a while. Of each link and worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BreakerSpec {
+    /// So many faults within `window`; 0: never.
+    pub faults: u32,
+    pub window: Duration,
+    /// And so many of a hundred calls since the first of them.
+    pub share: u32,
+    /// For the first time; doubled while trials fail.
+    pub pause: Duration,
+}
+
+impl Default for BreakerSpec {
+    /// Twenty do not come by accident, and cost less together than a handshake. Half of the calls: whoever sends what traps a plugin must be
+    /// most of its traffic before others are refused. Half a second is over before a client tries again.
+    fn default() -> Self {
+        Self { faults: 20, window: Duration::from_secs(10), share: 50, pause: Duration::from_millis(500) }
+    }
 }
 
 /// Whether an exchange goes on after a fault.

@@ -72,7 +72,9 @@ impl Ledger {
     pub fn fault(&self, id: ExchangeId, link: &Link, fault: &Fault) {
         let goes = if fault.open { "goes on" } else { "ends" };
         let (name, reason) = (&link.spec.name, fault.cause.reason());
-        warn(&self.faults, id, || format!("link {name} broke its contract ({reason}): {}; the exchange {goes}", fault.detail));
+        warn(&self.faults, id, || {
+            format!("link {name} broke its contract ({reason}): {}; the exchange {goes}{}", fault.detail, fault.report)
+        });
     }
 
     /// A link set an attribute that the proxy does not understand.

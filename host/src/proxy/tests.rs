@@ -32,7 +32,7 @@ fn teapot() -> Verdict {
 }
 
 fn fault(open: bool) -> Result<Decision, Fault> {
-    Err(Fault { cause: Cause::Trap, detail: "guest says s3cret".into(), open })
+    Err(Fault { cause: Cause::Trap, detail: "guest says s3cret".into(), report: "guest says s3cret".into(), open })
 }
 
 /// The wall takes it as it is; that this compiles is the test.

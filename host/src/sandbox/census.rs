@@ -37,7 +37,8 @@ impl Entries {
         tallies.retain(|tally| {
             let lives = Arc::strong_count(tally) > 1;
             if !lives {
-                *past = tally.add_to(*past);
+                // Nobody is kept out by a link that is gone.
+                *past = Counts { open: 0, closed: 0, ..tally.add_to(*past) };
             }
             lives
         });

@@ -15,11 +15,11 @@ use super::recent::Giver;
 use super::remembered::Forgets;
 use super::state::Backing;
 use crate::chain::{Cause, Fault};
-use crate::config::{FailurePolicy, Isolation};
-use crate::observe::{Counter, Gauge};
+use crate::config::{BreakerSpec, FailPolicy, FailurePolicy, Isolation};
+use crate::observe::{Counter, Gauge, RateCap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A plugin that has accepted its settings. Links of equal plugin, settings and policies can share one.
 pub struct Configured {
@@ -33,6 +33,9 @@ pub struct Configured {
     /// Whether its guests may have to wait: they run on stacks of their own.
     pub(super) waits: bool,
     pub(super) fail: FailurePolicy,
+    pub(super) breaker: BreakerSpec,
+    /// A lock, because reports are few.
+    reports: Mutex<RateCap>,
     /// Whether decisions are remembered; `Err`: why not.
     remembers: Result<(), Forgets>,
     /// What the operator wrote of that and of isolation, which may be less than what it came to.
@@ -64,6 +67,11 @@ pub struct Counts {
     pub alive: u64,
     /// Linear memory that they have now, bytes.
     pub bytes: u64,
+    /// Breakers that keep exchanges out now, and how many of them by ending them.
+    pub open: u64,
+    pub closed: u64,
+    /// How often a breaker opened.
+    pub opened: u64,
     /// CPU time of calls in nanoseconds, from one in some hundred; without calls that may wait.
     pub cpu: u64,
 }
@@ -85,6 +93,21 @@ pub(super) struct Tally {
     alive: Gauge,
     bytes: Gauge,
     cpu: Counter,
+    /// When the breaker lets somebody in again, nanoseconds after `since`; past or zero: nobody is kept out.
+    kept_out: Gauge,
+    /// Whether exchanges end by that: the policy of what opened it.
+    ends: Gauge,
+    opened: Counter,
+    since: Since,
+}
+
+/// What times are counted from.
+struct Since(Instant);
+
+impl Default for Since {
+    fn default() -> Self {
+        Self(Instant::now())
+    }
 }
 
 /// A call whose time is taken.
@@ -101,10 +124,13 @@ impl Configured {
         settings: String,
         backing: Arc<Backing>,
         (isolation, waits): (Isolation, bool),
-        (fail, remembers): (FailurePolicy, Result<(), Forgets>),
+        (fail, breaker, remembers): (FailurePolicy, BreakerSpec, Result<(), Forgets>),
         asked: (Option<Isolation>, Remember),
         census: Arc<Census>,
     ) -> Self {
+        // Reading a guest's debugging sections takes milliseconds of a worker's time.
+        let reports = Mutex::new(RateCap::new(3, Duration::from_secs(2)));
+        let tallies = Mutex::default();
         Self {
             plugin,
             plan,
@@ -115,10 +141,12 @@ impl Configured {
             isolation,
             waits,
             fail,
-            remembers,
+            breaker,
+            reports,
             asked,
+            remembers,
             census,
-            tallies: Mutex::default(),
+            tallies,
         }
     }
 
@@ -133,10 +161,10 @@ impl Configured {
 
     /// Whether a link of this name would get the same from this component, settings being equal: then its guests can go on.
     pub fn is(&self, digest: &[u8; 32], grant: &Grant, link: &str) -> bool {
-        let Grant { limits, isolation, fail, rights, remember, census: _ } = grant;
+        let Grant { limits, isolation, fail, rights, remember, breaker, census: _ } = grant;
         let backing = &self.backing;
         self.plugin.digest() == digest
-            && (backing.limits, self.fail) == (*limits, *fail)
+            && (backing.limits, self.fail, self.breaker) == (*limits, *fail, *breaker)
             && self.asked == (*isolation, *remember)
             && backing.rights.is(rights)
             && backing.log.link() == link
@@ -225,7 +253,15 @@ impl Configured {
     }
 
     pub(super) fn fault(&self, broken: Broken) -> Fault {
-        broken.into_fault(&self.fail)
+        broken.into_fault(&self.fail, |trace| {
+            let admitted = self.reports.lock().unwrap_or_else(PoisonError::into_inner).admit(Instant::now());
+            admitted.map(|_| trace.text(self.plugin.lines.as_ref()))
+        })
+    }
+
+    /// What logs call the link.
+    pub(super) fn link(&self) -> &str {
+        self.backing.log.link()
     }
 }
 
@@ -245,6 +281,26 @@ impl Tally {
             let took = thread_cpu_time().saturating_sub(since).as_nanos();
             self.cpu.add(u64::try_from(took).unwrap_or(0).saturating_mul(weight));
         }
+    }
+
+    /// All calls so far.
+    pub(super) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// The breaker opened for this long; `then`: what becomes of exchanges.
+    pub(super) fn opened(&self, pause: Duration, then: FailPolicy) {
+        self.kept_out.set(self.nanos().saturating_add(u64::try_from(pause.as_nanos()).unwrap_or(u64::MAX)));
+        self.ends.set((then == FailPolicy::Closed).into());
+        self.opened.one();
+    }
+
+    pub(super) fn closed(&self) {
+        self.kept_out.set(0);
+    }
+
+    fn nanos(&self) -> u64 {
+        u64::try_from(self.since.0.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// A guest is there, with this much memory.
@@ -287,12 +343,17 @@ impl Tally {
     }
 
     pub(super) fn add_to(&self, sum: Counts) -> Counts {
+        // Who keeps nobody out any more waits for a trial, which must be let come.
+        let open = self.kept_out.value() > 0 && self.kept_out.value() > self.nanos();
         let of = |cause: Cause| self.faults[cause as usize].load(Ordering::Relaxed);
         Counts {
             calls: sum.calls + self.calls.load(Ordering::Relaxed),
             guests: sum.guests + self.guests.load(Ordering::Relaxed),
             alive: sum.alive + self.alive.value(),
             bytes: sum.bytes + self.bytes.value(),
+            open: sum.open + u64::from(open),
+            closed: sum.closed + if open { self.ends.value() } else { 0 },
+            opened: sum.opened + self.opened.value(),
             cpu: sum.cpu + self.cpu.value(),
             trap: sum.trap + of(Cause::Trap),
             timeout: sum.timeout + of(Cause::Timeout),

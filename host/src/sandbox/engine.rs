@@ -1,6 +1,8 @@
 //! The engine's settings: what guests run on, with the reason for each figure. Measured in design/plugin-abi.md.
 
-use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig};
+use super::trace::MOST_FRAMES;
+use std::num::NonZeroUsize;
+use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, WasmBacktraceDetails};
 
 /// Tables of a guest hold at most this many elements, 8 bytes each. Large Rust guests have some thousand functions in theirs.
 pub(super) const TABLE_ELEMENTS: usize = 10_000;
@@ -38,10 +40,11 @@ fn settings() -> Config {
         .concurrency_support(false)
         .epoch_interruption(true)
         .memory_init_cow(true)
-        // Nobody reads a guest's backtrace, and unwinding one costs more than the call.
-        .wasm_backtrace_max_frames(None)
+        // Taken when a call traps, and only then; what it costs is in `trace`. Files and lines are looked up by `lines`, for reports only.
+        .wasm_backtrace_max_frames(NonZeroUsize::new(MOST_FRAMES))
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .native_unwind_info(false)
-        .generate_address_map(false)
+        .generate_address_map(true)
         // The same inputs give the same bits on every machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true)

@@ -1,6 +1,7 @@
 //! What went wrong in a guest, from wasmtime's errors to the causes that the failure policy knows.
 
 use super::lift::BadOutput;
+use super::trace::Trace;
 use crate::chain::{Cause, Fault};
 use crate::config::{FailPolicy, FailurePolicy};
 use std::time::Duration;
@@ -35,30 +36,74 @@ pub(super) enum Stop {
 pub(super) struct Broken {
     pub(super) cause: Cause,
     pub(super) detail: String,
+    /// In which phase; empty: in none.
+    phase: &'static str,
+    /// `None`: no guest ran.
+    trace: Option<Box<Trace>>,
+    /// The breaker is open since a fault of this cause, whose policy holds.
+    since: Option<Cause>,
 }
 
 impl Broken {
+    pub(super) fn new(cause: Cause, detail: String) -> Self {
+        Self { cause, detail, phase: "", trace: None, since: None }
+    }
+
     pub(super) fn bad_output(detail: impl Into<String>) -> Self {
-        Self { cause: Cause::BadOutput, detail: detail.into() }
+        Self::new(Cause::BadOutput, detail.into())
     }
 
-    /// `refused`: the guest was denied memory or table entries since the call began, which is then what the trap comes from.
-    pub(super) fn from_error(error: &wasmtime::Error, refused: Option<&'static str>) -> Self {
+    pub(super) fn timeout(detail: String) -> Self {
+        Self::new(Cause::Timeout, detail)
+    }
+
+    /// Nobody is let in.
+    pub(super) fn kept_out(left: Duration, since: Cause) -> Self {
+        let detail = format!("it is left out for {left:.1?} more after too many faults ({})", since.reason());
+        Self { since: Some(since), ..Self::new(Cause::Overload, detail) }
+    }
+
+    /// `refused`: the guest was denied memory or table entries since the call began, which is then what the trap comes from. `last`: what
+    /// the guest said last.
+    pub(super) fn from_error(error: &wasmtime::Error, refused: Option<&'static str>, last: Vec<String>) -> Self {
         let cause = cause(error, refused.is_some());
+        // Without the backtrace, which is a context of the error.
+        let told = error.chain().map(ToString::to_string).filter(|told| !told.starts_with("error while executing at wasm backtrace"));
+        let why = told.collect::<Vec<_>>().join(": ");
         let detail = match (cause, refused) {
-            (Cause::Memory, Some(what)) => format!("no more {what} within the limit: {error:#}"),
-            _ => format!("{error:#}"),
+            (Cause::Memory, Some(what)) => format!("no more {what} within the limit: {why}"),
+            _ => why,
         };
-        Self { cause, detail }
+        Self { trace: Some(Box::new(Trace::of(error, last))), ..Self::new(cause, detail) }
     }
 
-    pub(super) fn into_fault(self, policy: &FailurePolicy) -> Fault {
-        let then = match self.cause {
-            Cause::Trap | Cause::Memory | Cause::BadOutput => policy.trap,
-            Cause::Timeout => policy.timeout,
-            Cause::Overload => policy.overload,
-        };
-        Fault { cause: self.cause, detail: self.detail, open: then == FailPolicy::Open }
+    pub(super) fn during(self, phase: &'static str) -> Self {
+        Self { phase, ..self }
+    }
+
+    /// `report`: whether more is told than what it was.
+    pub(super) fn into_fault(self, policy: &FailurePolicy, report: impl FnOnce(&Trace) -> Option<String>) -> Fault {
+        let then = policy.on(self.since.unwrap_or(self.cause));
+        let detail = if self.phase.is_empty() { self.detail } else { format!("{}: {}", self.phase, self.detail) };
+        let report = self.trace.and_then(|trace| report(&trace)).unwrap_or_default();
+        Fault { cause: self.cause, detail, report, open: then == FailPolicy::Open }
+    }
+}
+
+/// The policy of a cause.
+pub(super) trait On {
+    fn on(&self, cause: Cause) -> FailPolicy;
+}
+
+impl On for FailurePolicy {
+    fn on(&self, cause: Cause) -> FailPolicy {
+        match cause {
+            Cause::Trap => self.trap,
+            Cause::Memory => self.memory,
+            Cause::BadOutput => self.bad_output,
+            Cause::Timeout => self.timeout,
+            Cause::Overload => self.overload,
+        }
     }
 }
 

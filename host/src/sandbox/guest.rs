@@ -60,7 +60,7 @@ impl Bare {
         let mut store = store(pre.engine(), backing, None);
         match pre.instantiate(&mut store) {
             Ok(instance) => Ok(Self { store, instance }),
-            Err(error) => Err(broken(&store, &error)),
+            Err(error) => Err(broken(&mut store, &error).during("start")),
         }
     }
 
@@ -69,7 +69,7 @@ impl Bare {
         let mut store = store(pre.engine(), backing, errands);
         match pre.instantiate_async(&mut store).await {
             Ok(instance) => Ok(Self { store, instance }),
-            Err(error) => Err(broken(&store, &error)),
+            Err(error) => Err(broken(&mut store, &error).during("start")),
         }
     }
 
@@ -79,7 +79,7 @@ impl Bare {
             .instance
             .get_typed_func::<(), (String,)>(&mut self.store, exports.describe)
             .and_then(|describe| describe.call(&mut self.store, ()));
-        called.map(|(text,)| text).map_err(|error| broken(&self.store, &error))
+        called.map(|(text,)| text).map_err(|error| broken(&mut self.store, &error).during("describe"))
     }
 
     /// Asks for the plans; the guest is not used further.
@@ -89,7 +89,7 @@ impl Bare {
             .instance
             .get_typed_func::<(&str,), (types::Configured,)>(&mut self.store, exports.configure)
             .and_then(|configure| configure.call(&mut self.store, (settings,)));
-        let (said,) = called.map_err(|error| broken(&self.store, &error))?;
+        let (said,) = called.map_err(|error| broken(&mut self.store, &error).during("configure"))?;
         let connections = match exports.connections.filter(|_| said.is_ok()) {
             Some(index) => Some(self.plan_connections(index)?),
             None => None,
@@ -105,7 +105,7 @@ impl Bare {
         begin(&mut self.store);
         let called = self.instance.get_typed_func::<(), (body::BodyPlan,)>(&mut self.store, index);
         let called = called.and_then(|plan| plan.call(&mut self.store, ()));
-        called.map(|(plan,)| plan).map_err(|error| broken(&self.store, &error))
+        called.map(|(plan,)| plan).map_err(|error| broken(&mut self.store, &error))
     }
 
     fn plan_connections(&mut self, index: ComponentExportIndex) -> Result<connection::types::ConnectionPlan, Broken> {
@@ -114,7 +114,7 @@ impl Bare {
             .instance
             .get_typed_func::<(), (connection::types::ConnectionPlan,)>(&mut self.store, index)
             .and_then(|plan| plan.call(&mut self.store, ()));
-        called.map(|(plan,)| plan).map_err(|error| broken(&self.store, &error))
+        called.map(|(plan,)| plan).map_err(|error| broken(&mut self.store, &error).during("plan-connections"))
     }
 
     /// Replays settings that were accepted before.
@@ -158,11 +158,11 @@ impl Bare {
         Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, bodies, inside: None, giver })))
     }
 
-    fn accepted(&self, said: wasmtime::Result<(abi::Accepted,)>) -> Result<(), Broken> {
+    fn accepted(&mut self, said: wasmtime::Result<(abi::Accepted,)>) -> Result<(), Broken> {
         match said {
             Ok((abi::Accepted(true),)) => Ok(()),
             Ok(_) => Err(Broken::bad_output("`configure` refused settings that it had accepted before")),
-            Err(error) => Err(broken(&self.store, &error)),
+            Err(error) => Err(broken(&mut self.store, &error).during("configure")),
         }
     }
 
@@ -216,7 +216,7 @@ impl Guest {
                     giver,
                 })))
             }
-            Err(error) => Err(broken(&store, &error)),
+            Err(error) => Err(broken(&mut store, &error).during("start")),
         }
     }
 
@@ -225,7 +225,9 @@ impl Guest {
         let live = &mut *self.0;
         live.enter(exchange);
         if let Some(inside) = &live.inside {
-            return inside.on_request(&mut live.store, inputs, passing).map_err(|error| broken(&live.store, &error));
+            return inside
+                .on_request(&mut live.store, inputs, passing)
+                .map_err(|error| broken(&mut live.store, &error).during("on-request"));
         }
         let func = planned(live.request, "on-request")?;
         let called = func.call(&mut live.store, (inputs.exchange, Request { inputs, passing }));
@@ -237,7 +239,9 @@ impl Guest {
         let live = &mut *self.0;
         live.enter(exchange);
         if let Some(inside) = &live.inside {
-            return inside.on_response(&mut live.store, inputs, passing).map_err(|error| broken(&live.store, &error));
+            return inside
+                .on_response(&mut live.store, inputs, passing)
+                .map_err(|error| broken(&mut live.store, &error).during("on-response"));
         }
         let func = planned(live.response, "on-response")?;
         let called = func.call(&mut live.store, (inputs.exchange, Response { inputs, passing }));
@@ -284,8 +288,9 @@ impl Live {
     }
 
     #[inline]
-    fn decision<const REQUEST: bool>(&self, called: wasmtime::Result<(Decided<REQUEST>,)>) -> Result<Decision, Broken> {
-        called.map(|(decided,)| decided.0).map_err(|error| broken(&self.store, &error))
+    fn decision<const REQUEST: bool>(&mut self, called: wasmtime::Result<(Decided<REQUEST>,)>) -> Result<Decision, Broken> {
+        let phase = if REQUEST { "on-request" } else { "on-response" };
+        called.map(|(decided,)| decided.0).map_err(|error| broken(&mut self.store, &error).during(phase))
     }
 }
 
@@ -310,7 +315,7 @@ impl Guest {
         };
         match func.call(&mut live.store, (id, accepted)) {
             Ok((decision,)) => connection::accept_decision(decision).map_err(|wrong| Broken::bad_output(wrong.to_string())),
-            Err(error) => Err(broken(&live.store, &error)),
+            Err(error) => Err(broken(&mut live.store, &error).during("on-accept")),
         }
     }
 
@@ -337,7 +342,7 @@ impl Guest {
         };
         match func.call(&mut live.store, (id, shown)) {
             Ok((decision,)) => connection::hello_decision(decision).map_err(|wrong| Broken::bad_output(wrong.to_string())),
-            Err(error) => Err(broken(&live.store, &error)),
+            Err(error) => Err(broken(&mut live.store, &error).during("on-client-hello")),
         }
     }
 
@@ -356,7 +361,7 @@ impl Guest {
             reason: if interest.reason { ending.why.as_str() } else { "" },
             attributes: &connection::shown(&found),
         };
-        func.call(&mut live.store, (id, closed)).map_err(|error| broken(&live.store, &error))
+        func.call(&mut live.store, (id, closed)).map_err(|error| broken(&mut live.store, &error).during("on-close"))
     }
 }
 
@@ -384,6 +389,9 @@ fn begin(store: &mut Store<State>) {
 }
 
 #[cold]
-fn broken(store: &Store<State>, error: &wasmtime::Error) -> Broken {
-    Broken::from_error(error, store.data().ceiling.refused)
+fn broken(store: &mut Store<State>, error: &wasmtime::Error) -> Broken {
+    let State { ceiling, console, backing, .. } = store.data_mut();
+    // What a panic says may lack a newline.
+    console.flush(&backing.log);
+    Broken::from_error(error, ceiling.refused, console.last())
 }

@@ -1,6 +1,5 @@
 //! A link's guests on one worker: the `Filter` that chains call.
 
-use super::backoff::Backoff;
 use super::bodies::{BodyHold, Holds};
 use super::configured::{Configured, Tally};
 use super::fault::Broken;
@@ -8,13 +7,13 @@ use super::guest::Guest;
 use super::imports::Errands;
 use super::inputs::{Lines, RequestInputs, ResponseInputs};
 use super::remembered::{Known, Memory};
+use super::ward::Ward;
 use crate::chain::{Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases, Decision, Fault, Filter, Hello, Verdict, Waiting};
 use crate::config::Isolation;
 use crate::message::{Admission, Arrival, Attributes, Ending, Exchange, ExchangeId, RequestHead, ResponseHead};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 use tokio::time::timeout;
 
 /// Guests that may wait and have nothing to do, of one link and worker. Enough for a busy one; arbitrary.
@@ -25,13 +24,15 @@ const MOST_IDLE: usize = 64;
 pub struct Guests {
     configured: Arc<Configured>,
     tally: Arc<Tally>,
-    reused: RefCell<Reused>,
+    /// The guest of `isolate = "worker"`.
+    reused: RefCell<Option<Guest>>,
     /// Of guests that may wait: those that serve nobody now. A waiting guest serves one exchange at a time.
     idle: RefCell<Vec<Guest>>,
     errands: Option<Errands>,
     memory: Option<RefCell<Memory>>,
     /// `None`: it looks at no bodies.
     holds: Option<Rc<Holds>>,
+    ward: Rc<Ward>,
 }
 
 /// What an exchange holds between its phases.
@@ -43,19 +44,13 @@ pub struct Held {
     asked: Option<Rc<Known>>,
 }
 
-/// The guest of `isolate = "worker"`.
-#[derive(Default)]
-struct Reused {
-    guest: Option<Guest>,
-    backoff: Backoff,
-}
-
 impl Guests {
     pub(super) fn new(configured: Arc<Configured>, tally: Arc<Tally>, errands: Option<Errands>) -> Self {
         let memory = configured.remembers().is_ok().then(|| RefCell::new(Memory::new(Arc::clone(&tally))));
         let bodies = configured.bodies().any();
-        let holds = bodies.then(|| Holds::new(Arc::clone(&configured), Arc::clone(&tally), errands.clone()));
-        Self { configured, tally, reused: RefCell::default(), idle: RefCell::default(), errands, memory, holds }
+        let ward = Rc::new(Ward::new(Arc::clone(&configured), Arc::clone(&tally)));
+        let holds = bodies.then(|| Holds::new(Rc::clone(&ward), errands.clone()));
+        Self { configured, tally, reused: RefCell::default(), idle: RefCell::default(), errands, memory, holds, ward }
     }
 
     #[cfg(test)]
@@ -72,42 +67,28 @@ impl Guests {
         call: impl FnOnce(&mut Guest) -> Result<T, Broken>,
     ) -> Result<T, Fault> {
         let sampled = self.tally.called();
-        let decided = match self.configured.isolation {
+        let decided = self.ward.admitted().and_then(|()| match self.configured.isolation {
             Isolation::Worker => self.run_reused(call),
             Isolation::Request => self.run_fresh(held, goes_on, call),
-        };
+        });
         self.tally.returned(sampled);
-        decided.map_err(|broken| self.fault(broken))
+        self.ward.settle(decided.as_ref().err());
+        decided.map_err(|broken| self.ward.fault(broken))
     }
 
     #[inline]
     fn run_reused<T>(&self, call: impl FnOnce(&mut Guest) -> Result<T, Broken>) -> Result<T, Broken> {
         // Held over the call, which is synchronous and cannot come back here.
         let reused = &mut *self.reused.borrow_mut();
-        let decided = match &mut reused.guest {
-            Some(guest) => call(guest),
-            none => self.replace(none, &reused.backoff)?.and_then(call),
+        let guest = match &mut *reused {
+            Some(guest) => guest,
+            none => none.insert(self.fresh()?),
         };
-        match &decided {
-            Ok(_) => reused.backoff.succeeded(),
-            // The pool was empty when the guest was to be made: not the plugin's doing, and it may have room the next moment.
-            Err(broken) if broken.cause == Cause::Overload => {}
-            Err(_) => {
-                reused.guest = None;
-                reused.backoff.failed(Instant::now());
-            }
+        let decided = call(guest);
+        if decided.is_err() {
+            *reused = None;
         }
         decided
-    }
-
-    /// `Err`: no guest is to be made now, which is no new fault of the plugin's. `Ok(Err)`: it could not be made.
-    #[cold]
-    fn replace<'g>(&self, place: &'g mut Option<Guest>, backoff: &Backoff) -> Result<Result<&'g mut Guest, Broken>, Broken> {
-        if let Some(left) = backoff.left(Instant::now()) {
-            let detail = format!("replacement is held back for {left:?} after faults");
-            return Err(Broken { cause: Cause::Overload, detail });
-        }
-        Ok(self.fresh().map(|guest| place.insert(guest)))
     }
 
     #[inline]
@@ -137,6 +118,9 @@ impl Guests {
     ) -> Result<Decision, Fault> {
         // Its CPU time is not taken: others run while it waits.
         let _untimed = self.tally.called();
+        if let Err(kept_out) = self.ward.admitted() {
+            return Err(self.ward.fault(kept_out));
+        }
         let time = self.configured.time();
         let decided = timeout(time, async {
             let mut guest = match held.take().or_else(|| self.idle.borrow_mut().pop()) {
@@ -151,25 +135,12 @@ impl Guests {
             }
             Ok(decision)
         });
-        let broken = match decided.await {
-            Ok(Ok(decision)) => {
-                self.reused.borrow_mut().backoff.succeeded();
-                return Ok(decision);
-            }
-            Ok(Err(broken)) => broken,
-            Err(_) => Broken { cause: Cause::Timeout, detail: format!("more than {time:?} with waiting") },
-        };
-        if broken.cause != Cause::Overload {
-            self.reused.borrow_mut().backoff.failed(Instant::now());
-        }
-        Err(self.fault(broken))
+        let decided = decided.await.unwrap_or_else(|_| Err(Broken::timeout(format!("more than {time:?} with waiting"))));
+        self.ward.settle(decided.as_ref().err());
+        decided.map_err(|broken| self.ward.fault(broken))
     }
 
     async fn fresh_waiting(&self) -> Result<Guest, Broken> {
-        if let Some(left) = self.reused.borrow().backoff.left(Instant::now()) {
-            let detail = format!("replacement is held back for {left:?} after faults");
-            return Err(Broken { cause: Cause::Overload, detail });
-        }
         self.tally.made();
         self.configured.waiting_guest(self.errands.clone()).await.map(|guest| guest.counted(&self.tally))
     }
@@ -190,21 +161,13 @@ impl Guests {
     /// A decision that was well formed turned out to be impossible.
     #[cold]
     fn blame(&self, why: String) -> Fault {
-        let reused = &mut *self.reused.borrow_mut();
-        if reused.guest.take().is_some() {
-            reused.backoff.failed(Instant::now());
-        }
+        self.reused.borrow_mut().take();
         if let Some(memory) = &self.memory {
             // It was remembered as a decision.
             memory.borrow_mut().forget();
         }
-        self.fault(Broken::bad_output(why))
-    }
-
-    #[cold]
-    fn fault(&self, broken: Broken) -> Fault {
-        self.tally.faulted(broken.cause);
-        self.configured.fault(broken)
+        self.ward.failed(Cause::BadOutput);
+        self.ward.fault(Broken::bad_output(why))
     }
 }
 
@@ -284,7 +247,7 @@ impl Guests {
             let mut guest = self.fresh()?;
             guest.on_request(exchange, &inputs, self.configured.passing()).map(|_| guest)
         };
-        shown().map_err(|broken| self.fault(broken))
+        shown().map_err(|broken| self.ward.fault(broken))
     }
 }
 

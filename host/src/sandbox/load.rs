@@ -4,6 +4,7 @@ use super::cache::Cache;
 use super::direct::Direct;
 use super::grants::{self, Import, Refusal, Standing};
 use super::imports::{self, Capability};
+use super::lines::Lines;
 use super::offer::{Offer, Offered};
 use super::passing::Passing;
 use super::plugin::{Linked, Plugin};
@@ -241,7 +242,8 @@ impl Sandbox {
         let waiting = may_wait.then(|| link(&self.waiting)).transpose()?;
         let linked = Linked { pre: link(&self.linker)?, waiting, needs, impure };
         let direct = direct::module(bytes).filter(|_| alone).and_then(|module| self.direct(module));
-        Plugin::describe(linked, &self.ticker, seed(), digest, (Passing::of(bytes), direct))
+        let lines = Lines::of(bytes, direct.is_some());
+        Plugin::describe(linked, &self.ticker, seed(), (digest, lines), (Passing::of(bytes), direct))
     }
 
     /// Of the module in a component.

@@ -9,9 +9,9 @@
 //! and what of it must be granted), `cache`; and `service`, for components that are no plugins but answer requests themselves.
 
 mod abi;
-mod backoff;
 mod bodies;
 pub mod bundled;
+mod breaker;
 mod cache;
 mod census;
 mod clock;
@@ -29,6 +29,7 @@ mod imports;
 mod inputs;
 mod inspect;
 mod lift;
+mod lines;
 mod load;
 mod lower;
 mod offer;
@@ -41,7 +42,9 @@ mod service;
 mod state;
 mod stores;
 mod ticker;
+mod trace;
 mod types;
+mod ward;
 mod wasi;
 
 #[cfg(test)]

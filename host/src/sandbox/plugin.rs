@@ -12,6 +12,7 @@ use super::grants::{PACKAGE, VERSION, serves};
 use super::guest::{Bare, Said};
 use super::imports::{Capability, Rights};
 use super::lift::BadOutput;
+use super::lines::Lines;
 use super::load::LoadError;
 use super::passing::Passing;
 use super::plan::Plan;
@@ -22,7 +23,7 @@ use super::ticker::Ticker;
 use super::types;
 use super::wasi::Log;
 use crate::chain::{ConnectionPhases, Fault};
-use crate::config::{FailurePolicy, GuestLimits, Isolation};
+use crate::config::{BreakerSpec, FailurePolicy, GuestLimits, Isolation};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
@@ -39,6 +40,8 @@ pub struct Plugin {
     pub(super) seed: (u64, u64),
     description: Description,
     digest: [u8; 32],
+    /// Where the source of its guests is known.
+    pub(super) lines: Option<Lines>,
 }
 
 /// A component with its imports.
@@ -60,6 +63,7 @@ pub struct Grant {
     pub isolation: Option<Isolation>,
     pub fail: FailurePolicy,
     pub rights: Arc<Rights>,
+    pub breaker: BreakerSpec,
     /// Whether decisions may be remembered where that makes no difference.
     pub remember: Remember,
     /// Where its guests are counted.
@@ -131,7 +135,7 @@ impl Plugin {
         linked: Linked,
         ticker: &Arc<Ticker>,
         seed: (u64, u64),
-        digest: [u8; 32],
+        (digest, lines): ([u8; 32], Option<Lines>),
         (passing, direct): (Passing, Option<Direct>),
     ) -> Result<Self, LoadError> {
         let exports = Exports::find(&linked.pre)?;
@@ -141,7 +145,7 @@ impl Plugin {
         let said = Bare::start(&linked.pre, &Arc::new(backing)).and_then(|guest| guest.describe(&exports));
         let said = said.map_err(|broken| LoadError::Describe(format!("{:?}: {}", broken.cause, broken.detail)))?;
         let description = Description::parse(&said).map_err(LoadError::Describe)?;
-        Ok(Self { linked, exports, passing, direct, ticker: Arc::clone(ticker), seed, description, digest })
+        Ok(Self { linked, exports, passing, direct, ticker: Arc::clone(ticker), seed, description, digest, lines })
     }
 
     pub const fn description(&self) -> &Description {
@@ -201,13 +205,13 @@ impl Plugin {
         terms: Grant,
         link: &str,
     ) -> Result<Arc<Configured>, ConfigureError> {
-        let Grant { limits, isolation, fail, rights, remember, census } = terms;
+        let Grant { limits, isolation, fail, rights, remember, census, breaker } = terms;
         self.ticker.cover(limits.cpu);
         let waits = rights.waits(self.needs());
         let (log, ticker) = (Log::new(link), Arc::clone(&self.ticker));
         let backing = Arc::new(Backing { limits, log, ticker, seed: self.seed, rights });
         let settings = settings.to_string();
-        let fault = |broken: Broken| ConfigureError::Fault(broken.into_fault(&fail));
+        let fault = |broken: Broken| ConfigureError::Fault(broken.into_fault(&fail, |trace| Some(trace.text(self.lines.as_ref()))));
         let said = Bare::start(&self.linked.pre, &backing).and_then(|guest| guest.plan(&self.exports, &settings)).map_err(fault)?;
         let Said { plan: said, connections, bodies } = said;
         let bad = |wrong: BadOutput| fault(Broken::bad_output(wrong.to_string()));
@@ -231,7 +235,7 @@ impl Plugin {
         let isolation = isolation.unwrap_or_else(cheaper);
         let remembers = eligible(isolation);
         let how = (isolation, waits);
-        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, how, (fail, remembers), asked, census)))
+        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, how, (fail, breaker, remembers), asked, census)))
     }
 }
 

@@ -123,7 +123,7 @@ fn all(piece: &Bytes) -> Output {
 }
 
 fn fault(open: bool) -> Fault {
-    Fault { cause: Cause::Trap, detail: String::new(), open }
+    Fault { cause: Cause::Trap, detail: String::new(), report: String::new(), open }
 }
 
 #[test]

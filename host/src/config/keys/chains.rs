@@ -43,6 +43,12 @@ pub static PLUGIN: Keys = table(
             "\"open\"",
             "What becomes of an exchange whose guest faults; also per cause.",
         ),
+        key(
+            "breaker",
+            Kind::Either(&[Kind::Choice(&["off"]), Kind::Table(&BREAKER)]),
+            "{ faults = 20, window = \"10s\" }",
+            "When its links are left out for a while: exchanges then meet `fail` at once.",
+        ),
     ],
 );
 
@@ -52,9 +58,22 @@ pub static FAIL_TABLE: Keys = table(
     "fail",
     "Failure policy by cause; `closed` unless written.",
     &[
-        key("trap", FAIL, "\"closed\"", "A trap, too much memory, or output that breaks the contract."),
+        key("trap", FAIL, "\"closed\"", "A trap: a panic, a stack that overflows, an exit."),
+        key("memory", FAIL, "\"closed\"", "More memory than its limit; as `trap` unless written."),
+        key("bad-output", FAIL, "\"closed\"", "Output that breaks the contract; as `trap` unless written."),
         key("timeout", FAIL, "\"open\"", "The CPU limit."),
         key("overload", FAIL, "\"open\"", "No guest to be had."),
+    ],
+);
+
+pub static BREAKER: Keys = table(
+    "breaker",
+    "Both must hold, for a link on one worker, and a trial call ends it.",
+    &[
+        key("faults", Kind::Whole(1, 1_000_000), "20", "So many faults within `window`."),
+        key("window", Kind::Text(&DURATION), "\"10s\"", "From the first of them."),
+        key("share", Kind::Text(&PERCENT), "\"50%\"", "The least share of faults among the calls since then."),
+        key("pause", Kind::Text(&DURATION), "\"500ms\"", "Until the first trial; doubled up to 30s while trials fail."),
     ],
 );
 

@@ -9,7 +9,8 @@ use super::{Context, platform};
 use crate::config::forms::{self, Wrong};
 use crate::config::source::Span;
 use crate::config::{
-    Allow, Code, Diagnostic, FailPolicy, FailurePolicy, GuestLimits, Isolation, Location, PluginName, PluginSource, PluginSpec, Reference,
+    Allow, BreakerSpec, Code, Diagnostic, FailPolicy, FailurePolicy, GuestLimits, Isolation, Location, PluginName, PluginSource,
+    PluginSpec, Reference,
 };
 use crate::config::{keys, trust, units};
 use std::collections::BTreeMap;
@@ -38,6 +39,7 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, trust: &Trust) -> BTre
                 isolation: None,
                 remember: true,
                 fail: FailurePolicy::default(),
+                breaker: BreakerSpec::default(),
                 allow: Allow::default(),
                 at: context.location(key_span),
                 source_at: context.location(node.span),
@@ -57,6 +59,7 @@ fn table(context: &Context<'_>, node: &Node, path: String, name: &str, trust: &T
     let allow = platform::allow(context, &reader);
     let usual = if reader.entry("source").is_some() { GuestLimits::default() } else { GuestLimits::of_bundled(name) };
     let (limits, isolation, fail) = (limits(&reader, usual), isolation(&reader), failure(context, &reader));
+    let breaker = breaker(context, &reader);
     let signature = reader.string("signature").map(|(path, span)| context.sources.resolve(span.file, path));
     let (source, source_at) = source_of(context, &reader, name, &at)?;
     let signed_by = match &source {
@@ -80,7 +83,7 @@ fn table(context: &Context<'_>, node: &Node, path: String, name: &str, trust: &T
         context.report(found.help("add: signed-by = [\"RWQ…\"]"));
     }
     let remember = remember(context, &reader, isolation);
-    Some(PluginSpec { source, sha256, signed_by, signature, limits, isolation, remember, fail, allow, at, source_at })
+    Some(PluginSpec { source, sha256, signed_by, signature, limits, isolation, remember, fail, breaker, allow, at, source_at })
 }
 
 fn source_of(context: &Context<'_>, reader: &Reader<'_, '_>, name: &str, at: &Location) -> Option<(PluginSource, Location)> {
@@ -159,14 +162,41 @@ fn failure(context: &Context<'_>, reader: &Reader<'_, '_>) -> FailurePolicy {
         None => FailurePolicy::default(),
         Some(Node { value: Value::String(text), span }) => {
             let policy = policy(chosen(context, text, *span, &["closed", "open"]));
-            FailurePolicy { trap: policy, timeout: policy, overload: policy }
+            FailurePolicy { trap: policy, memory: policy, bad_output: policy, timeout: policy, overload: policy }
         }
         Some(Node { value: Value::Table(_), .. }) => {
             let Some(table) = reader.open_key("fail", &keys::FAIL_TABLE) else { return FailurePolicy::default() };
-            let cause = |key: &str| policy(table.choice(key));
-            FailurePolicy { trap: cause("trap"), timeout: cause("timeout"), overload: cause("overload") }
+            let cause = |key: &str| table.choice(key).map(|choice| policy(Some(choice)));
+            // Both are traps of a kind.
+            let trap = cause("trap").unwrap_or_default();
+            let like_trap = |key: &str| cause(key).unwrap_or(trap);
+            let (memory, bad_output) = (like_trap("memory"), like_trap("bad-output"));
+            let (timeout, overload) = (cause("timeout").unwrap_or_default(), cause("overload").unwrap_or_default());
+            FailurePolicy { trap, memory, bad_output, timeout, overload }
         }
         Some(other) => reader.wrong("fail", other).unwrap_or_default(),
+    }
+}
+
+fn breaker(context: &Context<'_>, reader: &Reader<'_, '_>) -> BreakerSpec {
+    let spec = BreakerSpec::default();
+    match reader.get("breaker") {
+        None => spec,
+        Some(Node { value: Value::String(text), span }) => {
+            chosen(context, text, *span, &["off"]);
+            BreakerSpec { faults: 0, ..spec }
+        }
+        Some(Node { value: Value::Table(_), .. }) => {
+            let Some(table) = reader.open_key("breaker", &keys::BREAKER) else { return spec };
+            let time = |key: &str| table.duration(key, Duration::from_millis(1));
+            BreakerSpec {
+                faults: table.whole("faults").and_then(|faults| u32::try_from(faults).ok()).unwrap_or(spec.faults),
+                window: time("window").unwrap_or(spec.window),
+                share: table.form("share", units::percent).unwrap_or(spec.share),
+                pause: time("pause").unwrap_or(spec.pause),
+            }
+        }
+        Some(other) => reader.wrong("breaker", other).unwrap_or_default(),
     }
 }
 

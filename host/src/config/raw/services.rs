@@ -5,7 +5,7 @@ use super::node::{Node, Table, Value};
 use super::reader::Reader;
 use super::trust::Trust;
 use crate::config::{
-    Allow, Code, Component, Diagnostic, FailurePolicy, GuestLimits, Isolation, Location, PluginName, PluginSource, PluginSpec,
+    Allow, BreakerSpec, Code, Component, Diagnostic, FailurePolicy, GuestLimits, Isolation, Location, PluginName, PluginSource, PluginSpec,
     UpstreamName, UpstreamSpec,
 };
 use std::collections::BTreeMap;
@@ -36,6 +36,7 @@ pub fn read(
                     isolation: Some(Isolation::Request),
                     remember: false,
                     fail: FailurePolicy::default(),
+                    breaker: BreakerSpec::default(),
                     allow: Allow::default(),
                     at: at.clone(),
                     source_at: at.clone(),

@@ -69,7 +69,7 @@ impl Filter for Native {
     }
 
     fn unknown_upstream(&self, name: &str) -> Fault {
-        Fault { cause: Cause::BadOutput, detail: format!("no upstream {name}"), open: false }
+        Fault { cause: Cause::BadOutput, detail: format!("no upstream {name}"), report: String::new(), open: false }
     }
 }
 

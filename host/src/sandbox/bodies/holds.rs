@@ -1,12 +1,12 @@
 //! Which guest an exchange is in, whose link looks at bodies. Unlike those of heads, such a guest keeps something between calls, so all calls for
 //! an exchange must reach the same one, and when it is lost, all that it had open is.
 
-use super::super::backoff::Backoff;
 use super::super::configured::{Configured, Tally};
 use super::super::fault::Broken;
 use super::super::guest::Guest;
 use super::super::imports::Errands;
 use super::super::inputs::{Lines, RequestInputs, ResponseInputs};
+use super::super::ward::Ward;
 use super::phases;
 use crate::chain::{Called, Cause, Decision, End, Fault, Hold, HoldPhases, Judged, Output, Start, Verdict, Way};
 use crate::config::Isolation;
@@ -18,7 +18,6 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -27,7 +26,7 @@ pub(in super::super) struct Holds {
     configured: Arc<Configured>,
     tally: Arc<Tally>,
     errands: Option<Errands>,
-    backoff: RefCell<Backoff>,
+    ward: Rc<Ward>,
     /// With `isolate = "worker"`: where exchanges that begin now are.
     current: RefCell<Rc<Place>>,
 }
@@ -63,8 +62,9 @@ struct Held {
 }
 
 impl Holds {
-    pub fn new(configured: Arc<Configured>, tally: Arc<Tally>, errands: Option<Errands>) -> Rc<Self> {
-        Rc::new(Self { configured, tally, errands, backoff: RefCell::default(), current: RefCell::default() })
+    pub fn new(ward: Rc<Ward>, errands: Option<Errands>) -> Rc<Self> {
+        let (configured, tally) = (Arc::clone(&ward.configured), Arc::clone(&ward.tally));
+        Rc::new(Self { configured, tally, errands, ward, current: RefCell::default() })
     }
 
     pub fn hold(self: &Rc<Self>, exchange: &Exchange) -> BodyHold {
@@ -78,23 +78,19 @@ impl Holds {
     }
 
     fn may_make(&self) -> Result<(), Broken> {
-        match self.backoff.borrow().left(Instant::now()) {
-            Some(left) => Err(Broken { cause: Cause::Overload, detail: format!("replacement is held back for {left:?} after faults") }),
-            None => {
-                self.tally.made();
-                Ok(())
-            }
-        }
+        self.ward.admitted()?;
+        self.tally.made();
+        Ok(())
     }
 
     /// After a call: the guest stays where it is, or all who are in it learn that it is lost.
     fn settle<T>(&self, place: &Rc<Place>, outcome: &Result<T, Broken>) {
         match outcome {
-            Ok(_) => self.backoff.borrow_mut().succeeded(),
+            Ok(_) => self.ward.settle(None),
             Err(broken) if broken.cause == Cause::Overload => {}
             Err(broken) => {
                 place.slot.replace(Slot::Lost(broken.cause));
-                self.backoff.borrow_mut().failed(Instant::now());
+                self.ward.settle(Some(broken));
                 let mut current = self.current.borrow_mut();
                 if Rc::ptr_eq(&current, place) {
                     *current = Rc::default();
@@ -104,13 +100,12 @@ impl Holds {
     }
 
     fn fault(&self, broken: Broken) -> Fault {
-        self.tally.faulted(broken.cause);
-        self.configured.fault(broken)
+        self.ward.fault(broken)
     }
 }
 
 fn lost(cause: Cause) -> Broken {
-    Broken { cause, detail: "the guest that this exchange was in was lost by a fault in another".to_owned() }
+    Broken::new(cause, "the guest that this exchange was in was lost by a fault in another".to_owned())
 }
 
 impl Held {
@@ -166,7 +161,7 @@ impl Held {
                 held.place.slot.replace(Slot::Live(guest));
                 outcome
             });
-            let late = |_| Err(Broken { cause: Cause::Timeout, detail: format!("more than {time:?} with waiting") });
+            let late = |_| Err(Broken::timeout(format!("more than {time:?} with waiting")));
             let outcome = called.await.unwrap_or_else(late);
             held.holds.settle(&held.place, &outcome);
             outcome.map_err(|broken| held.holds.fault(broken))

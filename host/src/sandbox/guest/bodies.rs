@@ -114,7 +114,7 @@ impl Guest {
         let live = &mut *self.0;
         let Some(func) = live.bodies.as_ref().map(|bodies| bodies.release) else { return Ok(()) };
         live.enter_body(exchange);
-        func.call(&mut live.store, (exchange,)).map_err(|error| broken(&live.store, &error))
+        func.call(&mut live.store, (exchange,)).map_err(|error| broken(&mut live.store, &error))
     }
 }
 
@@ -140,7 +140,7 @@ impl Live {
             true => self.giver.throughout(func.call_async(&mut self.store, params)).await,
             false => func.call(&mut self.store, params),
         };
-        called.map_err(|error| broken(&self.store, &error))
+        called.map_err(|error| broken(&mut self.store, &error))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::Capability;
 use crate::sandbox::offer::Offer;
+use crate::sandbox::state::State;
 use crate::sandbox::wasi::Level;
 use wasmtime::component::{ComponentType, Lift};
 
@@ -21,15 +22,15 @@ enum GuestLevel {
 }
 
 pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
-    offer.capability(Capability::Log)?.func("log", |cx, (level, message): (GuestLevel, Box<str>)| {
+    offer.capability(Capability::Log)?.func("log", |mut cx, (level, message): (GuestLevel, Box<str>)| {
         let level = match level {
             GuestLevel::Debug => Level::Debug,
             GuestLevel::Info => Level::Info,
             GuestLevel::Warn => Level::Warn,
             GuestLevel::Error => Level::Error,
         };
-        let state = cx.data();
-        state.backing.log.say(level, state.exchange, message.as_bytes());
+        let State { console, backing, exchange, .. } = cx.data_mut();
+        console.say(&backing.log, level, *exchange, message.as_bytes());
         Ok(())
     })
 }

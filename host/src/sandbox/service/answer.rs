@@ -2,7 +2,6 @@
 
 use super::meter::Meter;
 use super::{Broken, Shared};
-use crate::chain::Cause;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use std::future::Future;
@@ -38,7 +37,7 @@ impl Running {
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         if self.until.as_mut().is_some_and(|until| until.as_mut().poll(cx).is_ready()) {
             let detail = format!("more than {:?}, waiting included", self.shared.limits.time);
-            return Poll::Ready(Err(Broken { cause: Cause::Timeout, detail }));
+            return Poll::Ready(Err(Broken::timeout(detail)));
         }
         self.shared.ticker.rouse();
         self.meter.resume();

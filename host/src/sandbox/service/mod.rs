@@ -196,7 +196,7 @@ impl Shared {
 #[cold]
 fn broken(store: &Store<ServiceState>, error: &wasmtime::Error) -> Broken {
     match error.downcast_ref::<wasmtime_wasi::I32Exit>() {
-        Some(exit) => Broken { cause: Cause::Trap, detail: format!("the guest exited with {}", exit.0) },
-        None => Broken::from_error(error, store.data().ceiling.refused),
+        Some(exit) => Broken::new(Cause::Trap, format!("the guest exited with {}", exit.0)),
+        None => Broken::from_error(error, store.data().ceiling.refused, Vec::new()),
     }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 fn knock_with(what: &str, isolation: Isolation, fail: FailPolicy) -> Guests {
-    let fail = FailurePolicy { trap: fail, timeout: fail, overload: fail };
+    let fail = FailurePolicy { trap: fail, memory: fail, bad_output: fail, timeout: fail, overload: fail };
     let plugin = sandbox().load(&guest("knock"), None).unwrap();
     let settings = serde_json::json!({ "do": what });
     plugin.configure(&settings, GuestLimits::default(), isolation, fail, "knock").unwrap().for_worker()

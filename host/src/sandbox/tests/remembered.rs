@@ -1,6 +1,7 @@
 //! A decision that is remembered is the one that a fresh guest would make, whatever was asked before; and what may not be remembered is not.
 
 use super::*;
+use crate::config::BreakerSpec;
 use proptest::prelude::*;
 
 /// A pure guest that asks for the path and `user-agent`. What it answers depends on the path, and in the response phase on what
@@ -39,7 +40,9 @@ fn keeps_the_path() -> Vec<u8> {
 }
 
 fn with(bytes: &[u8], settings: serde_json::Value, isolation: Isolation, remember: Remember) -> Arc<Configured> {
-    let grant = Grant { isolation: Some(isolation), remember, ..Grant::default() };
+    // Without a breaker: it counts faults, of which some cases are full, and not what is remembered.
+    let breaker = BreakerSpec { faults: 0, ..BreakerSpec::default() };
+    let grant = Grant { isolation: Some(isolation), remember, breaker, ..Grant::default() };
     sandbox().load(bytes, None).unwrap().configure_under(&settings, grant, "test").unwrap_or_else(|error| panic!("{error:?}"))
 }
 

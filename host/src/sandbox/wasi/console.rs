@@ -1,5 +1,6 @@
 //! stdout and stderr of guests: whole lines to the log, tagged with the link, at a bounded rate. Never to a client.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
@@ -42,12 +43,17 @@ impl Stream {
     }
 }
 
-/// Unfinished lines of one guest.
+/// Unfinished lines of one guest, and its last ones.
 #[derive(Default)]
 pub(in crate::sandbox) struct Console {
     out: Line,
     err: Line,
+    last: VecDeque<Box<[u8]>>,
 }
+
+/// Lines that are remembered, and how much of each: enough to see what a guest was about when it failed.
+const LAST: usize = 4;
+const LAST_BYTES: usize = 256;
 
 #[derive(Default)]
 struct Line {
@@ -64,6 +70,7 @@ impl Console {
         while let Some(end) = memchr::memchr(b'\n', bytes) {
             let (head, tail) = bytes.split_at(end);
             line.push(head);
+            remember(&mut self.last, &line.bytes);
             line.end(log, stream);
             bytes = tail.strip_prefix(b"\n").unwrap_or(tail);
         }
@@ -73,10 +80,29 @@ impl Console {
     pub(in crate::sandbox) fn flush(&mut self, log: &Log) {
         for (line, stream) in [(&mut self.out, Stream::Out), (&mut self.err, Stream::Err)] {
             if !line.bytes.is_empty() {
+                remember(&mut self.last, &line.bytes);
                 line.end(log, stream);
             }
         }
     }
+
+    /// One line of the capability `log`.
+    pub(in crate::sandbox) fn say(&mut self, log: &Log, level: Level, exchange: Option<u64>, bytes: &[u8]) {
+        remember(&mut self.last, bytes);
+        log.say(level, exchange, bytes);
+    }
+
+    /// What was printed and logged last, oldest first.
+    pub(in crate::sandbox) fn last(&self) -> Vec<String> {
+        self.last.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+    }
+}
+
+fn remember(last: &mut VecDeque<Box<[u8]>>, line: &[u8]) {
+    if last.len() == LAST {
+        last.pop_front();
+    }
+    last.push_back(line.get(..LAST_BYTES).unwrap_or(line).into());
 }
 
 impl Line {
