@@ -55,9 +55,11 @@ pub(super) fn inspect(sandbox: &Sandbox, bytes: &[u8]) -> Result<Inspection, Loa
     let plugin = sandbox.load(bytes, None).map(|plugin| {
         let empty = serde_json::Value::Object(serde_json::Map::new());
         let plan = plugin.configure_under(&empty, Grant { isolation: Some(Isolation::Request), ..Grant::default() }, "inspect");
-        let remembers = match &plan {
-            Ok(configured) => configured.remembers().map_err(Clone::clone),
-            Err(_) => plugin.impure().map_or(Ok(()), |import| Err(Forgets::Impure(import.to_owned()))),
+        let by_imports = || plugin.impure().map_or(Ok(()), |import| Err(Forgets::Impure(import.to_owned())));
+        let remembers = match plan.as_ref().map(|configured| configured.remembers()) {
+            // With other settings it will look at something.
+            Ok(Err(Forgets::NoPhase)) | Err(_) => by_imports(),
+            Ok(known) => known.map_err(Clone::clone),
         };
         Inspected {
             phases: plugin.phases(),
