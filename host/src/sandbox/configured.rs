@@ -125,8 +125,7 @@ impl Configured {
         backing: Arc<Backing>,
         (isolation, waits): (Isolation, bool),
         (fail, breaker, remembers): (FailurePolicy, BreakerSpec, Result<(), Forgets>),
-        asked: (Option<Isolation>, Remember),
-        census: Arc<Census>,
+        (asked, census): ((Option<Isolation>, Remember), Arc<Census>),
     ) -> Self {
         // Reading a guest's debugging sections takes milliseconds of a worker's time.
         let reports = Mutex::new(RateCap::new(3, Duration::from_secs(2)));

@@ -235,7 +235,7 @@ impl Plugin {
         let isolation = isolation.unwrap_or_else(cheaper);
         let remembers = eligible(isolation);
         let how = (isolation, waits);
-        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, how, (fail, breaker, remembers), asked, census)))
+        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, how, (fail, breaker, remembers), (asked, census))))
     }
 }
 

@@ -87,7 +87,8 @@ impl Rights {
     pub fn is(&self, other: &Self) -> bool {
         let Self { granted, metrics, secrets, stores, http } = self;
         let series = |series: &Option<Arc<PluginSeries>>| series.as_ref().map(Arc::as_ptr);
-        let same = |(one, other): ((&String, &Arc<Store>), (&String, &Arc<Store>))| one.0 == other.0 && Arc::ptr_eq(one.1, other.1);
+        type Named<'a> = (&'a String, &'a Arc<Store>);
+        let same = |(one, other): (Named<'_>, Named<'_>)| one.0 == other.0 && Arc::ptr_eq(one.1, other.1);
         let stores = stores.len() == other.stores.len() && stores.iter().zip(&other.stores).all(same);
         stores && *granted == other.granted && series(metrics) == series(&other.metrics) && *secrets == other.secrets && *http == other.http
     }
