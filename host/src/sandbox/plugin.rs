@@ -59,7 +59,7 @@ pub(super) struct Linked {
 #[derive(Clone, Default)]
 pub struct Grant {
     pub limits: GuestLimits,
-    /// `None`: what is cheaper, for a plugin of which it is known that it makes no difference ([`Plan::comes_again`]).
+    /// `None`: what is cheaper, for a plugin of which it is known that it makes no difference (`Plan::comes_again`).
     pub isolation: Option<Isolation>,
     pub fail: FailurePolicy,
     pub rights: Arc<Rights>,
