@@ -6,7 +6,7 @@ use wit_component::{StringEncoding, metadata};
 use wit_parser::Resolve;
 
 /// Each file, and the world that it describes. Worlds of one item, so that a component exports and imports just what it uses.
-const FILES: [(&str, &str); 15] = [
+const FILES: [(&str, &str); 20] = [
     ("lifecycle", "export portcullis:plugin/lifecycle@0.1.0;"),
     ("on-request", "export portcullis:plugin/on-request@0.1.0;"),
     ("on-response", "export portcullis:plugin/on-response@0.1.0;"),
@@ -14,6 +14,11 @@ const FILES: [(&str, &str); 15] = [
     ("on-accept", "export portcullis:plugin/on-accept@0.1.0;"),
     ("on-client-hello", "export portcullis:plugin/on-client-hello@0.1.0;"),
     ("on-close", "export portcullis:plugin/on-close@0.1.0;"),
+    ("upstreams", "export portcullis:plugin/upstreams@0.1.0;"),
+    ("on-balance", "export portcullis:plugin/on-balance@0.1.0;"),
+    ("on-attempt", "export portcullis:plugin/on-attempt@0.1.0;"),
+    ("on-done", "export portcullis:plugin/on-done@0.1.0;"),
+    ("on-tick", "export portcullis:plugin/on-tick@0.1.0;"),
     ("wasi-random", "import wasi:random/random@0.2.0;"),
     ("log", "import portcullis:plugin/log@0.1.0;"),
     ("clock", "import portcullis:plugin/clock@0.1.0;"),
@@ -82,7 +87,7 @@ fn shims_have_the_contract_s_core_signatures() {
             assert_eq!(written_signature(written), expected, "{module}#{name}");
         }
     }
-    assert_eq!(seen, (14, 8), "the capabilities; describe, configure, plan-connections, and the phases");
+    assert_eq!(seen, (14, 13), "the capabilities; describe, configure, plan-connections, plan-upstreams, and the phases");
 }
 
 fn after<'s>(source: &'s str, what: &str) -> &'s str {

@@ -15,6 +15,7 @@ mod exchange;
 mod faults;
 mod forwarding;
 mod framing;
+mod going_out;
 mod mtls;
 mod origin_faults;
 mod pressure;

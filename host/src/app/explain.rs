@@ -1,7 +1,7 @@
 //! `portcullis explain METHOD URL`: what would happen to a request, and where each part of it is written.
 
 use crate::config::{
-    self, AccessLog, Balance, ClientCertForward, Config, LinkOrigin, LinkSpec, PathMatch, Report, Route, Site, TlsSpec, UpstreamSpec,
+    self, AccessLog, Balance, ClientCertForward, Config, LinkOrigin, LinkSpec, PathMatch, Report, Route, UpstreamServer, Site, TlsSpec, UpstreamSpec,
     show_duration,
 };
 use crate::message::{RequestHead, Scheme, authority, target};
@@ -211,7 +211,7 @@ impl Explained {
                 answer["chain"] = route.chain.iter().map(|link| self.link_json(link)).collect();
                 answer["upstream"] = match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
                     Some((name, spec)) => {
-                        let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
+                        let servers: Vec<_> = spec.servers.iter().map(server_json).collect();
                         json!({ "name": name.to_string(), "balance": balance(spec), "servers": servers, "at": spec.at.to_string() })
                     }
                     None => Value::Null,
@@ -296,6 +296,10 @@ pub(super) fn balance(spec: &UpstreamSpec) -> &'static str {
 pub(super) fn servers(spec: &UpstreamSpec) -> String {
     let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
     format!("{}{}", servers.join(" "), if spec.tls.is_some() { "  over TLS" } else { "" })
+}
+
+pub(super) fn server_json(server: &UpstreamServer) -> Value {
+    json!({ "address": server.address.to_string(), "weight": server.weight, "tags": server.tags, "at": server.at.to_string() })
 }
 
 fn path(path: &PathMatch) -> Value {

@@ -3,7 +3,8 @@
 use super::prepare::sandbox;
 use crate::chain::ConnectionPhases;
 use crate::sandbox::{
-    ConfigureError, ConnectionPlan, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled, read_component,
+    ConfigureError, ConnectionPlan, Inspection, Interest, LoadError, Plan, SandboxError, ServerInterest, Standing, UpstreamPhases,
+    UpstreamPlan, bundled, read_component,
 };
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -61,9 +62,9 @@ impl Inspected {
                 if let Some(description) = &about.description {
                     line("", description);
                 }
-                line("phases", &phases(plugin.phases, plugin.connection_phases).join(", "));
+                line("phases", &phases(plugin.phases, plugin.connection_phases, plugin.upstream_phases).join(", "));
                 match &plugin.plan {
-                    Ok((plan, connections)) => interest(plan, connections, |text| line("interest", text)),
+                    Ok(plans) => interest(plans, |text| line("interest", text)),
                     Err(error) => line("interest", &format!("depends on its settings: {}", problems(error).join("; "))),
                 }
             }
@@ -104,12 +105,12 @@ impl Inspected {
                 json["name"] = json!(about.name);
                 json["version"] = json!(about.version);
                 json["description"] = json!(about.description);
-                json["phases"] = json!(phases(plugin.phases, plugin.connection_phases));
+                json["phases"] = json!(phases(plugin.phases, plugin.connection_phases, plugin.upstream_phases));
                 json["settings"] = json!(about.settings);
                 match &plugin.plan {
-                    Ok((plan, connections)) => {
+                    Ok(plans) => {
                         let mut wants = Vec::new();
-                        interest(plan, connections, |text| wants.push(text.to_owned()));
+                        interest(plans, |text| wants.push(text.to_owned()));
                         json["interest"] = json!(wants);
                     }
                     Err(error) => json["needs"] = json!(problems(error)),
@@ -125,13 +126,17 @@ fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn phases((request, response): (bool, bool), of: ConnectionPhases) -> Vec<&'static str> {
+fn phases((request, response): (bool, bool), of: ConnectionPhases, out: UpstreamPhases) -> Vec<&'static str> {
     let all = [
         (request, "on-request"),
         (response, "on-response"),
         (of.accept, "on-accept"),
         (of.client_hello, "on-client-hello"),
         (of.close, "on-close"),
+        (out.balance, "on-balance"),
+        (out.attempt, "on-attempt"),
+        (out.done, "on-done"),
+        (out.tick, "on-tick"),
     ];
     all.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect()
 }
@@ -155,7 +160,7 @@ fn problems(error: &ConfigureError) -> Vec<String> {
 }
 
 /// A line for each phase that is entered under the settings `{}`.
-fn interest(plan: &Plan, connections: &ConnectionPlan, mut line: impl FnMut(&str)) {
+fn interest((plan, connections, upstreams): &(Plan, ConnectionPlan, UpstreamPlan), mut line: impl FnMut(&str)) {
     if let Some(wants) = &plan.request {
         let fields = [
             (wants.method, "method"),
@@ -198,15 +203,61 @@ fn interest(plan: &Plan, connections: &ConnectionPlan, mut line: impl FnMut(&str
         ];
         line(&format!("closed connections: {}", shown(&fields, &wants.attributes)));
     }
-    if plan.request.is_none() && plan.response.is_none() && !connections.phases().any() {
+    going_out(upstreams, &mut line);
+    let ticks = upstreams.tick.is_some();
+    if plan.request.is_none() && plan.response.is_none() && !connections.phases().any() && !upstreams.phases().any() && !ticks {
         line("nothing with empty settings");
     }
 }
 
-fn shown(fields: &[(bool, &str)], attributes: &[String]) -> String {
+fn going_out(upstreams: &UpstreamPlan, line: &mut impl FnMut(&str)) {
+    if let Some(wants) = &upstreams.balance {
+        let ServerInterest { address, weight, tags, load } = wants.servers;
+        let fields = [
+            (wants.upstream, "upstream"),
+            (wants.method, "method"),
+            (wants.path, "path"),
+            (address, "servers' address"),
+            (weight, "servers' weight"),
+            (tags, "servers' tags"),
+            (load, "servers' load"),
+            (wants.exchange, "exchange"),
+        ];
+        let mut names: Vec<String> = wants.headers.iter().map(|name| format!("header {name}")).collect();
+        names.extend(wants.attributes.iter().cloned().map(|name| format!("attribute {name}")));
+        line(&format!("choices of servers: {}", listed(&fields, names)));
+    }
+    if let Some(wants) = &upstreams.attempt {
+        let fields =
+            [(wants.server, "server"), (wants.reason, "reason"), (wants.candidates, "candidates"), (wants.exchange, "exchange")];
+        let mut names: Vec<String> = wants.statuses.iter().map(|status| format!("status {status}")).collect();
+        names.extend(wants.attributes.iter().cloned().map(|name| format!("attribute {name}")));
+        line(&format!("failed attempts: {}", listed(&fields, names)));
+    }
+    if let Some(wants) = &upstreams.done {
+        let fields = [
+            (wants.upstream, "upstream"),
+            (wants.server, "server"),
+            (wants.reason, "reason"),
+            (wants.times, "times"),
+            (wants.bytes, "bytes"),
+            (wants.exchange, "exchange"),
+        ];
+        line(&format!("ends of exchanges: {}", shown(&fields, &wants.attributes)));
+    }
+    if let Some(every) = upstreams.tick {
+        line(&format!("ticks: every {every:?} on each worker"));
+    }
+}
+
+fn listed(fields: &[(bool, &str)], more: Vec<String>) -> String {
     let mut names: Vec<String> = fields.iter().filter(|(wanted, _)| *wanted).map(|(_, name)| (*name).to_owned()).collect();
-    names.extend(attributes.iter().map(|name| format!("attribute {name}")));
+    names.extend(more);
     if names.is_empty() { "entered, sees nothing".to_owned() } else { names.join(", ") }
+}
+
+fn shown(fields: &[(bool, &str)], attributes: &[String]) -> String {
+    listed(fields, attributes.iter().map(|name| format!("attribute {name}")).collect())
 }
 
 fn wanted(mut names: Vec<String>, shown: &Interest) -> String {

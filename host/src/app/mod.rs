@@ -20,6 +20,7 @@ mod online;
 mod prepare;
 mod run;
 mod state;
+mod ticks;
 mod worker;
 
 pub use crate::certs::IssuedFor;

@@ -171,6 +171,7 @@ fn start(
     for (number, listeners) in (0..).zip(sockets) {
         running.push(worker::spawn(Work {
             number,
+            workers: u16::try_from(workers).unwrap_or(u16::MAX),
             snapshot: snapshot.clone(),
             upstreams: upstreams.clone(),
             outbound: outbound.clone(),

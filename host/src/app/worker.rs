@@ -3,6 +3,7 @@
 use super::corridors::Course;
 use super::door::{DoorKeeper, DoorPlan};
 use super::errands;
+use super::ticks::Ticks;
 use crate::certs::Outbound;
 use crate::config::{Peers, UpstreamName, UpstreamSpec};
 use crate::listen::{self, Gate, Handler, Listener, Listening, Shutdown};
@@ -22,6 +23,8 @@ use tokio::task::spawn_local;
 /// What a worker gets. All of it can cross threads; what cannot is made on the worker.
 pub struct Work {
     pub number: u16,
+    /// How many there are.
+    pub workers: u16,
     pub snapshot: Arc<Snapshot>,
     pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
     pub outbound: Arc<Outbound>,
@@ -58,6 +61,7 @@ impl Work {
         let errands = errands::run(Rc::clone(&upstreams), Arc::clone(&limits));
         let filters: Rc<[Guests]> = self.filters.on_worker(&errands).into();
         drop(errands);
+        let _ticks = Ticks::start(&filters, self.number, self.workers);
         let keeper = DoorKeeper::new(self.number, Rc::clone(&filters), Rc::clone(&upstreams));
         let ledger = Ledger::new(self.number, self.snapshot.access_log, self.tunnel_access);
         let opened = |waiting: Waiting| {

@@ -3,11 +3,13 @@
 mod connection;
 mod decision;
 mod fault;
+mod going_out;
 mod link;
 mod walk;
 
 pub use connection::{Around, ConnectionDecision, ConnectionFilter, ConnectionPhases, ConnectionWalk, Hello, Reach};
 pub use decision::{Decision, Edit, Verdict};
 pub use fault::{Cause, Fault};
+pub use going_out::{Attendance, GoingOut, Said};
 pub use link::{Chain, Filter, Link, Waiting};
 pub use walk::{Aborted, Acted, Course, How, Walk};

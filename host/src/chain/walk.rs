@@ -1,12 +1,13 @@
 //! The walk of one exchange along its chain: requests outer to inner, responses back over the same links.
 
-use super::{Chain, Edit, Fault, Filter, Link, Verdict};
+use super::{Attendance, Chain, Edit, Fault, Filter, Link, Verdict};
 use crate::config::When;
 use crate::message::{Exchange, Reply, RequestHead, ResponseHead};
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::HeaderMap;
 use smallvec::SmallVec;
+use std::rc::Rc;
 
 /// Where the request phase leads.
 #[derive(Debug)]
@@ -33,29 +34,35 @@ pub struct Acted {
 pub enum How {
     Edited,
     Forwarded,
+    /// The server.
+    Chose,
+    /// An attempt that failed.
+    Judged,
     Replied,
     Aborted,
     Faulted,
 }
 
-/// A link that the request passed and that will see the response.
+/// A link that the request passed and that will see more of the exchange.
 pub struct Passed<H> {
-    link: usize,
-    held: Option<H>,
+    pub(super) link: usize,
+    pub(super) held: Option<H>,
 }
 
 /// One exchange's walk. Dropping it releases what filters held for the exchange.
 pub struct Walk<'c, F: Filter> {
-    chain: &'c Chain,
-    filters: &'c [F],
-    passed: SmallVec<[Passed<F::Held>; 4]>,
+    pub(super) chain: &'c Chain,
+    pub(super) filters: &'c [F],
+    pub(super) passed: SmallVec<[Passed<F::Held>; 4]>,
     acted: SmallVec<[Acted; 4]>,
+    /// `None`: no filter wants to be told of the end.
+    pub(super) attendance: Option<Rc<Attendance<F::Held>>>,
 }
 
 impl<'c, F: Filter> Walk<'c, F> {
     /// `filters` is the worker's list that the chain's links index; every index is within it.
     pub fn new(chain: &'c Chain, filters: &'c [F]) -> Self {
-        Self { chain, filters, passed: SmallVec::new(), acted: SmallVec::new() }
+        Self { chain, filters, passed: SmallVec::new(), acted: SmallVec::new(), attendance: None }
     }
 
     pub fn acted(&self) -> &[Acted] {
@@ -82,6 +89,7 @@ impl<'c, F: Filter> Walk<'c, F> {
             }
             let filter = &filters[link.filter];
             let (looks, sees_response) = filter.phases();
+            let stays = sees_response || filter.going_out().any();
             let mut held = None;
             let mut verdict = Verdict::Next;
             if looks {
@@ -91,7 +99,7 @@ impl<'c, F: Filter> Walk<'c, F> {
                 };
                 let decision = match decided {
                     Ok(decision) => match &decision.verdict {
-                        Verdict::Forward(name) if !knows(name) => Err(filter.unknown_upstream(name)),
+                        Verdict::Forward(name) if !knows(name) => Err(filter.impossible(&unknown_upstream(name))),
                         _ => Ok(decision),
                     },
                     Err(fault) => Err(fault),
@@ -114,17 +122,26 @@ impl<'c, F: Filter> Walk<'c, F> {
                     }
                 }
             }
+            if let Some(attendance) = self.attendance.as_ref().filter(|_| filter.going_out().done) {
+                attendance.enter(index);
+            }
             match verdict {
-                Verdict::Next if sees_response => self.passed.push(Passed { link: index, held }),
+                Verdict::Next if stays => self.passed.push(Passed { link: index, held }),
                 Verdict::Next => {}
                 Verdict::Forward(name) => {
-                    if sees_response {
+                    if stays {
                         self.passed.push(Passed { link: index, held });
                     }
                     return Course::Forward(name);
                 }
-                Verdict::Reply(reply) => return Course::Reply(reply),
-                Verdict::Abort => return Course::Abort,
+                Verdict::Reply(reply) => {
+                    self.part(index, held);
+                    return Course::Reply(reply);
+                }
+                Verdict::Abort => {
+                    self.part(index, held);
+                    return Course::Abort;
+                }
             }
         }
         Course::Onward
@@ -145,12 +162,17 @@ impl<'c, F: Filter> Walk<'c, F> {
         while let Some(Passed { link: index, mut held }) = self.passed.pop() {
             let link = &self.chain.links[index];
             let filter = &self.filters[link.filter];
+            if !filter.phases().1 {
+                self.part(index, held);
+                continue;
+            }
             let decided = match filter.waits() {
                 false => filter.on_response(exchange, request, head, &mut held),
                 true => filter.on_response_waiting(exchange, request, head, &mut held).await,
             };
             match decided {
                 Ok(decision) => {
+                    self.part(index, held);
                     self.note(index, &decision.verdict, !decision.edits.is_empty());
                     for edit in decision.edits {
                         edit_response(edit, exchange, &mut head.headers);
@@ -163,7 +185,7 @@ impl<'c, F: Filter> Walk<'c, F> {
                     }
                 }
                 Err(found) => {
-                    self.acted.push(Acted { link: index, how: How::Faulted });
+                    self.faulted(index);
                     fault(link, &found);
                     if !found.open {
                         body = Some(replace(head, fail(&found)));
@@ -172,6 +194,27 @@ impl<'c, F: Filter> Walk<'c, F> {
             }
         }
         Ok(body)
+    }
+
+    /// The walk is done with a link. What is held for it stays with those that are to be told of the end.
+    fn part(&self, link: usize, held: Option<F::Held>) {
+        if let Some(attendance) = &self.attendance {
+            attendance.keep(link, held);
+        }
+    }
+
+    pub(super) fn faulted(&mut self, link: usize) {
+        self.acted.push(Acted { link, how: How::Faulted });
+        if let Some(attendance) = &self.attendance {
+            attendance.leave(link);
+        }
+    }
+
+    /// What a link did beyond heads; what it does again and again is noted once.
+    pub(super) fn act(&mut self, acted: Acted) {
+        if !self.acted.contains(&acted) {
+            self.acted.push(acted);
+        }
     }
 
     fn note(&mut self, link: usize, verdict: &Verdict, edited: bool) {
@@ -184,6 +227,10 @@ impl<'c, F: Filter> Walk<'c, F> {
         };
         self.acted.push(Acted { link, how });
     }
+}
+
+fn unknown_upstream(name: &str) -> String {
+    format!("forwards to upstream \"{}\", which does not exist", name.escape_debug())
 }
 
 /// A link ended the exchange without an answer.

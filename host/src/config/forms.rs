@@ -104,6 +104,16 @@ pub fn server(text: &str) -> Result<(ServerAddress, bool), Wrong> {
     })
 }
 
+/// `"zone-a"`, `"rack=7"`.
+pub fn tag(text: &str) -> Result<String, Wrong> {
+    let odd = text.char_indices().find(|(_, c)| !c.is_ascii_alphanumeric() && !"-_.:=/".contains(*c));
+    match odd {
+        _ if text.is_empty() || text.len() > 64 => Err(Wrong::whole(text, "a tag has 1 to 64 characters")),
+        Some((at, c)) => Err(Wrong::at(at..at + c.len_utf8(), "a tag is letters, digits and - _ . : = /")),
+        None => Ok(text.to_owned()),
+    }
+}
+
 /// The path of a Unix socket, as written.
 pub fn unix_path(text: &str, path: &str) -> Result<PathBuf, Wrong> {
     if path.is_empty() || path.starts_with("//") {

@@ -18,9 +18,7 @@ impl fmt::Display for UpstreamName {
 #[derive(Debug, Clone)]
 pub struct UpstreamSpec {
     /// At least one.
-    pub servers: Vec<ServerAddress>,
-    /// Beside `servers`: where each is written.
-    pub servers_at: Vec<Location>,
+    pub servers: Vec<UpstreamServer>,
     pub balance: Balance,
     /// Idle connections kept per server and worker. `None`: [`super::Limits::pool_idle`].
     pub pool_idle: Option<usize>,
@@ -34,8 +32,34 @@ pub struct UpstreamSpec {
 impl UpstreamSpec {
     /// Servers in the clear, with everything else as it is when nothing is written.
     pub fn plain(servers: Vec<ServerAddress>, at: Location) -> Self {
-        let servers_at = vec![at.clone(); servers.len()];
-        Self { servers, servers_at, balance: Balance::default(), pool_idle: None, tls: None, proxy_protocol: None, at }
+        let server = |address| UpstreamServer { address, weight: 1, tags: Vec::new(), at: at.clone() };
+        let servers = servers.into_iter().map(server).collect();
+        Self { servers, balance: Balance::default(), pool_idle: None, tls: None, proxy_protocol: None, at }
+    }
+}
+
+/// One of an upstream's `servers` as meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamServer {
+    pub address: ServerAddress,
+    /// Its share beside those of the others. At least 1.
+    pub weight: u32,
+    /// For plugins that choose servers; none twice.
+    pub tags: Vec<String>,
+    pub at: Location,
+}
+
+impl fmt::Display for UpstreamServer {
+    /// As an operator is shown it: what is not as usual stands behind the address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)?;
+        if self.weight != 1 {
+            write!(f, " (weight {})", self.weight)?;
+        }
+        if !self.tags.is_empty() {
+            write!(f, " [{}]", self.tags.join(" "))?;
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::paths::Part;
 use super::snapshot::ClientCertEntry;
 use super::{Missed, RouteEntry, SiteEntry, Snapshot, Terms};
+use crate::chain::{Chain, Filter, GoingOut};
 use crate::message::{ClientAuth, Connection, RequestHead, Scheme, authority};
 use crate::upstream::Upstreams;
 use bytestring::ByteString;
@@ -25,7 +26,14 @@ pub(super) struct Current<F> {
     /// Beside the snapshot's routes.
     routes: Box<[RouteHere]>,
     /// Beside the snapshot's terms.
-    destinations: Box<[Option<Destination>]>,
+    terms: Box<[TermsHere]>,
+}
+
+/// Terms, likewise.
+struct TermsHere {
+    destination: Option<Destination>,
+    /// Of all links of the chain.
+    going_out: GoingOut,
 }
 
 /// A site as a worker has it at hand: small, since the next request may be for any other.
@@ -55,24 +63,38 @@ pub(super) struct Place<'c> {
     pub site: ByteString,
     pub route: ByteString,
     pub terms: &'c Terms,
+    /// Their index.
+    pub terms_index: usize,
+    /// What links want beyond heads.
+    pub going_out: GoingOut,
     /// `None`: a link must answer.
     pub destination: Option<&'c Destination>,
     /// What the site asks of its clients.
     pub client: Option<ClientCertEntry>,
 }
 
-impl<F> Current<F> {
+impl<F: Filter> Current<F> {
     pub fn new(snapshot: Arc<Snapshot>, filters: Rc<[F]>, upstreams: Rc<Upstreams>) -> Self {
         let mut text = String::new();
         let site = |site: &SiteEntry| SiteHere { name: Part::add(&mut text, &site.name), tls: site.tls, client: site.client };
         let sites = snapshot.sites.iter().map(site).collect();
         let route = |route: &RouteEntry| RouteHere { pattern: Part::add(&mut text, &route.pattern), terms: route.terms };
         let routes = snapshot.routes.iter().map(route).collect();
-        let destination = |terms: &Terms| terms.to.as_ref().and_then(|to| Destination::of(&upstreams, to.0.as_str().into()));
-        let destinations = snapshot.terms.iter().map(destination).collect();
-        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, destinations }
+        let terms = |terms: &Terms| TermsHere {
+            destination: terms.to.as_ref().and_then(|to| Destination::of(&upstreams, to.0.as_str().into())),
+            going_out: going_out(&terms.chain, &filters),
+        };
+        let terms = snapshot.terms.iter().map(terms).collect();
+        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, terms }
     }
+}
 
+fn going_out<F: Filter>(chain: &Chain, filters: &[F]) -> GoingOut {
+    let of = chain.links.iter().filter_map(|link| filters.get(link.filter)).map(Filter::going_out);
+    of.fold(GoingOut::default(), GoingOut::or)
+}
+
+impl<F> Current<F> {
     /// Step 6, and before it what is answered whatever the sites say.
     pub fn arrive_at(&self, head: &RequestHead, connection: &Connection) -> Result<Place<'_>, Failure> {
         if let (Some(proofs), Scheme::Http) = (&self.snapshot.proofs, head.scheme)
@@ -100,10 +122,13 @@ impl<F> Current<F> {
         }
         let index = router.route(site, head)?.route;
         let RouteHere { pattern, terms } = self.routes.get(index).ok_or(Failure::NoRoute)?;
-        let (Some(terms), Some(destination)) = (self.snapshot.terms.get(*terms as usize), self.destinations.get(*terms as usize)) else {
+        let terms_index = *terms as usize;
+        let (Some(terms), Some(TermsHere { destination, going_out })) = (self.snapshot.terms.get(terms_index), self.terms.get(terms_index))
+        else {
             return Err(Failure::NoRoute);
         };
-        Ok(Place { site: name, route: self.part(*pattern), terms, destination: destination.as_ref(), client: here.client })
+        let (route, going_out, destination) = (self.part(*pattern), *going_out, destination.as_ref());
+        Ok(Place { site: name, route, terms, terms_index, going_out, destination, client: here.client })
     }
 
     fn part(&self, part: Part) -> ByteString {

@@ -240,7 +240,7 @@ pub(super) fn instead(cause: Cause, id: ExchangeId) -> Reply {
 }
 
 /// The reason token of a request that got no response head.
-fn of_send(error: &SendError) -> &'static str {
+pub(super) fn of_send(error: &SendError) -> &'static str {
     match error {
         SendError::Connect(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => "connect_refused",
         SendError::Connect(_) => "connect_failed",
@@ -254,6 +254,8 @@ fn of_send(error: &SendError) -> &'static str {
         SendError::Client(body) => of_body(body),
         SendError::Expired => "exchange_timeout",
         SendError::Overloaded(_) => "overload",
+        // Whoever halts it says why, so this is not heard.
+        SendError::Halted => "internal",
     }
 }
 

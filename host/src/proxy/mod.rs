@@ -1,8 +1,9 @@
 //! The HTTP corridor: one request in, one answer out. Knows what to do in which order; how each step is done stands in its file.
 //!
 //! In reading order: `inbound` (what may be believed), `current` and `router` (where it goes), `departure` and `times` (on
-//! which way), `outbound` (what goes back), `body`
-//! and `upgrade` (what follows the head), `failure` (what is said when something is wrong), `exchange` (identity, and the end of it all).
+//! which way), `guide` (what links say to that), `outbound` (what goes back), `body`
+//! and `upgrade` (what follows the head), `failure` (what is said when something is wrong), `exchange` (identity, and the end of it all), `farewell` (who is told
+//! of it).
 
 mod body;
 mod current;
@@ -10,6 +11,8 @@ mod departure;
 mod exchange;
 mod explain;
 mod failure;
+mod farewell;
+mod guide;
 mod inbound;
 mod outbound;
 mod paths;
@@ -32,6 +35,7 @@ use bytes::Bytes;
 use current::{Current, Place};
 use departure::Departure;
 use exchange::{Guard, Ids, Ledger};
+use farewell::Farewell;
 use http_body::Body;
 use inbound::Inbound;
 use std::cell::RefCell;
@@ -45,7 +49,7 @@ pub struct Proxy<F> {
     ledger: Rc<Ledger>,
 }
 
-impl<F: Filter> Proxy<F> {
+impl<F: Filter + 'static> Proxy<F> {
     /// `worker` is its number in the process; `filters` are those that the snapshot's links index.
     pub fn new(
         worker: u16,
@@ -105,14 +109,28 @@ impl<F: Filter> Proxy<F> {
         let mut exchange = exchange::open(id, connection, &inbound, &place);
         let note = |link: &Link, fault: &Fault| self.ledger.fault(id, link, fault);
         let mut walk = Walk::new(&place.terms.chain, &current.filters);
+        if place.going_out.done {
+            let (terms, attendance) = (place.terms_index, walk.attend());
+            let (exchange, request) = (exchange.clone(), inbound.head.clone());
+            let farewell = Farewell { current: Rc::clone(&current), terms, attendance, exchange, request };
+            guard.tells(Box::new(farewell), &inbound);
+        }
         let course = walk.on_request(&mut exchange, &mut inbound.head, |name| current.knows(name), note).await;
         guard.walked(&exchange, walk.acted(), &place);
-        let departure =
-            Departure { ledger: &self.ledger, current: &*current, place: &place, exchange: &mut exchange, inbound: &mut inbound };
+        let departure = Departure {
+            ledger: &self.ledger,
+            current: &*current,
+            walk: &mut walk,
+            place: &place,
+            exchange: &mut exchange,
+            inbound: &mut inbound,
+        };
         let Some(mut outbound) = departure.follow(course, body, &mut guard).await else { return Answer::Abort };
         let fail = |fault: &Fault| guard.failed_by(fault);
         let walked = walk.on_response(&mut exchange, &inbound.head, &mut outbound.head, note, fail).await;
         guard.walked(&exchange, walk.acted(), &place);
+        // What links hold goes to those that are told of the end, which may come at any moment now.
+        drop(walk);
         match walked {
             Ok(None) => {}
             Ok(Some(body)) => outbound.replace(body),

@@ -9,6 +9,7 @@ use super::plan::Plan;
 use super::plugin::Plugin;
 use super::recent::Giver;
 use super::state::Backing;
+use super::upstreams::UpstreamPlan;
 use crate::chain::{Cause, Fault};
 use crate::config::{FailurePolicy, Isolation};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,6 +21,7 @@ pub struct Configured {
     plugin: Arc<Plugin>,
     plan: Plan,
     connections: ConnectionPlan,
+    upstreams: UpstreamPlan,
     settings: String,
     backing: Arc<Backing>,
     pub(super) isolation: Isolation,
@@ -54,13 +56,13 @@ pub(super) struct Tally {
 impl Configured {
     pub(super) fn new(
         plugin: Arc<Plugin>,
-        (plan, connections): (Plan, ConnectionPlan),
+        (plan, connections, upstreams): (Plan, ConnectionPlan, UpstreamPlan),
         settings: String,
         backing: Arc<Backing>,
         (isolation, waits): (Isolation, bool),
         fail: FailurePolicy,
     ) -> Self {
-        Self { plugin, plan, connections, settings, backing, isolation, waits, fail, tallies: Mutex::default() }
+        Self { plugin, plan, connections, upstreams, settings, backing, isolation, waits, fail, tallies: Mutex::default() }
     }
 
     pub fn plugin(&self) -> &Arc<Plugin> {
@@ -75,6 +77,16 @@ impl Configured {
     /// What it does with connections under these settings.
     pub const fn connections(&self) -> &ConnectionPlan {
         &self.connections
+    }
+
+    /// What it does on the way to upstreams under these settings.
+    pub const fn upstreams(&self) -> &UpstreamPlan {
+        &self.upstreams
+    }
+
+    /// What logs call the link, or the first of those that share this.
+    pub(super) fn link(&self) -> &str {
+        self.backing.log.link()
     }
 
     /// The filter of one worker.
@@ -97,17 +109,18 @@ impl Configured {
 
     /// A fresh configured guest.
     pub(super) fn guest(&self) -> Result<Guest, Broken> {
-        let (plugin, plan) = (&*self.plugin, &self.plan);
+        let plugin = &*self.plugin;
         let giver = if self.isolation == Isolation::Worker { Giver::new() } else { Giver::NOBODY };
-        Bare::start(&plugin.linked.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plan, &self.connections, giver)
+        let plans = (&self.plan, &self.connections, &self.upstreams);
+        Bare::start(&plugin.linked.pre, &self.backing)?.configure(&plugin.exports, &self.settings, plans, giver)
     }
 
     /// A fresh configured guest that may wait.
     pub(super) async fn waiting_guest(&self, errands: Option<Errands>) -> Result<Guest, Broken> {
-        let (plugin, plan) = (&*self.plugin, &self.plan);
+        let plugin = &*self.plugin;
         let pre = plugin.linked.waiting.as_ref().unwrap_or(&plugin.linked.pre);
         let bare = Bare::start_waiting(pre, &self.backing, errands).await?;
-        bare.configure_waiting(&plugin.exports, &self.settings, plan).await
+        bare.configure_waiting(&plugin.exports, &self.settings, (&self.plan, &self.upstreams)).await
     }
 
     /// How long a call may take, waiting included.

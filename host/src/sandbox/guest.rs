@@ -1,6 +1,8 @@
 //! One live instance in a store of its own. After a failed call it must be thrown away.
 
-use super::abi::{self, Decided, OnAccept, OnClientHello, OnClose, OnRequest, OnResponse, Request, Response};
+use super::abi::{
+    self, Decided, OnAccept, OnAttempt, OnBalance, OnClientHello, OnClose, OnDone, OnRequest, OnResponse, OnTick, Request, Response,
+};
 use super::connection::{self, AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 use super::fault::Broken;
 use super::imports::Errands;
@@ -8,30 +10,44 @@ use super::plan::{Plan, RequestInterest, ResponseInterest};
 use super::plugin::Exports;
 use super::recent::Giver;
 use super::state::{Backing, State, on_tick};
+use super::upstreams::{self, UpstreamPlan};
 use super::{lower, types};
 use crate::chain::{ConnectionDecision, Decision, Hello};
 use crate::message::{Arrival, Ending, Exchange, RequestHead, ResponseHead};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use wasmtime::Store;
-use wasmtime::component::{ComponentExportIndex, Func, Instance, InstancePre};
+use wasmtime::component::{ComponentExportIndex, ComponentType, Func, Instance, InstancePre, Lift};
 
 /// What data derived types may copy out of a guest in one call, bytes. Bounds `describe` and `configure`; decisions have bounds of their own.
 const HOSTCALL_BYTES: usize = 4 << 20;
 
 /// A configured guest. Boxed, so that a walk, which is moved about, has little to carry for each link it passed.
-pub struct Guest(Box<Live>);
+pub struct Guest(pub(super) Box<Live>);
 
-struct Live {
-    store: Store<State>,
+pub(super) struct Live {
+    pub(super) store: Store<State>,
     request: Option<OnRequest>,
     response: Option<OnResponse>,
     accept: Option<OnAccept>,
     client_hello: Option<OnClientHello>,
     close: Option<OnClose>,
+    pub(super) going_out: GoingOut,
     one_block: bool,
-    giver: Giver,
+    pub(super) giver: Giver,
 }
+
+/// The phases on the way to upstreams, and after it.
+#[derive(Default)]
+pub(super) struct GoingOut {
+    pub(super) balance: Option<OnBalance>,
+    pub(super) attempt: Option<OnAttempt>,
+    pub(super) done: Option<OnDone>,
+    pub(super) tick: Option<OnTick>,
+}
+
+/// What `configure` said, and what is planned beside heads.
+pub(super) type Planned = (types::Configured, Option<connection::types::ConnectionPlan>, Option<upstreams::types::UpstreamPlan>);
 
 /// A guest that is not configured.
 pub(super) struct Bare {
@@ -67,31 +83,27 @@ impl Bare {
     }
 
     /// Asks for the plans; the guest is not used further.
-    pub(super) fn plan(
-        mut self,
-        exports: &Exports,
-        settings: &str,
-    ) -> Result<(types::Configured, Option<connection::types::ConnectionPlan>), Broken> {
+    pub(super) fn plan(mut self, exports: &Exports, settings: &str) -> Result<Planned, Broken> {
         begin(&mut self.store);
         let called = self
             .instance
             .get_typed_func::<(&str,), (types::Configured,)>(&mut self.store, exports.configure)
             .and_then(|configure| configure.call(&mut self.store, (settings,)));
         let (said,) = called.map_err(|error| broken(&self.store, &error))?;
-        let connections = match exports.connections.filter(|_| said.is_ok()) {
-            Some(index) => Some(self.plan_connections(index)?),
-            None => None,
-        };
-        Ok((said, connections))
+        let connections = self.plan_more(exports.connections.filter(|_| said.is_ok()))?;
+        let upstreams = self.plan_more(exports.upstreams.filter(|_| said.is_ok()))?;
+        Ok((said, connections, upstreams))
     }
 
-    fn plan_connections(&mut self, index: ComponentExportIndex) -> Result<connection::types::ConnectionPlan, Broken> {
+    /// One of the functions that plan more than heads, if it is there.
+    fn plan_more<T>(&mut self, index: Option<ComponentExportIndex>) -> Result<Option<T>, Broken>
+    where
+        T: ComponentType + Lift + 'static,
+    {
+        let Some(index) = index else { return Ok(None) };
         begin(&mut self.store);
-        let called = self
-            .instance
-            .get_typed_func::<(), (connection::types::ConnectionPlan,)>(&mut self.store, index)
-            .and_then(|plan| plan.call(&mut self.store, ()));
-        called.map(|(plan,)| plan).map_err(|error| broken(&self.store, &error))
+        let called = self.instance.get_typed_func::<(), (T,)>(&mut self.store, index).and_then(|plan| plan.call(&mut self.store, ()));
+        called.map(|(plan,)| Some(plan)).map_err(|error| broken(&self.store, &error))
     }
 
     /// Replays settings that were accepted before.
@@ -99,8 +111,7 @@ impl Bare {
         mut self,
         exports: &Exports,
         settings: &str,
-        plan: &Plan,
-        connections: &ConnectionPlan,
+        (plan, connections, upstreams): (&Plan, &ConnectionPlan, &UpstreamPlan),
         giver: Giver,
     ) -> Result<Guest, Broken> {
         let configure = abi::reconfigure(self.func(&exports.configure)?);
@@ -112,19 +123,25 @@ impl Bare {
         let accept = self.phase(exports.accept, phases.accept)?.map(abi::on_accept);
         let client_hello = self.phase(exports.client_hello, phases.client_hello)?.map(abi::on_client_hello);
         let close = self.phase(exports.close, phases.close)?.map(abi::on_close);
-        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, one_block: exports.one_block, giver })))
+        let (going_out, one_block) = (self.going_out(exports, upstreams)?, exports.one_block);
+        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, going_out, one_block, giver })))
     }
 
-    /// As [`Self::configure`], for a guest that may wait. It has phases of exchanges only.
-    pub(super) async fn configure_waiting(mut self, exports: &Exports, settings: &str, plan: &Plan) -> Result<Guest, Broken> {
+    /// As [`Self::configure`], for a guest that may wait. It has phases of heads, and ticks.
+    pub(super) async fn configure_waiting(
+        mut self,
+        exports: &Exports,
+        settings: &str,
+        (plan, upstreams): (&Plan, &UpstreamPlan),
+    ) -> Result<Guest, Broken> {
         let configure = abi::reconfigure(self.func(&exports.configure)?);
         begin(&mut self.store);
         let said = configure.call_async(&mut self.store, (settings,)).await;
         self.accepted(said)?;
         let (request, response) = self.exchange_phases(exports, plan)?;
         let (accept, client_hello, close) = (None, None, None);
-        let (one_block, giver) = (exports.one_block, Giver::NOBODY);
-        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, one_block, giver })))
+        let (going_out, one_block, giver) = (self.going_out(exports, upstreams)?, exports.one_block, Giver::NOBODY);
+        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, going_out, one_block, giver })))
     }
 
     fn accepted(&self, said: wasmtime::Result<(abi::Accepted,)>) -> Result<(), Broken> {
@@ -139,6 +156,15 @@ impl Bare {
         let request = self.phase(exports.request, plan.request.is_some())?;
         let response = self.phase(exports.response, plan.response.is_some())?;
         Ok((request.map(abi::on_request), response.map(abi::on_response)))
+    }
+
+    fn going_out(&mut self, exports: &Exports, plan: &UpstreamPlan) -> Result<GoingOut, Broken> {
+        Ok(GoingOut {
+            balance: self.phase(exports.balance, plan.balance.is_some())?.map(abi::on_balance),
+            attempt: self.phase(exports.attempt, plan.attempt.is_some())?.map(abi::on_attempt),
+            done: self.phase(exports.done, plan.done.is_some())?.map(abi::on_done),
+            tick: self.phase(exports.tick, plan.tick.is_some())?.map(abi::on_tick),
+        })
     }
 
     /// The function of a phase, if it is `wanted`.
@@ -222,7 +248,7 @@ impl Guest {
 impl Live {
     /// A phase of this exchange begins. The number that the guest is told.
     #[inline]
-    fn enter(&mut self, exchange: &Exchange, shown: bool) -> u64 {
+    pub(super) fn enter(&mut self, exchange: &Exchange, shown: bool) -> u64 {
         self.giver.gives();
         begin(&mut self.store);
         self.store.data_mut().exchange = Some(exchange.id.0);
@@ -237,7 +263,7 @@ impl Live {
 
 /// A phase that the guest's plan has.
 #[inline]
-fn planned<F>(func: Option<F>, phase: &str) -> Result<F, Broken> {
+pub(super) fn planned<F>(func: Option<F>, phase: &str) -> Result<F, Broken> {
     func.ok_or_else(|| Broken::bad_output(format!("`{phase}` is not planned")))
 }
 
@@ -318,7 +344,7 @@ fn store(pre: &InstancePre<State>, backing: &Arc<Backing>, errands: Option<Erran
 
 /// A call begins: its CPU time counts from here.
 #[inline]
-fn begin(store: &mut Store<State>) {
+pub(super) fn begin(store: &mut Store<State>) {
     let state = store.data_mut();
     state.clock.restart();
     state.ceiling.refused = None;
@@ -330,6 +356,6 @@ fn begin(store: &mut Store<State>) {
 }
 
 #[cold]
-fn broken(store: &Store<State>, error: &wasmtime::Error) -> Broken {
+pub(super) fn broken(store: &Store<State>, error: &wasmtime::Error) -> Broken {
     Broken::from_error(error, store.data().ceiling.refused)
 }

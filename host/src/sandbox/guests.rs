@@ -5,12 +5,17 @@ use super::configured::{Configured, Tally};
 use super::fault::Broken;
 use super::guest::Guest;
 use super::imports::Errands;
-use crate::chain::{Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases, Decision, Fault, Filter, Hello, Verdict, Waiting};
+use crate::chain::{
+    Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases, Decision, Fault, Filter, GoingOut, Hello, Said, Verdict, Waiting,
+};
 use crate::config::Isolation;
-use crate::message::{Admission, Arrival, Attributes, Ending, Exchange, RequestHead, ResponseHead};
+use crate::message::{
+    Admission, Again, Arrival, Attributes, Choice, Done, Ending, Exchange, FailedAttempt, RequestHead, ResponseHead, Tick,
+};
+use http::StatusCode;
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// Guests that may wait and have nothing to do, of one link and worker. Enough for a busy one; arbitrary.
@@ -51,8 +56,8 @@ impl Guests {
         more: bool,
         call: impl FnOnce(&mut Guest) -> Result<Decision, Broken>,
     ) -> Result<Decision, Fault> {
-        let goes_on = |decision: &Decision| more && matches!(decision.verdict, Verdict::Next | Verdict::Forward(_));
-        self.enter(held, goes_on, call)
+        let told = self.going_out().done;
+        self.enter(held, |decision| told || (more && passes(decision)), call)
     }
 
     /// `goes_on`: there is another phase, so a guest that was made for this one is kept for it.
@@ -120,12 +125,12 @@ impl Guests {
     }
 
     /// Whatever happens, the guest that runs is in nobody else's hands: if this future is dropped, so is the guest.
-    async fn run_waiting(
+    async fn run_waiting<T>(
         &self,
         held: &mut Option<Guest>,
-        more: bool,
-        call: impl AsyncFnOnce(&mut Guest) -> Result<Decision, Broken>,
-    ) -> Result<Decision, Fault> {
+        goes_on: impl FnOnce(&T) -> bool,
+        call: impl AsyncFnOnce(&mut Guest) -> Result<T, Broken>,
+    ) -> Result<T, Fault> {
         self.tally.called();
         let time = self.configured.time();
         let decided = timeout(time, async {
@@ -134,7 +139,7 @@ impl Guests {
                 None => self.fresh_waiting().await?,
             };
             let decision = call(&mut guest).await?;
-            if more && matches!(decision.verdict, Verdict::Next | Verdict::Forward(_)) {
+            if goes_on(&decision) {
                 *held = Some(guest);
             } else {
                 self.rest(guest);
@@ -205,7 +210,7 @@ impl Filter for Guests {
     fn on_request(&self, exchange: &Exchange, head: &RequestHead, held: &mut Option<Guest>) -> Result<Decision, Fault> {
         let plan = self.configured.plan();
         let Some(interest) = &plan.request else { return Ok(next()) };
-        self.run(held, plan.response.is_some(), |guest| guest.on_request(exchange, head, interest))
+        self.run(held, plan.response.is_some() || self.going_out().any(), |guest| guest.on_request(exchange, head, interest))
     }
 
     fn on_response(
@@ -216,7 +221,7 @@ impl Filter for Guests {
         held: &mut Option<Guest>,
     ) -> Result<Decision, Fault> {
         let Some(interest) = &self.configured.plan().response else { return Ok(next()) };
-        self.run(held, false, |guest| guest.on_response(exchange, request, head, interest))
+        self.run(held, self.going_out().done, |guest| guest.on_response(exchange, request, head, interest))
     }
 
     fn waits(&self) -> bool {
@@ -228,7 +233,7 @@ impl Filter for Guests {
             let plan = self.configured.plan();
             let Some(interest) = &plan.request else { return Ok(next()) };
             let run = async |guest: &mut Guest| guest.on_request_waiting(exchange, head, interest).await;
-            self.run_waiting(held, plan.response.is_some(), run).await
+            self.run_waiting(held, |decision| plan.response.is_some() && passes(decision), run).await
         })
     }
 
@@ -242,12 +247,73 @@ impl Filter for Guests {
         Box::pin(async move {
             let Some(interest) = &self.configured.plan().response else { return Ok(next()) };
             let run = async |guest: &mut Guest| guest.on_response_waiting(exchange, request, head, interest).await;
-            self.run_waiting(held, false, run).await
+            self.run_waiting(held, |_| false, run).await
         })
     }
 
-    fn unknown_upstream(&self, name: &str) -> Fault {
-        self.blame(format!("forwards to upstream \"{}\", which does not exist", name.escape_debug()))
+    fn impossible(&self, why: &str) -> Fault {
+        self.blame(why.to_owned())
+    }
+
+    #[inline]
+    fn going_out(&self) -> GoingOut {
+        self.configured.upstreams().phases()
+    }
+
+    fn on_balance(
+        &self,
+        exchange: &Exchange,
+        request: &RequestHead,
+        choice: &Choice<'_>,
+        held: &mut Option<Guest>,
+    ) -> Result<Said<Option<usize>>, Fault> {
+        let Some(interest) = &self.configured.upstreams().balance else { return Ok(Said::only(None)) };
+        self.enter(held, |_| true, |guest| guest.on_balance(exchange, request, choice, interest))
+    }
+
+    fn judges(&self, status: StatusCode) -> bool {
+        let attempt = self.configured.upstreams().attempt.as_ref();
+        attempt.is_some_and(|interest| interest.statuses.binary_search(&status.as_u16()).is_ok())
+    }
+
+    fn on_attempt(
+        &self,
+        exchange: &Exchange,
+        request: &RequestHead,
+        failed: &FailedAttempt<'_>,
+        held: &mut Option<Guest>,
+    ) -> Result<Said<Again>, Fault> {
+        let Some(interest) = &self.configured.upstreams().attempt else { return Ok(Said::only(Again::AsConfigured)) };
+        self.enter(held, |_| true, |guest| guest.on_attempt(exchange, request, failed, interest))
+    }
+
+    fn on_done(&self, exchange: &Exchange, request: &RequestHead, done: &Done<'_>, held: &mut Option<Guest>) -> Result<(), Fault> {
+        let Some(interest) = &self.configured.upstreams().done else { return Ok(()) };
+        self.enter(held, |()| false, |guest| guest.on_done(exchange, request, done, interest))
+    }
+}
+
+/// Ticks: the worker that owns these guests says when.
+impl Guests {
+    /// Between two ticks; `None`: there are none under these settings.
+    pub fn ticks_every(&self) -> Option<Duration> {
+        self.configured.upstreams().tick
+    }
+
+    /// What logs call the link.
+    pub fn link(&self) -> &str {
+        self.configured.link()
+    }
+
+    /// One tick.
+    ///
+    /// # Errors
+    /// The guest broke its contract, and is replaced.
+    pub async fn tick(&self, tick: Tick) -> Result<(), Fault> {
+        if self.configured.waits {
+            return self.run_waiting(&mut None, |()| false, async |guest: &mut Guest| guest.on_tick_waiting(tick).await).await;
+        }
+        self.enter(&mut None, |()| false, |guest| guest.on_tick(tick))
     }
 }
 
@@ -280,6 +346,11 @@ impl ConnectionFilter for Guests {
     fn misled(&self, why: &str) -> Fault {
         self.blame(why.to_owned())
     }
+}
+
+/// Whether the link will see more of the exchange.
+fn passes(decision: &Decision) -> bool {
+    matches!(decision.verdict, Verdict::Next | Verdict::Forward(_))
 }
 
 fn onward() -> ConnectionDecision {

@@ -6,6 +6,7 @@ use super::grants::Import;
 use super::load::{LoadError, Sandbox, digest};
 use super::plan::Plan;
 use super::plugin::ConfigureError;
+use super::upstreams::{UpstreamPhases, UpstreamPlan};
 use crate::chain::ConnectionPhases;
 use crate::config::{FailurePolicy, GuestLimits, Isolation};
 use wasmtime::component::__internal::wasmtime_environ::wasmparser;
@@ -29,9 +30,10 @@ pub struct Inspected {
     /// Whether it exports `on-request`, and `on-response`.
     pub phases: (bool, bool),
     pub connection_phases: ConnectionPhases,
+    pub upstream_phases: UpstreamPhases,
     pub description: Description,
     /// What it does with the settings `{}`; `Err` if it needs some.
-    pub plan: Result<(Plan, ConnectionPlan), ConfigureError>,
+    pub plan: Result<(Plan, ConnectionPlan, UpstreamPlan), ConfigureError>,
 }
 
 /// A line of a `producers` section: which tool the file comes from.
@@ -52,8 +54,9 @@ pub(super) fn inspect(sandbox: &Sandbox, bytes: &[u8]) -> Result<Inspection, Loa
         Inspected {
             phases: plugin.phases(),
             connection_phases: plugin.connection_phases(),
+            upstream_phases: plugin.upstream_phases(),
             description: plugin.description().clone(),
-            plan: plan.map(|configured| (configured.plan().clone(), configured.connections().clone())),
+            plan: plan.map(|configured| (configured.plan().clone(), configured.connections().clone(), configured.upstreams().clone())),
         }
     });
     Ok(Inspection { size: bytes.len(), digest, imports: sandbox.imports(&component), producers: producers(bytes), plugin })

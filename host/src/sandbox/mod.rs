@@ -35,6 +35,7 @@ mod state;
 mod stores;
 mod ticker;
 mod types;
+mod upstreams;
 mod wasi;
 
 #[cfg(test)]
@@ -53,3 +54,4 @@ pub use load::{LoadError, Sandbox, SandboxError, SandboxOptions, digest, read_co
 pub use plan::{Interest, Plan, RequestInterest, ResponseInterest};
 pub use plugin::{ConfigureError, Grant, Plugin, Problem};
 pub use stores::Store;
+pub use upstreams::{AttemptInterest, BalanceInterest, DoneInterest, ServerInterest, UpstreamPhases, UpstreamPlan};

@@ -94,3 +94,12 @@ fn interest(names: &[String], all_headers: bool, attributes: Vec<String>) -> Res
     let attributes = attributes.into_iter().filter(|name| seen.insert(name.clone())).collect();
     Ok(Interest { headers: if all_headers { Vec::new() } else { headers }, all_headers, attributes })
 }
+
+/// Names of attributes, each once.
+pub(super) fn each_once(names: Vec<String>) -> Result<Vec<String>, BadOutput> {
+    if names.len() > MOST_NAMES {
+        return Err(BadOutput::new(format!("an interest in more than {MOST_NAMES} names")));
+    }
+    let mut seen = std::collections::HashSet::new();
+    Ok(names.into_iter().filter(|name| seen.insert(name.clone())).collect())
+}

@@ -14,6 +14,7 @@ use super::plan::Plan;
 use super::state::{Backing, State};
 use super::ticker::Ticker;
 use super::types;
+use super::upstreams::{UpstreamPhases, UpstreamPlan, types as upstreams};
 use super::wasi::Log;
 use crate::chain::{ConnectionPhases, Fault};
 use crate::config::{FailurePolicy, GuestLimits, Isolation};
@@ -89,6 +90,12 @@ pub(super) struct Exports {
     pub(super) accept: Option<ComponentExportIndex>,
     pub(super) client_hello: Option<ComponentExportIndex>,
     pub(super) close: Option<ComponentExportIndex>,
+    /// `plan-upstreams`, which is there if one of the following is.
+    pub(super) upstreams: Option<ComponentExportIndex>,
+    pub(super) balance: Option<ComponentExportIndex>,
+    pub(super) attempt: Option<ComponentExportIndex>,
+    pub(super) done: Option<ComponentExportIndex>,
+    pub(super) tick: Option<ComponentExportIndex>,
     /// Whether what the phases are passed may lie in one block (`inspect::takes_one_block`).
     pub(super) one_block: bool,
 }
@@ -135,6 +142,12 @@ impl Plugin {
         ConnectionPhases { accept: accept.is_some(), client_hello: client_hello.is_some(), close: close.is_some(), bytes: close.is_some() }
     }
 
+    /// Which phases on the way to upstreams it exports.
+    pub const fn upstream_phases(&self) -> UpstreamPhases {
+        let Exports { balance, attempt, done, tick, .. } = &self.exports;
+        UpstreamPhases { balance: balance.is_some(), attempt: attempt.is_some(), done: done.is_some(), tick: tick.is_some() }
+    }
+
     /// What the operator must grant, with the names of the imports.
     pub fn needs(&self) -> &[(Capability, String)] {
         &self.linked.needs
@@ -167,14 +180,19 @@ impl Plugin {
         let settings = settings.to_string();
         let fault = |broken: Broken| ConfigureError::Fault(broken.into_fault(&fail));
         let said = Bare::start(&self.linked.pre, &backing).and_then(|guest| guest.plan(&self.exports, &settings)).map_err(fault)?;
-        let (said, connections) = said;
+        let (said, connections, upstreams) = said;
         let bad = |wrong: BadOutput| fault(Broken::bad_output(wrong.to_string()));
         let refused = |problems: Vec<Problem>| ConfigureError::Problems(problems.into_iter().map(Problem::tidied).collect());
         let plan = Plan::check(said.map_err(refused)?, self.phases()).map_err(bad)?;
         let connections = connections.map(|raw| ConnectionPlan::check(raw, self.connection_phases()).map_err(bad));
-        let plans = (plan, connections.transpose()?.unwrap_or_default());
+        let upstreams = upstreams.map(|raw| UpstreamPlan::check(raw, self.upstream_phases()).map_err(bad));
+        let plans = (plan, connections.transpose()?.unwrap_or_default(), upstreams.transpose()?.unwrap_or_default());
         if waits && plans.1.phases().any() {
             return Err(fault(Broken::bad_output("it may have to wait for a store or an upstream, which phases of connections cannot")));
+        }
+        if waits && plans.2.phases().any() {
+            let why = "it may have to wait for a store or an upstream, which `on-balance`, `on-attempt` and `on-done` cannot";
+            return Err(fault(Broken::bad_output(why)));
         }
         Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, (isolation, waits), fail)))
     }
@@ -194,14 +212,38 @@ impl Exports {
         let client_hello =
             find.func::<(u64, connection::ClientHello<'_>), (connection::HelloDecision,)>("on-client-hello", "on-client-hello")?;
         let close = find.func::<(u64, connection::Closed<'_>), ()>("on-close", "on-close")?;
+        let upstreams = find.func::<(), (upstreams::UpstreamPlan,)>("upstreams", "plan-upstreams")?;
+        let balance = find.func::<(u64, upstreams::Choice<'_>), (upstreams::BalanceDecision,)>("on-balance", "on-balance")?;
+        let attempt = find.func::<(u64, upstreams::FailedAttempt<'_>), (upstreams::AttemptDecision,)>("on-attempt", "on-attempt")?;
+        let done = find.func::<(u64, upstreams::Done<'_>), ()>("on-done", "on-done")?;
+        let tick = find.func::<(upstreams::Tick,), ()>("on-tick", "on-tick")?;
+        let any_of_upstreams = balance.or(attempt).or(done).or(tick).is_some();
+        if any_of_upstreams && upstreams.is_none() {
+            return Err(missing("upstreams"));
+        }
         let any_of_connections = accept.or(client_hello).or(close).is_some();
         if any_of_connections && connections.is_none() {
             return Err(missing("connections"));
         }
-        if request.is_none() && response.is_none() && !any_of_connections {
+        if request.is_none() && response.is_none() && !any_of_connections && !any_of_upstreams {
             return Err(LoadError::NoPhase);
         }
-        Ok(Self { describe, configure, request, response, connections, accept, client_hello, close, one_block })
+        Ok(Self {
+            describe,
+            configure,
+            request,
+            response,
+            connections,
+            accept,
+            client_hello,
+            close,
+            upstreams,
+            balance,
+            attempt,
+            done,
+            tick,
+            one_block,
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
-//! In reading order: `send` (one request, its attempts), `server` (choosing one), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
+//! In reading order: `send` (one request, its attempts), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
 //! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
 
 mod announce;
@@ -11,7 +11,9 @@ mod body;
 mod channel;
 mod connect;
 mod error;
+mod guide;
 mod io;
+mod line;
 mod pool;
 mod probe;
 mod pump;
@@ -23,6 +25,7 @@ mod transfer;
 
 pub use body::Body;
 pub use error::{Failed, SendError};
+pub use guide::{Guide, Halted, Judged};
 pub use probe::{Probed, ProbedTls, probe};
 
 use crate::certs::Outbound;
@@ -32,7 +35,7 @@ use crate::wire::{Deadline, HeadLimits};
 use bytes::Bytes;
 use http::HeaderValue;
 use server::Upstream;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -59,6 +62,10 @@ pub struct Outgoing<'a, B> {
     pub times: Times,
     /// Whose request it is, for upstreams whose connections belong to one client.
     pub client: &'a Rc<Connection>,
+    /// Who else has a say in it.
+    pub guide: Option<&'a dyn Guide>,
+    /// Kept up to date while the request is on its way, for whoever wants to know also if it is given up.
+    pub trail: Option<Rc<RefCell<Attempt>>>,
 }
 
 /// How long an origin may take.

@@ -22,7 +22,8 @@ mod runtime;
 
 pub use arena::{Arena, List};
 pub use raw::{
-    Field, Numbers, RawAcceptDecision, RawConfigured, RawConnectionPlan, RawDecision, RawEdit, RawHelloDecision, Str, Strings, Text,
+    Field, Numbers, RawAcceptDecision, RawAttemptDecision, RawBalanceDecision, RawCandidate, RawConfigured, RawConnectionPlan, RawDecision,
+    RawEdit, RawHelloDecision, RawUpstreamPlan, Str, Strings, Text,
 };
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use raw::{RawReply, RawVerdict};
+pub(crate) use raw::{RawAttemptVerdict, RawBalanceVerdict, RawReply, RawVerdict};

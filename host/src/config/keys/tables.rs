@@ -125,8 +125,10 @@ pub static LIMITS_TABLE: Keys = Keys {
 static UPSTREAMS: Keys = named(
     "upstreams",
     "Upstreams by name.",
-    &Kind::Either(&[Kind::Text(&SERVER), Kind::List(&Kind::Text(&SERVER)), Kind::Table(&UPSTREAM)]),
+    &Kind::Either(&[Kind::Text(&SERVER), Kind::List(&ONE_SERVER), Kind::Table(&UPSTREAM)]),
 );
+
+static ONE_SERVER: Kind = Kind::Either(&[Kind::Text(&SERVER), Kind::Table(&UPSTREAM_SERVER)]);
 
 pub static UPSTREAM: Keys = Keys {
     later: &["health", "sticky", "retry", "timeout"],
@@ -136,9 +138,9 @@ pub static UPSTREAM: Keys = Keys {
         &[
             required(
                 "servers",
-                Kind::Either(&[Kind::Text(&SERVER), Kind::List(&Kind::Text(&SERVER))]),
-                "[\"10.0.0.1:8080\", \"10.0.0.2:8080\"]",
-                "host:port, https://host:port or unix:/path; names are resolved by the system.",
+                Kind::Either(&[Kind::Text(&SERVER), Kind::List(&ONE_SERVER), Kind::Table(&UPSTREAM_SERVER)]),
+                "[\"10.0.0.1:8080\", { address = \"10.0.0.2:8080\", weight = 2 }]",
+                "host:port, https://host:port or unix:/path, or tables; names are resolved by the system.",
             ),
             key(
                 "balance",
@@ -167,5 +169,20 @@ pub static UPSTREAM: Keys = Keys {
         ],
     )
 };
+
+pub static UPSTREAM_SERVER: Keys = table(
+    "upstream-server",
+    "A server. A string is `address`.",
+    &[
+        required("address", Kind::Text(&SERVER), "\"10.0.0.1:8080\"", "host:port, https://host:port or unix:/path."),
+        key("weight", Kind::Whole(1, 65_536), "2", "Its share beside those of the others; 1 unless written."),
+        key(
+            "tags",
+            Kind::Either(&[Kind::Text(&TAG), Kind::List(&Kind::Text(&TAG))]),
+            "[\"zone-a\"]",
+            "What plugins that choose servers go by.",
+        ),
+    ],
+);
 
 pub static POOL: Keys = table("pool", "Connections kept open.", &[key("idle", Kind::Whole(0, 100_000), "32", "Per server and worker.")]);

@@ -108,6 +108,11 @@ struct Rate {
 }
 
 impl Log {
+    /// What the link is called.
+    pub(in crate::sandbox) fn link(&self) -> &str {
+        &self.link
+    }
+
     pub(in crate::sandbox) fn new(link: &str) -> Self {
         Self { link: link.to_owned(), rate: Mutex::new(Rate { tokens: BURST, at: Instant::now(), dropped: 0 }) }
     }

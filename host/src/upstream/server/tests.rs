@@ -20,7 +20,7 @@ fn round_robin_takes_turns() {
 #[test]
 fn the_less_busy_of_two_is_picked() {
     let upstream = upstream(2, Balance::P2c);
-    let _busy = Ticket::new(&upstream, &upstream.servers[0]);
+    let _busy = Ticket::new(&upstream, &upstream.servers[0], 0);
     assert!((0..100).all(|_| upstream.pick(&Tried::new()) == Some(1)));
 }
 
@@ -29,6 +29,74 @@ fn every_server_gets_its_share_when_none_is_busy() {
     let upstream = upstream(5, Balance::P2c);
     let picked: BTreeSet<_> = (0..500).filter_map(|_| upstream.pick(&Tried::new())).collect();
     assert_eq!(picked, BTreeSet::from([0, 1, 2, 3, 4]));
+}
+
+fn weighted(weights: &[u32], balance: Balance) -> Rc<Upstream> {
+    let at = Location { file: "test".into(), line: 1, column: 1 };
+    let server = |(port, weight): (u16, &u32)| UpstreamServer {
+        address: ServerAddress::Tcp { host: "127.0.0.1".into(), port },
+        weight: *weight,
+        tags: vec![format!("n{port}")],
+        at: at.clone(),
+    };
+    let servers = (0..).zip(weights).map(server).collect();
+    let spec = UpstreamSpec { balance, servers, ..UpstreamSpec::plain(Vec::new(), at.clone()) };
+    Rc::new(Upstream::new("app", &spec, None, &Limits::default()))
+}
+
+#[test]
+fn turns_are_shared_by_weight_and_spread() {
+    let upstream = weighted(&[1, 3], Balance::RoundRobin);
+    let picked: Vec<_> = (0..8).filter_map(|_| upstream.pick(&Tried::new())).collect();
+    assert_eq!(picked, [1, 1, 0, 1, 1, 1, 0, 1]);
+}
+
+#[test]
+fn random_picks_go_by_weight_too() {
+    let upstream = weighted(&[1, 9, 90], Balance::P2c);
+    let mut picked = [0; 3];
+    for _ in 0..20_000 {
+        if let Some(count) = upstream.pick(&Tried::new()).and_then(|index| picked.get_mut(index)) {
+            *count += 1;
+        }
+    }
+    let [least, middle, most] = picked;
+    assert!((50..800).contains(&least) && (1_000..3_500).contains(&middle) && most > 15_000, "{picked:?}");
+}
+
+#[test]
+fn what_runs_counts_for_less_on_a_heavy_server() {
+    let upstream = weighted(&[1, 4], Balance::P2c);
+    let tickets: Vec<_> = [0, 1, 1].into_iter().map(|index| Ticket::new(&upstream, &upstream.servers[index], index)).collect();
+    let loads: Vec<_> = (0..2).map(|index| upstream.load_of(index)).collect();
+    assert!(loads[0] > loads[1], "{loads:?}");
+    drop(tickets);
+}
+
+#[test]
+fn a_guide_is_shown_what_is_left_and_never_too_many() {
+    let upstream = weighted(&[1; 3], Balance::P2c);
+    let _running = Ticket::new(&upstream, &upstream.servers[2], 2);
+    let eligible = upstream.eligible(&Tried::from_slice(&[1]));
+    let shown: Vec<_> = upstream.candidates(&eligible).iter().map(|shown| (shown.number, shown.running, shown.tags[0].clone())).collect();
+    assert_eq!(shown, [(0, 0, "n0".to_owned()), (2, 1, "n2".to_owned())]);
+
+    let many = weighted(&[1; 1000], Balance::P2c).eligible(&Tried::new());
+    assert!(many.len() == MOST_SHOWN && many.windows(2).all(|pair| pair[0] < pair[1]));
+}
+
+#[test]
+fn a_slow_answer_counts_at_once_and_is_forgotten_slowly() {
+    let upstream = weighted(&[1; 2], Balance::P2c);
+    let (server, now) = (&upstream.servers[0], Instant::now());
+    let latency = || server.as_candidate(0).latency.as_millis();
+    server.heard(Duration::from_millis(10), now);
+    server.heard(Duration::from_millis(100), now);
+    assert_eq!(latency(), 100);
+    server.heard(Duration::from_millis(10), now + Duration::from_millis(10));
+    assert!((95..=100).contains(&latency()), "{}", latency());
+    server.heard(Duration::from_millis(10), now + MEMORY * 5);
+    assert!((10..=12).contains(&latency()), "{}", latency());
 }
 
 #[test]
@@ -51,7 +119,7 @@ fn retries_are_a_share_of_what_runs_but_at_least_three() {
     assert_eq!(few.len(), 3);
     drop(few);
 
-    let running: Vec<_> = (0..50).map(|_| Ticket::new(&upstream, &upstream.servers[0])).collect();
+    let running: Vec<_> = (0..50).map(|_| Ticket::new(&upstream, &upstream.servers[0], 0)).collect();
     let many: Vec<_> = (0..50).map_while(|_| Retry::new(&upstream, 20)).collect();
     assert_eq!(many.len(), 10);
     drop((running, many));

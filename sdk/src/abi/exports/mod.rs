@@ -3,6 +3,7 @@
 mod calls;
 mod connections;
 mod macros;
+mod upstreams;
 
 use crate::abi::lower;
 use crate::abi::raw::{Field, RawConfigured, RawDecision, Slice, Str};
@@ -14,6 +15,7 @@ use calls::CALLS;
 use core::cell::UnsafeCell;
 
 pub use connections::{CloseArguments, FlatAddress, HelloArguments};
+pub use upstreams::{AttemptArguments, BalanceArguments, DoneArguments};
 
 /// The one plugin of a guest, once it is configured.
 pub struct Held<P>(UnsafeCell<Option<P>>);
