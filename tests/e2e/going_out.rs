@@ -144,9 +144,7 @@ fn the_end_is_told_when_the_client_is_gone_and_when_the_proxy_stops() {
 fn a_fault_costs_its_own_exchange_and_the_client_learns_nothing() {
     let (a, b) = (Origin::named("a"), Origin::named("b"));
     let servers = format!("\"{}\", \"{}\"", a.name(), b.name());
-    for (what, reason) in
-        [("trap-balance", "plugin_trap"), ("loop-balance", "plugin_timeout"), ("choose-nobody", "plugin_bad_output")]
-    {
+    for (what, reason) in [("trap-balance", "plugin_trap"), ("loop-balance", "plugin_timeout"), ("choose-nobody", "plugin_bad_output")] {
         let proxy = journey(what, &servers);
         let answer = get(proxy.http(), "a.test", "/");
         assert_eq!((answer.status, answer.reason()), (500, Some(reason)), "{what}");

@@ -1,8 +1,8 @@
 //! `portcullis explain METHOD URL`: what would happen to a request, and where each part of it is written.
 
 use crate::config::{
-    self, AccessLog, Balance, ClientCertForward, Config, LinkOrigin, LinkSpec, PathMatch, Report, Route, UpstreamServer, Site, TlsSpec, UpstreamSpec,
-    show_duration,
+    self, AccessLog, Balance, ClientCertForward, Config, LinkOrigin, LinkSpec, PathMatch, Report, Route, Site, TlsSpec, UpstreamServer,
+    UpstreamSpec, show_duration,
 };
 use crate::message::{RequestHead, Scheme, authority, target};
 use crate::proxy::{self, Finding};

@@ -2,6 +2,7 @@
 //! routes that use it.
 
 use super::granted::Granted;
+use super::watch::Watch;
 use crate::config::{Allow, Config, Diagnostic, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
 use crate::sandbox::{
     Capability, ConfigureError, Configured, ConnectionPlan, Errands, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component,
@@ -24,9 +25,9 @@ struct Loaded {
 
 impl Filters {
     /// Loads and configures. What is wrong is added to `found`; a link that could not be configured has no filter then.
-    pub fn build(config: &Config, sandbox: &Sandbox, found: &mut Vec<Diagnostic>) -> Self {
+    pub fn build(config: &Config, sandbox: &Sandbox, watch: &Watch, found: &mut Vec<Diagnostic>) -> Self {
         let plugins = load(config, sandbox, found);
-        let granted = Granted::open(config, found);
+        let granted = Granted::open(config, watch, found);
         let mut filters = Self { configured: Vec::new(), by_link: HashMap::new() };
         for link in links(config) {
             let Some(plugin) = plugins.get(&link.plugin) else { continue };
@@ -203,7 +204,7 @@ fn misplaced(link: &LinkSpec, plugin: &Plugin) -> Option<Diagnostic> {
 /// Checks a link's settings against the schema, then asks the plugin itself.
 fn configure(
     config: &Config,
-    granted: &Granted,
+    granted: &Granted<'_>,
     link: &LinkSpec,
     loaded: &Loaded,
 ) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {

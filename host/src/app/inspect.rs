@@ -228,8 +228,7 @@ fn going_out(upstreams: &UpstreamPlan, line: &mut impl FnMut(&str)) {
         line(&format!("choices of servers: {}", listed(&fields, names)));
     }
     if let Some(wants) = &upstreams.attempt {
-        let fields =
-            [(wants.server, "server"), (wants.reason, "reason"), (wants.candidates, "candidates"), (wants.exchange, "exchange")];
+        let fields = [(wants.server, "server"), (wants.reason, "reason"), (wants.candidates, "candidates"), (wants.exchange, "exchange")];
         let mut names: Vec<String> = wants.statuses.iter().map(|status| format!("status {status}")).collect();
         names.extend(wants.attributes.iter().cloned().map(|name| format!("attribute {name}")));
         line(&format!("failed attempts: {}", listed(&fields, names)));

@@ -2,7 +2,7 @@
 //!
 //! In reading order: `state` (the directory), `filters` (links → configured plugins), `prepare` (everything that can still be wrong with a
 //! checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `worker` (one core), `keeper` (certificates
-//! that change), `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`.
+//! that change), `watch` (what can be seen), `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`.
 
 mod ca;
 mod check;
@@ -21,6 +21,7 @@ mod prepare;
 mod run;
 mod state;
 mod ticks;
+mod watch;
 mod worker;
 
 pub use crate::certs::IssuedFor;

@@ -43,7 +43,11 @@ async fn run(filters: Weak<[Guests]>, index: usize, every: Duration, mut tick: T
             Err(fault) => {
                 failed += 1;
                 let (link, next) = (guests.link(), pause(every, failed));
-                tracing::warn!("a tick of link {link} broke its contract ({}): {}; the next in {next:?}", fault.cause.reason(), fault.detail);
+                tracing::warn!(
+                    "a tick of link {link} broke its contract ({}): {}; the next in {next:?}",
+                    fault.cause.reason(),
+                    fault.detail
+                );
             }
         }
         tick.number += 1;

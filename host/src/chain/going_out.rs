@@ -134,7 +134,9 @@ impl<F: Filter> Walk<'_, F> {
         let said = self.ask(exchange, How::Judged, wants, fault, |filter, exchange, held| {
             let Said { verdict, attributes } = filter.on_attempt(exchange, request, failed, held)?;
             match verdict {
-                Again::On(place) if place >= failed.candidates.len() => Err(filter.impossible(&no_candidate(place, failed.candidates.len()))),
+                Again::On(place) if place >= failed.candidates.len() => {
+                    Err(filter.impossible(&no_candidate(place, failed.candidates.len())))
+                }
                 Again::AsConfigured => Ok(Said { verdict: None, attributes }),
                 more => Ok(Said { verdict: Some(more), attributes }),
             }

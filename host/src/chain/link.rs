@@ -94,13 +94,7 @@ pub trait Filter {
     }
 
     /// The exchange is over.
-    fn on_done(
-        &self,
-        exchange: &Exchange,
-        request: &RequestHead,
-        done: &Done<'_>,
-        held: &mut Option<Self::Held>,
-    ) -> Result<(), Fault> {
+    fn on_done(&self, exchange: &Exchange, request: &RequestHead, done: &Done<'_>, held: &mut Option<Self::Held>) -> Result<(), Fault> {
         let _ = (exchange, request, done, held);
         Ok(())
     }

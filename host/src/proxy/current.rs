@@ -7,9 +7,11 @@ use super::snapshot::ClientCertEntry;
 use super::{Missed, RouteEntry, SiteEntry, Snapshot, Terms};
 use crate::chain::{Chain, Filter, GoingOut};
 use crate::message::{ClientAuth, Connection, RequestHead, Scheme, authority};
+use crate::observe::{RouteTally, WorkerTally};
 use crate::upstream::Upstreams;
 use bytestring::ByteString;
 use http::HeaderValue;
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -25,6 +27,8 @@ pub(super) struct Current<F> {
     sites: Box<[SiteHere]>,
     /// Beside the snapshot's routes.
     routes: Box<[RouteHere]>,
+    /// Beside them; looked up when a route takes its first request, so that only routes that are used cost anything.
+    tallies: Box<[OnceCell<Arc<RouteTally>>]>,
     /// Beside the snapshot's terms.
     terms: Box<[TermsHere]>,
 }
@@ -67,10 +71,18 @@ pub(super) struct Place<'c> {
     pub terms_index: usize,
     /// What links want beyond heads.
     pub going_out: GoingOut,
+    tally: &'c OnceCell<Arc<RouteTally>>,
     /// `None`: a link must answer.
     pub destination: Option<&'c Destination>,
     /// What the site asks of its clients.
     pub client: Option<ClientCertEntry>,
+}
+
+impl Place<'_> {
+    /// Of the route, in this worker's numbers.
+    pub fn tally(&self, worker: &WorkerTally) -> &Arc<RouteTally> {
+        self.tally.get_or_init(|| worker.route(&self.site, &self.route))
+    }
 }
 
 impl<F: Filter> Current<F> {
@@ -79,13 +91,14 @@ impl<F: Filter> Current<F> {
         let site = |site: &SiteEntry| SiteHere { name: Part::add(&mut text, &site.name), tls: site.tls, client: site.client };
         let sites = snapshot.sites.iter().map(site).collect();
         let route = |route: &RouteEntry| RouteHere { pattern: Part::add(&mut text, &route.pattern), terms: route.terms };
-        let routes = snapshot.routes.iter().map(route).collect();
+        let routes: Box<[RouteHere]> = snapshot.routes.iter().map(route).collect();
+        let tallies = routes.iter().map(|_| OnceCell::new()).collect();
         let terms = |terms: &Terms| TermsHere {
             destination: terms.to.as_ref().and_then(|to| Destination::of(&upstreams, to.0.as_str().into())),
             going_out: going_out(&terms.chain, &filters),
         };
         let terms = snapshot.terms.iter().map(terms).collect();
-        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, terms }
+        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, tallies, terms }
     }
 }
 
@@ -121,14 +134,16 @@ impl<F> Current<F> {
             return Err(Failure::OtherClientAuth);
         }
         let index = router.route(site, head)?.route;
-        let RouteHere { pattern, terms } = self.routes.get(index).ok_or(Failure::NoRoute)?;
+        let (Some(RouteHere { pattern, terms }), Some(tally)) = (self.routes.get(index), self.tallies.get(index)) else {
+            return Err(Failure::NoRoute);
+        };
         let terms_index = *terms as usize;
         let (Some(terms), Some(TermsHere { destination, going_out })) = (self.snapshot.terms.get(terms_index), self.terms.get(terms_index))
         else {
             return Err(Failure::NoRoute);
         };
         let (route, going_out, destination) = (self.part(*pattern), *going_out, destination.as_ref());
-        Ok(Place { site: name, route, terms, terms_index, going_out, destination, client: here.client })
+        Ok(Place { site: name, route, terms, terms_index, going_out, tally, destination, client: here.client })
     }
 
     fn part(&self, part: Part) -> ByteString {

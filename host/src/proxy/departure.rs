@@ -71,8 +71,7 @@ impl<F: Filter> Departure<'_, '_, F> {
         exchange.upstream = Some(destination.name);
         let (upgrade, client, wants) = (inbound.upgrade.take(), Rc::clone(&exchange.connection), place.going_out);
         // Only for chains whose links want to be asked.
-        let guide = (wants.balance || wants.attempt)
-            .then(|| Guide::new((guard.id, ledger), walk, exchange, &inbound.head, wants.balance));
+        let guide = (wants.balance || wants.attempt).then(|| Guide::new((guard.id, ledger), walk, exchange, &inbound.head, wants.balance));
         let outgoing = Outgoing {
             head: &inbound.head,
             body: RequestBody::new(body, guard.received()),

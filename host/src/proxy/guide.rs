@@ -1,10 +1,9 @@
 //! The links' say on the way to an upstream: what `upstream` asks of its guide, the walk answers.
 
 use super::exchange::Ledger;
-use super::failure;
 use crate::chain::{Cause, Filter, Walk};
 use crate::message::{Again, Choice, Exchange, ExchangeId, FailedAttempt, RequestHead};
-use crate::upstream::{Halted, Judged};
+use crate::upstream::{Halted, Judged, SendError};
 use http::StatusCode;
 use std::cell::{Cell, RefCell};
 
@@ -63,7 +62,7 @@ impl<F: Filter> crate::upstream::Guide for Guide<'_, '_, F> {
         let failed = FailedAttempt {
             server: attempt.server,
             attempt: attempt.attempt,
-            reason: attempt.brought.map_or_else(failure::of_send, |_| "status"),
+            reason: attempt.brought.map_or_else(SendError::reason, |_| "status"),
             status: attempt.brought.ok(),
             sent: attempt.sent,
             left: attempt.left,

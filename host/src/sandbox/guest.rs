@@ -3,6 +3,7 @@
 use super::abi::{
     self, Decided, OnAccept, OnAttempt, OnBalance, OnClientHello, OnClose, OnDone, OnRequest, OnResponse, OnTick, Request, Response,
 };
+use super::configured::Tally;
 use super::connection::{self, AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 use super::fault::Broken;
 use super::imports::Errands;
@@ -175,6 +176,14 @@ impl Bare {
     fn func(&mut self, index: &ComponentExportIndex) -> Result<Func, Broken> {
         let func = self.instance.get_func(&mut self.store, index);
         func.ok_or_else(|| Broken::bad_output("an export is gone, though the component has it"))
+    }
+}
+
+impl Guest {
+    /// The same, counted as long as it lives.
+    pub(super) fn counted(mut self, tally: &Arc<Tally>) -> Self {
+        self.0.store.data_mut().ceiling.count_in(tally);
+        self
     }
 }
 

@@ -12,6 +12,7 @@ mod abi;
 mod backoff;
 pub mod bundled;
 mod cache;
+mod census;
 mod clock;
 mod configured;
 mod connection;
@@ -41,6 +42,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
+pub use census::Census;
 pub use configured::{Configured, Counts};
 pub use connection::{AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 pub use describe::Description;

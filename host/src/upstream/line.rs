@@ -116,8 +116,7 @@ impl<'a> Line<'a> {
             let eligible = self.upstream.eligible(&self.tried);
             if eligible.len() > 1 {
                 let failed = u32::try_from(self.tried.len()).unwrap_or(u32::MAX);
-                let choice =
-                    Choice { upstream: &self.upstream.name, failed, candidates: &self.upstream.candidates(&eligible) };
+                let choice = Choice { upstream: &self.upstream.name, failed, candidates: &self.upstream.candidates(&eligible) };
                 if let Some(chosen) = guide.choose(&choice)?.and_then(|place| eligible.get(place)) {
                     return Ok(*chosen);
                 }

@@ -50,7 +50,9 @@ impl Parse for Interest {
                     other => {
                         return Err(Error::new(
                             word.span(),
-                            format!("no `{other} = …` here; there are `headers = [\"…\"]`, `attributes = [\"…\"]`, `statuses = [503]` and `every = \"10s\"`"),
+                            format!(
+                                "no `{other} = …` here; there are `headers = [\"…\"]`, `attributes = [\"…\"]`, `statuses = [503]` and `every = \"10s\"`"
+                            ),
                         ));
                     }
                 }

@@ -56,8 +56,7 @@ impl SentServer {
 /// Shows servers; what was not asked for is empty, as in the proxy.
 fn shown<T>(servers: &[SentServer], asked: u8, call: impl FnOnce(Candidates<'_>) -> T) -> T {
     let has = |bit| asked & bit != 0;
-    let tags: Vec<Vec<Str<'_>>> =
-        servers.iter().map(|server| server.tags.iter().map(|tag| Str::of(tag.as_bytes())).collect()).collect();
+    let tags: Vec<Vec<Str<'_>>> = servers.iter().map(|server| server.tags.iter().map(|tag| Str::of(tag.as_bytes())).collect()).collect();
     let raw = servers.iter().zip(&tags).zip(0..).map(|((server, tags), number)| RawCandidate {
         number,
         address: Str::of(if has(BalanceInterest::ADDRESS) { server.address.as_bytes() } else { b"" }),

@@ -117,7 +117,8 @@ fn a_guest_sees_what_it_asked_for() {
     let lines = logged(|| assert_eq!(go(&[journey("look")]).faults, []));
     let choice = "choice true app failed=0 GET /a/b 1 route=/*,upstream=app,request.path=/a/b [0:true:1:a:0:false 1:true:2:b+new:1:true]";
     assert!(lines.contains(choice), "{lines}");
-    let attempt = "attempt true 1 status Some(503) sent=true left=1 [1:true:2:b+new:1:true] route=/*,upstream=app,request.path=/a/b,log.journey=seen";
+    let attempt =
+        "attempt true 1 status Some(503) sent=true left=1 [1:true:2:b+new:1:true] route=/*,upstream=app,request.path=/a/b,log.journey=seen";
     assert!(lines.contains(attempt), "{lines}");
     let done = "done look true app@server attempts=2 200 - timed=true received=10 sent=20";
     assert_eq!(lines.matches(done).count(), 1, "{lines}");
@@ -128,9 +129,7 @@ fn every_verdict_arrives() {
     assert_eq!(go(&[journey("choose-last")]).chosen, Some(1));
     assert_eq!(go(&[journey("tag")]).chosen, Some(1));
     assert_eq!(go(&[journey("next")]).chosen, None);
-    for (what, again) in
-        [("stop", Again::Stop), ("again", Again::Anywhere), ("again-on", Again::On(0)), ("next", Again::AsConfigured)]
-    {
+    for (what, again) in [("stop", Again::Stop), ("again", Again::Anywhere), ("again-on", Again::On(0)), ("next", Again::AsConfigured)] {
         let gone = go(&[journey(what)]);
         assert_eq!(gone.again, again, "{what}");
         assert!(gone.attributes.contains(&("log.attempt".into(), "status".into())), "{gone:?}");

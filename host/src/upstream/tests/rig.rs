@@ -1,7 +1,7 @@
 //! An origin that is told byte by byte what to say, bodies from scripts, and upstreams with a default for everything.
 
 use crate::certs::Outbound;
-use crate::config::{Balance, Limits, Location, ServerAddress, UpstreamServer, UpstreamName, UpstreamSpec};
+use crate::config::{Balance, Limits, Location, ServerAddress, UpstreamName, UpstreamServer, UpstreamSpec};
 use crate::message::{BodyError, Connection, RequestHead, Scheme};
 use crate::upstream::{Answered, Attempt, Body, Content, Failed, Outgoing, SendError, Times, Upstreams};
 use bytes::{Bytes, BytesMut};
