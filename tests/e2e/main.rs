@@ -21,6 +21,7 @@ mod mtls;
 mod origin_faults;
 mod pressure;
 mod reload;
+mod retries;
 mod routing;
 mod sni;
 mod stop;

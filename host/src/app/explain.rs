@@ -1,8 +1,8 @@
 //! `portcullis explain METHOD URL`: what would happen to a request, and where each part of it is written.
 
 use crate::config::{
-    self, AccessLog, Balance, ClientCertForward, Config, LinkOrigin, LinkSpec, PathMatch, Report, Route, Site, TlsSpec, UpstreamServer,
-    UpstreamSpec, show_duration,
+    self, AccessLog, Balance, ClientCertForward, Config, Limits, LinkOrigin, LinkSpec, PathMatch, Report, RetrySpec, Route, Site, TlsSpec,
+    UpstreamServer, UpstreamSpec, show_duration,
 };
 use crate::message::{RequestHead, Scheme, authority, target};
 use crate::proxy::{self, Finding};
@@ -158,6 +158,9 @@ impl Explained {
         }
         let times = self.times(route).map(|(name, time)| format!("{name} {}", time.map_or("none".to_owned(), show_duration)));
         row(out, "timeouts", &times.join(", "), "");
+        if route.to.is_some() {
+            row(out, "retry", &retry(&route.retry, &self.config.limits), "");
+        }
         let log = match self.config.server.access_log {
             AccessLog::Off => "off",
             AccessLog::Text => "text",
@@ -216,6 +219,7 @@ impl Explained {
                     }
                     None => Value::Null,
                 };
+                answer["retry"] = json!(route.to.as_ref().map(|_| retry(&route.retry, &self.config.limits)));
                 answer["timeouts"] =
                     self.times(route).into_iter().map(|(name, time)| (name.to_owned(), json!(time.map(show_duration)))).collect();
             }
@@ -296,6 +300,19 @@ pub(super) fn balance(spec: &UpstreamSpec) -> &'static str {
 pub(super) fn servers(spec: &UpstreamSpec) -> String {
     let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
     format!("{}{}", servers.join(" "), if spec.tls.is_some() { "  over TLS" } else { "" })
+}
+
+/// When another server is tried.
+fn retry(spec: &RetrySpec, limits: &Limits) -> String {
+    let words = [(spec.connect, "connect"), (spec.reset, "reset"), (spec.timeout, "timeout")];
+    let mut on: Vec<String> = words.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()).collect();
+    on.extend(spec.statuses.iter().map(ToString::to_string));
+    let tries = spec.tries.unwrap_or(limits.retries + 1);
+    if tries == 1 || on.is_empty() {
+        return "never".to_owned();
+    }
+    let per_try = spec.per_try.map(|time| format!(", {} each", show_duration(time))).unwrap_or_default();
+    format!("on {}: {tries} tries{per_try}, budget {}%", on.join(", "), spec.budget.unwrap_or(limits.retry_budget))
 }
 
 pub(super) fn server_json(server: &UpstreamServer) -> Value {

@@ -43,7 +43,7 @@ pub use listen::{ListenAddress, ListenSpec, Peers};
 pub use location::Location;
 pub use platform::{Secret, StoreBackend, StoreName, StoreSpec};
 pub use plugin::{Allow, FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, PluginSource, PluginSpec};
-pub use route::{FieldMatch, PathMatch, Route, RouteMatch};
+pub use route::{FieldMatch, PathMatch, RetrySpec, Route, RouteMatch};
 pub use schema::schema;
 pub use server::{AccessLog, ServerSpec};
 pub use settings::{SettingsSchema, check_settings, upstreams_named};

@@ -183,6 +183,9 @@ fn route_meaning(out: &mut String, route: &Route) {
     if !(methods.is_empty() && headers.is_empty() && query.is_empty()) {
         let _ = writeln!(out, "    match {methods:?} {headers:?} {query:?}");
     }
+    if route.retry != RetrySpec::default() {
+        let _ = writeln!(out, "    {:?}", route.retry);
+    }
     if route.timeouts != RouteTimeouts::default() {
         let _ = writeln!(out, "    {:?}", route.timeouts);
     }

@@ -80,6 +80,7 @@ impl<F: Filter> Departure<'_, '_, F> {
             client: &client,
             guide: guide.as_ref().map(|guide| guide as &dyn upstream::Guide),
             trail: guard.trail(),
+            retry: Some(&place.terms.retry),
         };
         match current.upstreams.send(destination.index, outgoing).await {
             Ok(answered) => {

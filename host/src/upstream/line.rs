@@ -8,6 +8,7 @@ use super::io::OriginIo;
 use super::server::{Retry, Server, Ticket, Tried, Upstream};
 use super::tls::handshake;
 use super::{Attempt, SendError, Settings};
+use crate::config::RetrySpec;
 use crate::message::{Again, Choice, Connection};
 use http::StatusCode;
 use std::cell::RefCell;
@@ -20,6 +21,7 @@ pub(super) struct Line<'a> {
     pub settings: &'a Settings,
     pub client: &'a Rc<Connection>,
     pub guide: Option<&'a dyn Guide>,
+    pub terms: &'a RetrySpec,
     pub trail: Option<Rc<RefCell<Attempt>>>,
     pub started: Instant,
     pub until: Option<Instant>,
@@ -53,6 +55,7 @@ impl<'a> Line<'a> {
             settings,
             client,
             guide,
+            terms: &RetrySpec::DEFAULT,
             trail: None,
             started,
             until: None,
@@ -113,7 +116,7 @@ impl<'a> Line<'a> {
             return Ok(index);
         }
         if let Some(guide) = self.guide.filter(|guide| guide.chooses()) {
-            let eligible = self.upstream.eligible(&self.tried);
+            let eligible = self.upstream.eligible(&self.tried, self.started);
             if eligible.len() > 1 {
                 let failed = u32::try_from(self.tried.len()).unwrap_or(u32::MAX);
                 let choice = Choice { upstream: &self.upstream.name, failed, candidates: &self.upstream.candidates(&eligible) };
@@ -122,7 +125,7 @@ impl<'a> Line<'a> {
                 }
             }
         }
-        self.upstream.pick(&self.tried).ok_or_else(no_servers)
+        self.upstream.pick(&self.tried, self.started).ok_or_else(no_servers)
     }
 
     /// One of the server's idle connections; only the client's own if they belong to clients.
@@ -135,7 +138,8 @@ impl<'a> Line<'a> {
 
     async fn connect(&self, server: &Server, attempt: &mut Attempt) -> Result<(Box<Channel>, Instant), SendError> {
         let from = Instant::now();
-        let limit = from + if server.tls.is_some() { self.settings.connect_tls } else { self.settings.connect };
+        let limit = if server.tls.is_some() { self.settings.connect_tls } else { self.settings.connect };
+        let limit = from + self.terms.per_try.map_or(limit, |one| one.min(limit));
         let until = self.until.map_or(limit, |total| total.min(limit));
         let connected = prepare(server, self.client, self.raw, until).await;
         let now = Instant::now();
@@ -153,7 +157,11 @@ impl<'a> Line<'a> {
 
     /// Whether anybody is to be asked about a response of this status.
     pub fn doubts(&self, status: StatusCode) -> bool {
-        self.guide.is_some_and(|guide| guide.judges(Some(status)))
+        self.is_failure(status) || self.guide.is_some_and(|guide| guide.judges(Some(status)))
+    }
+
+    fn is_failure(&self, status: StatusCode) -> bool {
+        self.terms.statuses.contains(&status.as_u16())
     }
 
     /// Whether another attempt is to follow one on server `index`: if somebody wants it, if it is safe, and within the number of attempts
@@ -163,6 +171,9 @@ impl<'a> Line<'a> {
             return Ok(false);
         }
         self.tried.push(index);
+        if outcome.brought.is_err() {
+            self.upstream.failed(index, Instant::now());
+        }
         let left = if outcome.safe { self.left() } else { 0 };
         let usual = self.is_usual(outcome);
         let wanted = match self.guide.filter(|guide| guide.judges(outcome.brought.ok())) {
@@ -182,19 +193,25 @@ impl<'a> Line<'a> {
             return Ok(false);
         }
         if self.retry.is_none() {
-            self.retry = Retry::new(self.upstream, self.settings.retry_budget);
+            self.retry = Retry::new(self.upstream, self.budget());
         }
         Ok(self.retry.is_some())
     }
 
     /// What is tried again unless somebody says otherwise.
     fn is_usual(&self, outcome: &Outcome<'_>) -> bool {
-        outcome.brought.is_err_and(|error| error.is_connect())
+        match outcome.brought {
+            Ok(status) => self.is_failure(status),
+            Err(error) if error.is_connect() => self.terms.connect,
+            Err(SendError::Reset(_)) => self.terms.reset,
+            Err(SendError::ResponseTimeout) => self.terms.timeout,
+            Err(_) => false,
+        }
     }
 
     /// What the guide wants, with the server's index in the place of the candidate's.
     fn judged(&self, guide: &dyn Guide, outcome: &Outcome<'_>, left: u32, attempt: &Attempt) -> Result<Again, SendError> {
-        let eligible = if left > 0 { self.upstream.eligible(&self.tried) } else { Default::default() };
+        let eligible = if left > 0 { self.upstream.eligible(&self.tried, self.started) } else { Default::default() };
         let wanted = guide.judge(&Judged {
             server: attempt.server.as_deref().unwrap_or_default(),
             attempt: attempt.attempts,
@@ -209,11 +226,15 @@ impl<'a> Line<'a> {
         })
     }
 
+    fn budget(&self) -> u32 {
+        self.terms.budget.unwrap_or(self.settings.retry_budget)
+    }
+
     /// How many attempts may follow.
     fn left(&self) -> u32 {
         let retried = u32::try_from(self.tried.len()).unwrap_or(u32::MAX).saturating_sub(1);
-        let left = self.settings.retries.saturating_sub(retried);
-        let affordable = self.retry.is_some() || Retry::is_affordable(self.upstream, self.settings.retry_budget);
+        let left = self.terms.tries.map_or(self.settings.retries, |tries| tries.saturating_sub(1)).saturating_sub(retried);
+        let affordable = self.retry.is_some() || Retry::is_affordable(self.upstream, self.budget());
         if affordable && self.upstream.has_other(&self.tried) { left } else { 0 }
     }
 }

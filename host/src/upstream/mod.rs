@@ -3,7 +3,7 @@
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
-//! In reading order: `send` (one request, its attempts), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
+//! In reading order: `send` (one request, its attempts), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `standing` (how it has done), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
 //! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
 
 mod announce;
@@ -19,6 +19,7 @@ mod probe;
 mod pump;
 mod send;
 mod server;
+mod standing;
 mod switched;
 mod tls;
 mod transfer;
@@ -29,7 +30,7 @@ pub use guide::{Guide, Halted, Judged};
 pub use probe::{Probed, ProbedTls, probe};
 
 use crate::certs::Outbound;
-use crate::config::{Limits, UpstreamName, UpstreamSpec};
+use crate::config::{Limits, RetrySpec, UpstreamName, UpstreamSpec};
 use crate::message::{BodyError, Connection, Duplex, RequestHead, ResponseHead, Switched};
 use crate::observe::WorkerTally;
 use crate::wire::{Deadline, HeadLimits};
@@ -67,6 +68,8 @@ pub struct Outgoing<'a, B> {
     pub guide: Option<&'a dyn Guide>,
     /// Kept up to date while the request is on its way, for whoever wants to know also if it is given up.
     pub trail: Option<Rc<RefCell<Attempt>>>,
+    /// When it is tried again; `None`: as where nothing is written.
+    pub retry: Option<&'a RetrySpec>,
 }
 
 /// How long an origin may take.

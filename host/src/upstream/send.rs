@@ -8,7 +8,8 @@ use super::pump::{Pump, coding};
 use super::server::{Ticket, Upstream};
 use super::switched::SwitchedIo;
 use super::transfer::Transfer;
-use super::{Answered, Attempt, Content, Outgoing, SendError, Settings};
+use super::{Answered, Attempt, Content, Outgoing, SendError, Settings, Times};
+use crate::config::RetrySpec;
 use crate::message::{BodyError, Connection, ResponseHead, Switched};
 use crate::wire::{Coding, Decoder, MalformedResponse, ReceivedResponse, put_request};
 use bytes::Bytes;
@@ -27,11 +28,14 @@ pub(super) async fn send<B>(
 where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    let Outgoing { head, body, upgrade, times, client, guide, trail } = outgoing;
+    let Outgoing { head, body, upgrade, times, client, guide, trail, retry } = outgoing;
     let coding = coding(&head.method, &body);
     let idempotent = head.method.is_idempotent();
     let sure = !idempotent || !matches!(coding, Coding::None | Coding::Length(0));
     let mut line = Line::new(upstream, settings, client, guide).request(times.total, sure, trail);
+    line.terms = retry.unwrap_or(&RetrySpec::DEFAULT);
+    // What can be tried again is sent at once, so that the time counts from the attempt's beginning, but for connecting.
+    let times = Times { response: line.terms.per_try.map_or(times.response, |one| one.min(times.response)), ..times };
     let mut pump = Pump::new(body, coding);
     let mut unsent = None;
     loop {
@@ -86,7 +90,8 @@ pub(super) async fn open(
     attempt: &mut Attempt,
 ) -> Result<(OriginIo, Ticket), SendError> {
     let mut line = Line::new(upstream, settings, client, None).raw();
-    let (channel, ticket, _) = line.channel(attempt).await?;
+    let (channel, ticket, now) = line.channel(attempt).await?;
+    ticket.did_well(now);
     Ok((channel.io, ticket))
 }
 

@@ -1,6 +1,7 @@
 //! Upstreams and their servers as one worker knows them: who is busy with how much, and how one is chosen.
 
 use super::pool::Pool;
+use super::standing::{Ejection, Standing};
 use super::{Attempt, SendError};
 use crate::certs::ServerTls;
 use crate::config::{Balance, Limits, ProxyVersion, ServerAddress, UpstreamServer, UpstreamSpec};
@@ -27,6 +28,9 @@ pub(super) struct Upstream {
     random: Cell<u64>,
     running: Cell<u32>,
     retrying: Cell<u32>,
+    ejection: Ejection,
+    /// Servers that are set aside, or were until lately.
+    out: Cell<usize>,
     tally: Arc<UpstreamTally>,
 }
 
@@ -45,6 +49,7 @@ pub(super) struct Server {
     running: Cell<u32>,
     /// Weighted round robin: how far behind its share it is.
     credit: Cell<i64>,
+    standing: Standing,
     latency: Cell<Latency>,
 }
 
@@ -82,6 +87,7 @@ impl Upstream {
                 tags: server.tags.clone().into(),
                 running: Cell::new(0),
                 credit: Cell::new(0),
+                standing: Standing::default(),
                 latency: Cell::default(),
             })
         };
@@ -99,6 +105,8 @@ impl Upstream {
             random: Cell::new(RandomState::new().hash_one(name) | 1),
             running: Cell::new(0),
             retrying: Cell::new(0),
+            ejection: Ejection { after: limits.eject_after, time: limits.eject_time },
+            out: Cell::new(0),
             tally,
         }
     }
@@ -123,26 +131,33 @@ impl Upstream {
         }
     }
 
-    /// Chooses a server that has not been tried, if there is one. `None`: the upstream has no servers.
-    pub fn pick(&self, tried: &Tried) -> Option<usize> {
+    /// Chooses a server that has not been tried and is not set aside, if there is one; else one that has not been tried. `None`: the
+    /// upstream has no servers.
+    pub fn pick(&self, tried: &Tried, now: Instant) -> Option<usize> {
         match self.servers.len() {
             0 => None,
             1 => Some(0),
-            count if tried.is_empty() => Some(match self.balance {
+            count if tried.is_empty() && !self.has_any_out(now) => Some(match self.balance {
                 Balance::RoundRobin => self.turn(count),
                 Balance::P2c => self.quieter_of_two(count),
             }),
             count => {
                 let first = self.turn(count);
-                let others = (0..count).map(|offset| (first + offset) % count).filter(|index| !tried.contains(index));
-                Some(others.min_by_key(|&index| self.load_of(index)).unwrap_or(first))
+                let others = || (0..count).map(|offset| (first + offset) % count).filter(|index| !tried.contains(index));
+                let load = |index: &usize| self.load_of(*index);
+                let sound = others().filter(|index| !self.is_out(*index, now)).min_by_key(load);
+                sound.or_else(|| others().min_by_key(load)).or(Some(first))
             }
         }
     }
 
     /// Servers that the request may go to, in the order of the configuration; some at random where there are too many to be shown.
-    pub fn eligible(&self, tried: &Tried) -> SmallVec<[usize; 16]> {
-        let mut eligible: SmallVec<[usize; 16]> = (0..self.servers.len()).filter(|index| !tried.contains(index)).collect();
+    pub fn eligible(&self, tried: &Tried, now: Instant) -> SmallVec<[usize; 16]> {
+        let untried = || (0..self.servers.len()).filter(|index| !tried.contains(index));
+        let mut eligible: SmallVec<[usize; 16]> = untried().filter(|index| !self.is_out(*index, now)).collect();
+        if eligible.is_empty() {
+            eligible.extend(untried());
+        }
         let count = eligible.len();
         if count > MOST_SHOWN {
             for place in 0..MOST_SHOWN {
@@ -152,6 +167,30 @@ impl Upstream {
             eligible.sort_unstable();
         }
         eligible
+    }
+
+    fn is_out(&self, index: usize, now: Instant) -> bool {
+        self.out.get() > 0 && self.servers.get(index).is_some_and(|server| server.standing.is_out(now))
+    }
+
+    fn has_any_out(&self, now: Instant) -> bool {
+        if self.out.get() > 0 {
+            self.out.set(self.servers.iter().filter(|server| server.standing.is_out(now)).count());
+        }
+        self.out.get() > 0
+    }
+
+    /// A server failed a request by its own doing. It may be set aside, but never more than half of them at once.
+    pub fn failed(&self, index: usize, now: Instant) {
+        let Some(server) = self.servers.get(index) else { return };
+        let may = || {
+            self.has_any_out(now);
+            (self.out.get() + 1) * 2 <= self.servers.len()
+        };
+        if let Some(time) = server.standing.failed(self.ejection, now, may) {
+            self.out.update(|count| count + 1);
+            tracing::warn!("upstream {}: server {} fails again and again, and gets nothing for {time:?}", self.name, server.label);
+        }
     }
 
     /// These servers as a guide is shown them.
@@ -282,7 +321,13 @@ impl Ticket {
     pub fn heard(&self, took: Duration, now: Instant) {
         if self.upstream.servers.len() > 1 {
             self.server.heard(took, now);
+            self.server.standing.did_well(now);
         }
+    }
+
+    /// The server did what it was asked to.
+    pub fn did_well(&self, now: Instant) {
+        self.server.standing.did_well(now);
     }
 }
 

@@ -75,6 +75,8 @@ pub static LISTEN: Form = Form { name: "an address with a port", pattern: "^(.*:
 pub static PEER: Form = Form { name: "a network or \"unix\"", pattern: "^(unix|[0-9a-fA-F.:]+(/[0-9]+)?)$" };
 pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^(.+:[0-9]+|https://.+|unix:.+)$" };
 pub static TAG: Form = Form { name: "a tag", pattern: "^[-_.:=/0-9A-Za-z]{1,64}$" };
+pub static RETRY_ON: Form =
+    Form { name: "\"connect\", \"reset\", \"timeout\" or a status", pattern: "^(connect|reset|timeout|[45][0-9]{2})$" };
 pub static HOST: Form = Form { name: "a host name", pattern: "^[-_.:0-9A-Za-z\\[\\]]+$" };
 pub static FILE: Form = Form { name: "a path", pattern: "." };
 pub static DIRECTORY: Form = Form { name: "an https URL, \"production\" or \"staging\"", pattern: "^(https://.+|production|staging)$" };

@@ -19,6 +19,7 @@ mod outbound;
 mod platform;
 mod plugins;
 mod reader;
+mod retry;
 mod routes;
 mod server;
 mod shadow;

@@ -176,7 +176,9 @@ pub fn client() -> Rc<Connection> {
 pub const TIMES: Times = Times { response: NEVER, idle: NEVER, total: None };
 
 pub async fn send_with<B: Payload>(upstreams: &Rc<Upstreams>, method: Method, body: B, times: Times) -> Result<Answered<B>, Failed> {
-    upstreams.send(0, Outgoing { head: &head(method), body, upgrade: None, times, client: &client(), guide: None, trail: None }).await
+    upstreams
+        .send(0, Outgoing { head: &head(method), body, upgrade: None, times, client: &client(), guide: None, trail: None, retry: None })
+        .await
 }
 
 pub async fn get(upstreams: &Rc<Upstreams>) -> Result<(StatusCode, String, Attempt), SendError> {
