@@ -113,7 +113,8 @@ impl<F: Filter + 'static> Proxy<F> {
         if place.going_out.done {
             let (terms, attendance) = (place.terms_index, walk.attend());
             let (exchange, request) = (exchange.clone(), inbound.head.clone());
-            let farewell = Farewell { current: Rc::clone(&current), terms, attendance, exchange, request };
+            let (snapshot, filters) = (Arc::clone(&current.snapshot), Rc::clone(&current.filters));
+            let farewell = Farewell { snapshot, filters, terms, attendance, exchange, request };
             guard.tells(Box::new(farewell), &inbound);
         }
         let course = walk.on_request(&mut exchange, &mut inbound.head, |name| current.knows(name), note).await;
