@@ -17,6 +17,7 @@ mod faults;
 mod forwarding;
 mod framing;
 mod going_out;
+mod health;
 mod mtls;
 mod origin_faults;
 mod pressure;

@@ -6,6 +6,7 @@
 
 mod ca;
 mod check;
+mod checks;
 mod corridors;
 mod door;
 mod errands;

@@ -1,5 +1,6 @@
 //! `portcullis run`: prepare, bind, start the workers, wait for the word to stop.
 
+use super::checks::Checks;
 use super::corridors::Course;
 use super::door::DoorPlan;
 use super::keeper;
@@ -75,7 +76,7 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let stores: Vec<_> = prepared.tcp_stores.iter().flatten().chain([&prepared.store]).cloned().collect();
     let outbound = prepared.outbound.clone();
     let generation = board.registry.generation(FIRST);
-    let running = start(prepared, listeners, workers, &access, &shutdown, key_log, &board)?;
+    let (running, checks) = start(prepared, listeners, workers, &access, &shutdown, key_log, &board)?;
     // After the workers: what CAs look for must be shown by then.
     let keeper = keeper::start(&stores, &outbound, shutdown)?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
@@ -92,6 +93,7 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
         std::process::exit(1);
     });
     join(running)?;
+    drop(checks);
     if let Some(keeper) = keeper {
         keeper.join().map_err(|_panic| StartError::Keeper)?;
     }
@@ -166,7 +168,7 @@ fn start(
     shutdown: &Shutdown,
     key_log: Option<Arc<dyn KeyLog>>,
     board: &Watch,
-) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
+) -> Result<(Vec<JoinHandle<io::Result<()>>>, Checks), StartError> {
     let Prepared { config, filters, store, tickets, outbound, tcp_stores, sandbox, .. } = prepared;
     // For as long as the process lives: guests of every generation run in it.
     Box::leak(Box::new(sandbox));
@@ -178,6 +180,7 @@ fn start(
     let courses = Course::all(&config, store, tcp_stores, &tickets, key_log)?;
     let doors = DoorPlan::all(&config, &filters);
     let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams.clone()));
+    let checks = Checks::start(&upstreams, &outbound, &config.limits)?;
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listeners {
         let door = doors.of(listener.speaks);
@@ -196,6 +199,7 @@ fn start(
             snapshot: snapshot.clone(),
             upstreams: upstreams.clone(),
             outbound: outbound.clone(),
+            board: checks.board.clone(),
             filters: filters.clone(),
             listeners,
             gate: gate.clone(),
@@ -205,7 +209,7 @@ fn start(
             shutdown: shutdown.clone(),
         })?);
     }
-    Ok(running)
+    Ok((running, checks))
 }
 
 fn join(running: Vec<JoinHandle<io::Result<()>>>) -> Result<(), StartError> {

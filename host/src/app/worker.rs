@@ -12,7 +12,7 @@ use crate::observe::access::AccessWriter;
 use crate::proxy::{Proxy, Snapshot};
 use crate::sandbox::Guests;
 use crate::tunnel::Ledger;
-use crate::upstream::Upstreams;
+use crate::upstream::{HealthBoard, Upstreams};
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -29,6 +29,8 @@ pub struct Work {
     pub snapshot: Arc<Snapshot>,
     pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
     pub outbound: Arc<Outbound>,
+    /// Which servers are down.
+    pub board: Arc<HealthBoard>,
     pub filters: Arc<super::filters::Filters>,
     pub listeners: Vec<Waiting>,
     pub gate: Arc<Gate>,
@@ -60,7 +62,7 @@ impl Work {
 
     async fn serve(self) -> io::Result<()> {
         let limits = Arc::new(self.snapshot.limits.clone());
-        let upstreams = Upstreams::counting(&self.upstreams, &self.outbound, &limits, self.tally.as_deref());
+        let upstreams = Upstreams::counting(&self.upstreams, &self.outbound, &limits, self.tally.as_deref(), &self.board);
         let errands = errands::run(Rc::clone(&upstreams), Arc::clone(&limits));
         let filters: Rc<[Guests]> = self.filters.on_worker(&errands).into();
         drop(errands);

@@ -50,7 +50,7 @@ pub use settings::{SettingsSchema, check_settings, upstreams_named};
 pub use site::{CertifiedFiles, ClientCertForward, ClientCertSpec, Site, SiteName, TlsSpec};
 pub use tcp::{TcpRoute, TcpSpec, TcpTls};
 pub use units::show_duration;
-pub use upstream::{Balance, ProxyVersion, ServerAddress, UpstreamName, UpstreamServer, UpstreamSpec, UpstreamTls};
+pub use upstream::{Balance, HealthSpec, Look, ProxyVersion, ServerAddress, UpstreamName, UpstreamServer, UpstreamSpec, UpstreamTls};
 
 pub use surroundings::{Disk, Memory, Surroundings};
 

@@ -134,6 +134,9 @@ fn meaning(config: &Config) -> String {
         if let Some(version) = upstream.proxy_protocol {
             let _ = writeln!(out, "  proxy-protocol {version:?}");
         }
+        if let Some(health) = &upstream.health {
+            let _ = writeln!(out, "  {health:?}");
+        }
         if let Some(tls) = &upstream.tls {
             let _ = writeln!(out, "  {tls:?}");
         }

@@ -3,6 +3,7 @@
 use super::{CertifiedFiles, Location};
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The `x` of `[upstream.x]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +27,8 @@ pub struct UpstreamSpec {
     pub tls: Option<UpstreamTls>,
     /// `None`: connections begin with no PROXY header.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// `None`: nobody looks at the servers.
+    pub health: Option<HealthSpec>,
     pub at: Location,
 }
 
@@ -34,7 +37,7 @@ impl UpstreamSpec {
     pub fn plain(servers: Vec<ServerAddress>, at: Location) -> Self {
         let server = |address| UpstreamServer { address, weight: 1, tags: Vec::new(), at: at.clone() };
         let servers = servers.into_iter().map(server).collect();
-        Self { servers, balance: Balance::default(), pool_idle: None, tls: None, proxy_protocol: None, at }
+        Self { servers, balance: Balance::default(), pool_idle: None, tls: None, proxy_protocol: None, health: None, at }
     }
 }
 
@@ -79,6 +82,42 @@ pub struct UpstreamTls {
     /// What we show a server that asks for it.
     pub client: Option<CertifiedFiles>,
     pub at: Location,
+}
+
+/// `health` of `[upstream.x]` as meant: how servers are looked at while nobody asks them anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthSpec {
+    pub look: Look,
+    /// Between two looks at one server, ± 15 %.
+    pub every: Duration,
+    /// For one look.
+    pub timeout: Duration,
+    /// So many failures in a row make a server count as down, so many successes as up.
+    pub down: u32,
+    pub up: u32,
+    pub at: Location,
+}
+
+impl HealthSpec {
+    /// Every 10 s, as HAProxy and Envoy have it.
+    pub fn new(look: Look, at: Location) -> Self {
+        Self { look, every: Duration::from_secs(10), timeout: Duration::from_secs(2), down: 3, up: 2, at }
+    }
+}
+
+/// What is done to see whether a server is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// A connection, with TLS if the upstream has it.
+    Connect,
+    Get {
+        /// Path and query.
+        target: String,
+        /// `None`: the server's address.
+        host: Option<String>,
+        /// Statuses of a server that is well; empty: 200 to 399.
+        expect: Vec<u16>,
+    },
 }
 
 /// Of the PROXY protocol.

@@ -8,7 +8,8 @@ use super::io::OriginIo;
 use super::server::{Retry, Server, Ticket, Tried, Upstream};
 use super::tls::handshake;
 use super::{Attempt, SendError, Settings};
-use crate::config::RetrySpec;
+use crate::certs::ServerTls;
+use crate::config::{ProxyVersion, RetrySpec, ServerAddress};
 use crate::message::{Again, Choice, Connection};
 use http::StatusCode;
 use std::cell::RefCell;
@@ -141,7 +142,8 @@ impl<'a> Line<'a> {
         let limit = if server.tls.is_some() { self.settings.connect_tls } else { self.settings.connect };
         let limit = from + self.terms.per_try.map_or(limit, |one| one.min(limit));
         let until = self.until.map_or(limit, |total| total.min(limit));
-        let connected = prepare(server, self.client, self.raw, until).await;
+        let target = Target { address: &server.address, tls: server.tls.as_ref(), proxy_protocol: server.proxy_protocol };
+        let connected = prepare(target, self.client, self.raw, until).await;
         let now = Instant::now();
         attempt.connect = now.saturating_duration_since(from);
         match connected {
@@ -243,15 +245,24 @@ fn no_servers() -> SendError {
     SendError::Connect(std::io::Error::new(std::io::ErrorKind::NotFound, "the upstream has no servers"))
 }
 
+/// Whom to connect to, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub address: &'a ServerAddress,
+    /// `None`: in the clear.
+    pub tls: Option<&'a ServerTls>,
+    pub proxy_protocol: Option<ProxyVersion>,
+}
+
 /// A connection to the server: said for whom if it wants to know, and with TLS on it if it wants that.
-async fn prepare(server: &Server, client: &Connection, raw: bool, until: Instant) -> Result<OriginIo, SendError> {
-    let mut socket = connect(&server.address, until).await?;
+pub(super) async fn prepare(server: Target<'_>, client: &Connection, raw: bool, until: Instant) -> Result<OriginIo, SendError> {
+    let mut socket = connect(server.address, until).await?;
     if let Some(version) = server.proxy_protocol {
         let header = announce::header(version, client);
         // So little always fits a new socket's buffer; it leaves by itself.
         socket.write_all(&header).await.map_err(SendError::Connect)?;
     }
-    match &server.tls {
+    match server.tls {
         None => Ok(OriginIo::Plain(socket)),
         // Boxed: a handshake is large, and plain connections, of which thousands may be made at once, should not have room for one.
         Some(tls) => Box::pin(handshake(socket, tls, raw, until)).await.map(OriginIo::Tls),

@@ -3,7 +3,7 @@
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
-//! In reading order: `send` (one request, its attempts), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `standing` (how it has done), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
+//! In reading order: `send` (one request, its attempts), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `standing` (how it has done), `health` (how it does when it is looked at), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
 //! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
 
 mod announce;
@@ -12,6 +12,7 @@ mod channel;
 mod connect;
 mod error;
 mod guide;
+mod health;
 mod io;
 mod line;
 mod pool;
@@ -27,6 +28,7 @@ mod transfer;
 pub use body::Body;
 pub use error::{Failed, SendError};
 pub use guide::{Guide, Halted, Judged};
+pub use health::HealthBoard;
 pub use probe::{Probed, ProbedTls, probe};
 
 use crate::certs::Outbound;
@@ -144,22 +146,25 @@ struct Settings {
 impl Upstreams {
     /// For one worker; specs, limits and what TLS needs of one snapshot.
     pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, tls: &Outbound, limits: &Limits) -> Rc<Self> {
-        Self::counting(specs, tls, limits, None)
+        Self::counting(specs, tls, limits, None, &HealthBoard::default())
     }
 
-    /// The same, counted in the worker's numbers.
+    /// The same, counted in the worker's numbers, without those that are down by this board.
     pub fn counting(
         specs: &BTreeMap<UpstreamName, UpstreamSpec>,
         tls: &Outbound,
         limits: &Limits,
         tally: Option<&WorkerTally>,
+        board: &HealthBoard,
     ) -> Rc<Self> {
         let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
         let Limits { connect, connect_tls, retries, retry_budget, .. } = *limits;
         let settings = Settings { heads, connect, connect_tls, retries, retry_budget };
         // A map in the order of names, so an index is a place in it.
         let tally = |name: &UpstreamName| tally.map(|worker| worker.upstream(&name.0)).unwrap_or_default();
-        let upstream = |(name, spec): (&UpstreamName, _)| Rc::new(Upstream::new(&name.0, spec, tls.servers(name), limits, tally(name)));
+        let upstream = |(name, spec): (&UpstreamName, _)| {
+            Rc::new(Upstream::new(&name.0, spec, tls.servers(name), limits, (tally(name), board.of(name))))
+        };
         let upstreams = specs.iter().map(upstream).collect();
         Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })
     }

@@ -1,5 +1,6 @@
 //! Upstreams and their servers as one worker knows them: who is busy with how much, and how one is chosen.
 
+use super::health::Checked;
 use super::pool::Pool;
 use super::standing::{Ejection, Standing};
 use super::{Attempt, SendError};
@@ -31,6 +32,8 @@ pub(super) struct Upstream {
     ejection: Ejection,
     /// Servers that are set aside, or were until lately.
     out: Cell<usize>,
+    /// `None`: nobody looks at them.
+    checked: Option<Arc<Checked>>,
     tally: Arc<UpstreamTally>,
 }
 
@@ -72,7 +75,13 @@ pub(super) type Tried = SmallVec<[usize; 2]>;
 
 impl Upstream {
     /// `tls`: beside the servers, if they are spoken to over TLS.
-    pub fn new(name: &str, spec: &UpstreamSpec, tls: Option<&[ServerTls]>, limits: &Limits, tally: Arc<UpstreamTally>) -> Self {
+    pub fn new(
+        name: &str,
+        spec: &UpstreamSpec,
+        tls: Option<&[ServerTls]>,
+        limits: &Limits,
+        (tally, checked): (Arc<UpstreamTally>, Option<Arc<Checked>>),
+    ) -> Self {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
         let server = |(index, server): (usize, &UpstreamServer)| {
             let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age, &tally);
@@ -107,6 +116,7 @@ impl Upstream {
             retrying: Cell::new(0),
             ejection: Ejection { after: limits.eject_after, time: limits.eject_time },
             out: Cell::new(0),
+            checked,
             tally,
         }
     }
@@ -137,10 +147,12 @@ impl Upstream {
         match self.servers.len() {
             0 => None,
             1 => Some(0),
-            count if tried.is_empty() && !self.has_any_out(now) => Some(match self.balance {
-                Balance::RoundRobin => self.turn(count),
-                Balance::P2c => self.quieter_of_two(count),
-            }),
+            count if tried.is_empty() && !self.has_any_out(now) && !self.checked.as_ref().is_some_and(|checked| checked.counts()) => {
+                Some(match self.balance {
+                    Balance::RoundRobin => self.turn(count),
+                    Balance::P2c => self.quieter_of_two(count),
+                })
+            }
             count => {
                 let first = self.turn(count);
                 let others = || (0..count).map(|offset| (first + offset) % count).filter(|index| !tried.contains(index));
@@ -170,7 +182,8 @@ impl Upstream {
     }
 
     fn is_out(&self, index: usize, now: Instant) -> bool {
-        self.out.get() > 0 && self.servers.get(index).is_some_and(|server| server.standing.is_out(now))
+        let aside = self.out.get() > 0 && self.servers.get(index).is_some_and(|server| server.standing.is_out(now));
+        aside || self.checked.as_ref().is_some_and(|checked| checked.is_down(index))
     }
 
     fn has_any_out(&self, now: Instant) -> bool {

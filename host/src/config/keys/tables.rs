@@ -134,7 +134,7 @@ static UPSTREAMS: Keys =
 static ONE_SERVER: Kind = Kind::Either(&[Kind::Text(&SERVER), Kind::Table(&UPSTREAM_SERVER)]);
 
 pub static UPSTREAM: Keys = Keys {
-    later: &["health", "sticky", "retry", "timeout"],
+    later: &["sticky", "retry", "timeout"],
     ..table(
         "upstream",
         "A named set of servers. A string or list is `servers`.",
@@ -169,6 +169,12 @@ pub static UPSTREAM: Keys = Keys {
                 "\"v2\"",
                 "Each connection begins with a PROXY header that names the client; it then serves no other client.",
             ),
+            key(
+                "health",
+                Kind::Either(&[Kind::Text(&HEALTH), Kind::Table(&UPSTREAM_HEALTH)]),
+                "\"GET /healthz every 10s\"",
+                "How servers are looked at while nobody asks them anything; those that are down get no requests, unless most seem to be.",
+            ),
         ],
     )
 };
@@ -185,6 +191,20 @@ pub static UPSTREAM_SERVER: Keys = table(
             "[\"zone-a\"]",
             "What plugins that choose servers go by.",
         ),
+    ],
+);
+
+pub static UPSTREAM_HEALTH: Keys = table(
+    "upstream-health",
+    "Active checks, once for all workers. Short: GET /path or connect, with or without every.",
+    &[
+        key("get", Kind::Text(&PATH), "\"/healthz\"", "What is asked for; unless written, a connection is enough."),
+        key("host", Kind::Text(&HOST), "\"app.internal\"", "Host of the request; the server's address unless written."),
+        key("expect", Kind::List(&Kind::Whole(200, 599)), "[200, 204]", "Statuses of a server that is well; 200 to 399 unless written."),
+        key("every", Kind::Text(&DURATION), "\"10s\"", "Between two looks at one server, give or take 15 %; 10s unless written."),
+        key("timeout", Kind::Text(&DURATION), "\"2s\"", "For one look; 2s unless written."),
+        key("down", Kind::Whole(1, 100), "3", "So many failures in a row make a server count as down; 3 unless written."),
+        key("up", Kind::Whole(1, 100), "2", "So many successes in a row make it count as up again; 2 unless written."),
     ],
 );
 

@@ -9,6 +9,7 @@ mod chains;
 mod client_certs;
 mod fields;
 mod files;
+mod health;
 mod inbound;
 mod json;
 mod links;

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::build::section;
+use super::health;
 use super::node::{Node, Value};
 use super::outbound::{self, Written};
 use super::reader::{Reader, wrong_type};
@@ -56,7 +57,8 @@ fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpe
     let tls = outbound::tls(context, &reader, &servers);
     let pool_idle = pool_idle.and_then(|n| usize::try_from(n).ok());
     let proxy_protocol = reader.choice("proxy-protocol").map(|version| if version == 0 { ProxyVersion::V1 } else { ProxyVersion::V2 });
-    Some(UpstreamSpec { balance, pool_idle, tls, proxy_protocol, ..plain(servers, context.location(reader.span)) })
+    let health = health::read(context, &reader);
+    Some(UpstreamSpec { balance, pool_idle, tls, proxy_protocol, health, ..plain(servers, context.location(reader.span)) })
 }
 
 fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {
