@@ -294,6 +294,7 @@ pub(super) fn balance(spec: &UpstreamSpec) -> &'static str {
     match spec.balance {
         Balance::P2c => "p2c",
         Balance::RoundRobin => "round-robin",
+        Balance::Least => "least",
     }
 }
 

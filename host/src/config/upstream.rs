@@ -159,4 +159,6 @@ pub enum Balance {
     #[default]
     P2c,
     RoundRobin,
+    /// The least busy of all.
+    Least,
 }

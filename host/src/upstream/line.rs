@@ -39,6 +39,9 @@ pub(super) struct Line<'a> {
     raw: bool,
 }
 
+/// What holds where nobody says when to try again.
+pub(super) static USUAL: RetrySpec = RetrySpec::DEFAULT;
+
 /// An attempt that is over.
 pub(super) struct Outcome<'a> {
     pub brought: Result<StatusCode, &'a SendError>,
@@ -56,7 +59,7 @@ impl<'a> Line<'a> {
             settings,
             client,
             guide,
-            terms: &RetrySpec::DEFAULT,
+            terms: &USUAL,
             trail: None,
             started,
             until: None,

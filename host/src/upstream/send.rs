@@ -3,13 +3,12 @@
 use super::body::{Body, Opened};
 use super::channel::Channel;
 use super::io::OriginIo;
-use super::line::{Line, Outcome};
+use super::line::{Line, Outcome, USUAL};
 use super::pump::{Pump, coding};
 use super::server::{Ticket, Upstream};
 use super::switched::SwitchedIo;
 use super::transfer::Transfer;
 use super::{Answered, Attempt, Content, Outgoing, SendError, Settings, Times};
-use crate::config::RetrySpec;
 use crate::message::{BodyError, Connection, ResponseHead, Switched};
 use crate::wire::{Coding, Decoder, MalformedResponse, ReceivedResponse, put_request};
 use bytes::Bytes;
@@ -33,7 +32,7 @@ where
     let idempotent = head.method.is_idempotent();
     let sure = !idempotent || !matches!(coding, Coding::None | Coding::Length(0));
     let mut line = Line::new(upstream, settings, client, guide).request(times.total, sure, trail);
-    line.terms = retry.unwrap_or(&RetrySpec::DEFAULT);
+    line.terms = retry.unwrap_or(&USUAL);
     // What can be tried again is sent at once, so that the time counts from the attempt's beginning, but for connecting.
     let times = Times { response: line.terms.per_try.map_or(times.response, |one| one.min(times.response)), ..times };
     let mut pump = Pump::new(body, coding);

@@ -244,6 +244,12 @@ impl Upstream {
         best.0
     }
 
+    /// The least busy of all; of equals the one whose turn it is, so that the first does not get all that comes one by one.
+    fn quietest(&self, count: usize) -> usize {
+        let first = self.turn(count);
+        (0..count).map(|offset| (first + offset) % count).min_by_key(|index| self.load_of(*index)).unwrap_or(first)
+    }
+
     /// Two different ones at random, the less busy of them: near to "least busy" without herding, at constant cost.
     fn quieter_of_two(&self, count: usize) -> usize {
         let random = self.random() as usize;

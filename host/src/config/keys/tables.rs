@@ -147,9 +147,9 @@ pub static UPSTREAM: Keys = Keys {
             ),
             key(
                 "balance",
-                Kind::Choice(&["p2c", "round-robin"]),
+                Kind::Choice(&["p2c", "round-robin", "least"]),
                 "\"round-robin\"",
-                "The less busy of two picked at random (p2c), or in turn.",
+                "The less busy of two picked at random (p2c), in turn, or the least busy of all. As a server's weight says.",
             ),
             key(
                 "pool",

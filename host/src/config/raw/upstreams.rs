@@ -63,14 +63,15 @@ fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpe
 
 fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {
     if let Some(Node { value: Value::String(text), span }) = reader.get("balance")
-        && ["least", "hash"].iter().any(|later| text.starts_with(later))
+        && text.starts_with("hash")
     {
         return context
-            .error(Code::NotYet, *span, format!("balance \"{text}\" is not in this version; there is p2c and round-robin"))
+            .error(Code::NotYet, *span, format!("balance \"{text}\" is not in this version; there are p2c, round-robin and least"))
             .unwrap_or_default();
     }
     match reader.choice("balance") {
         Some(1) => Balance::RoundRobin,
+        Some(2) => Balance::Least,
         _ => Balance::P2c,
     }
 }

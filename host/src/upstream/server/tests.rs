@@ -31,6 +31,16 @@ fn the_less_busy_of_two_is_picked() {
 }
 
 #[test]
+fn the_least_busy_of_all_is_picked_and_equals_take_turns() {
+    let upstream = upstream(3, Balance::Least);
+    let pick = || upstream.pick(&Tried::new(), Instant::now());
+    assert_eq!([pick(), pick(), pick()], [Some(0), Some(1), Some(2)]);
+    let busy: Vec<_> = [0, 0, 1, 2].map(|index| Ticket::new(&upstream, &upstream.servers[index], index)).into();
+    assert!((0..9).all(|_| pick() != Some(0)));
+    drop(busy);
+}
+
+#[test]
 fn every_server_gets_its_share_when_none_is_busy() {
     let upstream = upstream(5, Balance::P2c);
     let picked: BTreeSet<_> = (0..500).filter_map(|_| upstream.pick(&Tried::new(), Instant::now())).collect();
