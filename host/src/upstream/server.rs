@@ -151,6 +151,7 @@ impl Upstream {
                 Some(match self.balance {
                     Balance::RoundRobin => self.turn(count),
                     Balance::P2c => self.quieter_of_two(count),
+                    Balance::Least => self.quietest(count),
                 })
             }
             count => {

@@ -5,7 +5,6 @@ mod reuse;
 mod rig;
 
 use super::*;
-use crate::config::ServerAddress;
 use crate::wire::MalformedResponse;
 use http::Method;
 use rig::*;

@@ -31,7 +31,8 @@ pub fn servers(context: &Context<'_>, node: &Node, path: &str) -> Option<Vec<Wri
         }
         servers.push(server);
     }
-    (!servers.is_empty()).then_some(servers)
+    // Also if none could be read, so that the rest of the upstream is looked at; what is wrong has been said.
+    Some(servers)
 }
 
 /// A string, or a table with more.
