@@ -12,6 +12,7 @@ wit_bindgen::generate!({
         }
     ",
     world: "guest:journey/journey",
+    generate_all,
 });
 
 use exports::portcullis::plugin::{lifecycle, on_attempt, on_balance, on_done, on_request, on_response, on_tick, upstreams};
