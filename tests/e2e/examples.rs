@@ -29,11 +29,21 @@ fn every_example_is_right_as_it_stands() {
     }
     let beside = dir.path().join("target/wasm32-wasip2/release");
     fs::create_dir_all(&beside).unwrap();
-    for name in ["first-plugin", "auth-cache", "zone-balance"] {
+    for name in ["first-plugin", "auth-cache", "component-service", "zone-balance"] {
         let plugin = built(&tools::repository().join("examples").join(name));
         fs::copy(&plugin, beside.join(plugin.file_name().unwrap())).unwrap();
     }
-    for name in ["hello", "tls-site", "canary", "first-plugin", "auth-cache", "zone-balance", "tcp-postgres", "sni-passthrough"] {
+    for name in [
+        "hello",
+        "tls-site",
+        "canary",
+        "first-plugin",
+        "auth-cache",
+        "component-service",
+        "zone-balance",
+        "tcp-postgres",
+        "sni-passthrough",
+    ] {
         fs::copy(tools::repository().join("examples").join(name).join("portcullis.toml"), dir.path().join("portcullis.toml")).unwrap();
         let output = proxy::run(dir.path(), &["check"]);
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
@@ -185,6 +195,21 @@ fn zone_balance() {
     let answer = get(proxy.http(), "localhost", "/");
     assert_eq!((answer.status, answer.header("x-origin")), (200, Some("far")));
     proxy.access_line(|line| line.contains("attempts=2") && line.contains("zone:chose,zone:judged"));
+}
+
+#[test]
+fn component_service() {
+    let folder = tools::repository().join("examples/component-service");
+    let (service, app) = (built(&folder), Origin::named("app"));
+    let config = example("component-service", &[("127.0.0.1:9000", &app)])
+        .replace("target/wasm32-wasip2/release/component_service.wasm", service.to_str().unwrap());
+    let proxy = Proxy::start(&config);
+    assert!(get(proxy.http(), "localhost", "/").text().starts_with("a service inside the proxy"));
+    let words = "word and word\n".repeat(100_000);
+    let mut raw = portcullis_tests::Raw::connect(proxy.http());
+    raw.send(format!("POST /words HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", words.len())).send(words);
+    assert_eq!(raw.response().text(), "300000 words\n");
+    assert!(get(proxy.http(), "localhost", "/other/x").text().starts_with("GET /other/x "));
 }
 
 #[test]

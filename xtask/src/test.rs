@@ -4,7 +4,7 @@ use crate::{apt, demo, run, wasm_target};
 use std::process::Command;
 
 /// Debian's packages that the end-to-end tests run.
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 15] = [
     "curl",
     "openssl",
     "nghttp2-client",
@@ -17,6 +17,9 @@ const PROGRAMS: [&str; 12] = [
     "postgresql",
     "postgresql-client",
     "pebble",
+    "docker-registry",
+    "apache2-utils",
+    "minisign",
 ];
 
 pub fn run(arguments: &[String]) -> Result<(), String> {

@@ -1,13 +1,16 @@
 //! Wiring: the only room that sees all others. From a configuration file to a process that serves, or to what there is to say about it.
 //!
-//! In reading order: `state` (the directory), `filters` (links → configured plugins), `prepare` (everything that can still be wrong with a
+//! In reading order: `state` (the directory), `origin` (where components come from),
+//! `filters` (links → configured plugins), `services` (components that are servers), `prepare` (everything that can still be wrong with a
 //! checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `worker` (one core), `keeper` (certificates
-//! that change), `watch` (what can be seen), `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`.
+//! that change), `watch` (what can be seen), `run`; then the answers to questions: `check`, `explain`, `inspect`, `depot` (to and from
+//! registries), and `ca`.
 
 mod ca;
 mod check;
 mod checks;
 mod corridors;
+mod depot;
 mod door;
 mod errands;
 mod explain;
@@ -18,8 +21,10 @@ mod inspect;
 mod keeper;
 mod listeners;
 mod online;
+mod origin;
 mod prepare;
 mod run;
+mod services;
 mod state;
 mod ticks;
 mod watch;
@@ -28,6 +33,7 @@ mod worker;
 pub use crate::certs::IssuedFor;
 pub use ca::{CaError, CaPlace, issue as ca_issue, root as ca_root, trust as ca_trust};
 pub use check::{Checked, check};
+pub use depot::{fetch as plugin_fetch, push as plugin_push, signing_key};
 pub use explain::{Explained, Question, explain};
 pub use explain_tcp::{Reached, TcpExplained, TcpQuestion, explain_tcp};
 pub use inspect::{Inspected, inspect};

@@ -57,6 +57,10 @@ fn servers(config: &Config, outbound: &Outbound) -> Vec<Wanted> {
             continue;
         }
         for (index, server) in spec.servers.iter().enumerate() {
+            // Runs in this process, once it serves.
+            if matches!(server.address, ServerAddress::Component(_)) {
+                continue;
+            }
             let tls = tls.and_then(|tls| tls.get(index)).cloned();
             wanted.push((name.clone(), server.address.clone(), server.at.clone(), tls, spec.proxy_protocol));
         }

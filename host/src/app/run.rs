@@ -169,7 +169,7 @@ fn start(
     key_log: Option<Arc<dyn KeyLog>>,
     board: &Watch,
 ) -> Result<(Vec<JoinHandle<io::Result<()>>>, Checks), StartError> {
-    let Prepared { config, filters, store, tickets, outbound, tcp_stores, sandbox, .. } = prepared;
+    let Prepared { config, filters, services, store, tickets, outbound, tcp_stores, sandbox, .. } = prepared;
     // For as long as the process lives: guests of every generation run in it.
     Box::leak(Box::new(sandbox));
     // `prepare` gives every link a filter, or fails.
@@ -179,7 +179,7 @@ fn start(
     board.serving(&gate, access);
     let courses = Course::all(&config, store, tcp_stores, &tickets, key_log)?;
     let doors = DoorPlan::all(&config, &filters);
-    let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams.clone()));
+    let (filters, services, upstreams) = (Arc::new(filters), Arc::new(services), Arc::new(config.upstreams.clone()));
     let checks = Checks::start(&upstreams, &outbound, &config.limits)?;
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listeners {
@@ -201,6 +201,7 @@ fn start(
             outbound: outbound.clone(),
             board: checks.board.clone(),
             filters: filters.clone(),
+            services: services.clone(),
             listeners,
             gate: gate.clone(),
             access: access.writer(),

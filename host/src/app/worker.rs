@@ -3,6 +3,7 @@
 use super::corridors::Course;
 use super::door::{DoorKeeper, DoorPlan};
 use super::errands;
+use super::services::{Outside, Services};
 use super::ticks::Ticks;
 use crate::certs::Outbound;
 use crate::config::{Peers, UpstreamName, UpstreamSpec};
@@ -32,6 +33,7 @@ pub struct Work {
     /// Which servers are down.
     pub board: Arc<HealthBoard>,
     pub filters: Arc<super::filters::Filters>,
+    pub services: Arc<Services>,
     pub listeners: Vec<Waiting>,
     pub gate: Arc<Gate>,
     pub access: AccessWriter,
@@ -63,9 +65,11 @@ impl Work {
     async fn serve(self) -> io::Result<()> {
         let limits = Arc::new(self.snapshot.limits.clone());
         let upstreams = Upstreams::counting(&self.upstreams, &self.outbound, &limits, self.tally.as_deref(), &self.board);
+        let outside = Outside::default();
+        upstreams.place(&self.services.on_worker(&outside));
         let errands = errands::run(Rc::clone(&upstreams), Arc::clone(&limits));
+        let _ = outside.set(errands.downgrade());
         let filters: Rc<[Guests]> = self.filters.on_worker(&errands).into();
-        drop(errands);
         let _ticks = Ticks::start(&filters, self.number, self.workers);
         let keeper = DoorKeeper::new(self.number, Rc::clone(&filters), Rc::clone(&upstreams));
         let ledger = Ledger::new(self.number, self.snapshot.access_log, self.tunnel_access, self.tally.clone());
@@ -84,6 +88,8 @@ impl Work {
         for listener in serving {
             listener.await.map_err(io::Error::other)??;
         }
+        // Until here: services hold it weakly.
+        drop(errands);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! `[upstream.x]`: a named set of servers.
 
-use super::{CertifiedFiles, Location};
+use super::{CertifiedFiles, Location, PluginName};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -38,6 +38,14 @@ impl UpstreamSpec {
         let server = |address| UpstreamServer { address, weight: 1, tags: Vec::new(), at: at.clone() };
         let servers = servers.into_iter().map(server).collect();
         Self { servers, balance: Balance::default(), pool_idle: None, tls: None, proxy_protocol: None, health: None, at }
+    }
+
+    /// Those of its servers that are components, and where each is written.
+    pub fn components(&self) -> impl Iterator<Item = (&Component, &Location)> {
+        self.servers.iter().filter_map(|server| match &server.address {
+            ServerAddress::Component(component) => Some((component, &server.at)),
+            ServerAddress::Tcp { .. } | ServerAddress::Unix(_) => None,
+        })
     }
 }
 
@@ -140,6 +148,26 @@ pub enum ServerAddress {
     },
     /// `unix:/path`
     Unix(PathBuf),
+    /// `component:…`, in this process.
+    Component(Component),
+}
+
+/// A component for wasi:http that answers requests.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Component {
+    /// `component:name`, of `[plugin.name]`.
+    Declared(PluginName),
+    /// `component:path/to/service.wasm`
+    File(PathBuf),
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Declared(name) => write!(f, "component:{name}"),
+            Self::File(path) => write!(f, "component:{}", path.display()),
+        }
+    }
 }
 
 impl fmt::Display for ServerAddress {
@@ -148,6 +176,7 @@ impl fmt::Display for ServerAddress {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Component(component) => component.fmt(f),
         }
     }
 }

@@ -41,7 +41,7 @@ impl State {
     pub(super) fn new(backing: Arc<Backing>, errands: Option<Errands>) -> Self {
         let limits = backing.limits;
         Self {
-            ceiling: Ceiling { memory: limits.memory, used: 0, refused: None, tally: None },
+            ceiling: Ceiling::new(limits.memory),
             clock: CpuClock::new(limits.cpu),
             console: Console::default(),
             timers: Timers::default(),
@@ -88,6 +88,12 @@ impl Ceiling {
 impl Drop for Ceiling {
     fn drop(&mut self) {
         self.tally.iter().for_each(|tally| tally.gone(self.used));
+    }
+}
+
+impl Ceiling {
+    pub(super) const fn new(memory: usize) -> Self {
+        Self { memory, used: 0, refused: None, tally: None }
     }
 }
 

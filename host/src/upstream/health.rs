@@ -59,6 +59,10 @@ impl HealthBoard {
             let (Some(health), Some(checked)) = (&spec.health, self.of(name)) else { continue };
             let tls = tls.servers(name);
             for (index, server) in spec.servers.iter().enumerate() {
+                // Within the workers, and well as long as they are.
+                if matches!(server.address, ServerAddress::Component(_)) {
+                    continue;
+                }
                 let patient = Patient {
                     name: name.clone(),
                     address: server.address.clone(),
@@ -149,7 +153,7 @@ impl Patient {
 
     /// One look.
     async fn look(&self) -> Result<(), String> {
-        let target = Target { address: &self.address, tls: self.tls.as_ref(), proxy_protocol: self.proxy_protocol };
+        let target = Target { address: &self.address, inside: None, tls: self.tls.as_ref(), proxy_protocol: self.proxy_protocol };
         // For nobody: it is our own connection.
         let until = Instant::now() + self.health.timeout;
         let io = prepare(target, &Connection::unix(), false, until).await.map_err(|error| shown(&error))?;

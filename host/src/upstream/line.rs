@@ -7,7 +7,7 @@ use super::guide::{Guide, Judged};
 use super::io::OriginIo;
 use super::server::{Retry, Server, Ticket, Tried, Upstream};
 use super::tls::handshake;
-use super::{Attempt, SendError, Settings};
+use super::{Attempt, Inside, SendError, Settings};
 use crate::certs::ServerTls;
 use crate::config::{ProxyVersion, RetrySpec, ServerAddress};
 use crate::message::{Again, Choice, Connection};
@@ -145,7 +145,8 @@ impl<'a> Line<'a> {
         let limit = if server.tls.is_some() { self.settings.connect_tls } else { self.settings.connect };
         let limit = from + self.terms.per_try.map_or(limit, |one| one.min(limit));
         let until = self.until.map_or(limit, |total| total.min(limit));
-        let target = Target { address: &server.address, tls: server.tls.as_ref(), proxy_protocol: server.proxy_protocol };
+        let inside = server.inside.get().map(|inside| &**inside);
+        let target = Target { address: &server.address, inside, tls: server.tls.as_ref(), proxy_protocol: server.proxy_protocol };
         let connected = prepare(target, self.client, self.raw, until).await;
         let now = Instant::now();
         attempt.connect = now.saturating_duration_since(from);
@@ -252,6 +253,8 @@ fn no_servers() -> SendError {
 #[derive(Clone, Copy)]
 pub(super) struct Target<'a> {
     pub address: &'a ServerAddress,
+    /// For one that is a component.
+    pub inside: Option<&'a dyn Inside>,
     /// `None`: in the clear.
     pub tls: Option<&'a ServerTls>,
     pub proxy_protocol: Option<ProxyVersion>,
@@ -259,7 +262,7 @@ pub(super) struct Target<'a> {
 
 /// A connection to the server: said for whom if it wants to know, and with TLS on it if it wants that.
 pub(super) async fn prepare(server: Target<'_>, client: &Connection, raw: bool, until: Instant) -> Result<OriginIo, SendError> {
-    let mut socket = connect(server.address, until).await?;
+    let mut socket = connect(server.address, server.inside, until).await?;
     if let Some(version) = server.proxy_protocol {
         let header = announce::header(version, client);
         // So little always fits a new socket's buffer; it leaves by itself.

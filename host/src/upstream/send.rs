@@ -8,7 +8,7 @@ use super::pump::{Pump, coding};
 use super::server::{Ticket, Upstream};
 use super::switched::SwitchedIo;
 use super::transfer::Transfer;
-use super::{Answered, Attempt, Content, Outgoing, SendError, Settings, Times};
+use super::{Answered, Attempt, Content, FAILED, InsideFault, Outgoing, SendError, Settings, Times};
 use crate::message::{BodyError, Connection, ResponseHead, Switched};
 use crate::wire::{Coding, Decoder, MalformedResponse, ReceivedResponse, put_request};
 use bytes::Bytes;
@@ -105,6 +105,11 @@ fn answer<B>(
 where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {
+    if ticket.server.inside.get().is_some()
+        && let Some(fault) = received.headers.get(FAILED)
+    {
+        return Err(SendError::Inside(InsideFault::read(fault.as_bytes())));
+    }
     let whole = transfer.sent && transfer.broken.is_none();
     let (times, pump, channel) = (transfer.times(), transfer.pump, transfer.channel);
     let head = ResponseHead { status: received.status, headers: received.headers };

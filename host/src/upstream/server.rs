@@ -3,13 +3,13 @@
 use super::health::Checked;
 use super::pool::Pool;
 use super::standing::{Ejection, Standing};
-use super::{Attempt, SendError};
+use super::{Attempt, Inside, SendError};
 use crate::certs::ServerTls;
 use crate::config::{Balance, Limits, ProxyVersion, ServerAddress, UpstreamServer, UpstreamSpec};
 use crate::message::Candidate;
 use crate::observe::UpstreamTally;
 use smallvec::SmallVec;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -42,6 +42,8 @@ pub(super) struct Server {
     pub address: ServerAddress,
     /// The address as text, for logs.
     pub label: Rc<str>,
+    /// For one that is a component.
+    pub inside: OnceCell<Rc<dyn Inside>>,
     /// `None`: in the clear.
     pub tls: Option<ServerTls>,
     /// Connections begin with a header that names the client.
@@ -89,6 +91,7 @@ impl Upstream {
             Rc::new(Server {
                 address: server.address.clone(),
                 label: server.address.to_string().into(),
+                inside: OnceCell::new(),
                 tls,
                 proxy_protocol: spec.proxy_protocol,
                 pool,

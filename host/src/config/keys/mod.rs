@@ -9,6 +9,7 @@ mod platform;
 mod sites;
 mod tables;
 mod tcp;
+mod trust;
 
 pub use admin::*;
 pub use certificates::*;
@@ -18,6 +19,7 @@ pub use platform::*;
 pub use sites::*;
 pub use tables::*;
 pub use tcp::*;
+pub use trust::*;
 
 /// A table of the configuration.
 #[derive(Debug)]
@@ -70,10 +72,11 @@ pub struct Form {
 pub static TEXT: Form = Form { name: "a string", pattern: "" };
 pub static DURATION: Form = Form { name: "a duration", pattern: "^([0-9]+(ms|s|m|h|d))+$" };
 pub static SIZE: Form = Form { name: "a size", pattern: "^[0-9]+([KMGT]iB|[kKMG]?B)$" };
+pub static RATE: Form = Form { name: "a rate", pattern: "^[0-9]+/[smhd]$" };
 pub static PERCENT: Form = Form { name: "a percentage", pattern: "^[0-9]+%$" };
 pub static LISTEN: Form = Form { name: "an address with a port", pattern: "^(.*:[0-9]+|unix:.+)$" };
 pub static PEER: Form = Form { name: "a network or \"unix\"", pattern: "^(unix|[0-9a-fA-F.:]+(/[0-9]+)?)$" };
-pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^(.+:[0-9]+|https://.+|unix:.+)$" };
+pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^(.+:[0-9]+|https://.+|unix:.+|component:.+)$" };
 pub static TAG: Form = Form { name: "a tag", pattern: "^[-_.:=/0-9A-Za-z]{1,64}$" };
 pub static RETRY_ON: Form =
     Form { name: "\"connect\", \"reset\", \"timeout\" or a status", pattern: "^(connect|reset|timeout|[45][0-9]{2})$" };

@@ -23,12 +23,14 @@ mod reader;
 mod retry;
 mod routes;
 mod server;
+mod services;
 mod shadow;
 mod shorthand;
 mod sites;
 mod syntax;
 mod tcp;
 mod tcp_tls;
+mod trust;
 mod upstreams;
 
 pub use build::config;

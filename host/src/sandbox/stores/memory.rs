@@ -1,7 +1,7 @@
 //! A store in this process. Full when it is full: nothing is evicted before it expires, since a counter that is forgotten is a limit that
 //! does not hold, and a session that is forgotten is a user who must log in again. (That is why it is no cache crate.)
 
-use super::{Add, Operation, Outcome, Replace, Set, StoreError};
+use super::{Add, Operation, Outcome, Replace, Set, StoreError, Take, Taken};
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 use std::hash::BuildHasher;
@@ -26,7 +26,12 @@ struct Shard {
     most: usize,
     /// New keys since expired ones were last looked for.
     news: usize,
+    /// When they were looked for and none was found.
+    in_vain: Option<Instant>,
 }
+
+/// So long a full shard is not looked through again in vain: whoever fills it must not make each request cost a look at all of it.
+const PAUSE: Duration = Duration::from_millis(100);
 
 struct Entry {
     value: Value,
@@ -36,6 +41,8 @@ struct Entry {
 enum Value {
     Bytes(Box<[u8]>),
     Counter(i64),
+    /// Full when it expires.
+    Bucket,
 }
 
 impl MemoryStore {
@@ -46,7 +53,7 @@ impl MemoryStore {
         let count = 1 << count.ilog2();
         let shard = || {
             let entries = HashMap::with_hasher(hasher.clone());
-            Mutex::new(Shard { entries, used: 0, most: bytes / count, news: 0 })
+            Mutex::new(Shard { entries, used: 0, most: bytes / count, news: 0, in_vain: None })
         };
         Self { shards: (0..count).map(|_| shard()).collect(), hasher }
     }
@@ -66,6 +73,7 @@ impl MemoryStore {
                 shard.remove(&key);
                 Ok(Outcome::Done(there))
             }
+            Operation::Take(take) => shard.take(take, now).map(Outcome::Taken),
         }
     }
 }
@@ -99,13 +107,29 @@ impl Shard {
         self.put(key, Value::of(value), due(now, ttl), now).map(|()| true)
     }
 
+    fn take(&mut self, Take { key, bucket, units }: Take, now: Instant) -> Result<Taken, StoreError> {
+        let (missing, there) = match self.live(&key, now) {
+            Some(Entry { value: Value::Bucket, expires: Some(expires) }) => (expires.duration_since(now), Some(expires)),
+            Some(_) => return Err(StoreError::WrongType),
+            None => (Duration::ZERO, None),
+        };
+        let taken = bucket.take(units, u64::try_from(missing.as_nanos()).unwrap_or(u64::MAX));
+        let full = now + Duration::from_nanos(taken.full);
+        match there {
+            Some(expires) => *expires = full,
+            None => self.put(key, Value::Bucket, Some(full), now)?,
+        }
+        Ok(taken)
+    }
+
     fn put(&mut self, key: Vec<u8>, value: Value, expires: Option<Instant>, now: Instant) -> Result<(), StoreError> {
         let (cost, before) = (cost(&key, &value), self.entries.get(&*key).map(|entry| self::cost(&key, &entry.value)));
         if before.is_none() {
             self.news += 1;
         }
         // Each new key pays for looking at one old one.
-        if self.news > self.entries.len() + 64 || !self.fits(cost, before) {
+        let rests = self.in_vain.is_some_and(|then| now < then + PAUSE);
+        if self.news > self.entries.len() + 64 || (!self.fits(cost, before) && !rests) {
             self.sweep(now);
         }
         if !self.fits(cost, before.filter(|_| self.entries.contains_key(&*key))) {
@@ -128,6 +152,7 @@ impl Shard {
     }
 
     fn sweep(&mut self, now: Instant) {
+        let before = self.entries.len();
         let used = &mut self.used;
         self.entries.retain(|key, entry| {
             let live = entry.is_live(now);
@@ -137,13 +162,14 @@ impl Shard {
             live
         });
         self.news = 0;
+        self.in_vain = (self.entries.len() == before).then_some(now);
     }
 }
 
 fn cost(key: &[u8], value: &Value) -> usize {
     let length = match value {
         Value::Bytes(bytes) => bytes.len(),
-        Value::Counter(_) => 0,
+        Value::Counter(_) | Value::Bucket => 0,
     };
     OVERHEAD + key.len() + length
 }
@@ -163,6 +189,7 @@ impl Value {
         match self {
             Self::Bytes(bytes) => bytes.to_vec(),
             Self::Counter(counter) => counter.to_string().into_bytes(),
+            Self::Bucket => Vec::new(),
         }
     }
 
@@ -178,13 +205,14 @@ impl Value {
         }
         match self {
             Self::Counter(counter) => Some(counter),
-            Self::Bytes(_) => None,
+            Self::Bytes(_) | Self::Bucket => None,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Bucket;
     use super::*;
 
     fn set(key: &str, value: &str, ttl: Option<Duration>) -> Operation {
@@ -231,6 +259,22 @@ mod tests {
             assert_eq!(store.run(add("n", 1)), Err(StoreError::WrongType), "{no_number}");
             assert_eq!(get(&store, "n").as_deref(), Some(no_number));
         }
+    }
+
+    #[test]
+    fn buckets_hold_what_they_hold_and_are_for_taking_alone() {
+        let store = MemoryStore::new(1 << 20);
+        let bucket = Bucket::new(3, 3_600_000_000_000).expect("a bucket");
+        let take = |key: &str, units| store.run(Operation::Take(Take { key: key.into(), bucket, units })).map(Outcome::taken);
+        let left = |taken: Result<Taken, StoreError>| taken.map(|taken| (taken.admitted, taken.left));
+        assert_eq!(left(take("a", 2)), Ok((true, 1)));
+        assert_eq!(left(take("a", 2)), Ok((false, 1)));
+        assert_eq!((left(take("a", 1)), left(take("a", 1)), left(take("b", 3))), (Ok((true, 0)), Ok((false, 0)), Ok((true, 0))));
+        assert_eq!((store.run(add("a", 1)), get(&store, "a").as_deref()), (Err(StoreError::WrongType), Some("")));
+        store.run(set("x", "1", None)).expect("room");
+        assert_eq!(take("x", 1), Err(StoreError::WrongType));
+        assert_eq!(store.run(Operation::Delete("a".into())), Ok(Outcome::Done(true)));
+        assert_eq!(left(take("a", 3)), Ok((true, 0)));
     }
 
     #[test]

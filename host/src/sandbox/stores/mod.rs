@@ -1,14 +1,20 @@
 //! Stores of small values behind the capability `kv`: shared by all workers, in this process or in Redis.
 
+mod bucket;
 mod memory;
 mod redis;
+
+pub(super) use bucket::{Bucket, Taken};
 
 use crate::config::{StoreBackend, StoreSpec};
 use memory::MemoryStore;
 use redis::RedisStore;
 use std::time::Duration;
 
-/// One `[kv.x]`.
+/// What the local store may hold: some hundred thousand clients at once.
+const LOCAL: usize = 64 << 20;
+
+/// One `[kv.x]`, or the local store.
 pub enum Store {
     Memory(MemoryStore),
     Redis(Box<RedisStore>),
@@ -21,6 +27,7 @@ pub(super) enum Operation {
     Add(Add),
     Replace(Replace),
     Delete(Vec<u8>),
+    Take(Take),
 }
 
 pub(super) struct Set {
@@ -45,6 +52,13 @@ pub(super) struct Replace {
     pub ttl: Option<Duration>,
 }
 
+/// Units from a bucket (`bucket`).
+pub(super) struct Take {
+    pub key: Vec<u8>,
+    pub bucket: Bucket,
+    pub units: u32,
+}
+
 /// Of the operation that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -52,6 +66,7 @@ pub(super) enum Outcome {
     Sum(i64),
     /// Whether anything was done.
     Done(bool),
+    Taken(Taken),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +99,11 @@ impl Store {
         }
     }
 
+    /// In this process, for the bundled plugins that need one without the operator's doing.
+    pub fn local() -> Self {
+        Self::Memory(MemoryStore::new(LOCAL))
+    }
+
     /// Without waiting.
     pub(super) fn run_here(&self, operation: Operation) -> Result<Outcome, StoreError> {
         match self {
@@ -97,7 +117,9 @@ impl Operation {
     pub(super) fn key(&self) -> &[u8] {
         match self {
             Self::Get(key) | Self::Delete(key) => key,
-            Self::Set(Set { key, .. }) | Self::Add(Add { key, .. }) | Self::Replace(Replace { key, .. }) => key,
+            Self::Set(Set { key, .. }) | Self::Add(Add { key, .. }) | Self::Replace(Replace { key, .. }) | Self::Take(Take { key, .. }) => {
+                key
+            }
         }
     }
 
@@ -113,14 +135,21 @@ impl Outcome {
     pub(super) fn value(self) -> Option<Vec<u8>> {
         match self {
             Self::Value(value) => value,
-            Self::Sum(_) | Self::Done(_) => None,
+            _ => None,
         }
     }
 
     pub(super) fn sum(self) -> i64 {
         match self {
             Self::Sum(sum) => sum,
-            Self::Value(_) | Self::Done(_) => 0,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn taken(self) -> Taken {
+        match self {
+            Self::Taken(taken) => taken,
+            _ => Taken::default(),
         }
     }
 
