@@ -286,13 +286,13 @@ fn going_out(upstreams: &UpstreamPlan, line: &mut impl FnMut(&str)) {
             (wants.exchange, "exchange"),
         ];
         let mut names: Vec<String> = wants.headers.iter().map(|name| format!("header {name}")).collect();
-        names.extend(wants.attributes.iter().cloned().map(|name| format!("attribute {name}")));
+        names.extend(wants.attributes.iter().map(|name| format!("attribute {name}")));
         line(&format!("choices of servers: {}", listed(&fields, names)));
     }
     if let Some(wants) = &upstreams.attempt {
         let fields = [(wants.server, "server"), (wants.reason, "reason"), (wants.candidates, "candidates"), (wants.exchange, "exchange")];
         let mut names: Vec<String> = wants.statuses.iter().map(|status| format!("status {status}")).collect();
-        names.extend(wants.attributes.iter().cloned().map(|name| format!("attribute {name}")));
+        names.extend(wants.attributes.iter().map(|name| format!("attribute {name}")));
         line(&format!("failed attempts: {}", listed(&fields, names)));
     }
     if let Some(wants) = &upstreams.done {

@@ -44,6 +44,9 @@ pub enum StartError {
     Keeper,
 }
 
+/// A worker that runs.
+type Worker = JoinHandle<io::Result<()>>;
+
 /// The first generation's number.
 const FIRST: u64 = 1;
 
@@ -168,7 +171,7 @@ fn start(
     shutdown: &Shutdown,
     key_log: Option<Arc<dyn KeyLog>>,
     board: &Watch,
-) -> Result<(Vec<JoinHandle<io::Result<()>>>, Checks), StartError> {
+) -> Result<(Vec<Worker>, Checks), StartError> {
     let Prepared { config, filters, services, store, tickets, outbound, tcp_stores, sandbox, .. } = prepared;
     // For as long as the process lives: guests of every generation run in it.
     Box::leak(Box::new(sandbox));

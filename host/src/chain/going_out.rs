@@ -43,8 +43,10 @@ impl<T> Said<T> {
 
 /// Links that are to be told of the exchange's end, with what their filters hold. Outlives the walk.
 pub struct Attendance<H> {
-    links: RefCell<SmallVec<[(usize, Option<H>); 4]>>,
+    links: RefCell<Links<H>>,
 }
+
+type Links<H> = SmallVec<[(usize, Option<H>); 4]>;
 
 impl<H> Default for Attendance<H> {
     fn default() -> Self {

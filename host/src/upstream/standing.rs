@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn failures_in_a_row_set_a_server_aside_for_longer_each_time() {
         let (standing, mut now) = (Standing::default(), Instant::now());
-        let mut failed = |now| standing.failed(EJECTION, now, || true).map(|time| time.as_secs());
+        let failed = |now| standing.failed(EJECTION, now, || true).map(|time| time.as_secs());
         assert_eq!((failed(now), failed(now), failed(now)), (None, None, Some(10)));
         assert!(standing.is_out(now) && failed(now).is_none());
         now += Duration::from_secs(10);
