@@ -8,6 +8,7 @@
 
 mod ca;
 mod check;
+mod checks;
 mod corridors;
 mod depot;
 mod door;
@@ -26,6 +27,7 @@ mod prepare;
 mod run;
 mod services;
 mod state;
+mod ticks;
 mod watch;
 mod worker;
 

@@ -1,5 +1,6 @@
 //! `portcullis run`: prepare, bind, start the workers, wait for the word to stop.
 
+use super::checks::Checks;
 use super::corridors::Course;
 use super::door::DoorPlan;
 use super::keeper;
@@ -43,6 +44,9 @@ pub enum StartError {
     Keeper,
 }
 
+/// A worker that runs.
+type Worker = JoinHandle<io::Result<()>>;
+
 /// The first generation's number.
 const FIRST: u64 = 1;
 
@@ -75,7 +79,7 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let stores: Vec<_> = prepared.tcp_stores.iter().flatten().chain([&prepared.store]).cloned().collect();
     let outbound = prepared.outbound.clone();
     let generation = board.registry.generation(FIRST);
-    let running = start(prepared, listeners, workers, &access, &shutdown, key_log, &board)?;
+    let (running, checks) = start(prepared, listeners, workers, &access, &shutdown, key_log, &board)?;
     // After the workers: what CAs look for must be shown by then.
     let keeper = keeper::start(&stores, &outbound, shutdown)?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
@@ -92,6 +96,7 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
         std::process::exit(1);
     });
     join(running)?;
+    drop(checks);
     if let Some(keeper) = keeper {
         keeper.join().map_err(|_panic| StartError::Keeper)?;
     }
@@ -166,7 +171,7 @@ fn start(
     shutdown: &Shutdown,
     key_log: Option<Arc<dyn KeyLog>>,
     board: &Watch,
-) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
+) -> Result<(Vec<Worker>, Checks), StartError> {
     let Prepared { config, filters, services, store, tickets, outbound, tcp_stores, sandbox, .. } = prepared;
     // For as long as the process lives: guests of every generation run in it.
     Box::leak(Box::new(sandbox));
@@ -178,6 +183,7 @@ fn start(
     let courses = Course::all(&config, store, tcp_stores, &tickets, key_log)?;
     let doors = DoorPlan::all(&config, &filters);
     let (filters, services, upstreams) = (Arc::new(filters), Arc::new(services), Arc::new(config.upstreams.clone()));
+    let checks = Checks::start(&upstreams, &outbound, &config.limits)?;
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listeners {
         let door = doors.of(listener.speaks);
@@ -192,9 +198,11 @@ fn start(
     for (number, listeners) in (0..).zip(sockets) {
         running.push(worker::spawn(Work {
             number,
+            workers: u16::try_from(workers).unwrap_or(u16::MAX),
             snapshot: snapshot.clone(),
             upstreams: upstreams.clone(),
             outbound: outbound.clone(),
+            board: checks.board.clone(),
             filters: filters.clone(),
             services: services.clone(),
             listeners,
@@ -205,7 +213,7 @@ fn start(
             shutdown: shutdown.clone(),
         })?);
     }
-    Ok(running)
+    Ok((running, checks))
 }
 
 fn join(running: Vec<JoinHandle<io::Result<()>>>) -> Result<(), StartError> {

@@ -4,6 +4,7 @@ use super::corridors::Course;
 use super::door::{DoorKeeper, DoorPlan};
 use super::errands;
 use super::services::{Outside, Services};
+use super::ticks::Ticks;
 use crate::certs::Outbound;
 use crate::config::{Peers, UpstreamName, UpstreamSpec};
 use crate::listen::{self, Gate, Handler, Listener, Listening, Shutdown};
@@ -12,7 +13,7 @@ use crate::observe::access::AccessWriter;
 use crate::proxy::{Proxy, Snapshot};
 use crate::sandbox::Guests;
 use crate::tunnel::Ledger;
-use crate::upstream::Upstreams;
+use crate::upstream::{HealthBoard, Upstreams};
 use std::collections::BTreeMap;
 use std::io;
 use std::rc::Rc;
@@ -24,9 +25,13 @@ use tokio::task::spawn_local;
 /// What a worker gets. All of it can cross threads; what cannot is made on the worker.
 pub struct Work {
     pub number: u16,
+    /// How many there are.
+    pub workers: u16,
     pub snapshot: Arc<Snapshot>,
     pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
     pub outbound: Arc<Outbound>,
+    /// Which servers are down.
+    pub board: Arc<HealthBoard>,
     pub filters: Arc<super::filters::Filters>,
     pub services: Arc<Services>,
     pub listeners: Vec<Waiting>,
@@ -59,12 +64,13 @@ impl Work {
 
     async fn serve(self) -> io::Result<()> {
         let limits = Arc::new(self.snapshot.limits.clone());
-        let upstreams = Upstreams::counting(&self.upstreams, &self.outbound, &limits, self.tally.as_deref());
+        let upstreams = Upstreams::counting(&self.upstreams, &self.outbound, &limits, self.tally.as_deref(), &self.board);
         let outside = Outside::default();
         upstreams.place(&self.services.on_worker(&outside));
         let errands = errands::run(Rc::clone(&upstreams), Arc::clone(&limits));
         let _ = outside.set(errands.downgrade());
         let filters: Rc<[Guests]> = self.filters.on_worker(&errands).into();
+        let _ticks = Ticks::start(&filters, self.number, self.workers);
         let keeper = DoorKeeper::new(self.number, Rc::clone(&filters), Rc::clone(&upstreams));
         let ledger = Ledger::new(self.number, self.snapshot.access_log, self.tunnel_access, self.tally.clone());
         let opened = |waiting: Waiting| {

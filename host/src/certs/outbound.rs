@@ -58,12 +58,12 @@ impl Outbound {
             let Some(spec) = &upstream.tls else { continue };
             let stamp = Stamp::of(&paths(spec));
             let Some(trust) = Trust::open(spec, &mut system, &mut problems) else { continue };
-            match upstream.servers.iter().map(|server| trust.server(spec, server)).collect::<Result<Vec<_>, _>>() {
+            match upstream.servers.iter().map(|server| trust.server(spec, &server.address)).collect::<Result<Vec<_>, _>>() {
                 Ok(servers) => {
                     let files = UpstreamFiles {
                         name: name.clone(),
                         spec: spec.clone(),
-                        servers: upstream.servers.iter().cloned().zip(servers.clone()).collect(),
+                        servers: upstream.servers.iter().map(|server| server.address.clone()).zip(servers.clone()).collect(),
                     };
                     if !files.files().is_empty() {
                         watched.push(Watched::new(files, stamp));

@@ -44,7 +44,7 @@ pub use listen::{ListenAddress, ListenSpec, Peers};
 pub use location::Location;
 pub use platform::{Secret, StoreBackend, StoreName, StoreSpec};
 pub use plugin::{Allow, BreakerSpec, FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, PluginSource, PluginSpec};
-pub use route::{FieldMatch, PathMatch, Route, RouteMatch};
+pub use route::{FieldMatch, PathMatch, RetrySpec, Route, RouteMatch};
 pub use schema::schema;
 pub use server::{AccessLog, ServerSpec};
 pub use settings::{SettingsSchema, check_settings, upstreams_named};
@@ -52,7 +52,9 @@ pub use site::{CertifiedFiles, ClientCertForward, ClientCertSpec, Site, SiteName
 pub use tcp::{TcpRoute, TcpSpec, TcpTls};
 pub use trust::{KeptKey, Reference, SigningKey};
 pub use units::show_duration;
-pub use upstream::{Balance, Component, ProxyVersion, ServerAddress, UpstreamName, UpstreamSpec, UpstreamTls};
+pub use upstream::{
+    Balance, Component, HealthSpec, Look, ProxyVersion, ServerAddress, UpstreamName, UpstreamServer, UpstreamSpec, UpstreamTls,
+};
 
 pub use surroundings::{Disk, Memory, Surroundings};
 

@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::paths::Part;
 use super::snapshot::ClientCertEntry;
 use super::{Missed, RouteEntry, SiteEntry, Snapshot, Terms};
+use crate::chain::{Chain, Filter, GoingOut};
 use crate::message::{ClientAuth, Connection, RequestHead, Scheme, authority};
 use crate::observe::{RouteTally, WorkerTally};
 use crate::upstream::Upstreams;
@@ -29,7 +30,14 @@ pub(super) struct Current<F> {
     /// Beside them; looked up when a route takes its first request, so that only routes that are used cost anything.
     tallies: Box<[OnceCell<Arc<RouteTally>>]>,
     /// Beside the snapshot's terms.
-    destinations: Box<[Option<Destination>]>,
+    terms: Box<[TermsHere]>,
+}
+
+/// Terms, likewise.
+struct TermsHere {
+    destination: Option<Destination>,
+    /// Of all links of the chain.
+    going_out: GoingOut,
 }
 
 /// A site as a worker has it at hand: small, since the next request may be for any other.
@@ -59,6 +67,10 @@ pub(super) struct Place<'c> {
     pub site: ByteString,
     pub route: ByteString,
     pub terms: &'c Terms,
+    /// Their index.
+    pub terms_index: usize,
+    /// What links want beyond heads.
+    pub going_out: GoingOut,
     tally: &'c OnceCell<Arc<RouteTally>>,
     /// `None`: a link must answer.
     pub destination: Option<&'c Destination>,
@@ -73,7 +85,7 @@ impl Place<'_> {
     }
 }
 
-impl<F> Current<F> {
+impl<F: Filter> Current<F> {
     pub fn new(snapshot: Arc<Snapshot>, filters: Rc<[F]>, upstreams: Rc<Upstreams>) -> Self {
         let mut text = String::new();
         let site = |site: &SiteEntry| SiteHere { name: Part::add(&mut text, &site.name), tls: site.tls, client: site.client };
@@ -81,11 +93,21 @@ impl<F> Current<F> {
         let route = |route: &RouteEntry| RouteHere { pattern: Part::add(&mut text, &route.pattern), terms: route.terms };
         let routes: Box<[RouteHere]> = snapshot.routes.iter().map(route).collect();
         let tallies = routes.iter().map(|_| OnceCell::new()).collect();
-        let destination = |terms: &Terms| terms.to.as_ref().and_then(|to| Destination::of(&upstreams, to.0.as_str().into()));
-        let destinations = snapshot.terms.iter().map(destination).collect();
-        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, tallies, destinations }
+        let terms = |terms: &Terms| TermsHere {
+            destination: terms.to.as_ref().and_then(|to| Destination::of(&upstreams, to.0.as_str().into())),
+            going_out: going_out(&terms.chain, &filters),
+        };
+        let terms = snapshot.terms.iter().map(terms).collect();
+        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, tallies, terms }
     }
+}
 
+fn going_out<F: Filter>(chain: &Chain, filters: &[F]) -> GoingOut {
+    let of = chain.links.iter().filter_map(|link| filters.get(link.filter)).map(Filter::going_out);
+    of.fold(GoingOut::default(), GoingOut::or)
+}
+
+impl<F> Current<F> {
     /// Step 6, and before it what is answered whatever the sites say.
     pub fn arrive_at(&self, head: &RequestHead, connection: &Connection) -> Result<Place<'_>, Failure> {
         if let (Some(proofs), Scheme::Http) = (&self.snapshot.proofs, head.scheme)
@@ -115,10 +137,13 @@ impl<F> Current<F> {
         let (Some(RouteHere { pattern, terms }), Some(tally)) = (self.routes.get(index), self.tallies.get(index)) else {
             return Err(Failure::NoRoute);
         };
-        let (Some(terms), Some(destination)) = (self.snapshot.terms.get(*terms as usize), self.destinations.get(*terms as usize)) else {
+        let terms_index = *terms as usize;
+        let (Some(terms), Some(TermsHere { destination, going_out })) = (self.snapshot.terms.get(terms_index), self.terms.get(terms_index))
+        else {
             return Err(Failure::NoRoute);
         };
-        Ok(Place { site: name, route: self.part(*pattern), terms, tally, destination: destination.as_ref(), client: here.client })
+        let (route, going_out, destination) = (self.part(*pattern), *going_out, destination.as_ref());
+        Ok(Place { site: name, route, terms, terms_index, going_out, tally, destination, client: here.client })
     }
 
     fn part(&self, part: Part) -> ByteString {
