@@ -57,6 +57,9 @@ fn every_failure() -> Vec<Failure> {
         Failure::NoSite,
         Failure::NoRoute,
         Failure::NoDestination,
+        Failure::BodyTooLarge,
+        Failure::ResponseTooLarge,
+        Failure::BuffersFull,
     ];
     all.extend(Malformed::ALL.iter().copied().map(Failure::Malformed));
     all.extend(causes.map(Failure::Plugin));

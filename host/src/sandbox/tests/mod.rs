@@ -12,7 +12,7 @@ mod serving;
 
 use super::*;
 use crate::chain::{Cause, Decision, Edit, Fault, Filter, Verdict};
-use crate::config::{FailPolicy, FailurePolicy, GuestLimits, Isolation};
+use crate::config::{BreakerSpec, FailPolicy, FailurePolicy, GuestLimits, Isolation};
 use crate::message::{Connection, Exchange, ExchangeId, RequestHead, ResponseHead, Scheme};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use std::path::{Path, PathBuf};

@@ -39,7 +39,9 @@ fn keeps_the_path() -> Vec<u8> {
 }
 
 fn with(bytes: &[u8], settings: serde_json::Value, isolation: Isolation, remember: Remember) -> Arc<Configured> {
-    let grant = Grant { isolation: Some(isolation), remember, ..Grant::default() };
+    // What is remembered costs no fault again, so a breaker would open at other times than without.
+    let breaker = BreakerSpec { faults: 0, ..BreakerSpec::default() };
+    let grant = Grant { isolation: Some(isolation), remember, breaker, ..Grant::default() };
     sandbox().load(bytes, None).unwrap().configure_under(&settings, grant, "test").unwrap_or_else(|error| panic!("{error:?}"))
 }
 
