@@ -264,7 +264,7 @@ fn a_stream_that_is_watched_or_transformed_is_not_held_back() {
     let (says, words) = mpsc::channel::<&'static str>();
     let words = std::sync::Mutex::new(words);
     let origin = Origin::serve(move |stream, _| {
-        let _ = portcullis_tests::read_head(stream);
+        let _ = portcullis_tests::origin::read_head(stream);
         let head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n";
         let _ = stream.write_all(head.as_bytes());
         while let Ok(word) = words.lock().unwrap().recv_timeout(Duration::from_secs(20)) {
