@@ -4,7 +4,8 @@
 use super::granted::Granted;
 use crate::config::{Allow, Config, Diagnostic, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
 use crate::sandbox::{
-    Capability, ConfigureError, Configured, ConnectionPlan, Errands, Guests, LoadError, Plugin, Refusal, Sandbox, bundled, read_component,
+    Capability, ConfigureError, Configured, ConnectionPlan, Errands, Grant, Guests, LoadError, Plugin, Refusal, Sandbox, bundled,
+    read_component,
 };
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -17,9 +18,9 @@ pub struct Filters {
 }
 
 /// A loaded component with its compiled schema.
-struct Loaded {
-    plugin: Arc<Plugin>,
-    schema: Option<SettingsSchema>,
+pub(super) struct Loaded {
+    pub plugin: Arc<Plugin>,
+    pub schema: Option<SettingsSchema>,
 }
 
 impl Filters {
@@ -50,6 +51,11 @@ impl Filters {
     /// The index of a link's filter. Every link of the configuration it was built from has one, if nothing was wrong.
     pub fn index(&self, link: &LinkSpec) -> Option<usize> {
         self.by_link.get(&(link.plugin.clone(), link.settings.to_string())).copied()
+    }
+
+    /// The filter of this index.
+    pub fn configured(&self, index: usize) -> &Arc<Configured> {
+        &self.configured[index]
     }
 
     /// What the filter of this index wants to know of connections.
@@ -200,27 +206,37 @@ fn misplaced(link: &LinkSpec, plugin: &Plugin) -> Option<Diagnostic> {
     Some(Diagnostic::phase_missing(&link.plugin.to_string(), link.at.clone(), &why))
 }
 
-/// Checks a link's settings against the schema, then asks the plugin itself.
 fn configure(
     config: &Config,
     granted: &Granted,
     link: &LinkSpec,
     loaded: &Loaded,
 ) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
-    if let Some(schema) = &loaded.schema {
-        let mut broken = schema.check(link);
-        let named = schema.upstreams(link).into_iter();
-        let undefined = named.filter(|(name, _)| !config.upstreams.keys().any(|known| known.0 == *name));
-        broken.extend(undefined.map(|(name, at)| Diagnostic::upstream_undefined(config, &name, at)));
-        if !broken.is_empty() {
-            return Err(broken);
-        }
-    }
     let spec = match &link.plugin {
         PluginRef::Declared(name) => config.plugins.get(name),
         PluginRef::Bundled(_) => None,
     };
-    let grant = granted.grant(&link.plugin, spec);
+    let upstreams: Vec<&str> = config.upstreams.keys().map(|name| &*name.0).collect();
+    settle(loaded, link, Some(&upstreams), granted.grant(&link.plugin, spec))
+}
+
+/// Checks a link's settings against the schema, then asks the plugin itself. `upstreams`: those that settings may name; `None`: any.
+pub(super) fn settle(
+    loaded: &Loaded,
+    link: &LinkSpec,
+    upstreams: Option<&[&str]>,
+    grant: Grant,
+) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
+    if let Some(schema) = &loaded.schema {
+        let mut broken = schema.check(link);
+        if let Some(known) = upstreams {
+            let undefined = schema.upstreams(link).into_iter().filter(|(name, _)| !known.contains(&&**name));
+            broken.extend(undefined.map(|(name, at)| Diagnostic::upstream_undefined(known.iter().copied(), &name, at)));
+        }
+        if !broken.is_empty() {
+            return Err(broken);
+        }
+    }
     match loaded.plugin.configure_under(&link.settings, grant, &link.name) {
         Ok(configured) => {
             let warnings = configured.plan().warnings.iter();

@@ -2,7 +2,7 @@
 
 use crate::config::{Allow, Config, Diagnostic, PluginRef, PluginSpec};
 use crate::observe::metrics::PluginMetrics;
-use crate::sandbox::{Capability, Grant, Rights, Store};
+use crate::sandbox::{Capability, Grant, Rights, Store, Time};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ impl Granted {
                 secrets: secrets.collect(),
                 stores: kv.iter().filter_map(|name| Some((name.0.clone(), stores.get(name)?.clone()))).collect(),
                 http: http.iter().map(|upstream| upstream.0.clone()).collect(),
+                time: Time::Real,
             };
             (name.0.clone(), Arc::new(rights))
         });

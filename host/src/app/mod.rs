@@ -2,11 +2,13 @@
 //!
 //! In reading order: `state` (the directory), `filters` (links → configured plugins), `prepare` (everything that can still be wrong with a
 //! checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `worker` (one core), `keeper` (certificates
-//! that change), `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`.
+//! that change), `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`;
+//! and `desk`, the tools for who writes plugins.
 
 mod ca;
 mod check;
 mod corridors;
+mod desk;
 mod door;
 mod errands;
 mod explain;
@@ -25,6 +27,8 @@ mod worker;
 pub use crate::certs::IssuedFor;
 pub use ca::{CaError, CaPlace, issue as ca_issue, root as ca_root, trust as ca_trust};
 pub use check::{Checked, check};
+pub use desk::{AllowArgument, Bench, Benched, DeskError, Made, New, NewError, RehearseError, Rehearsed, Reviewed, Tested};
+pub use desk::{bench as plugin_bench, check as plugin_check, new as plugin_new, rehearse as plugin_explain, test as plugin_test};
 pub use explain::{Explained, Question, explain};
 pub use explain_tcp::{Reached, TcpExplained, TcpQuestion, explain_tcp};
 pub use inspect::{Inspected, inspect};

@@ -2,7 +2,7 @@
 //! certificate is worded by `certs`, which has it as data.
 
 use super::diagnostic::{Extent, Place, Severity};
-use super::{Code, Config, Diagnostic, LinkSpec, Location, PluginSpec};
+use super::{Code, Diagnostic, LinkSpec, Location, PluginSpec};
 use std::fmt::Display;
 
 impl Diagnostic {
@@ -84,10 +84,9 @@ impl Diagnostic {
     }
 
     /// E012 for an upstream that a plugin's settings name.
-    pub fn upstream_undefined(config: &Config, name: &str, at: Location) -> Self {
+    pub fn upstream_undefined<'n>(known: impl Iterator<Item = &'n str>, name: &str, at: Location) -> Self {
         let found = Self::error(Code::Undefined, at.into(), format!("upstream `{name}` is not declared"));
-        let known: Vec<&str> = config.upstreams.keys().map(|name| &*name.0).collect();
-        match super::raw::nearest(name, known.iter().copied()) {
+        match super::raw::nearest(name, known) {
             Some(near) => found.label(format!("did you mean `{near}`?")),
             None => found,
         }
@@ -101,6 +100,7 @@ impl Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     /// The second half of the example in the design (config.md), to the letter.
     #[test]

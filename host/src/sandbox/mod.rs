@@ -9,6 +9,7 @@
 //! and what of it must be granted), `cache`.
 
 mod abi;
+mod advice;
 mod backoff;
 pub mod bundled;
 mod cache;
@@ -34,12 +35,14 @@ mod recent;
 mod state;
 mod stores;
 mod ticker;
+mod time;
 mod types;
 mod wasi;
 
 #[cfg(test)]
 mod tests;
 
+pub use clock::thread_cpu_time;
 pub use configured::{Configured, Counts};
 pub use connection::{AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 pub use describe::Description;
@@ -53,3 +56,4 @@ pub use load::{LoadError, Sandbox, SandboxError, SandboxOptions, digest, read_co
 pub use plan::{Interest, Plan, RequestInterest, ResponseInterest};
 pub use plugin::{ConfigureError, Grant, Plugin, Problem};
 pub use stores::Store;
+pub use time::{HeldTime, Time};

@@ -75,6 +75,12 @@ pub(super) struct Ceiling {
     pub(super) refused: Option<&'static str>,
 }
 
+impl Ceiling {
+    pub(super) const fn used(&self) -> usize {
+        self.used
+    }
+}
+
 impl ResourceLimiter for Ceiling {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let used = self.used.saturating_add(desired.saturating_sub(current));

@@ -1,6 +1,7 @@
 //! Every key a configuration may have: type, meaning, example. The one description that the decoder (`raw`), the JSON Schema
 //! (`schema`) and the lists in error messages share, so that they cannot differ.
 
+mod cases;
 mod certificates;
 mod chains;
 mod outbound;
@@ -9,6 +10,7 @@ mod sites;
 mod tables;
 mod tcp;
 
+pub use cases::*;
 pub use certificates::*;
 pub use chains::*;
 pub use outbound::*;

@@ -3,6 +3,7 @@
 
 mod acme;
 mod build;
+mod cases;
 mod certificate;
 mod chains;
 mod client_certs;
@@ -29,6 +30,7 @@ mod tcp_tls;
 mod upstreams;
 
 pub use build::config;
+pub use cases::{cases, lone_settings};
 pub use files::{Files, gather};
 pub use reader::nearest;
 

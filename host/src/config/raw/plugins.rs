@@ -86,7 +86,7 @@ fn path_source(context: &Context<'_>, path: &str, span: Span) -> Option<PluginSo
     Some(PluginSource::Path(context.sources.resolve(span.file, path)))
 }
 
-fn limits(reader: &Reader<'_, '_>) -> GuestLimits {
+pub(super) fn limits(reader: &Reader<'_, '_>) -> GuestLimits {
     let mut limits = GuestLimits::default();
     let Some(table) = reader.open_key("limits", &keys::GUEST_LIMITS) else { return limits };
     let memory = table.form("memory", |text| {
@@ -108,7 +108,7 @@ fn limits(reader: &Reader<'_, '_>) -> GuestLimits {
     limits
 }
 
-fn isolation(reader: &Reader<'_, '_>) -> Isolation {
+pub(super) fn isolation(reader: &Reader<'_, '_>) -> Isolation {
     match reader.choice("isolate") {
         Some(1) => Isolation::Request,
         _ => Isolation::Worker,

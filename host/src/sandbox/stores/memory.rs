@@ -1,6 +1,7 @@
 //! A store in this process. Full when it is full: nothing is evicted before it expires, since a counter that is forgotten is a limit that
 //! does not hold, and a session that is forgotten is a user who must log in again. (That is why it is no cache crate.)
 
+use super::Time;
 use super::{Add, Operation, Outcome, Replace, Set, StoreError};
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
@@ -18,6 +19,7 @@ const OVERHEAD: usize = 96;
 pub struct MemoryStore {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
+    time: Time,
 }
 
 struct Shard {
@@ -39,7 +41,7 @@ enum Value {
 }
 
 impl MemoryStore {
-    pub(super) fn new(bytes: usize) -> Self {
+    pub(super) fn new(bytes: usize, time: Time) -> Self {
         let hasher = RandomState::default();
         let count = (bytes / LEAST_OF_SHARD).clamp(1, MOST_SHARDS);
         // Down to a power of two.
@@ -48,14 +50,14 @@ impl MemoryStore {
             let entries = HashMap::with_hasher(hasher.clone());
             Mutex::new(Shard { entries, used: 0, most: bytes / count, news: 0 })
         };
-        Self { shards: (0..count).map(|_| shard()).collect(), hasher }
+        Self { shards: (0..count).map(|_| shard()).collect(), hasher, time }
     }
 
     pub(super) fn run(&self, operation: Operation) -> Result<Outcome, StoreError> {
         // Bits that the table does not use for what is near.
         let shard = (self.hasher.hash_one(operation.key()) >> 40) as usize % self.shards.len();
         let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
+        let now = self.time.instant();
         match operation {
             Operation::Get(key) => Ok(Outcome::Value(shard.live(&key, now).map(|entry| entry.value.bytes()))),
             Operation::Set(Set { key, value, ttl }) => shard.put(key, Value::of(value), due(now, ttl), now).map(|()| Outcome::Done(true)),
@@ -202,7 +204,7 @@ mod tests {
 
     #[test]
     fn values_are_set_read_replaced_and_deleted() {
-        let store = MemoryStore::new(1 << 20);
+        let store = MemoryStore::new(1 << 20, Time::Real);
         assert_eq!(get(&store, "a"), None);
         store.run(set("a", "1x", None)).expect("room");
         assert_eq!(get(&store, "a").as_deref(), Some("1x"));
@@ -219,7 +221,7 @@ mod tests {
 
     #[test]
     fn counters_are_decimal_and_keep_within_64_bits() {
-        let store = MemoryStore::new(1 << 20);
+        let store = MemoryStore::new(1 << 20, Time::Real);
         assert_eq!((store.run(add("n", 5)), store.run(add("n", -7))), (Ok(Outcome::Sum(5)), Ok(Outcome::Sum(-2))));
         assert_eq!(get(&store, "n").as_deref(), Some("-2"));
         store.run(set("n", "40", None)).expect("room");
@@ -235,7 +237,7 @@ mod tests {
 
     #[test]
     fn what_has_expired_is_gone_and_makes_room() {
-        let store = MemoryStore::new(2 * (OVERHEAD + 16));
+        let store = MemoryStore::new(2 * (OVERHEAD + 16), Time::Real);
         store.run(set("a", "1", Some(Duration::ZERO))).expect("room");
         assert_eq!((get(&store, "a"), store.run(add("a", 1))), (None, Ok(Outcome::Sum(1))));
         for n in 0..10_000 {
@@ -245,7 +247,7 @@ mod tests {
 
     #[test]
     fn the_smallest_store_has_room_for_the_largest_value() {
-        let store = MemoryStore::new(1 << 20);
+        let store = MemoryStore::new(1 << 20, Time::Real);
         for n in 0..3 {
             assert_eq!(store.run(set(&format!("{n}{}", "k".repeat(1023)), &"v".repeat(64 << 10), None)), Ok(Outcome::Done(true)));
             store.run(Operation::Delete(format!("{n}{}", "k".repeat(1023)).into())).expect("never fails");
@@ -254,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_full_store_says_so_and_stays_within_its_bound() {
-        let store = MemoryStore::new(1 << 20);
+        let store = MemoryStore::new(1 << 20, Time::Real);
         let full = (0..100_000).find(|n| store.run(set(&format!("{n:06}"), &"v".repeat(100), None)) == Err(StoreError::Full));
         assert!(full.is_some());
         let used: usize = store.shards.iter().map(|shard| shard.lock().expect("no panic").used).sum();

@@ -3,6 +3,7 @@
 mod memory;
 mod redis;
 
+use super::time::Time;
 use crate::config::{StoreBackend, StoreSpec};
 use memory::MemoryStore;
 use redis::RedisStore;
@@ -65,11 +66,21 @@ impl Store {
     /// Connects to nothing yet. Errors: an address that no server can have.
     pub fn open(spec: &StoreSpec) -> Result<Self, String> {
         match &spec.backend {
-            StoreBackend::Memory { bytes } => Ok(Self::Memory(MemoryStore::new(*bytes))),
+            StoreBackend::Memory { bytes } => Ok(Self::memory(*bytes, Time::Real)),
             StoreBackend::Redis { url, prefix, timeout } => {
                 RedisStore::new(url, prefix, *timeout).map(|store| Self::Redis(Box::new(store)))
             }
         }
+    }
+
+    /// One in this process that expires by `time`.
+    pub fn memory(bytes: usize, time: Time) -> Self {
+        Self::Memory(MemoryStore::new(bytes, time))
+    }
+
+    /// Puts a value there without waiting, for tools. Whether it could be done.
+    pub fn put(&self, key: &str, value: &str) -> bool {
+        self.run_here(Operation::Set(Set { key: key.into(), value: value.into(), ttl: None })).is_ok()
     }
 
     /// Whether its answers have to be waited for.

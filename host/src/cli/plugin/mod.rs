@@ -1,0 +1,63 @@
+//! `portcullis plugin …`: one file per command.
+
+mod bench;
+mod check;
+mod explain;
+mod inspect;
+mod new;
+mod test;
+
+use serde_json::Value;
+use std::fmt::Display;
+use std::process::ExitCode;
+
+#[derive(clap::Subcommand)]
+pub enum Plugin {
+    /// Make a crate for a plugin of your own, with a test and cases
+    New(new::New),
+    /// Show what a component is and may do, without letting it see a request
+    Inspect(inspect::Inspect),
+    /// Say everything that would refuse a component or its settings, and what to do about it
+    Check(check::Check),
+    /// Run cases against a component, in the real sandbox: requests and what it is to decide
+    Test(test::Test),
+    /// Measure what a component costs: per call, to load, to keep
+    Bench(bench::Bench),
+    /// Send a made-up request through the chain of its route; no upstream is contacted
+    Explain(explain::Explain),
+}
+
+impl Plugin {
+    pub fn execute(self) -> ExitCode {
+        match self {
+            Self::New(command) => command.execute(),
+            Self::Inspect(command) => command.execute(),
+            Self::Check(command) => command.execute(),
+            Self::Test(command) => command.execute(),
+            Self::Bench(command) => command.execute(),
+            Self::Explain(command) => command.execute(),
+        }
+    }
+}
+
+/// Prints an answer in one form or the other; the exit code says whether all is `well`.
+fn answer(as_json: bool, json: impl FnOnce() -> Value, text: impl FnOnce() -> String, well: bool) -> ExitCode {
+    if as_json {
+        super::say(&format!("{:#}", json()), "\n");
+    } else {
+        super::say(&text(), "");
+    }
+    super::exit(well)
+}
+
+/// There is no answer.
+fn failed(error: &impl Display) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::FAILURE
+}
+
+/// As clap says that arguments are wrong.
+fn misused(what: &impl Display) -> ExitCode {
+    eprintln!("error: {what}");
+    ExitCode::from(2)
+}
