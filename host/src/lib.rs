@@ -9,8 +9,9 @@
 //!                              chain      ordered links, verdicts       — knows no Wasm, no sockets
 //!                                ▲
 //!                             sandbox     plugins, guests, limits       — the only room that names wasmtime
-//!    leaves: message (HTTP vocabulary)  config (text → checked values)  observe (log)  certs (and ⇄ ACME CAs)
+//!    leaves: message (HTTP vocabulary)  config (text → checked values)  observe (log, metrics)  certs (and ⇄ ACME CAs)
 //!            wire (HTTP/1.1 in bytes, for both walls)
+//!    beside: admin (metrics and health; reads observe, and what app shows it; changes nothing)
 //! ```
 //!
 //! # The path of one request
@@ -47,5 +48,6 @@ pub mod upstream;
 pub mod listen;
 pub mod proxy;
 pub mod tunnel;
+pub mod admin;
 pub mod app;
 pub mod cli;

@@ -4,6 +4,7 @@
 
 mod access;
 mod acme;
+mod admin;
 mod authors;
 mod capabilities;
 mod certificates;

@@ -60,7 +60,7 @@ fn an_upgrade_that_is_declined_is_an_ordinary_answer() {
 
 #[test]
 fn websockets_by_python() {
-    let python = python_with_websockets();
+    let python = tools::python_with("websockets", "websockets");
     let script = r#"
 import asyncio, sys, websockets
 async def main():
@@ -93,19 +93,4 @@ asyncio.run(main())
     writeln!(child.stdin.take().unwrap(), "{}", proxy.http()).unwrap();
     assert_eq!(lines.next().unwrap().unwrap(), "done");
     assert!(child.wait().unwrap().success());
-}
-
-/// A virtual environment with `websockets`, made once beside the build.
-fn python_with_websockets() -> std::path::PathBuf {
-    let environment = tools::repository().join("target/python");
-    let python = environment.join("bin/python");
-    let works =
-        |python: &std::path::Path| Command::new(python).args(["-c", "import websockets"]).output().is_ok_and(|out| out.status.success());
-    if !works(&python) {
-        tools::need("python3", "python3-venv");
-        assert!(Command::new("python3").args(["-m", "venv"]).arg(&environment).status().expect("venv").success(), "python3 -m venv");
-        let pip = Command::new(&python).args(["-m", "pip", "install", "-q", "websockets"]).status().expect("pip");
-        assert!(pip.success() && works(&python), "pip install websockets");
-    }
-    python
 }

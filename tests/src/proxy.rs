@@ -110,6 +110,11 @@ impl Proxy {
         self.listening("tcp")
     }
 
+    /// The first address of the admin listener.
+    pub fn admin(&self) -> SocketAddr {
+        self.listening("admin")
+    }
+
     fn listening(&self, protocol: &str) -> SocketAddr {
         let log = self.log();
         let mut words = log.lines().filter_map(|line| line.split_once(&format!("listening {protocol} "))).map(|(_, rest)| rest);

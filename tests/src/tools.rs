@@ -49,6 +49,22 @@ pub fn need(program: &str, package: &str) -> PathBuf {
     find(program).unwrap_or_else(|| panic!("this test needs `{program}` (Debian package {package}) and could not install it"))
 }
 
+/// Python with `module`, which PyPI's `package` has: in a virtual environment beside the build, made once.
+pub fn python_with(module: &str, package: &str) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let environment = repository().join("target/python");
+    let python = environment.join("bin/python");
+    let _lock = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let works = || Command::new(&python).args(["-c", &format!("import {module}")]).output().is_ok_and(|out| out.status.success());
+    if !works() {
+        need("python3", "python3-venv");
+        assert!(Command::new("python3").args(["-m", "venv"]).arg(&environment).status().expect("venv").success(), "python3 -m venv");
+        let pip = Command::new(&python).args(["-m", "pip", "install", "-q", package]).status().expect("pip");
+        assert!(pip.success() && works(), "pip install {package}");
+    }
+    python
+}
+
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let extra = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);

@@ -2,6 +2,7 @@
 //! routes that use it.
 
 use super::granted::Granted;
+use super::watch::Watch;
 use crate::config::{Allow, Config, Diagnostic, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
 use crate::sandbox::{
     Capability, ConfigureError, Configured, ConnectionPlan, Errands, Grant, Guests, LoadError, Plugin, Refusal, Sandbox, bundled,
@@ -25,9 +26,9 @@ pub(super) struct Loaded {
 
 impl Filters {
     /// Loads and configures. What is wrong is added to `found`; a link that could not be configured has no filter then.
-    pub fn build(config: &Config, sandbox: &Sandbox, found: &mut Vec<Diagnostic>) -> Self {
+    pub fn build(config: &Config, sandbox: &Sandbox, watch: &Watch, found: &mut Vec<Diagnostic>) -> Self {
         let plugins = load(config, sandbox, found);
-        let granted = Granted::open(config, found);
+        let granted = Granted::open(config, watch, found);
         let mut filters = Self { configured: Vec::new(), by_link: HashMap::new() };
         for link in links(config) {
             let Some(plugin) = plugins.get(&link.plugin) else { continue };
@@ -208,7 +209,7 @@ fn misplaced(link: &LinkSpec, plugin: &Plugin) -> Option<Diagnostic> {
 
 fn configure(
     config: &Config,
-    granted: &Granted,
+    granted: &Granted<'_>,
     link: &LinkSpec,
     loaded: &Loaded,
 ) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {

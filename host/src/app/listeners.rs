@@ -27,7 +27,7 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
+    pub fn of(path: &Path) -> io::Result<Self> {
         let found = fs::symlink_metadata(path)?;
         Ok(Self { path: path.to_path_buf(), device: found.dev(), inode: found.ino() })
     }
@@ -135,7 +135,7 @@ fn bind_file(address: &ListenAddress, path: &Path, mode: u32, speaks: Speaks, wo
     Ok(Listener { address: address.clone(), speaks, sockets, file })
 }
 
-fn refused(address: &ListenAddress, at: Option<&Location>, error: &io::Error) -> Diagnostic {
+pub fn refused(address: &ListenAddress, at: Option<&Location>, error: &io::Error) -> Diagnostic {
     let (reason, help) = match (address, error.kind()) {
         (ListenAddress::Ip(address), io::ErrorKind::AddrInUse) => {
             ("another process listens there", Some(format!("find it with: ss -ltnp 'sport = :{}'", address.port())))

@@ -2,7 +2,7 @@
 //!
 //! In reading order: `state` (the directory), `filters` (links → configured plugins), `prepare` (everything that can still be wrong with a
 //! checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `worker` (one core), `keeper` (certificates
-//! that change), `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`;
+//! that change), `watch` (what can be seen), `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`;
 //! and `desk`, the tools for who writes plugins.
 
 mod ca;
@@ -22,6 +22,7 @@ mod online;
 mod prepare;
 mod run;
 mod state;
+mod watch;
 mod worker;
 
 pub use crate::certs::IssuedFor;

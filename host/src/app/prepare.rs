@@ -2,6 +2,7 @@
 
 use super::filters::Filters;
 use super::state::{self, StateError};
+use super::watch::Watch;
 use crate::certs::{self, CertProblem, Challenges, Outbound, Store, TicketKeyError, TicketKeys};
 use crate::config::{self, Code, Config, Diagnostic, Location, Place, Report, Site, SiteName, TcpSpec, TcpTls, TlsSpec};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
@@ -36,13 +37,12 @@ pub enum PrepareError {
     Sandbox(#[from] SandboxError),
 }
 
-/// Reads and checks a file, its certificates and its plugins; makes what the local CA has to make.
-pub fn prepare(path: &Path) -> Result<Prepared, PrepareError> {
-    let (config, mut report) = config::load(path).map_err(PrepareError::Config)?;
+/// Checks what a file names, certificates and plugins; makes what the local CA has to make. `report`: what the text raised.
+pub fn prepare(config: Config, mut report: Report, watch: &Watch) -> Result<Prepared, PrepareError> {
     let state = state::open(config.server.state.as_deref())?;
     let sandbox = sandbox(Some(&state))?;
     let mut found = Vec::new();
-    let filters = Filters::build(&config, &sandbox, &mut found);
+    let filters = Filters::build(&config, &sandbox, watch, &mut found);
     // Shared by all listeners: a CA looks where its challenge wants, not where the certificate is used.
     let challenges = Arc::<Challenges>::default();
     let store = match Store::open(&config.sites, &state) {
@@ -85,7 +85,7 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
     };
     let state = config.server.state.as_deref().filter(|dir| dir.is_dir()).map(Path::to_path_buf);
     let mut found = Vec::new();
-    Filters::build(&config, &sandbox(state.as_deref())?, &mut found);
+    Filters::build(&config, &sandbox(state.as_deref())?, &Watch::default(), &mut found);
     let certified: Vec<Site> = config.tcp.iter().flat_map(certified_names).collect();
     for site in config.sites.iter().chain(&certified) {
         if let TlsSpec::Files(files) = &site.tls {

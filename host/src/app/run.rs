@@ -5,9 +5,10 @@ use super::door::DoorPlan;
 use super::keeper;
 use super::listeners::{self, Listener, Speaks};
 use super::prepare::{PrepareError, Prepared, prepare};
+use super::watch::{Watch, WatchError, watch};
 use super::worker::{self, Waiting, Work};
 use crate::certs::KeyLogFile;
-use crate::config::Report;
+use crate::config::{self, Config, Report};
 use crate::listen::{Gate, Shutdown, stopping};
 use crate::observe::{access::AccessOutput, start_log};
 use crate::proxy::Snapshot;
@@ -51,7 +52,11 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let begun = Instant::now();
     start_log();
     raise_file_limit();
-    let prepared = prepare(path)?;
+    let (config, report) = config::load(path).map_err(PrepareError::Config)?;
+    let board = Arc::<Watch>::default();
+    // Before all that may take its time, so that whoever watches can tell starting from dead.
+    let _watching = watched(&config, &report, &board)?;
+    let prepared = prepare(config, report, &board)?;
     let workers = prepared.config.server.workers.or(std::thread::available_parallelism().ok()).map_or(1, usize::from);
     let (listeners, prepared) = bind(prepared, workers)?;
     // Registered before anyone is told that we are ready: from then on SIGTERM must not kill.
@@ -69,7 +74,8 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let _files: Vec<_> = listeners.iter_mut().filter_map(|listener| listener.file.take()).collect();
     let stores: Vec<_> = prepared.tcp_stores.iter().flatten().chain([&prepared.store]).cloned().collect();
     let outbound = prepared.outbound.clone();
-    let running = start(prepared, listeners, workers, &access, &shutdown, key_log)?;
+    let generation = board.registry.generation(FIRST);
+    let running = start(prepared, listeners, workers, &access, &shutdown, key_log, &board)?;
     // After the workers: what CAs look for must be shown by then.
     let keeper = keeper::start(&stores, &outbound, shutdown)?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
@@ -77,6 +83,7 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
     });
     tracing::info!("stopping: running requests are finished, a second signal ends them");
+    board.draining();
     stopper.drain();
     std::thread::spawn(move || {
         waiting.block_on(async {
@@ -88,8 +95,20 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     if let Some(keeper) = keeper {
         keeper.join().map_err(|_panic| StartError::Keeper)?;
     }
+    drop(generation);
     tracing::info!("stopped");
     Ok(())
+}
+
+fn watched(config: &Config, report: &Report, board: &Arc<Watch>) -> Result<Option<super::watch::Watching>, StartError> {
+    watch(config.admin.as_ref(), board).map_err(|error| match error {
+        WatchError::System(error) => StartError::System(error),
+        WatchError::Bind(problems) => {
+            let mut report = report.clone();
+            report.add(problems);
+            StartError::Bind(report)
+        }
+    })
 }
 
 fn open_key_log(path: &Path) -> Result<Arc<dyn KeyLog>, StartError> {
@@ -146,6 +165,7 @@ fn start(
     access: &AccessOutput,
     shutdown: &Shutdown,
     key_log: Option<Arc<dyn KeyLog>>,
+    board: &Watch,
 ) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
     let Prepared { config, filters, store, tickets, outbound, tcp_stores, sandbox, .. } = prepared;
     // For as long as the process lives: guests of every generation run in it.
@@ -154,6 +174,7 @@ fn start(
     let snapshot = Snapshot::new(FIRST, &config, |link| filters.index(link).unwrap_or(usize::MAX));
     let snapshot = Arc::new(snapshot.showing(keeper::proofs(&config, store.challenges())));
     let gate = Gate::new(&config.limits);
+    board.serving(&gate, access);
     let courses = Course::all(&config, store, tcp_stores, &tickets, key_log)?;
     let doors = DoorPlan::all(&config, &filters);
     let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams.clone()));
@@ -179,6 +200,7 @@ fn start(
             gate: gate.clone(),
             access: access.writer(),
             tunnel_access: access.writer(),
+            tally: config.admin.is_some().then(|| board.registry.worker()),
             shutdown: shutdown.clone(),
         })?);
     }

@@ -6,6 +6,7 @@ use super::errands;
 use crate::certs::Outbound;
 use crate::config::{Peers, UpstreamName, UpstreamSpec};
 use crate::listen::{self, Gate, Handler, Listener, Listening, Shutdown};
+use crate::observe::WorkerTally;
 use crate::observe::access::AccessWriter;
 use crate::proxy::{Proxy, Snapshot};
 use crate::sandbox::Guests;
@@ -30,6 +31,8 @@ pub struct Work {
     pub gate: Arc<Gate>,
     pub access: AccessWriter,
     pub tunnel_access: AccessWriter,
+    /// `None`: nobody collects numbers.
+    pub tally: Option<Arc<WorkerTally>>,
     pub shutdown: Shutdown,
 }
 
@@ -54,19 +57,19 @@ impl Work {
 
     async fn serve(self) -> io::Result<()> {
         let limits = Arc::new(self.snapshot.limits.clone());
-        let upstreams = Upstreams::new(&self.upstreams, &self.outbound, &limits);
+        let upstreams = Upstreams::counting(&self.upstreams, &self.outbound, &limits, self.tally.as_deref());
         let errands = errands::run(Rc::clone(&upstreams), Arc::clone(&limits));
         let filters: Rc<[Guests]> = self.filters.on_worker(&errands).into();
         drop(errands);
         let keeper = DoorKeeper::new(self.number, Rc::clone(&filters), Rc::clone(&upstreams));
-        let ledger = Ledger::new(self.number, self.snapshot.access_log, self.tunnel_access);
+        let ledger = Ledger::new(self.number, self.snapshot.access_log, self.tunnel_access, self.tally.clone());
         let opened = |waiting: Waiting| {
             let Waiting { socket, course, door, proxy_protocol } = waiting;
             let door = door.map(|plan| keeper.door(&plan, socket.name(), course.reach()));
-            Listener { socket, kind: course.kind(&limits, &upstreams, &ledger), door, proxy_protocol }
+            Listener { socket, kind: course.kind(&limits, &upstreams, &ledger), door, proxy_protocol, tally: self.tally.clone() }
         };
         let listeners: Vec<_> = self.listeners.into_iter().map(opened).collect();
-        let proxy = Proxy::new(self.number, self.access, self.snapshot, filters, upstreams);
+        let proxy = Proxy::new(self.number, (self.access, self.tally), self.snapshot, filters, upstreams);
         let handler = handler(proxy);
         let serving: Vec<_> = listeners
             .into_iter()

@@ -4,6 +4,7 @@
 //! `raw` (TOML with spans → meant), then one file per thing a user declares, then what is made for other rooms.
 
 mod acme;
+mod admin;
 pub mod cases;
 mod chain;
 mod code;
@@ -33,6 +34,7 @@ mod units;
 mod upstream;
 
 pub use acme::{AcmeChallenge, AcmeEab, AcmeIssuer, AcmeSpec};
+pub use admin::AdminSpec;
 pub use chain::{LinkOrigin, LinkSpec, PluginRef, When};
 pub use code::Code;
 pub use defaults::{DefaultRow, Defaults};
@@ -72,6 +74,8 @@ pub struct Config {
     pub plugins: BTreeMap<PluginName, PluginSpec>,
     pub stores: BTreeMap<StoreName, StoreSpec>,
     pub secrets: BTreeMap<String, Secret>,
+    /// `None`: nobody can look.
+    pub admin: Option<AdminSpec>,
 }
 
 /// Reads a configuration and everything it includes. `Ok` has at most warnings in its report; `Err` has every error at once.

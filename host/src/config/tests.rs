@@ -14,6 +14,7 @@ fn folder() -> PathBuf {
 fn files() -> Memory {
     let mut memory = Memory::default();
     memory.variables.insert("GOLDEN_KEY".into(), "from the environment".into());
+    memory.variables.insert("GOLDEN_TOKEN".into(), "a token that nobody guesses".replace(" ", "-"));
     memory.variables.insert("GOLDEN_REDIS".into(), "redis://:password@127.0.0.1:6379/1".into());
     let mut open = vec![folder()];
     while let Some(next) = open.pop() {
@@ -153,6 +154,9 @@ fn meaning(config: &Config) -> String {
         if plugin.allow != Allow::default() {
             let _ = writeln!(out, "  {:?}", plugin.allow);
         }
+    }
+    if let Some(admin) = &config.admin {
+        let _ = writeln!(out, "admin {admin:?}");
     }
     for (name, store) in &config.stores {
         let _ = writeln!(out, "store {name} {:?} at {}", store.backend, store.at);

@@ -9,6 +9,7 @@ use super::tunnels::Tcp;
 use super::{connection, proxied};
 use crate::certs::TlsSettings;
 use crate::config::{Limits, Peers};
+use crate::observe::WorkerTally;
 use crate::wire::Stream;
 use std::io;
 use std::net::SocketAddr;
@@ -37,6 +38,8 @@ pub struct Listener {
     pub door: Option<Rc<dyn Door>>,
     /// Who must begin with a PROXY header.
     pub proxy_protocol: Arc<Peers>,
+    /// `None`: nobody collects numbers.
+    pub tally: Option<Arc<WorkerTally>>,
 }
 
 /// After an error that will not go away at once: out of file descriptors or memory.
@@ -53,6 +56,7 @@ pub(super) struct Service<H> {
     pub limits: Arc<Limits>,
     pub handler: H,
     pub connections: Rc<Connections>,
+    pub tally: Option<Arc<WorkerTally>>,
 }
 
 /// Accepts connections on this worker and serves each in a task of its own, until `shutdown`; then closes the listening socket and
@@ -68,10 +72,10 @@ pub async fn serve<H: Handler>(
     handler: H,
     mut shutdown: Shutdown,
 ) -> io::Result<()> {
-    let Listener { socket, kind, door, proxy_protocol } = listener;
+    let Listener { socket, kind, door, proxy_protocol, tally } = listener;
     let socket = Accepting::new(socket)?;
     let connections = Rc::new(Connections::default());
-    let service = Rc::new(Service { kind, door, proxy_protocol, log: Sparse::new(), limits, handler, connections });
+    let service = Rc::new(Service { kind, door, proxy_protocol, log: Sparse::new(), limits, handler, connections, tally });
     tokio::select! {
         // Both are cancel-safe, and neither is polled again.
         () = accept_all(&socket, &gate, &service) => {}
@@ -152,6 +156,9 @@ fn admit<H: Handler>(stream: Stream, peer: Option<SocketAddr>, gate: &Arc<Gate>,
         Some(peer) => gate.admit(peer.ip()),
         None => gate.admit_somebody(),
     };
+    if let Some(WorkerTally { connections, .. }) = service.tally.as_deref() {
+        if permit.is_ok() { connections.accepted.one() } else { connections.refused.one() }
+    }
     if let Ok(permit) = permit {
         start(stream, peer, proxied, permit, service);
     }

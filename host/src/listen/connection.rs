@@ -143,7 +143,7 @@ async fn refuse(socket: Socket, connection: &Connection, hello: Option<&ClientHe
 
 /// The handshake, then the protocol that ALPN chose.
 async fn https<H: Handler>(socket: Socket, connection: Connection, settings: &TlsSettings, service: &Service<H>) -> Way {
-    match tls::handshake(socket, settings, connection.local, service.limits.tls_handshake).await {
+    match tls::handshake(socket, settings, connection.local, service).await {
         Err(error) if UnlistedHeader::is(&error) => Way::Over(unlisted(&connection, service)),
         Err(error) => {
             tracing::debug!(peer = %connection.peer, %error, "TLS handshake failed");
@@ -234,7 +234,7 @@ async fn prove<H: Handler>(
     tcp: &Tcp,
     service: &Service<H>,
 ) -> Way {
-    if let Err(outcome) = tls::handshake(socket, settings, connection.local, service.limits.tls_handshake).await {
+    if let Err(outcome) = tls::handshake(socket, settings, connection.local, service).await {
         tracing::debug!(peer = %connection.peer, "{outcome}");
     }
     tcp.tunnels.refuse(connection, Some(hello), "acme_challenge");
@@ -254,7 +254,7 @@ async fn tunnel<H: Handler>(
         let asked = hello.as_ref().and_then(|hello| hello.sni.clone());
         return Way::Tunnel(tcp.tunnels.carry(Arrived::plain(socket, Connection { asked, ..connection }, hello), route));
     };
-    match tls::handshake(socket, settings, connection.local, service.limits.tls_handshake).await {
+    match tls::handshake(socket, settings, connection.local, service).await {
         Ok((stream, facts)) => {
             let connection = Connection { tls: Some(facts), ..connection };
             Way::Tunnel(tcp.tunnels.carry(Arrived::decrypted(stream, connection, hello), route))

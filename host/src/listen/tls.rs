@@ -1,12 +1,14 @@
 //! The TLS handshake of one connection.
 
+use super::accept::Service;
 use super::door;
 use super::identity::identify;
 use super::io::Socket;
 use crate::certs::{Chosen, TlsSettings, Unanswered};
 use crate::message::{Alpn, ClientAuth, Refusal, TlsFacts, TlsVersion};
-use rustls::ProtocolVersion;
+use crate::observe::Handshakes;
 use rustls::server::Acceptor;
+use rustls::{HandshakeKind, ProtocolVersion};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -23,16 +25,31 @@ const UNRECOGNIZED_NAME: u8 = 112;
 /// `internal_error`: the site's first certificate has not come yet.
 const NO_CERTIFICATE_YET: u8 = 80;
 
-/// Takes at most `limit`, from the first wait for the client hello to the end.
+/// Takes at most `limits.tls-handshake`, from the first wait for the client hello to the end.
 ///
 /// # Errors
 /// The client's, mostly: it went away, took too long, speaks no version or cipher of ours, or asked for an unknown name.
-pub(super) async fn handshake(
+pub(super) async fn handshake<H>(
     socket: Socket,
     settings: &TlsSettings,
     local: SocketAddr,
-    limit: Duration,
+    service: &Service<H>,
 ) -> io::Result<(TlsStream<Socket>, TlsFacts)> {
+    let made = make(socket, settings, local, service.limits.tls_handshake).await;
+    if let Some(tally) = &service.tally {
+        count(&tally.connections.handshakes, made.as_ref().ok());
+    }
+    made
+}
+
+fn count(handshakes: &Handshakes, made: Option<&(TlsStream<Socket>, TlsFacts)>) {
+    let Some((stream, facts)) = made else { return handshakes.failed.one() };
+    let resumed = stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed);
+    let [old, new] = if resumed { &handshakes.resumed } else { &handshakes.full };
+    if facts.version == TlsVersion::V1_2 { old.one() } else { new.one() }
+}
+
+async fn make(socket: Socket, settings: &TlsSettings, local: SocketAddr, limit: Duration) -> io::Result<(TlsStream<Socket>, TlsFacts)> {
     let handshake = async {
         let start = LazyConfigAcceptor::new(Acceptor::default(), socket).await?;
         let proof = start.client_hello().alpn().is_some_and(TlsSettings::is_proof_wanted);

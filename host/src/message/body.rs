@@ -28,3 +28,18 @@ pub enum BodyError {
     #[error("the exchange took too long")]
     Expired,
 }
+
+impl BodyError {
+    /// The reason token of an exchange that ends by it.
+    pub const fn reason(&self) -> &'static str {
+        match self {
+            Self::ClientMalformed(_) => "bad_body",
+            Self::ClientGone(_) => "client_gone",
+            Self::ClientStalled => "body_timeout",
+            Self::OriginMalformed(_) => "bad_response_body",
+            Self::OriginGone(_) => "origin_gone",
+            Self::OriginStalled => "response_idle",
+            Self::Expired => "exchange_timeout",
+        }
+    }
+}

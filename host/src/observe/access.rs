@@ -80,6 +80,12 @@ impl AccessOutput {
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
     }
+
+    /// The same, to be asked for later.
+    pub fn counter(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || shared.dropped.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for AccessOutput {

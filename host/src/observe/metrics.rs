@@ -1,7 +1,7 @@
-//! Numbers of plugins: named series with bounded labels, and how they are written for Prometheus. What the proxy itself counts is not here.
+//! Numbers of plugins: named series with bounded labels. What the proxy itself counts is in `tally`.
 
+use super::exposition::{Exposition, Family, FamilyKind, number};
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// Series of one plugin. Each costs memory and a line in every scrape; chosen arbitrarily.
@@ -47,7 +47,7 @@ pub struct PluginMetrics {
 #[derive(Default)]
 pub struct PluginSeries(Mutex<Series>);
 
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Series {
     metrics: BTreeMap<String, (Kind, BTreeMap<Labels, Number>)>,
     count: usize,
@@ -56,11 +56,13 @@ struct Series {
 
 type Labels = Vec<(String, String)>;
 
+#[derive(Clone)]
 enum Number {
     Plain(f64),
     Histogram(Box<Histogram>),
 }
 
+#[derive(Clone)]
 struct Histogram {
     buckets: [u64; BUCKETS + 1],
     sum: f64,
@@ -79,39 +81,52 @@ impl PluginMetrics {
         series
     }
 
-    /// In the Prometheus text format, version 0.0.4.
-    pub fn text(&self) -> String {
-        let mut out = String::new();
+    /// All of them, each with its plugin's name.
+    pub fn write(&self, out: &mut Exposition) {
         let plugins = self.plugins.lock().unwrap_or_else(PoisonError::into_inner);
         let plugins: Vec<_> = plugins.iter().filter_map(|(name, series)| Some((name.clone(), series.upgrade()?))).collect();
+        let mut dropped: BTreeMap<&str, u64> = BTreeMap::new();
         // A metric's lines must stand together, whichever plugins have it.
-        let mut lines: BTreeMap<String, (Kind, String)> = BTreeMap::new();
-        let mut dropped = String::new();
-        for (plugin, series) in &plugins {
-            let series = series.0.lock().unwrap_or_else(PoisonError::into_inner);
-            for (metric, (kind, numbers)) in &series.metrics {
-                // The first plugin settles the kind that is said; the others' names are their own affair.
-                let (_, text) = lines.entry(metric.clone()).or_insert_with(|| (*kind, String::new()));
-                for (labels, number) in numbers {
-                    number.write(text, metric, &with_plugin(labels, plugin));
+        let mut names: BTreeMap<String, Kind> = BTreeMap::new();
+        // Copied, so that guests who count wait for the copy of their own numbers and not for all to be written.
+        let copied: Vec<(&str, Series)> =
+            plugins.iter().map(|(name, series)| (&**name, series.0.lock().unwrap_or_else(PoisonError::into_inner).clone())).collect();
+        for (plugin, series) in &copied {
+            if series.dropped > 0 {
+                *dropped.entry(plugin).or_default() += series.dropped;
+            }
+            for (metric, (kind, _)) in &series.metrics {
+                // The first plugin settles the kind.
+                names.entry(metric.clone()).or_insert(*kind);
+            }
+        }
+        for (metric, kind) in names {
+            let name = format!("portcullis_plugin_{metric}");
+            // Names are the guests' to choose: what would take another's samples for its own is left out.
+            let mut family = out.try_family(kind.family(), &name, "");
+            for (plugin, series) in &copied {
+                let Some((own, numbers)) = series.metrics.get(&metric) else { continue };
+                match &mut family {
+                    Some(family) if *own == kind => numbers.iter().for_each(|(labels, number)| number.write(family, plugin, labels)),
+                    _ => *dropped.entry(plugin).or_default() += numbers.len() as u64,
                 }
             }
-            if series.dropped > 0 {
-                let _ = writeln!(dropped, "portcullis_plugin_series_dropped{{plugin=\"{}\"}} {}", escaped(plugin), series.dropped);
-            }
         }
-        for (metric, (kind, text)) in lines {
-            let kind = match kind {
-                Kind::Counter => "counter",
-                Kind::Gauge => "gauge",
-                Kind::Histogram => "histogram",
-            };
-            let _ = write!(out, "# TYPE portcullis_plugin_{metric} {kind}\n{text}");
+        let mut family = out.counter(
+            "portcullis_plugin_series_dropped",
+            "Numbers of plugins that were not taken: too many series, or a name that another has.",
+        );
+        dropped.iter().for_each(|(plugin, count)| family.sample(&[("plugin", plugin)], *count));
+    }
+}
+
+impl Kind {
+    const fn family(self) -> FamilyKind {
+        match self {
+            Self::Counter => FamilyKind::Counter,
+            Self::Gauge => FamilyKind::Gauge,
+            Self::Histogram => FamilyKind::Histogram,
         }
-        if !dropped.is_empty() {
-            let _ = write!(out, "# TYPE portcullis_plugin_series_dropped counter\n{dropped}");
-        }
-        out
     }
 }
 
@@ -119,6 +134,8 @@ impl PluginSeries {
     /// Counters add, gauges are set, histograms observe.
     pub fn record(&self, kind: Kind, name: &str, labels: &[LabelPair<'_>], value: f64) -> Result<(), SeriesError> {
         check(name, labels)?;
+        // Written behind every counter's name, so that it need not be said.
+        let name = if kind == Kind::Counter { name.strip_suffix("_total").unwrap_or(name) } else { name };
         let mut series = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Series { metrics, count, dropped } = &mut *series;
         let known = metrics.get_mut(name);
@@ -192,45 +209,40 @@ impl Number {
         }
     }
 
-    fn write(&self, out: &mut String, metric: &str, labels: &str) {
+    fn write(&self, family: &mut Family<'_>, plugin: &str, labels: &Labels) {
+        let all: Vec<_> = [("plugin", plugin)].into_iter().chain(labels.iter().map(|(name, value)| (&**name, &**value))).collect();
         match self {
-            Self::Plain(number) => drop(writeln!(out, "portcullis_plugin_{metric}{{{labels}}} {number}")),
+            Self::Plain(number) => family.float(&all, *number),
             Self::Histogram(histogram) => {
-                let mut so_far = 0;
-                for (bucket, count) in histogram.buckets.iter().enumerate() {
-                    so_far += count;
-                    // Those that change nothing may be left out, but for the last.
-                    if bucket < BUCKETS && *count > 0 {
-                        let _ = writeln!(out, "portcullis_plugin_{metric}_bucket{{{labels},le=\"{}\"}} {so_far}", end(bucket));
-                    }
-                }
-                let _ = writeln!(out, "portcullis_plugin_{metric}_bucket{{{labels},le=\"+Inf\"}} {so_far}");
-                let _ = writeln!(out, "portcullis_plugin_{metric}_sum{{{labels}}} {}", histogram.sum);
-                let _ = writeln!(out, "portcullis_plugin_{metric}_count{{{labels}}} {so_far}");
+                // Those that change nothing may be left out, but for the last.
+                let ends = histogram.buckets.iter().enumerate().filter(|(bucket, count)| *bucket == BUCKETS || **count > 0);
+                let ends: Vec<_> = ends.map(|(bucket, count)| (bucket_end(bucket), *count)).collect();
+                family.buckets(&all, ends.iter().map(|(end, count)| (&**end, *count)), histogram.sum);
             }
         }
     }
+}
+
+fn bucket_end(bucket: usize) -> String {
+    let mut text = String::new();
+    number(&mut text, if bucket == BUCKETS { f64::INFINITY } else { end(bucket) });
+    text
 }
 
 fn end(bucket: usize) -> f64 {
     f64::from(FIRST_BUCKET + bucket as i32).exp2()
 }
 
-fn with_plugin(labels: &Labels, plugin: &str) -> String {
-    let mut text = format!("plugin=\"{}\"", escaped(plugin));
-    for (name, value) in labels {
-        let _ = write!(text, ",{name}=\"{}\"", escaped(value));
-    }
-    text
-}
-
-fn escaped(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::exposition::Format;
+
+    fn text(metrics: &PluginMetrics) -> String {
+        let mut out = Exposition::new(Format::Prometheus);
+        metrics.write(&mut out);
+        out.finish()
+    }
 
     #[test]
     fn numbers_are_added_set_and_observed() {
@@ -243,19 +255,20 @@ mod tests {
         }
         series.record(Kind::Histogram, "took", &[], 1e12).expect("sound");
         let expected = "\
-# TYPE portcullis_plugin_asked counter
-portcullis_plugin_asked{plugin=\"jwt\",result=\"a\\\"b\"} 4
+# TYPE portcullis_plugin_asked_total counter
+portcullis_plugin_asked_total{plugin=\"jwt\",result=\"a\\\"b\"} 4.0
 # TYPE portcullis_plugin_cached gauge
-portcullis_plugin_cached{plugin=\"jwt\"} 7
+portcullis_plugin_cached{plugin=\"jwt\"} 7.0
 # TYPE portcullis_plugin_took histogram
 portcullis_plugin_took_bucket{plugin=\"jwt\",le=\"0.5\"} 2
 portcullis_plugin_took_bucket{plugin=\"jwt\",le=\"+Inf\"} 3
-portcullis_plugin_took_sum{plugin=\"jwt\"} 1000000000000.6
 portcullis_plugin_took_count{plugin=\"jwt\"} 3
+portcullis_plugin_took_sum{plugin=\"jwt\"} 1.0000000000006e+12
 ";
-        assert_eq!(metrics.text(), expected);
+        let text = self::text(&metrics);
+        assert!(text.starts_with(expected), "{text}");
         drop(series);
-        assert_eq!(metrics.text(), "", "nobody uses it any more");
+        assert!(!self::text(&metrics).contains("jwt"), "nobody uses it any more");
     }
 
     #[test]
@@ -278,8 +291,22 @@ portcullis_plugin_took_count{plugin=\"jwt\"} 3
             series.record(Kind::Counter, "a", &[("n", &n.to_string())], 1.0).expect("sound");
         }
         series.record(Kind::Counter, "a", &[("n", "0")], 1.0).expect("known ones go on");
-        let text = metrics.text();
-        assert_eq!(text.lines().filter(|line| line.starts_with("portcullis_plugin_a{")).count(), MOST_SERIES);
-        assert!(text.ends_with("portcullis_plugin_series_dropped{plugin=\"p\"} 5\n") && text.contains("n=\"0\"} 2\n"), "{text}");
+        let text = self::text(&metrics);
+        assert_eq!(text.lines().filter(|line| line.starts_with("portcullis_plugin_a_total{")).count(), MOST_SERIES);
+        assert!(text.ends_with("portcullis_plugin_series_dropped_total{plugin=\"p\"} 5\n") && text.contains("n=\"0\"} 2.0\n"), "{text}");
+    }
+
+    #[test]
+    fn what_would_be_mistaken_for_another_is_left_out_and_counted() {
+        let metrics = PluginMetrics::default();
+        let (first, second) = (metrics.plugin("a"), metrics.plugin("b"));
+        first.record(Kind::Counter, "x_total", &[], 1.0).expect("sound");
+        first.record(Kind::Counter, "x", &[], 1.0).expect("the same");
+        first.record(Kind::Histogram, "h", &[], 1.0).expect("sound");
+        second.record(Kind::Gauge, "x", &[], 1.0).expect("its own affair");
+        second.record(Kind::Gauge, "h_count", &[], 1.0).expect("its own affair");
+        let text = self::text(&metrics);
+        assert!(text.contains("portcullis_plugin_x_total{plugin=\"a\"} 2.0\n") && !text.contains("x{plugin=\"b\"}"), "{text}");
+        assert!(!text.contains("h_count{plugin=\"b\"}") && text.contains("dropped_total{plugin=\"b\"} 2\n"), "{text}");
     }
 }

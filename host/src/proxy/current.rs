@@ -6,9 +6,11 @@ use super::paths::Part;
 use super::snapshot::ClientCertEntry;
 use super::{Missed, RouteEntry, SiteEntry, Snapshot, Terms};
 use crate::message::{ClientAuth, Connection, RequestHead, Scheme, authority};
+use crate::observe::{RouteTally, WorkerTally};
 use crate::upstream::Upstreams;
 use bytestring::ByteString;
 use http::HeaderValue;
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -24,6 +26,8 @@ pub(super) struct Current<F> {
     sites: Box<[SiteHere]>,
     /// Beside the snapshot's routes.
     routes: Box<[RouteHere]>,
+    /// Beside them; looked up when a route takes its first request, so that only routes that are used cost anything.
+    tallies: Box<[OnceCell<Arc<RouteTally>>]>,
     /// Beside the snapshot's terms.
     destinations: Box<[Option<Destination>]>,
 }
@@ -55,10 +59,18 @@ pub(super) struct Place<'c> {
     pub site: ByteString,
     pub route: ByteString,
     pub terms: &'c Terms,
+    tally: &'c OnceCell<Arc<RouteTally>>,
     /// `None`: a link must answer.
     pub destination: Option<&'c Destination>,
     /// What the site asks of its clients.
     pub client: Option<ClientCertEntry>,
+}
+
+impl Place<'_> {
+    /// Of the route, in this worker's numbers.
+    pub fn tally(&self, worker: &WorkerTally) -> &Arc<RouteTally> {
+        self.tally.get_or_init(|| worker.route(&self.site, &self.route))
+    }
 }
 
 impl<F> Current<F> {
@@ -67,10 +79,11 @@ impl<F> Current<F> {
         let site = |site: &SiteEntry| SiteHere { name: Part::add(&mut text, &site.name), tls: site.tls, client: site.client };
         let sites = snapshot.sites.iter().map(site).collect();
         let route = |route: &RouteEntry| RouteHere { pattern: Part::add(&mut text, &route.pattern), terms: route.terms };
-        let routes = snapshot.routes.iter().map(route).collect();
+        let routes: Box<[RouteHere]> = snapshot.routes.iter().map(route).collect();
+        let tallies = routes.iter().map(|_| OnceCell::new()).collect();
         let destination = |terms: &Terms| terms.to.as_ref().and_then(|to| Destination::of(&upstreams, to.0.as_str().into()));
         let destinations = snapshot.terms.iter().map(destination).collect();
-        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, destinations }
+        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, tallies, destinations }
     }
 
     /// Step 6, and before it what is answered whatever the sites say.
@@ -99,11 +112,13 @@ impl<F> Current<F> {
             return Err(Failure::OtherClientAuth);
         }
         let index = router.route(site, head)?.route;
-        let RouteHere { pattern, terms } = self.routes.get(index).ok_or(Failure::NoRoute)?;
+        let (Some(RouteHere { pattern, terms }), Some(tally)) = (self.routes.get(index), self.tallies.get(index)) else {
+            return Err(Failure::NoRoute);
+        };
         let (Some(terms), Some(destination)) = (self.snapshot.terms.get(*terms as usize), self.destinations.get(*terms as usize)) else {
             return Err(Failure::NoRoute);
         };
-        Ok(Place { site: name, route: self.part(*pattern), terms, destination: destination.as_ref(), client: here.client })
+        Ok(Place { site: name, route: self.part(*pattern), terms, tally, destination: destination.as_ref(), client: here.client })
     }
 
     fn part(&self, part: Part) -> ByteString {

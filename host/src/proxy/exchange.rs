@@ -7,7 +7,7 @@ use crate::chain::{Acted, Fault, How, Link};
 use crate::config::{AccessLog, LinkSpec};
 use crate::message::{Answer, BodyError, Connection, Exchange, ExchangeId, Reply, RequestHead};
 use crate::observe::access::AccessWriter;
-use crate::observe::{Entry, RateCap};
+use crate::observe::{Entry, Over, RateCap, RouteTally, WorkerTally};
 use crate::upstream::{Attempt, SendError};
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -49,16 +49,24 @@ pub(super) struct Ledger {
     /// Exchanges whose guard lives.
     pub active: Cell<usize>,
     access: AccessWriter,
+    /// `None`: nobody collects numbers.
+    tally: Option<Arc<WorkerTally>>,
     /// For what guests can cause at will, and for what origins can: neither must drown the other.
     faults: RefCell<RateCap>,
     failures: RefCell<RateCap>,
 }
 
 impl Ledger {
-    pub fn new(access: AccessWriter) -> Rc<Self> {
+    pub fn new(access: AccessWriter, tally: Option<Arc<WorkerTally>>) -> Rc<Self> {
         // Arbitrary: enough to see what is going on, too little to fill a disk within a day.
         let cap = || RefCell::new(RateCap::new(20, Duration::from_millis(500)));
-        Rc::new(Self { active: Cell::new(0), access, faults: cap(), failures: cap() })
+        Rc::new(Self { active: Cell::new(0), access, tally, faults: cap(), failures: cap() })
+    }
+
+    /// `by`: one more exchange runs, or one fewer.
+    fn runs(&self, active: usize) {
+        self.active.set(active);
+        self.tally.iter().for_each(|tally| tally.exchanges.set(active as u64));
     }
 
     pub fn fault(&self, id: ExchangeId, link: &Link, fault: &Fault) {
@@ -124,7 +132,7 @@ pub(super) fn open(id: ExchangeId, connection: Rc<Connection>, inbound: &Inbound
 pub(super) struct Guard {
     pub id: ExchangeId,
     ledger: Rc<Ledger>,
-    /// `None`: the access log is off, and nothing is counted or timed.
+    /// `None`: the access log is off and nobody collects numbers, so nothing is counted or timed.
     record: Option<Box<Record>>,
 }
 
@@ -137,6 +145,8 @@ struct Record {
     asked: Option<Asked>,
     site: ByteString,
     route: ByteString,
+    /// `None`: nobody collects numbers, or no route has taken it.
+    tally: Option<Arc<RouteTally>>,
     upstream: Option<ByteString>,
     attempt: Option<Attempt>,
     status: Option<StatusCode>,
@@ -159,8 +169,8 @@ struct Asked {
 
 impl Guard {
     pub fn open(ledger: &Rc<Ledger>, id: ExchangeId, mode: AccessLog, connection: &Rc<Connection>) -> Self {
-        ledger.active.set(ledger.active.get() + 1);
-        let record = (mode != AccessLog::Off).then(|| Box::new(Record::new(mode, connection)));
+        ledger.runs(ledger.active.get() + 1);
+        let record = (mode != AccessLog::Off || ledger.tally.is_some()).then(|| Box::new(Record::new(mode, connection)));
         Self { id, ledger: Rc::clone(ledger), record }
     }
 
@@ -183,12 +193,13 @@ impl Guard {
     pub fn placed(&mut self, place: &Place<'_>) {
         if let Some(record) = &mut self.record {
             (record.site, record.route) = (place.site.clone(), place.route.clone());
+            record.tally = self.ledger.tally.as_deref().map(|worker| Arc::clone(place.tally(worker)));
         }
     }
 
     /// After either walk; what counts is the last.
     pub fn walked(&mut self, exchange: &Exchange, acted: &[Acted], place: &Place<'_>) {
-        if let Some(record) = &mut self.record {
+        if let Some(record) = self.record.as_mut().filter(|record| record.mode != AccessLog::Off) {
             record.attributes.clone_from(&exchange.attributes);
             let spec = |acted: &Acted| place.terms.chain.links.get(acted.link).map(|link| (Arc::clone(&link.spec), acted.how));
             record.links = acted.iter().filter_map(spec).collect();
@@ -259,7 +270,7 @@ impl Guard {
                 record.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
                 record.ended |= frame.is_trailers() || record.length == Some(record.sent);
             }
-            Some(Err(error)) => record.reason = Some(failure::of_body(error)),
+            Some(Err(error)) => record.reason = Some(error.reason()),
         }
     }
 
@@ -274,8 +285,9 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        self.ledger.active.set(self.ledger.active.get() - 1);
+        self.ledger.runs(self.ledger.active.get() - 1);
         if let Some(record) = &self.record {
+            self.ledger.tally.iter().for_each(|tally| record.count(tally));
             record.write(self.id, &self.ledger.access);
         }
     }
@@ -291,6 +303,7 @@ impl Record {
             asked: None,
             site: ByteString::new(),
             route: ByteString::new(),
+            tally: None,
             upstream: None,
             attempt: None,
             status: None,
@@ -314,6 +327,16 @@ impl Record {
         }
     }
 
+    fn count(&self, worker: &WorkerTally) {
+        let status = self.status.map(|status| status.as_u16());
+        let over = Over { status, total: self.started.elapsed(), received: self.received.get(), sent: self.sent };
+        match &self.tally {
+            Some(tally) => tally.take(over),
+            None => worker.route("", "").take(over),
+        }
+        self.reason().iter().for_each(|reason| worker.because("exchange", reason));
+    }
+
     /// Of the certificate that the client has shown.
     fn subject(&self) -> Option<&str> {
         let auth = self.connection.tls.as_ref()?.client.as_ref()?;
@@ -321,6 +344,9 @@ impl Record {
     }
 
     fn write(&self, id: ExchangeId, access: &AccessWriter) {
+        if self.mode == AccessLog::Off {
+            return;
+        }
         let links: SmallVec<[_; 4]> = self.links.iter().map(|(spec, how)| (spec.name.as_str(), how_name(*how))).collect();
         let head = self.asked.as_ref().map(|asked| &asked.head);
         access.write(

@@ -4,12 +4,11 @@
 use crate::chain::Cause;
 use crate::message::authority::BadHost;
 use crate::message::target::BadTarget;
-use crate::message::{BodyError, ExchangeId, Malformed, Reply};
+use crate::message::{ExchangeId, Malformed, Reply};
 use crate::upstream::SendError;
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
-use std::io;
 
 /// Why the proxy answers itself, by whose doing it is.
 #[derive(Debug, thiserror::Error)]
@@ -208,7 +207,7 @@ impl Failure {
             Self::NoRoute => "no_route",
             Self::NoDestination => "no_destination",
             Self::Plugin(cause) => cause.reason(),
-            Self::Send(error) => of_send(error),
+            Self::Send(error) => error.reason(),
         }
     }
 
@@ -237,37 +236,6 @@ impl From<Malformed> for Failure {
 pub(super) fn instead(cause: Cause, id: ExchangeId) -> Reply {
     let reason = Reason::of(cause.reason());
     answer(reason, reason.status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), id)
-}
-
-/// The reason token of a request that got no response head.
-fn of_send(error: &SendError) -> &'static str {
-    match error {
-        SendError::Connect(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => "connect_refused",
-        SendError::Connect(_) => "connect_failed",
-        SendError::ConnectTimeout => "connect_timeout",
-        SendError::Certificate(_) => "origin_certificate",
-        SendError::Alert(_) => "origin_tls_alert",
-        SendError::Handshake(_) => "origin_tls",
-        SendError::Reset(_) => "origin_reset",
-        SendError::ResponseTimeout => "response_timeout",
-        SendError::Malformed(_) => "bad_response",
-        SendError::Client(body) => of_body(body),
-        SendError::Expired => "exchange_timeout",
-        SendError::Overloaded(_) => "overload",
-    }
-}
-
-/// The reason token of a body that ended early, in either direction.
-pub(super) fn of_body(error: &BodyError) -> &'static str {
-    match error {
-        BodyError::ClientMalformed(_) => "bad_body",
-        BodyError::ClientGone(_) => "client_gone",
-        BodyError::ClientStalled => "body_timeout",
-        BodyError::OriginMalformed(_) => "bad_response_body",
-        BodyError::OriginGone(_) => "origin_gone",
-        BodyError::OriginStalled => "response_idle",
-        BodyError::Expired => "exchange_timeout",
-    }
 }
 
 /// Says the status, the token and the exchange, which is enough to find the line in the log.

@@ -26,6 +26,7 @@ pub use snapshot::{Proofs, RouteEntry, SiteEntry, Snapshot, Terms};
 
 use crate::chain::{Aborted, Fault, Filter, Link, Walk};
 use crate::message::{Answer, BodyError, Connection, Malformed, Received};
+use crate::observe::WorkerTally;
 use crate::observe::access::AccessWriter;
 use crate::upstream::Upstreams;
 use bytes::Bytes;
@@ -46,16 +47,16 @@ pub struct Proxy<F> {
 }
 
 impl<F: Filter> Proxy<F> {
-    /// `worker` is its number in the process; `filters` are those that the snapshot's links index.
+    /// `worker` is its number in the process; `tally` is where it counts, if anybody collects numbers; `filters` are those that the snapshot's links index.
     pub fn new(
         worker: u16,
-        access: AccessWriter,
+        (access, tally): (AccessWriter, Option<Arc<WorkerTally>>),
         snapshot: Arc<Snapshot>,
         filters: impl Into<Rc<[F]>>,
         upstreams: Rc<Upstreams>,
     ) -> Rc<Self> {
         let current = RefCell::new(Rc::new(Current::new(snapshot, filters.into(), upstreams)));
-        Rc::new(Self { current, ids: Ids::new(worker), ledger: Ledger::new(access) })
+        Rc::new(Self { current, ids: Ids::new(worker), ledger: Ledger::new(access, tally) })
     }
 
     /// Exchanges that begin from now on see this snapshot; others end with the one they began with.

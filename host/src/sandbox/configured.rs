@@ -1,5 +1,7 @@
 //! A plugin with its settings: what all workers share of a link, and the sum of what its guests did.
 
+use super::census::Census;
+use super::clock::thread_cpu_time;
 use super::connection::ConnectionPlan;
 use super::fault::Broken;
 use super::guest::{Bare, Guest};
@@ -11,6 +13,7 @@ use super::recent::Giver;
 use super::state::Backing;
 use crate::chain::{Cause, Fault};
 use crate::config::{FailurePolicy, Isolation};
+use crate::observe::{Counter, Gauge};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,6 +29,7 @@ pub struct Configured {
     /// Whether its guests may have to wait: they run on stacks of their own.
     pub(super) waits: bool,
     pub(super) fail: FailurePolicy,
+    census: Arc<Census>,
     /// One of each worker. A lock, because it is taken when workers start and when metrics are read.
     tallies: Mutex<Vec<Arc<Tally>>>,
 }
@@ -41,7 +45,17 @@ pub struct Counts {
     pub overload: u64,
     /// Guests made, first ones included.
     pub guests: u64,
+    /// Guests that are there now.
+    pub alive: u64,
+    /// Linear memory that they have now, bytes.
+    pub bytes: u64,
+    /// CPU time of calls in nanoseconds, from one in some hundred; without calls that may wait.
+    pub cpu: u64,
 }
+
+/// Every how many calls' time is taken: reading the CPU clock costs as much as a light call. Prime, so that the phases of a plugin that has
+/// several take turns in being measured.
+const SAMPLED: u64 = 257;
 
 /// One worker's counts. Written by that worker only, so that adding is a load and a store.
 #[derive(Default)]
@@ -49,6 +63,16 @@ pub(super) struct Tally {
     calls: AtomicU64,
     guests: AtomicU64,
     faults: [AtomicU64; 5],
+    alive: Gauge,
+    bytes: Gauge,
+    cpu: Counter,
+}
+
+/// A call whose time is taken.
+pub(super) struct Sampled {
+    since: Duration,
+    /// How many calls it stands for.
+    weight: u64,
 }
 
 impl Configured {
@@ -59,8 +83,9 @@ impl Configured {
         backing: Arc<Backing>,
         (isolation, waits): (Isolation, bool),
         fail: FailurePolicy,
+        census: Arc<Census>,
     ) -> Self {
-        Self { plugin, plan, connections, settings, backing, isolation, waits, fail, tallies: Mutex::default() }
+        Self { plugin, plan, connections, settings, backing, isolation, waits, fail, census, tallies: Mutex::default() }
     }
 
     pub fn plugin(&self) -> &Arc<Plugin> {
@@ -86,6 +111,7 @@ impl Configured {
     pub fn on_worker(self: &Arc<Self>, errands: Option<Errands>) -> Guests {
         let tally = Arc::new(Tally::default());
         self.tallies.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&tally));
+        self.census.enter(Arc::clone(&tally));
         Guests::new(Arc::clone(self), tally, errands)
     }
 
@@ -122,8 +148,35 @@ impl Configured {
 
 impl Tally {
     #[inline]
-    pub(super) fn called(&self) {
-        add_one(&self.calls);
+    pub(super) fn called(&self) -> Option<Sampled> {
+        let before = self.calls.load(Ordering::Relaxed);
+        self.calls.store(before + 1, Ordering::Relaxed);
+        // The first stands for itself, later ones for those since the last.
+        before.is_multiple_of(SAMPLED).then(|| Sampled { since: thread_cpu_time(), weight: before.clamp(1, SAMPLED) })
+    }
+
+    /// The call is over.
+    #[inline]
+    pub(super) fn returned(&self, sampled: Option<Sampled>) {
+        if let Some(Sampled { since, weight }) = sampled {
+            let took = thread_cpu_time().saturating_sub(since).as_nanos();
+            self.cpu.add(u64::try_from(took).unwrap_or(0).saturating_mul(weight));
+        }
+    }
+
+    /// A guest is there, with this much memory.
+    pub(super) fn born(&self, bytes: usize) {
+        self.alive.add(1);
+        self.bytes.add(bytes as u64);
+    }
+
+    pub(super) fn grown(&self, bytes: usize) {
+        self.bytes.add(bytes as u64);
+    }
+
+    pub(super) fn gone(&self, bytes: usize) {
+        self.alive.sub(1);
+        self.bytes.sub(bytes as u64);
     }
 
     pub(super) fn made(&self) {
@@ -134,11 +187,14 @@ impl Tally {
         add_one(&self.faults[cause as usize]);
     }
 
-    fn add_to(&self, sum: Counts) -> Counts {
+    pub(super) fn add_to(&self, sum: Counts) -> Counts {
         let of = |cause: Cause| self.faults[cause as usize].load(Ordering::Relaxed);
         Counts {
             calls: sum.calls + self.calls.load(Ordering::Relaxed),
             guests: sum.guests + self.guests.load(Ordering::Relaxed),
+            alive: sum.alive + self.alive.value(),
+            bytes: sum.bytes + self.bytes.value(),
+            cpu: sum.cpu + self.cpu.value(),
             trap: sum.trap + of(Cause::Trap),
             timeout: sum.timeout + of(Cause::Timeout),
             memory: sum.memory + of(Cause::Memory),

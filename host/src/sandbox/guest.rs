@@ -1,6 +1,7 @@
 //! One live instance in a store of its own. After a failed call it must be thrown away.
 
 use super::abi::{self, Decided, OnAccept, OnClientHello, OnClose, OnRequest, OnResponse, Request, Response};
+use super::configured::Tally;
 use super::connection::{self, AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 use super::fault::Broken;
 use super::imports::Errands;
@@ -149,6 +150,14 @@ impl Bare {
     fn func(&mut self, index: &ComponentExportIndex) -> Result<Func, Broken> {
         let func = self.instance.get_func(&mut self.store, index);
         func.ok_or_else(|| Broken::bad_output("an export is gone, though the component has it"))
+    }
+}
+
+impl Guest {
+    /// The same, counted as long as it lives.
+    pub(super) fn counted(mut self, tally: &Arc<Tally>) -> Self {
+        self.0.store.data_mut().ceiling.count_in(tally);
+        self
     }
 }
 

@@ -68,11 +68,12 @@ impl Guests {
         goes_on: impl FnOnce(&T) -> bool,
         call: impl FnOnce(&mut Guest) -> Result<T, Broken>,
     ) -> Result<T, Fault> {
-        self.tally.called();
+        let sampled = self.tally.called();
         let decided = match self.configured.isolation {
             Isolation::Worker => self.run_reused(call),
             Isolation::Request => self.run_fresh(held, goes_on, call),
         };
+        self.tally.returned(sampled);
         decided.map_err(|broken| self.fault(broken))
     }
 
@@ -131,7 +132,8 @@ impl Guests {
         more: bool,
         call: impl AsyncFnOnce(&mut Guest) -> Result<Decision, Broken>,
     ) -> Result<Decision, Fault> {
-        self.tally.called();
+        // Its CPU time is not taken: others run while it waits.
+        let _untimed = self.tally.called();
         let time = self.configured.time();
         let decided = timeout(time, async {
             let mut guest = match held.take().or_else(|| self.idle.borrow_mut().pop()) {
@@ -166,7 +168,7 @@ impl Guests {
             return Err(Broken { cause: Cause::Overload, detail });
         }
         self.tally.made();
-        self.configured.waiting_guest(self.errands.clone()).await
+        self.configured.waiting_guest(self.errands.clone()).await.map(|guest| guest.counted(&self.tally))
     }
 
     /// A guest that is done waits for its next exchange, if exchanges may share one.
@@ -179,7 +181,7 @@ impl Guests {
 
     fn fresh(&self) -> Result<Guest, Broken> {
         self.tally.made();
-        self.configured.guest()
+        self.configured.guest().map(|guest| guest.counted(&self.tally))
     }
 
     /// A decision that was well formed turned out to be impossible.

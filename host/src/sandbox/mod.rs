@@ -13,6 +13,7 @@ mod advice;
 mod backoff;
 pub mod bundled;
 mod cache;
+mod census;
 mod clock;
 mod configured;
 mod connection;
@@ -42,6 +43,7 @@ mod wasi;
 #[cfg(test)]
 mod tests;
 
+pub use census::Census;
 pub use clock::thread_cpu_time;
 pub use configured::{Configured, Counts};
 pub use connection::{AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};

@@ -1,6 +1,7 @@
 //! A compiled component with everything about it that does not depend on settings, and the way from there to a filter.
 
 use super::abi::{Decided, Request, Response};
+use super::census::Census;
 use super::configured::Configured;
 use super::connection::{ConnectionPlan, types as connection};
 use super::describe::Description;
@@ -48,6 +49,8 @@ pub struct Grant {
     pub isolation: Isolation,
     pub fail: FailurePolicy,
     pub rights: Arc<Rights>,
+    /// Where its guests are counted.
+    pub census: Arc<Census>,
 }
 
 /// Something wrong or doubtful in a link's settings.
@@ -155,7 +158,7 @@ impl Plugin {
         fail: FailurePolicy,
         link: &str,
     ) -> Result<Arc<Configured>, ConfigureError> {
-        self.configure_under(settings, Grant { limits, isolation, fail, rights: Arc::default() }, link)
+        self.configure_under(settings, Grant { limits, isolation, fail, rights: Arc::default(), census: Arc::default() }, link)
     }
 
     /// Asks a guest of its own whether it takes `settings` (a JSON object that fits the schema). `link` is what logs call it.
@@ -165,7 +168,7 @@ impl Plugin {
         terms: Grant,
         link: &str,
     ) -> Result<Arc<Configured>, ConfigureError> {
-        let Grant { limits, isolation, fail, rights } = terms;
+        let Grant { limits, isolation, fail, rights, census } = terms;
         self.ticker.cover(limits.cpu);
         let waits = rights.waits(self.needs());
         let (log, ticker) = (Log::new(link), Arc::clone(&self.ticker));
@@ -182,7 +185,7 @@ impl Plugin {
         if waits && plans.1.phases().any() {
             return Err(fault(Broken::bad_output("it may have to wait for a store or an upstream, which phases of connections cannot")));
         }
-        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, (isolation, waits), fail)))
+        Ok(Arc::new(Configured::new(Arc::clone(self), plans, settings, backing, (isolation, waits), fail, census)))
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a guest's store holds: its limits and its side of WASI. Cheap to make, since `isolate = "request"` makes one per exchange.
 
 use super::clock::CpuClock;
+use super::configured::Tally;
 use super::engine::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
 use super::imports::{Errands, Rights};
 use super::ticker::Ticker;
@@ -40,7 +41,7 @@ impl State {
     pub(super) fn new(backing: Arc<Backing>, errands: Option<Errands>) -> Self {
         let limits = backing.limits;
         Self {
-            ceiling: Ceiling { memory: limits.memory, used: 0, refused: None },
+            ceiling: Ceiling { memory: limits.memory, used: 0, refused: None, tally: None },
             clock: CpuClock::new(limits.cpu),
             console: Console::default(),
             timers: Timers::default(),
@@ -73,6 +74,21 @@ pub(super) struct Ceiling {
     memory: usize,
     used: usize,
     pub(super) refused: Option<&'static str>,
+    /// Whoever wants to know how much there is.
+    tally: Option<Arc<Tally>>,
+}
+
+impl Ceiling {
+    pub(super) fn count_in(&mut self, tally: &Arc<Tally>) {
+        tally.born(self.used);
+        self.tally = Some(Arc::clone(tally));
+    }
+}
+
+impl Drop for Ceiling {
+    fn drop(&mut self) {
+        self.tally.iter().for_each(|tally| tally.gone(self.used));
+    }
 }
 
 impl Ceiling {
@@ -88,6 +104,7 @@ impl ResourceLimiter for Ceiling {
             self.refused = Some("memory");
             return Ok(false);
         }
+        self.tally.iter().for_each(|tally| tally.grown(used - self.used));
         self.used = used;
         Ok(true)
     }

@@ -5,7 +5,7 @@ use super::flow::Means;
 use crate::config::AccessLog;
 use crate::message::{Attributes, ClientIdentity, ExchangeId, Traffic};
 use crate::observe::access::AccessWriter;
-use crate::observe::{RateCap, TunnelEntry};
+use crate::observe::{RateCap, TunnelEntry, WorkerTally};
 use crate::upstream::{Attempt, SendError};
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -22,6 +22,8 @@ pub struct Ledger {
     access: AccessWriter,
     /// Tunnels whose record lives.
     active: Cell<usize>,
+    /// `None`: nobody collects numbers.
+    tally: Option<Arc<WorkerTally>>,
     worker: u64,
     next: Cell<u64>,
     failures: RefCell<RateCap>,
@@ -30,11 +32,12 @@ pub struct Ledger {
 
 impl Ledger {
     /// `worker` is its number in the process.
-    pub fn new(worker: u16, mode: AccessLog, access: AccessWriter) -> Rc<Self> {
+    pub fn new(worker: u16, mode: AccessLog, access: AccessWriter, tally: Option<Arc<WorkerTally>>) -> Rc<Self> {
         Rc::new(Self {
             mode,
             access,
             active: Cell::new(0),
+            tally,
             worker: u64::from(worker) << 48,
             next: Cell::new(RandomState::new().build_hasher().finish()),
             // Arbitrary: enough to see what is going on, too little to fill a disk within a day.
@@ -109,6 +112,7 @@ pub(super) struct Record {
 impl Record {
     pub fn open(ledger: &Rc<Ledger>, arrival: &Arrival) -> Self {
         ledger.active.set(ledger.active.get() + 1);
+        ledger.tally.iter().for_each(|tally| tally.tunnels.add(1));
         Self {
             ledger: ledger.clone(),
             id: ledger.id(),
@@ -171,6 +175,12 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.ledger.active.set(self.ledger.active.get() - 1);
+        if let Some(tally) = &self.ledger.tally {
+            tally.tunnels.sub(1);
+            tally.carried[0].add(self.counts.received.get());
+            tally.carried[1].add(self.counts.sent.get());
+            self.reason.iter().for_each(|reason| tally.because("tunnel", reason));
+        }
         let attempt = self.attempt.as_ref();
         let entry = TunnelEntry {
             id: self.id,

@@ -44,6 +44,24 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// The reason token of an exchange that ends by it.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Connect(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => "connect_refused",
+            Self::Connect(_) => "connect_failed",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::Certificate(_) => "origin_certificate",
+            Self::Alert(_) => "origin_tls_alert",
+            Self::Handshake(_) => "origin_tls",
+            Self::Reset(_) => "origin_reset",
+            Self::ResponseTimeout => "response_timeout",
+            Self::Malformed(_) => "bad_response",
+            Self::Client(body) => body.reason(),
+            Self::Expired => "exchange_timeout",
+            Self::Overloaded(_) => "overload",
+        }
+    }
+
     /// Another server may do better, and nothing of the request has been sent.
     pub(super) fn is_connect(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::ConnectTimeout | Self::Certificate(_) | Self::Handshake(_))

@@ -28,6 +28,7 @@ pub use probe::{Probed, ProbedTls, probe};
 use crate::certs::Outbound;
 use crate::config::{Limits, UpstreamName, UpstreamSpec};
 use crate::message::{BodyError, Connection, Duplex, RequestHead, ResponseHead, Switched};
+use crate::observe::WorkerTally;
 use crate::wire::{Deadline, HeadLimits};
 use bytes::Bytes;
 use http::HeaderValue;
@@ -133,11 +134,23 @@ struct Settings {
 impl Upstreams {
     /// For one worker; specs, limits and what TLS needs of one snapshot.
     pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, tls: &Outbound, limits: &Limits) -> Rc<Self> {
+        Self::counting(specs, tls, limits, None)
+    }
+
+    /// The same, counted in the worker's numbers.
+    pub fn counting(
+        specs: &BTreeMap<UpstreamName, UpstreamSpec>,
+        tls: &Outbound,
+        limits: &Limits,
+        tally: Option<&WorkerTally>,
+    ) -> Rc<Self> {
         let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
         let Limits { connect, connect_tls, retries, retry_budget, .. } = *limits;
         let settings = Settings { heads, connect, connect_tls, retries, retry_budget };
         // A map in the order of names, so an index is a place in it.
-        let upstreams = specs.iter().map(|(name, spec)| Rc::new(Upstream::new(&name.0, spec, tls.servers(name), limits))).collect();
+        let tally = |name: &UpstreamName| tally.map(|worker| worker.upstream(&name.0)).unwrap_or_default();
+        let upstream = |(name, spec): (&UpstreamName, _)| Rc::new(Upstream::new(&name.0, spec, tls.servers(name), limits, tally(name)));
+        let upstreams = specs.iter().map(upstream).collect();
         Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })
     }
 
@@ -165,10 +178,10 @@ impl Upstreams {
         let upstream = self.upstreams.get(upstream).expect("an index of this set");
         self.sweeper.get_or_init(|| spawn_local(sweep(Rc::downgrade(self))).abort_handle());
         let mut attempt = Attempt::default();
-        match send::send(upstream, &self.settings, outgoing, &mut attempt).await {
-            Ok(answered) => Ok(answered),
-            Err(error) => Err(Failed { error, attempt }),
-        }
+        upstream.asked();
+        let sent = send::send(upstream, &self.settings, outgoing, &mut attempt).await;
+        upstream.count(&attempt, sent.as_ref().err());
+        sent.map_err(|error| Failed { error, attempt })
     }
 }
 
@@ -184,7 +197,10 @@ impl Upstreams {
     pub async fn open(&self, upstream: usize, client: &Rc<Connection>) -> Result<Opened, Failed> {
         let upstream = self.upstreams.get(upstream).expect("an index of this set");
         let mut attempt = Attempt::default();
-        match send::open(upstream, &self.settings, client, &mut attempt).await {
+        upstream.asked();
+        let opened = send::open(upstream, &self.settings, client, &mut attempt).await;
+        upstream.count(&attempt, opened.as_ref().err());
+        match opened {
             Ok((io, ticket)) => Ok(Opened { io: io.into(), held: Held { _ticket: ticket }, attempt }),
             Err(error) => Err(Failed { error, attempt }),
         }

@@ -2,8 +2,10 @@
 
 use super::channel::Channel;
 use crate::message::Connection;
+use crate::observe::UpstreamTally;
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -13,6 +15,8 @@ pub(super) struct Pool {
     keep: usize,
     time: Duration,
     age: Duration,
+    /// Knows how many there are, of all servers of the upstream.
+    tally: Arc<UpstreamTally>,
 }
 
 struct Idle {
@@ -27,8 +31,8 @@ pub(super) const SWEEP: Duration = Duration::from_secs(5);
 const BURST: usize = 8;
 
 impl Pool {
-    pub fn new(keep: usize, time: Duration, age: Duration) -> Self {
-        Self { idle: RefCell::default(), keep, time, age }
+    pub fn new(keep: usize, time: Duration, age: Duration, tally: &Arc<UpstreamTally>) -> Self {
+        Self { idle: RefCell::default(), keep, time, age, tally: Arc::clone(tally) }
     }
 
     /// A connection that is open and not too old. `sure`: the kernel is asked whether it is open, which costs a system call.
@@ -37,9 +41,11 @@ impl Pool {
         while let Some(Idle { mut channel, since }) = idle.pop() {
             if now.saturating_duration_since(since) >= self.time {
                 // Those below are older still.
+                self.tally.idle.sub(1 + idle.len() as u64);
                 idle.clear();
                 return None;
             }
+            self.tally.idle.sub(1);
             let young = now.saturating_duration_since(channel.opened()) < self.age;
             if young && if sure { channel.is_surely_quiet() } else { channel.is_quiet() } {
                 return Some(channel);
@@ -54,6 +60,7 @@ impl Pool {
         let mut idle = self.idle.borrow_mut();
         while let Some(at) = idle.iter().rposition(owned) {
             let Idle { mut channel, since } = idle.remove(at);
+            self.tally.idle.sub(1);
             let fresh = now.saturating_duration_since(since) < self.time && now.saturating_duration_since(channel.opened()) < self.age;
             if fresh && if sure { channel.is_surely_quiet() } else { channel.is_quiet() } {
                 return Some(channel);
@@ -67,12 +74,14 @@ impl Pool {
         if idle.len() < self.keep.saturating_mul(BURST) && !channel.is_orphaned() {
             channel.rest();
             idle.push(Idle { channel, since: now });
+            self.tally.idle.add(1);
         }
     }
 
     /// Closes what nobody needed lately: connections past their time, and those beyond `keep` that lay idle since the last sweep.
     pub fn sweep(&self, now: Instant) {
         let mut idle = self.idle.borrow_mut();
+        let before = idle.len();
         let mut surplus = idle.len().saturating_sub(self.keep);
         idle.retain_mut(|Idle { channel, since }| {
             let rested = now.saturating_duration_since(*since);
@@ -82,6 +91,13 @@ impl Pool {
             }
             rested < self.time && !channel.is_orphaned() && now.saturating_duration_since(channel.opened()) < self.age && channel.is_quiet()
         });
+        self.tally.idle.sub((before - idle.len()) as u64);
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        self.tally.idle.sub(self.idle.get_mut().len() as u64);
     }
 }
 
@@ -120,7 +136,7 @@ mod tests {
     #[tokio::test]
     async fn a_burst_is_kept_until_it_was_not_needed_for_a_while() {
         let now = Instant::now();
-        let pool = Pool::new(2, MINUTE, MINUTE * 60);
+        let pool = Pool::new(2, MINUTE, MINUTE * 60, &Arc::default());
         let _peers = fill(&pool, channels(5, now).await, now);
         assert_eq!(pool.idle.borrow().len(), 5);
 
@@ -135,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn even_a_burst_has_its_bounds() {
         let now = Instant::now();
-        let pool = Pool::new(1, MINUTE, MINUTE * 60);
+        let pool = Pool::new(1, MINUTE, MINUTE * 60, &Arc::default());
         let _peers = fill(&pool, channels(BURST + 1, now).await, now);
         assert_eq!(pool.idle.borrow().len(), BURST);
     }
@@ -143,7 +159,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_leaves_when_it_is_too_old_or_closed() {
         let now = Instant::now();
-        let pool = Pool::new(9, MINUTE, MINUTE * 60);
+        let pool = Pool::new(9, MINUTE, MINUTE * 60, &Arc::default());
         let _old = fill(&pool, channels(1, now).await, now + MINUTE * 60);
         assert!(pool.take(now + MINUTE * 60, false).is_none());
 
@@ -161,7 +177,7 @@ mod tests {
     #[tokio::test]
     async fn a_connection_that_belongs_to_a_client_serves_no_other() {
         let now = Instant::now();
-        let pool = Pool::new(9, MINUTE, MINUTE * 60);
+        let pool = Pool::new(9, MINUTE, MINUTE * 60, &Arc::default());
         let (one, other) = (Rc::new(Connection::unix()), Rc::new(Connection::unix()));
         let mut channels = channels(2, now).await;
         channels.iter_mut().zip([&one, &other]).for_each(|((channel, _), owner)| channel.owner = Some(Rc::downgrade(owner)));
@@ -176,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn a_close_that_the_runtime_has_not_seen_yet_is_found_by_asking_the_kernel() {
         let now = Instant::now();
-        let pool = Pool::new(9, MINUTE, MINUTE * 60);
+        let pool = Pool::new(9, MINUTE, MINUTE * 60, &Arc::default());
         let peers = fill(&pool, channels(1, now).await, now);
         drop(peers);
         assert!(pool.take(now, true).is_none());

@@ -1,12 +1,15 @@
 //! Upstreams and their servers as one worker knows them: who is busy with how much, and how one is chosen.
 
 use super::pool::Pool;
+use super::{Attempt, SendError};
 use crate::certs::ServerTls;
 use crate::config::{Balance, Limits, ProxyVersion, ServerAddress, UpstreamSpec};
+use crate::observe::UpstreamTally;
 use smallvec::SmallVec;
 use std::cell::Cell;
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// A named set of servers.
 pub(super) struct Upstream {
@@ -19,6 +22,7 @@ pub(super) struct Upstream {
     random: Cell<u64>,
     running: Cell<u32>,
     retrying: Cell<u32>,
+    tally: Arc<UpstreamTally>,
 }
 
 /// One server of an upstream.
@@ -39,10 +43,10 @@ pub(super) type Tried = SmallVec<[usize; 2]>;
 
 impl Upstream {
     /// `tls`: beside the servers, if they are spoken to over TLS.
-    pub fn new(name: &str, spec: &UpstreamSpec, tls: Option<&[ServerTls]>, limits: &Limits) -> Self {
+    pub fn new(name: &str, spec: &UpstreamSpec, tls: Option<&[ServerTls]>, limits: &Limits, tally: Arc<UpstreamTally>) -> Self {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
         let server = |(index, address): (usize, &ServerAddress)| {
-            let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age);
+            let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age, &tally);
             let tls = tls.and_then(|tls| tls.get(index)).cloned();
             Rc::new(Server {
                 address: address.clone(),
@@ -61,6 +65,27 @@ impl Upstream {
             random: Cell::new(RandomState::new().hash_one(name) | 1),
             running: Cell::new(0),
             retrying: Cell::new(0),
+            tally,
+        }
+    }
+
+    pub fn asked(&self) {
+        self.tally.requests.one();
+    }
+
+    /// A request has its response head, or a tunnel its connection, or it failed.
+    pub fn count(&self, attempt: &Attempt, error: Option<&SendError>) {
+        let tally = &self.tally;
+        tally.retries.add(attempt.attempts.saturating_sub(1).into());
+        if attempt.reused {
+            tally.reused.one();
+        } else if !error.is_some_and(SendError::is_connect) {
+            tally.connects.observe(attempt.connect);
+        }
+        match error {
+            None if attempt.first_byte.is_zero() => {}
+            None => tally.answers.observe(attempt.first_byte),
+            Some(error) => tally.failures.named(error.reason(), Default::default).one(),
         }
     }
 
@@ -124,6 +149,7 @@ pub(super) struct Ticket {
 impl Ticket {
     pub fn new(upstream: &Rc<Upstream>, server: &Rc<Server>) -> Self {
         upstream.running.update(|count| count + 1);
+        upstream.tally.running.add(1);
         server.running.update(|count| count + 1);
         Self { upstream: upstream.clone(), server: server.clone() }
     }
@@ -132,6 +158,7 @@ impl Ticket {
 impl Drop for Ticket {
     fn drop(&mut self) {
         self.upstream.running.update(|count| count - 1);
+        self.upstream.tally.running.sub(1);
         self.server.running.update(|count| count - 1);
     }
 }

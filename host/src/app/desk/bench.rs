@@ -181,7 +181,7 @@ impl Desk<'_> {
         let world = World { stores: self.cases.map(|cases| &cases.stores), secrets: self.cases.map(|cases| &cases.secrets), clock: None };
         let rights = outside::rights(self.allow, &world);
         let limits = self.cases.map_or_else(GuestLimits::default, |cases| cases.limits);
-        let grant = Grant { limits, isolation, fail: FailurePolicy::default(), rights };
+        let grant = Grant { limits, isolation, fail: FailurePolicy::default(), rights, census: Arc::default() };
         let settled = settle(self.loaded, &scene.link, None, grant).map(|(configured, _)| configured);
         settled.map_err(|problems| {
             let mut report = Report::default();

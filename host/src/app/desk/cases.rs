@@ -73,7 +73,13 @@ async fn run(loaded: &Loaded, cases: &Cases, case: &Case, kept: &Kept) -> Outcom
     let clock = HeldTime::new(cases.now);
     let world = World { stores: Some(&cases.stores), secrets: Some(&cases.secrets), clock: Some(Arc::clone(&clock)) };
     let rights = outside::rights(&cases.allow, &world);
-    let grant = Grant { limits: cases.limits, isolation: cases.isolation.unwrap_or_default(), fail: FailurePolicy::default(), rights };
+    let grant = Grant {
+        limits: cases.limits,
+        isolation: cases.isolation.unwrap_or_default(),
+        fail: FailurePolicy::default(),
+        rights,
+        census: Arc::default(),
+    };
     let known: Vec<&str> = cases.upstreams.keys().map(|name| &*name.0).chain([UPSTREAM]).collect();
     let mut outcome = Outcome { name: case.name.clone(), at: case.at.clone(), failures: Vec::new(), decided: Vec::new(), log: Vec::new() };
     match settle(loaded, &case.link, Some(&known), grant) {
@@ -166,7 +172,8 @@ impl Desk<'_> {
         (exchange, request, response): (&mut Exchange, &RequestHead, &mut ResponseHead),
         outcome: &mut Outcome,
     ) {
-        let failed = |_: &Fault| Reply { status: StatusCode::INTERNAL_SERVER_ERROR, headers: HeaderMap::new(), body: Bytes::new() };
+        // A fault is seen in the decision, and nobody gets this.
+        let failed = |_: &Fault| Reply { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() };
         // An abort is seen in the decision.
         let _ = walk.on_response(exchange, request, response, |_, _| {}, failed).await;
         let after = After { head: None, headers: &response.headers, exchange };

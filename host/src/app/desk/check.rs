@@ -106,7 +106,13 @@ impl Reviewed {
 
     fn settings(&mut self, loaded: &Loaded) {
         let rights = rights(&self.allow, &World::default());
-        let grant = Grant { limits: GuestLimits::default(), isolation: Isolation::default(), fail: FailurePolicy::default(), rights };
+        let grant = Grant {
+            limits: GuestLimits::default(),
+            isolation: Isolation::default(),
+            fail: FailurePolicy::default(),
+            rights,
+            census: Arc::default(),
+        };
         // Which upstreams there are is the operator's affair.
         let (found, refused) = match settle(loaded, &self.link, None, grant) {
             Ok((_, warnings)) => (warnings, false),

@@ -8,10 +8,12 @@ use super::{DeskError, made, on_a_worker, shown};
 use crate::app::explain::{ExplainError, Explained, Question, explain, origin, row};
 use crate::app::filters::Filters;
 use crate::app::prepare::sandbox;
-use crate::chain::{Chain, Course, Link, Walk};
+use crate::app::watch::Watch;
+use crate::chain::{Chain, Course, Fault, Link, Walk};
 use crate::config::cases::MadeResponse;
 use crate::config::{Config, LinkSpec, Report, StoreBackend};
-use crate::message::{Exchange, Reply, RequestHead, ResponseHead};
+use crate::message::{Exchange, ExchangeId, Reply, RequestHead, ResponseHead};
+use crate::proxy::Failure;
 use crate::sandbox::{ErrandError, SandboxError};
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
@@ -72,7 +74,7 @@ pub fn rehearse(path: &Path, question: Question, client: IpAddr, answer: &MadeRe
     let stand_ins = stand_in(&mut config);
     let sandbox = sandbox(None)?;
     let mut found = Vec::new();
-    let filters = Filters::build(&config, &sandbox, &mut found);
+    let filters = Filters::build(&config, &sandbox, &Watch::default(), &mut found);
     report.add(found);
     if report.errors() > 0 {
         return Err(RehearseError::Config(report));
@@ -127,7 +129,7 @@ impl Rehearsed {
             Course::Forward(name) => (End::Upstream(Some(name.to_string())), None),
             Course::Reply(reply) => (End::Reply(reply.status.as_u16()), Some(*reply)),
             Course::Abort => (End::Abort, None),
-            Course::Failed(_) => (End::Failed, Some(failed())),
+            Course::Failed(fault) => (End::Failed, failed(&fault)),
         };
         let mut response = match (&end, reply) {
             (End::Abort, _) => None,
@@ -140,7 +142,7 @@ impl Rehearsed {
         };
         if let Some(response) = &mut response {
             // An abort is seen in the decision.
-            let _ = walk.on_response(&mut exchange, &head, response, |_, _| {}, |_| failed()).await;
+            let _ = walk.on_response(&mut exchange, &head, response, |_, _| {}, |fault| failed(fault).unwrap_or_else(nothing)).await;
         }
         drop(walk);
         self.course = Some(end);
@@ -231,9 +233,14 @@ impl Rehearsed {
     }
 }
 
-/// As `proxy` answers for a fault, but for what it says.
-fn failed() -> Reply {
-    Reply { status: StatusCode::INTERNAL_SERVER_ERROR, headers: HeaderMap::new(), body: Bytes::new() }
+/// As the proxy answers for a fault.
+fn failed(fault: &Fault) -> Option<Reply> {
+    Failure::Plugin(fault.cause).reply(ExchangeId(1))
+}
+
+/// Faults are always answered; this stands for an answer that there is not.
+fn nothing() -> Reply {
+    Reply { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() }
 }
 
 fn ending(end: &End) -> String {

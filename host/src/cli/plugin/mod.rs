@@ -52,7 +52,9 @@ fn answer(as_json: bool, json: impl FnOnce() -> Value, text: impl FnOnce() -> St
 
 /// There is no answer.
 fn failed(error: &impl Display) -> ExitCode {
-    eprintln!("error: {error}");
+    // What is wrong with a file says itself that it is an error.
+    let error = error.to_string();
+    eprintln!("{}{error}", if error.starts_with("error") { "" } else { "error: " });
     ExitCode::FAILURE
 }
 

@@ -1,6 +1,7 @@
 //! Every key a configuration may have: type, meaning, example. The one description that the decoder (`raw`), the JSON Schema
 //! (`schema`) and the lists in error messages share, so that they cannot differ.
 
+mod admin;
 mod cases;
 mod certificates;
 mod chains;
@@ -10,6 +11,7 @@ mod sites;
 mod tables;
 mod tcp;
 
+pub use admin::*;
 pub use cases::*;
 pub use certificates::*;
 pub use chains::*;

@@ -16,12 +16,7 @@ pub static ALLOW: Keys = Keys {
             key("log", Kind::Truth, "true", "Lines in the log, at a bounded rate."),
             key("clock", Kind::Truth, "true", "The time."),
             key("random", Kind::Truth, "true", "Random numbers."),
-            key(
-                "metrics",
-                Kind::Truth,
-                "true",
-                "Counters, gauges and histograms of its own; this version keeps them and shows them nowhere yet.",
-            ),
+            key("metrics", Kind::Truth, "true", "Counters, gauges and histograms of its own, shown by [admin]."),
             key("secret", Kind::List(&Kind::Text(&SECRET_NAME)), "[\"JWT_KEY\"]", "Secrets of [secret] that it may read."),
             key("kv", Kind::List(&Kind::Text(&STORE_NAME)), "[\"sessions\"]", "Stores of [kv] that it may use."),
             key("http", Kind::List(&Kind::Text(&UPSTREAM_NAME)), "[\"idp\"]", "Upstreams that it may send requests to."),
@@ -59,7 +54,7 @@ pub static STORE: Keys = table(
 
 pub static SECRETS: Keys = named("secrets", "Secrets by name.", &Kind::Either(&[Kind::Table(&KEPT), Kind::Text(&TEXT)]));
 
-static KEPT: Keys = table(
+pub(super) static KEPT: Keys = table(
     "kept",
     "Where a secret is kept.",
     &[

@@ -21,7 +21,7 @@ pub(super) const fn named(name: &'static str, doc: &'static str, of: &'static Ki
 }
 
 pub static ROOT: Keys = Keys {
-    later: &["admin"],
+    later: &[],
     ..table(
         "root",
         "A Portcullis configuration.",
@@ -53,6 +53,12 @@ pub static ROOT: Keys = Keys {
             key("tcp", Kind::Table(&TCPS), "{ \"0.0.0.0:5432\" = { to = \"db\" } }", "TCP listeners by address."),
             key("acme", Kind::Table(&ACME), "{ contact = \"ops@example.com\" }", "Where ACME certificates come from, for all sites."),
             key("upstream", Kind::Table(&UPSTREAMS), "{ app = \"10.0.0.1:8080\" }", "Upstreams by name."),
+            key(
+                "admin",
+                Kind::Table(&ADMIN),
+                "{ listen = \"127.0.0.1:9180\" }",
+                "Where metrics and health are served; nowhere unless written.",
+            ),
         ],
     )
 };

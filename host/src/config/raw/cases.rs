@@ -182,9 +182,9 @@ impl<'r> Reading<'r, '_> {
     fn step(&self, reader: &Reader<'_, 'r>, after: Duration, before: Option<&Step>) -> Option<Step> {
         let context = self.context;
         let request = match (reader.open_key("request", &keys::REQUEST), before) {
-            (Some(table), _) => made::request(context, &table)?,
-            (None, Some(before)) => before.request.clone(),
-            (None, None) => made::plain_request(),
+            (Some(table), _) => made::request(context, &table),
+            (None, Some(before)) => Some(before.request.clone()),
+            (None, None) => Some(made::plain_request()),
         };
         let expect = reader.open_key("expect", &keys::EXPECT).map(|table| expect::expected(context, &table, true));
         let expect_response = reader.open_key("expect-response", &keys::EXPECT).map(|table| expect::expected(context, &table, false));
@@ -196,7 +196,7 @@ impl<'r> Reading<'r, '_> {
             Some(table) => Some(made::response(context, &table)),
             None => expect_response.as_ref().map(|_| made::plain_response()),
         };
-        Some(Step { after, request, response, expect, expect_response, at: context.location(reader.span) })
+        Some(Step { after, request: request?, response, expect, expect_response, at: context.location(reader.span) })
     }
 }
 

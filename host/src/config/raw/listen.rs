@@ -118,7 +118,7 @@ fn overlapping(context: &Context<'_>, this: &(ListenAddress, Option<Span>), othe
 }
 
 /// Port 0 asks for a free port, so it never meets another.
-fn meet(a: &ListenAddress, b: &ListenAddress) -> bool {
+pub(super) fn meet(a: &ListenAddress, b: &ListenAddress) -> bool {
     match (a, b) {
         (ListenAddress::Ip(a), ListenAddress::Ip(b)) => {
             a.port() == b.port()

@@ -2,6 +2,7 @@
 //! "string or table" needs. One file per thing a user declares; all of them report to one [`Context`].
 
 mod acme;
+mod admin;
 mod build;
 mod cases;
 mod certificate;

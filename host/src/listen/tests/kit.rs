@@ -71,7 +71,7 @@ impl Server {
         let (gate, log) = (Gate::new(&limits), Log::default());
         let noted = log.clone();
         let handler = move |connection, request| handle(connection, request, noted.clone());
-        let listener = Listener { socket: Listening::Tcp(listener), kind, door: None, proxy_protocol: Arc::default() };
+        let listener = Listener { socket: Listening::Tcp(listener), kind, door: None, proxy_protocol: Arc::default(), tally: None };
         let serving = spawn_local(serve(listener, Arc::new(limits), gate.clone(), handler, shutdown));
         Self { addr, gate, stopper, serving, log }
     }

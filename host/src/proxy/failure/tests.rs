@@ -1,7 +1,9 @@
 //! The table is sound, every failure is in it, and what a client is told.
 
 use super::*;
+use crate::message::BodyError;
 use std::collections::BTreeSet;
+use std::io;
 
 /// RFC 9209, section 2.3.
 const ERROR_TYPES: &str = "dns_timeout dns_error destination_not_found destination_unavailable destination_ip_prohibited \

@@ -7,7 +7,13 @@ use std::collections::BTreeSet;
 fn upstream(servers: u16, balance: Balance) -> Rc<Upstream> {
     let servers = (0..servers).map(|port| ServerAddress::Tcp { host: "127.0.0.1".into(), port }).collect();
     let at = Location { file: "test".into(), line: 1, column: 1 };
-    Rc::new(Upstream::new("app", &UpstreamSpec { balance, ..UpstreamSpec::plain(servers, at) }, None, &Limits::default()))
+    Rc::new(Upstream::new(
+        "app",
+        &UpstreamSpec { balance, ..UpstreamSpec::plain(servers, at) },
+        None,
+        &Limits::default(),
+        Default::default(),
+    ))
 }
 
 #[test]

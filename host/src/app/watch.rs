@@ -1,0 +1,164 @@
+//! What there is to see of the process, for the admin listener: each room's numbers, and whether requests should come.
+
+use super::listeners::{SocketFile, refused};
+use crate::admin::{Access, Admin, Board, Readiness, Socket, start};
+use crate::config::{AdminSpec, Diagnostic, ListenAddress};
+use crate::listen::{self, Gate, Listening};
+use crate::observe::access::AccessOutput;
+use crate::observe::{Exposition, Registry, Shown};
+use crate::sandbox::{Census, Counts};
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// For as long as the process lives; generations tell it what they have.
+#[derive(Default)]
+pub struct Watch {
+    pub registry: Arc<Registry>,
+    /// How far the process is.
+    standing: AtomicU8,
+    /// By plugin. A lock, because it is taken when plugins are configured and when numbers are read.
+    censuses: Mutex<BTreeMap<String, Arc<Census>>>,
+    gate: OnceLock<Arc<Gate>>,
+    /// Access lines that were dropped.
+    dropped: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
+}
+
+const STARTING: u8 = 0;
+const SERVING: u8 = 1;
+const DRAINING: u8 = 2;
+
+/// The listener, and the files of its sockets.
+pub struct Watching {
+    _admin: Admin,
+    _files: Vec<SocketFile>,
+}
+
+impl Watch {
+    /// The numbers of the plugin of this name, which go on over reloads.
+    pub fn census(&self, plugin: &str) -> Arc<Census> {
+        let mut censuses = self.censuses.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(censuses.entry(plugin.to_owned()).or_default())
+    }
+
+    /// Workers are about to run.
+    pub fn serving(&self, gate: &Arc<Gate>, access: &AccessOutput) {
+        // Both are made once for the process.
+        let _ = self.gate.set(Arc::clone(gate));
+        let _ = self.dropped.set(Box::new(access.counter()));
+        self.standing.store(SERVING, Ordering::Release);
+    }
+
+    pub fn draining(&self) {
+        self.standing.store(DRAINING, Ordering::Release);
+    }
+
+    fn guests(&self, out: &mut Exposition) {
+        let censuses = self.censuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let plugins: Vec<(&str, Counts)> = censuses.iter().map(|(name, census)| (&**name, census.counts())).collect();
+        let counters: [Shown<Counts>; 2] = [
+            ("portcullis_guest_calls", "Calls of plugins, all phases.", |counts| counts.calls),
+            ("portcullis_guests_made", "Guests made, first ones included.", |counts| counts.guests),
+        ];
+        for (name, help, value) in counters {
+            let mut family = out.counter(name, help);
+            plugins.iter().for_each(|(plugin, counts)| family.sample(&[("plugin", plugin)], value(counts)));
+        }
+        let mut family = out.counter("portcullis_guest_faults", "Calls in which a guest broke its contract, or none was to be had.");
+        for (plugin, counts) in &plugins {
+            let Counts { trap, timeout, memory, bad_output, overload, .. } = *counts;
+            for (cause, count) in
+                [("trap", trap), ("timeout", timeout), ("memory", memory), ("bad_output", bad_output), ("overload", overload)]
+            {
+                family.sample(&[("plugin", plugin), ("cause", cause)], count);
+            }
+        }
+        let mut family =
+            out.counter("portcullis_guest_cpu_seconds", "CPU time of calls, from a sample of them; without those that may wait.");
+        plugins.iter().for_each(|(plugin, counts)| family.float(&[("plugin", plugin)], counts.cpu as f64 / 1e9));
+        let gauges: [Shown<Counts>; 2] = [
+            ("portcullis_guests", "Guests that are there.", |counts| counts.alive),
+            ("portcullis_guest_memory_bytes", "Linear memory of the guests that are there.", |counts| counts.bytes),
+        ];
+        for (name, help, value) in gauges {
+            let mut family = out.gauge(name, help);
+            plugins.iter().for_each(|(plugin, counts)| family.sample(&[("plugin", plugin)], value(counts)));
+        }
+    }
+}
+
+impl Board for Watch {
+    fn metrics(&self, out: &mut Exposition) {
+        let open = self.gate.get().map_or(0, |gate| gate.open());
+        out.gauge("portcullis_connections", "Connections of clients that are open.").sample(&[], open as u64);
+        let dropped = self.dropped.get().map_or(0, |dropped| dropped());
+        out.counter("portcullis_access_lines_dropped", "Access lines dropped because the output was too slow.").sample(&[], dropped);
+        self.guests(out);
+        self.registry.write(out);
+    }
+
+    fn readiness(&self) -> Readiness {
+        let against = match self.standing.load(Ordering::Acquire) {
+            STARTING => vec!["starting".to_owned()],
+            DRAINING => vec!["draining".to_owned()],
+            _ => Vec::new(),
+        };
+        Readiness { against }
+    }
+}
+
+/// Binds and serves what `[admin]` says, if it is there.
+pub fn watch(spec: Option<&AdminSpec>, board: &Arc<Watch>) -> Result<Option<Watching>, WatchError> {
+    let Some(spec) = spec else { return Ok(None) };
+    let (mut sockets, mut files, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+    for (address, at) in &spec.listen {
+        match bind(address) {
+            Ok((socket, file)) => {
+                // Who may come to a Unix socket, its permissions say.
+                let access = match &spec.token {
+                    Some(token) if address.ip().is_some() => Access::token(&token.0),
+                    _ => Access::Open,
+                };
+                sockets.push((socket, access));
+                files.extend(file);
+            }
+            Err(error) => problems.push(refused(address, Some(at), &error)),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(WatchError::Bind(problems));
+    }
+    let board: Arc<dyn Board> = board.clone();
+    Ok(Some(Watching { _admin: start(sockets, board)?, _files: files }))
+}
+
+/// Why nobody can watch.
+pub enum WatchError {
+    Bind(Vec<Diagnostic>),
+    System(io::Error),
+}
+
+impl From<io::Error> for WatchError {
+    fn from(error: io::Error) -> Self {
+        Self::System(error)
+    }
+}
+
+fn bind(address: &ListenAddress) -> io::Result<(Socket, Option<SocketFile>)> {
+    let (socket, file) = match address {
+        ListenAddress::Ip(address) => (Socket::Tcp(listen::bind(*address, false)?), None),
+        ListenAddress::Unix { path, mode } => (Socket::Unix(listen::bind_unix(path, *mode)?), Some(SocketFile::of(path)?)),
+    };
+    tracing::info!("listening admin {}", name(&socket));
+    Ok((socket, file))
+}
+
+/// With the port that the kernel chose.
+fn name(socket: &Socket) -> String {
+    let name = match socket {
+        Socket::Tcp(socket) => socket.try_clone().map(Listening::Tcp),
+        Socket::Unix(socket) => socket.try_clone().map(Listening::Unix),
+    };
+    name.map(|socket| socket.name()).unwrap_or_default()
+}
