@@ -19,6 +19,7 @@ mod forwarding;
 mod framing;
 mod mtls;
 mod origin_faults;
+mod polyglot;
 mod pressure;
 mod reload;
 mod routing;

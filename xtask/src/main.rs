@@ -7,6 +7,7 @@ mod demo;
 mod deny;
 mod dist;
 mod fuzz;
+mod polyglot;
 mod run;
 mod setup;
 mod test;
@@ -50,6 +51,12 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "fuzz", usage: "[SECONDS]", about: "runs each fuzz target for a while (20 s unless said)", run: fuzz::run },
     Command { name: "deny", usage: "", about: "checks licences, advisories and duplicates of all dependencies", run: deny::run },
+    Command {
+        name: "polyglot",
+        usage: "",
+        about: "builds examples/polyglot in every language there, runs their cases, prints what each costs",
+        run: polyglot::run,
+    },
     Command { name: "setup", usage: "", about: "installs what a build needs: the target wasm32-wasip2", run: setup::run },
     Command {
         name: "wit",

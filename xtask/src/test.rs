@@ -4,7 +4,7 @@ use crate::{apt, demo, run, wasm_target};
 use std::process::Command;
 
 /// Debian's packages that the end-to-end tests run.
-const PROGRAMS: [&str; 12] = [
+const PROGRAMS: [&str; 14] = [
     "curl",
     "openssl",
     "nghttp2-client",
@@ -12,6 +12,8 @@ const PROGRAMS: [&str; 12] = [
     "python3",
     "python3-venv",
     "gcc",
+    "clang",
+    "wasi-libc",
     "procps",
     "redis-server",
     "postgresql",

@@ -38,7 +38,8 @@ impl Refusal {
             Self::NotGranted { import } | Self::Item { import, .. }
                 if import.starts_with("wasi:http/") || import.starts_with("wasi:sockets/") =>
             {
-                "plugins reach servers through `portcullis:plugin/http-client`, granted by upstream: in Rust, portcullis_sdk::http"
+                "plugins reach servers through `portcullis:plugin/http-client`, granted by upstream (in Rust, portcullis_sdk::http); what a \
+                 language's engine imports and the plugin does not use can be left out: componentize-py --stub-wasi, componentize-js --disable"
             }
             Self::NotGranted { import } | Self::Item { import, .. } if import.starts_with("wasi:") => {
                 "of WASI there is what leads nowhere outside: clocks, random numbers, standard streams, an empty file system"

@@ -2,6 +2,7 @@
 
 mod across;
 mod connections;
+mod corpus;
 mod loading;
 mod misbehaviour;
 mod one_block;
