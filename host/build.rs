@@ -15,7 +15,26 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Directories under `plugins/`, each with a package `plugin-<name>`.
-const PLUGINS: [&str; 8] = ["conn-limit", "headers", "ip-filter", "redirect", "request-id", "respond", "rewrite", "route"];
+const PLUGINS: &[&str] = &[
+    "basic-auth",
+    "bot-challenge",
+    "cache-control",
+    "conn-limit",
+    "cors",
+    "forward-auth",
+    "geo-header",
+    "headers",
+    "ip-filter",
+    "jwt",
+    "maintenance",
+    "rate-limit",
+    "redirect",
+    "request-id",
+    "respond",
+    "rewrite",
+    "route",
+    "security-headers",
+];
 
 fn main() {
     if let Err(message) = run() {
@@ -50,7 +69,7 @@ fn build(out: &Path) -> Result<PathBuf, String> {
     target_is_there()?;
     let target_dir = own_target_dir(out)?;
     let mut cargo = Command::new(variable("CARGO")?);
-    plugins::build(&mut cargo, root, &PLUGINS, &target_dir);
+    plugins::build(&mut cargo, root, PLUGINS, &target_dir);
     let output = cargo.output().map_err(|error| format!("cargo does not start: {error}"))?;
     if !output.status.success() {
         return Err(format!("the bundled plugins do not build\n{}", String::from_utf8_lossy(&output.stderr)));

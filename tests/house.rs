@@ -15,8 +15,23 @@ struct Room {
 }
 
 /// Crates whose use says what a room is about. Others (bytes, http, serde …) are free.
-const WATCHED: &[&str] =
-    &["wasmtime", "tokio", "hyper", "hyper_util", "rustls", "tokio_rustls", "rcgen", "toml", "clap", "httparse", "jsonschema", "socket2"];
+const WATCHED: &[&str] = &[
+    "wasmtime",
+    "tokio",
+    "hyper",
+    "hyper_util",
+    "rustls",
+    "tokio_rustls",
+    "rcgen",
+    "toml",
+    "clap",
+    "httparse",
+    "jsonschema",
+    "socket2",
+    "oci_client",
+    "wasmtime_wasi",
+    "wasmtime_wasi_http",
+];
 
 const ARROWS: &[Room] = &[
     Room { name: "message", may: &[], outside: &["tokio"] }, // tokio's I/O traits only, see `only_io_traits`
@@ -24,8 +39,13 @@ const ARROWS: &[Room] = &[
     Room { name: "observe", may: &["message", "config"], outside: &["tokio"] },
     Room { name: "wire", may: &["message"], outside: &["tokio"] },
     Room { name: "certs", may: &["config", "observe"], outside: &["rustls", "rcgen", "tokio", "hyper", "hyper_util", "tokio_rustls"] }, // ACME talks to CAs
+    Room { name: "trust", may: &["config"], outside: &["tokio", "rustls", "oci_client"] }, // asks registries for plugins
     Room { name: "chain", may: &["message", "config"], outside: &[] },
-    Room { name: "sandbox", may: &["chain", "message", "config", "observe"], outside: &["wasmtime", "tokio"] },
+    Room {
+        name: "sandbox",
+        may: &["chain", "message", "config", "observe"],
+        outside: &["wasmtime", "wasmtime_wasi", "wasmtime_wasi_http", "tokio"],
+    },
     Room {
         name: "upstream",
         may: &["message", "config", "observe", "certs", "wire"],
@@ -40,8 +60,10 @@ const ARROWS: &[Room] = &[
     Room { name: "tunnel", may: &["chain", "upstream", "message", "config", "observe"], outside: &["tokio"] },
     Room {
         name: "app",
-        may: &["message", "config", "observe", "wire", "certs", "chain", "sandbox", "upstream", "listen", "proxy", "tunnel", "admin"],
-        outside: &["tokio", "hyper", "rustls", "socket2"],
+        may: &[
+            "message", "config", "observe", "wire", "certs", "trust", "chain", "sandbox", "upstream", "listen", "proxy", "tunnel", "admin",
+        ],
+        outside: &["tokio", "hyper", "hyper_util", "rustls", "socket2"],
     },
     Room { name: "admin", may: &["observe"], outside: &["tokio", "hyper", "hyper_util"] },
     Room { name: "cli", may: &["app", "config"], outside: &["clap"] },

@@ -10,7 +10,7 @@
 //!                                ▲
 //!                             sandbox     plugins, guests, limits       — the only room that names wasmtime
 //!    leaves: message (HTTP vocabulary)  config (text → checked values)  observe (log, metrics)  certs (and ⇄ ACME CAs)
-//!            wire (HTTP/1.1 in bytes, for both walls)
+//!            wire (HTTP/1.1 in bytes, for both walls)  trust (plugins' origin and signatures, and ⇄ registries)
 //!    beside: admin (metrics and health; reads observe, and what app shows it; changes nothing)
 //! ```
 //!
@@ -42,6 +42,7 @@ pub mod message;
 pub mod observe;
 pub mod wire;
 pub mod certs;
+pub mod trust;
 pub mod chain;
 pub mod sandbox;
 pub mod upstream;

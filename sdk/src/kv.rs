@@ -98,6 +98,28 @@ impl<'n> Store<'n> {
     pub fn delete(self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
         outside::delete(self.name, key.as_ref())
     }
+
+    /// Takes units from a bucket that holds `capacity` of them, is full at first, and gets one back every `interval`, of at least a nanosecond: a rate
+    /// limit. One step, whoever else takes from it, by the store's own clock. A bucket holds what is taken and fills within a year, or it is
+    /// a fault. A key that is taken from is for this alone.
+    #[inline]
+    pub fn take(self, key: impl AsRef<[u8]>, units: u32, capacity: u32, interval: Duration) -> Result<Taken, Error> {
+        let nanos = interval.as_secs().saturating_mul(1_000_000_000).saturating_add(interval.subsec_nanos().into());
+        outside::take(self.name, key.as_ref(), units, capacity, nanos)
+    }
+}
+
+/// What a bucket says; see [`Store::take`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Whether the units were taken; if not, the bucket is as it was.
+    pub admitted: bool,
+    /// Whole units that could be taken now.
+    pub left: u32,
+    /// Until as many units could be taken as were asked for; zero if they were taken. In whole milliseconds, as the next.
+    pub retry: Duration,
+    /// Until the bucket is full again.
+    pub full: Duration,
 }
 
 /// Rounded up, so that nothing is forgotten before its time. By hand, because `as_millis` brings arithmetic of 128 bits.

@@ -60,6 +60,9 @@
 //! if the operator says so: `[plugin.mark] allow = { kv = ["sessions"], http = ["idp"] }`. Calling a function is what asks for it; the proxy reads
 //! from the file what a plugin imports, and refuses to load one that was not granted it. Tests have [`test::Outside`] instead.
 //!
+//! # For settings that many have
+//! [`networks`] (lists of them, however long), [`paths`] (patterns), [`duration`], [`field`] (header names and values), [`Template`].
+//!
 //! # What it cannot do
 //! Open files or sockets, sleep, see other plugins' memory, or keep anything of a request but by copying it. One call has 5 ms of CPU (2 seconds
 //! with waiting for stores and upstreams) and the guest 16 MiB of memory unless the operator says otherwise. A panic is a fault: the exchange ends with a 5xx
@@ -79,6 +82,7 @@ extern crate self as portcullis_sdk;
 pub mod abi;
 pub mod clock;
 pub mod connection;
+pub mod duration;
 mod edits;
 pub mod field;
 mod head;
@@ -86,6 +90,8 @@ pub mod http;
 pub mod kv;
 pub mod log;
 pub mod metrics;
+pub mod networks;
+pub mod paths;
 mod plan;
 pub mod plugin;
 mod problem;
@@ -175,7 +181,7 @@ pub use portcullis_sdk_macros::settings;
 
 /// Everything a plugin names, also what std's prelude has and core's has not.
 pub mod prelude {
-    pub use crate::settings::{Map, OneOrMany, Upstream};
+    pub use crate::settings::{Map, OneOrMany, StoreName, Upstream};
     pub use crate::{
         AcceptVerdict, Accepted, ClientHello, Closed, ConnectionEdits, Edits, Fields, HelloVerdict, Plan, Pointer, Problem, Reply, Request,
         RequestEdits, Response, ResponseVerdict, Verdict, plugin, settings,

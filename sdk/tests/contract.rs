@@ -82,7 +82,7 @@ fn shims_have_the_contract_s_core_signatures() {
             assert_eq!(written_signature(written), expected, "{module}#{name}");
         }
     }
-    assert_eq!(seen, (14, 8), "the capabilities; describe, configure, plan-connections, and the phases");
+    assert_eq!(seen, (15, 8), "the capabilities; describe, configure, plan-connections, and the phases");
 }
 
 fn after<'s>(source: &'s str, what: &str) -> &'s str {

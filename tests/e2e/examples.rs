@@ -29,11 +29,11 @@ fn every_example_is_right_as_it_stands() {
     }
     let beside = dir.path().join("target/wasm32-wasip2/release");
     fs::create_dir_all(&beside).unwrap();
-    for name in ["first-plugin", "auth-cache"] {
+    for name in ["first-plugin", "auth-cache", "component-service"] {
         let plugin = built(&tools::repository().join("examples").join(name));
         fs::copy(&plugin, beside.join(plugin.file_name().unwrap())).unwrap();
     }
-    for name in ["hello", "tls-site", "canary", "first-plugin", "auth-cache", "tcp-postgres", "sni-passthrough"] {
+    for name in ["hello", "tls-site", "canary", "first-plugin", "auth-cache", "component-service", "tcp-postgres", "sni-passthrough"] {
         fs::copy(tools::repository().join("examples").join(name).join("portcullis.toml"), dir.path().join("portcullis.toml")).unwrap();
         let output = proxy::run(dir.path(), &["check"]);
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
@@ -164,6 +164,21 @@ fn the_plugins_own_tests_pass_without_wasm() {
         let output = cargo.current_dir(tools::repository().join("examples").join(name)).output().unwrap();
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+fn component_service() {
+    let folder = tools::repository().join("examples/component-service");
+    let (service, app) = (built(&folder), Origin::named("app"));
+    let config = example("component-service", &[("127.0.0.1:9000", &app)])
+        .replace("target/wasm32-wasip2/release/component_service.wasm", service.to_str().unwrap());
+    let proxy = Proxy::start(&config);
+    assert!(get(proxy.http(), "localhost", "/").text().starts_with("a service inside the proxy"));
+    let words = "word and word\n".repeat(100_000);
+    let mut raw = portcullis_tests::Raw::connect(proxy.http());
+    raw.send(format!("POST /words HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", words.len())).send(words);
+    assert_eq!(raw.response().text(), "300000 words\n");
+    assert!(get(proxy.http(), "localhost", "/other/x").text().starts_with("GET /other/x "));
 }
 
 #[test]

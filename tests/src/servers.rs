@@ -106,6 +106,20 @@ impl Server {
         Self::start(command, address, dir)
     }
 
+    /// A registry (Debian package docker-registry) with what it holds in `folder`; `more` is added to its `http` and further sections.
+    pub fn registry_at(address: SocketAddr, folder: &Path, more: &str) -> Self {
+        let program = tools::need("docker-registry", "docker-registry");
+        let dir = tempfile::tempdir().expect("a directory");
+        let config = format!(
+            "version: 0.1\nlog:\n  level: info\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n{more}\n",
+            folder.display()
+        );
+        std::fs::write(dir.path().join("config.yml"), config).expect("written");
+        let mut command = Command::new(program);
+        command.arg("serve").arg(dir.path().join("config.yml"));
+        Self::start(command, address, dir)
+    }
+
     /// PostgreSQL (Debian package postgresql) with a user and database `postgres`; everybody may come in.
     pub fn postgres() -> Self {
         tools::need("psql", "postgresql");

@@ -4,7 +4,7 @@ use crate::{apt, demo, run, wasm_target};
 use std::process::Command;
 
 /// Debian's packages that the end-to-end tests run.
-const PROGRAMS: [&str; 14] = [
+const PROGRAMS: [&str; 17] = [
     "curl",
     "openssl",
     "nghttp2-client",
@@ -12,13 +12,16 @@ const PROGRAMS: [&str; 14] = [
     "python3",
     "python3-venv",
     "gcc",
-    "clang",
-    "wasi-libc",
     "procps",
     "redis-server",
     "postgresql",
     "postgresql-client",
     "pebble",
+    "docker-registry",
+    "apache2-utils",
+    "minisign",
+    "clang",
+    "wasi-libc",
 ];
 
 pub fn run(arguments: &[String]) -> Result<(), String> {

@@ -1,11 +1,13 @@
 //! `portcullis explain METHOD URL`: what would happen to a request, and where each part of it is written.
 
+use super::granted::own;
 use crate::config::{
-    self, AccessLog, Balance, ClientCertForward, Config, LinkOrigin, LinkSpec, PathMatch, Report, Route, Site, TlsSpec, UpstreamSpec,
-    show_duration,
+    self, AccessLog, Balance, ClientCertForward, Config, LinkOrigin, LinkSpec, PathMatch, PluginRef, Report, Route, Site, TlsSpec,
+    UpstreamSpec, show_duration,
 };
 use crate::message::{RequestHead, Scheme, authority, target};
 use crate::proxy::{self, Finding};
+use crate::sandbox::{Capability, bundled};
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde_json::{Value, json};
@@ -123,7 +125,7 @@ impl Explained {
         );
         for (index, link) in self.config.listen.chain.iter().enumerate() {
             let title = if index == 0 { "connection" } else { "" };
-            let text = format!("{}. {}{}  {}", index + 1, link.name, of(link), link.shown_settings());
+            let text = format!("{}. {}{}  {}{}", index + 1, link.name, of(link), link.shown_settings(), self.may(link));
             row(&mut out, title, &text, &format!("{} ({})", link.at, origin(&link.origin)));
         }
         match &self.place {
@@ -159,7 +161,8 @@ impl Explained {
         for (index, link) in route.chain.iter().enumerate() {
             let title = if index == 0 { "chain" } else { "" };
             let entered = if enters(link, &self.head) { "" } else { "  (not entered: `when` does not hold)" };
-            let text = format!("{}. {}{}  {}{entered}", index + 1, link.name, of(link), link.shown_settings());
+            let may = self.may(link);
+            let text = format!("{}. {}{}  {}{may}{entered}", index + 1, link.name, of(link), link.shown_settings());
             row(out, title, &text, &format!("{} ({})", link.at, origin(&link.origin)));
         }
         match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
@@ -251,8 +254,24 @@ impl Explained {
     fn link_json(&self, link: &LinkSpec) -> Value {
         json!({
             "name": link.name, "plugin": link.plugin.to_string(), "settings": link.shown_settings(), "at": link.at.to_string(),
-            "from": origin(&link.origin), "entered": enters(link, &self.head),
+            "from": origin(&link.origin), "entered": enters(link, &self.head), "may": self.capabilities(link),
         })
+    }
+
+    /// What a link may do beyond deciding.
+    fn may(&self, link: &LinkSpec) -> String {
+        let may = self.capabilities(link);
+        if may.is_empty() { String::new() } else { format!("  (may use {})", may.join(", ")) }
+    }
+
+    fn capabilities(&self, link: &LinkSpec) -> Vec<&'static str> {
+        let spec = match &link.plugin {
+            PluginRef::Declared(name) => self.config.plugins.get(name),
+            PluginRef::Bundled(_) => None,
+        };
+        let due = own(&link.plugin, spec).map_or(&[][..], bundled::rights);
+        let granted = |capability: &Capability| due.contains(capability) || spec.is_some_and(|spec| capability.is_in(&spec.allow));
+        Capability::ALL.into_iter().filter(granted).map(Capability::interface).collect()
     }
 }
 

@@ -1,14 +1,11 @@
 //! Links → configured plugins: each component is loaded once, each pair of plugin and settings configured once, whatever the number of
 //! routes that use it.
 
-use super::granted::Granted;
+use super::granted::{Granted, Named};
+use super::origin::{Origin, Origins};
 use super::watch::Watch;
-use crate::config::{Allow, Config, Diagnostic, LinkOrigin, LinkSpec, Location, PluginRef, PluginSource, PluginSpec, SettingsSchema};
-use crate::sandbox::{
-    Capability, ConfigureError, Configured, ConnectionPlan, Errands, Grant, Guests, LoadError, Plugin, Refusal, Sandbox, bundled,
-    read_component,
-};
-use std::borrow::Cow;
+use crate::config::{Component, Config, Diagnostic, LinkOrigin, LinkSpec, PluginName, PluginRef, SettingsSchema};
+use crate::sandbox::{ConfigureError, Configured, ConnectionPlan, Errands, Grant, Guests, Plugin, Sandbox};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -26,9 +23,9 @@ pub(super) struct Loaded {
 
 impl Filters {
     /// Loads and configures. What is wrong is added to `found`; a link that could not be configured has no filter then.
-    pub fn build(config: &Config, sandbox: &Sandbox, watch: &Watch, found: &mut Vec<Diagnostic>) -> Self {
-        let plugins = load(config, sandbox, found);
-        let granted = Granted::open(config, watch, found);
+    pub fn build(config: &Config, sandbox: &Sandbox, origins: &Origins, watch: &Watch, found: &mut Vec<Diagnostic>) -> Self {
+        let plugins = load(config, sandbox, origins, found);
+        let granted = Granted::open(config, watch, sandbox.local_store(), found);
         let mut filters = Self { configured: Vec::new(), by_link: HashMap::new() };
         for link in links(config) {
             let Some(plugin) = plugins.get(&link.plugin) else { continue };
@@ -81,18 +78,21 @@ fn links(config: &Config) -> impl Iterator<Item = &LinkSpec> {
 }
 
 /// All components that the configuration declares or uses.
-fn load(config: &Config, sandbox: &Sandbox, found: &mut Vec<Diagnostic>) -> BTreeMap<PluginRef, Loaded> {
+fn load(config: &Config, sandbox: &Sandbox, origins: &Origins, found: &mut Vec<Diagnostic>) -> BTreeMap<PluginRef, Loaded> {
     // Where a plugin is declared, else where it is used first.
     let mut wanted: BTreeMap<PluginRef, Origin<'_>> = BTreeMap::new();
-    for (name, spec) in &config.plugins {
+    let is_service = |name: &PluginName| config.services.contains_key(&Component::Declared(name.clone()));
+    let is_link = |name: &PluginName| links(config).any(|link| link.plugin == PluginRef::Declared(name.clone()));
+    for (name, spec) in config.plugins.iter().filter(|(name, _)| !is_service(name) || is_link(name)) {
         wanted.insert(PluginRef::Declared(name.clone()), Origin::Declared(spec));
     }
     for link in links(config) {
         wanted.entry(link.plugin.clone()).or_insert(Origin::Used(link));
     }
+    let fetched = origins.fetch(wanted.values());
     let mut files = Vec::new();
     for (name, origin) in wanted {
-        match origin.read(&name) {
+        match origin.read(&name, &fetched) {
             Ok(bytes) => files.push((name, origin, bytes)),
             Err(problem) => found.push(*problem),
         }
@@ -123,77 +123,6 @@ fn load(config: &Config, sandbox: &Sandbox, found: &mut Vec<Diagnostic>) -> BTre
     plugins
 }
 
-/// Why a component is wanted.
-enum Origin<'c> {
-    Declared(&'c PluginSpec),
-    /// A bundled plugin; its first link.
-    Used(&'c LinkSpec),
-}
-
-impl Origin<'_> {
-    fn at(&self) -> Location {
-        match self {
-            Self::Declared(spec) => spec.source_at.clone(),
-            Self::Used(link) => link.at.clone(),
-        }
-    }
-
-    fn pin(&self) -> Option<[u8; 32]> {
-        match self {
-            Self::Declared(spec) => spec.sha256,
-            Self::Used(_) => None,
-        }
-    }
-
-    fn read(&self, name: &PluginRef) -> Result<Cow<'static, [u8]>, Box<Diagnostic>> {
-        let own = match (self, name) {
-            (Self::Declared(PluginSpec { source: PluginSource::Path(path), .. }), _) => {
-                return read_component(path).map(Cow::Owned).map_err(|error| Box::new(self.unloadable(name, &error)));
-            }
-            (Self::Declared(PluginSpec { source: PluginSource::Bundled(own), .. }), _) | (_, PluginRef::Bundled(own)) => *own,
-            (Self::Used(_), PluginRef::Declared(declared)) => &declared.0,
-        };
-        let missing = || Box::new(Diagnostic::plugin_unreadable(&name.to_string(), self.at(), &"it is not in this binary"));
-        bundled::bundled(own).map(Cow::Borrowed).ok_or_else(missing)
-    }
-
-    /// What it imports and is not granted.
-    fn refused(&self, name: &PluginRef, plugin: &Plugin) -> Vec<Diagnostic> {
-        let nothing = Allow::default();
-        let allow = match self {
-            Self::Declared(spec) => &spec.allow,
-            Self::Used(_) => &nothing,
-        };
-        let missing = plugin.needs().iter().filter(|(capability, _)| !capability.is_in(allow));
-        let refused = |(capability, import): &(Capability, String)| {
-            let help = format!("add: allow = {{ {} }}", capability.grant());
-            Diagnostic::not_granted(&name.to_string(), self.at(), import, Some(&help))
-        };
-        missing.map(refused).collect()
-    }
-
-    fn unloadable(&self, name: &PluginRef, error: &LoadError) -> Diagnostic {
-        let name = name.to_string();
-        match (self, error) {
-            (Self::Declared(spec), LoadError::Digest { found, pinned }) => {
-                Diagnostic::digest_differs(&name, spec, &hex(pinned), &hex(found))
-            }
-            (Self::Declared(spec), LoadError::Import(Refusal::NotGranted { import } | Refusal::Item { import, .. })) => {
-                Diagnostic::not_granted(&name, spec.at.clone(), import, None)
-            }
-            (_, error) => match error.code() {
-                "E031" => Diagnostic::import_refused(&name, self.at(), error),
-                "E033" => Diagnostic::phase_missing(&name, self.at(), error),
-                _ => Diagnostic::plugin_unreadable(&name, self.at(), error),
-            },
-        }
-    }
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// What a plugin has no phase for.
 fn misplaced(link: &LinkSpec, plugin: &Plugin) -> Option<Diagnostic> {
     let why = match link.origin {
@@ -207,6 +136,7 @@ fn misplaced(link: &LinkSpec, plugin: &Plugin) -> Option<Diagnostic> {
     Some(Diagnostic::phase_missing(&link.plugin.to_string(), link.at.clone(), &why))
 }
 
+/// Checks a link's settings against the schema, then asks the plugin itself.
 fn configure(
     config: &Config,
     granted: &Granted<'_>,
@@ -217,28 +147,26 @@ fn configure(
         PluginRef::Declared(name) => config.plugins.get(name),
         PluginRef::Bundled(_) => None,
     };
-    let upstreams: Vec<&str> = config.upstreams.keys().map(|name| &*name.0).collect();
-    settle(loaded, link, Some(&upstreams), granted.grant(&link.plugin, spec))
+    let upstreams = config.upstreams.keys().map(|name| &*name.0).collect();
+    let known = Known { upstreams, stores: config.stores.keys().map(|name| &*name.0).collect() };
+    settle(loaded, link, Some(&known), |named| granted.grant(&link.plugin, spec, named))
 }
 
-/// Checks a link's settings against the schema, then asks the plugin itself. `upstreams`: those that settings may name; `None`: any.
+/// What settings may name.
+pub(super) struct Known<'k> {
+    pub upstreams: Vec<&'k str>,
+    pub stores: Vec<&'k str>,
+}
+
+/// Checks a link's settings against the schema, then asks the plugin itself. `known`: `None`, if it does not matter what they name.
 pub(super) fn settle(
     loaded: &Loaded,
     link: &LinkSpec,
-    upstreams: Option<&[&str]>,
-    grant: Grant,
+    known: Option<&Known<'_>>,
+    grant: impl FnOnce(Named) -> Grant,
 ) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
-    if let Some(schema) = &loaded.schema {
-        let mut broken = schema.check(link);
-        if let Some(known) = upstreams {
-            let undefined = schema.upstreams(link).into_iter().filter(|(name, _)| !known.contains(&&**name));
-            broken.extend(undefined.map(|(name, at)| Diagnostic::upstream_undefined(known.iter().copied(), &name, at)));
-        }
-        if !broken.is_empty() {
-            return Err(broken);
-        }
-    }
-    match loaded.plugin.configure_under(&link.settings, grant, &link.name) {
+    let named = loaded.schema.as_ref().map_or(Ok(Named::default()), |schema| named(known, link, schema))?;
+    match loaded.plugin.configure_under(&link.settings, grant(named), &link.name) {
         Ok(configured) => {
             let warnings = configured.plan().warnings.iter();
             let warnings = warnings.map(|problem| Diagnostic::settings_doubted(link, &problem.path, &problem.message)).collect();
@@ -249,4 +177,23 @@ pub(super) fn settle(
         }
         Err(ConfigureError::Fault(fault)) => Err(vec![Diagnostic::settings_refused(link, "", &fault.detail)]),
     }
+}
+
+/// The upstreams and stores that a link's settings name, once the schema has nothing against them.
+fn named(known: Option<&Known<'_>>, link: &LinkSpec, schema: &SettingsSchema) -> Result<Named, Vec<Diagnostic>> {
+    let mut broken = schema.check(link);
+    let mut named = Named::default();
+    for (name, at) in schema.upstreams(link) {
+        match known.filter(|known| !known.upstreams.contains(&&*name)) {
+            None => named.upstreams.push(name),
+            Some(known) => broken.push(Diagnostic::upstream_undefined(&known.upstreams, &name, at)),
+        }
+    }
+    for (name, at) in schema.stores(link) {
+        match known.filter(|known| !known.stores.contains(&&*name)) {
+            None => named.stores.push(name),
+            Some(known) => broken.push(Diagnostic::store_undefined(&known.stores, &name, at)),
+        }
+    }
+    if broken.is_empty() { Ok(named) } else { Err(broken) }
 }

@@ -1,8 +1,11 @@
-//! What the configuration grants, made real: stores are opened and secrets handed out once, and every link of a plugin shares them.
+//! What the configuration grants, made real: stores are opened and secrets handed out once, and every link of a plugin shares them. A bundled
+//! plugin has what the binary grants it, with the names that each link's settings give.
 
 use super::watch::Watch;
-use crate::config::{Allow, Config, Diagnostic, PluginRef, PluginSpec};
-use crate::sandbox::{Capability, Grant, Rights, Store, Time};
+use crate::config::{
+    Allow, Config, Diagnostic, FailurePolicy, GuestLimits, Isolation, PluginName, PluginRef, PluginSource, PluginSpec, StoreName,
+};
+use crate::sandbox::{Capability, Grant, Rights, Store, Time, bundled};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,42 +13,91 @@ use std::sync::Arc;
 /// All that can be granted by name, and what each declared plugin got of it.
 pub struct Granted<'w> {
     rights: BTreeMap<String, Arc<Rights>>,
+    stores: BTreeMap<StoreName, Arc<Store>>,
     watch: &'w Watch,
+    /// Of the process.
+    local: Arc<Store>,
+}
+
+/// What a link's settings name.
+#[derive(Default)]
+pub struct Named {
+    pub stores: Vec<String>,
+    pub upstreams: Vec<String>,
 }
 
 impl<'w> Granted<'w> {
     /// Stores that cannot be opened are found.
-    pub fn open(config: &Config, watch: &'w Watch, found: &mut Vec<Diagnostic>) -> Self {
+    pub fn open(config: &Config, watch: &'w Watch, local: &Arc<Store>, found: &mut Vec<Diagnostic>) -> Self {
         let mut stores = BTreeMap::new();
         for (name, spec) in &config.stores {
             match Store::open(spec) {
-                Ok(store) => drop(stores.insert(name, Arc::new(store))),
+                Ok(store) => drop(stores.insert(name.clone(), Arc::new(store))),
                 Err(why) => found.push(Diagnostic::store_unusable(&name.0, spec.at.clone(), &why)),
             }
         }
-        let rights = config.plugins.iter().map(|(name, spec)| {
-            let Allow { secret, kv, http, .. } = &spec.allow;
-            let secrets = secret.iter().filter_map(|name| Some((name.clone(), Bytes::from(config.secrets.get(name)?.0.clone()))));
-            let rights = Rights {
-                granted: Capability::ALL.into_iter().filter(|capability| capability.is_in(&spec.allow)).collect(),
-                metrics: spec.allow.metrics.then(|| watch.registry.plugins.plugin(&name.0)),
-                secrets: secrets.collect(),
-                stores: kv.iter().filter_map(|name| Some((name.0.clone(), stores.get(name)?.clone()))).collect(),
-                http: http.iter().map(|upstream| upstream.0.clone()).collect(),
-                time: Time::Real,
-            };
-            (name.0.clone(), Arc::new(rights))
-        });
-        Self { rights: rights.collect(), watch }
+        let mut granted = Self { rights: BTreeMap::new(), stores, watch, local: Arc::clone(local) };
+        for (name, spec) in &config.plugins {
+            granted.rights.insert(name.0.clone(), Arc::new(granted.written(config, name, &spec.allow)));
+        }
+        granted
+    }
+
+    /// What an `allow` grants.
+    fn written(&self, config: &Config, name: &PluginName, allow: &Allow) -> Rights {
+        let Allow { secret, kv, http, .. } = allow;
+        let secrets = secret.iter().filter_map(|name| Some((name.clone(), Bytes::from(config.secrets.get(name)?.0.clone()))));
+        Rights {
+            granted: Capability::ALL.into_iter().filter(|capability| capability.is_in(allow)).collect(),
+            metrics: allow.metrics.then(|| self.watch.registry.plugins.plugin(&name.0)),
+            secrets: secrets.collect(),
+            stores: kv.iter().filter_map(|name| Some((name.0.clone(), self.stores.get(name)?.clone()))).collect(),
+            http: http.iter().map(|upstream| upstream.0.clone()).collect(),
+            time: Time::Real,
+        }
     }
 
     /// `spec`: of a declared plugin; others have what a plugin has when nothing is written.
-    pub fn grant(&self, plugin: &PluginRef, spec: Option<&PluginSpec>) -> Grant {
+    pub fn grant(&self, plugin: &PluginRef, spec: Option<&PluginSpec>, named: Named) -> Grant {
         let rights = match plugin {
             PluginRef::Declared(name) => self.rights.get(&name.0).cloned().unwrap_or_default(),
             PluginRef::Bundled(_) => Arc::default(),
         };
-        let (limits, isolation, fail) = spec.map(|spec| (spec.limits, spec.isolation, spec.fail)).unwrap_or_default();
+        let own = own(plugin, spec);
+        let usual = own.map_or_else(GuestLimits::default, GuestLimits::of_bundled);
+        let (limits, isolation, fail) =
+            spec.map_or_else(|| (usual, Isolation::default(), FailurePolicy::default()), |spec| (spec.limits, spec.isolation, spec.fail));
+        let rights = match own.map(|own| (own, bundled::rights(own))) {
+            None | Some((_, [])) => rights,
+            Some((own, due)) => Arc::new(self.with_due(&rights, own, due, named)),
+        };
         Grant { limits, isolation, fail, rights, census: self.watch.census(&plugin.to_string()) }
+    }
+
+    /// What the binary grants a plugin of its own, beside what is written.
+    fn with_due(&self, written: &Rights, own: &str, due: &[Capability], named: Named) -> Rights {
+        let mut rights = Rights { secrets: written.secrets.clone(), ..Rights::default() };
+        rights.granted = written.granted.iter().chain(due).copied().collect();
+        rights.metrics =
+            written.metrics.clone().or_else(|| due.contains(&Capability::Metrics).then(|| self.watch.registry.plugins.plugin(own)));
+        rights.stores.clone_from(&written.stores);
+        rights.http.clone_from(&written.http);
+        if due.contains(&Capability::Kv) {
+            let stores = named.stores.into_iter().filter_map(|name| Some((name.clone(), self.stores.get(&StoreName(name))?.clone())));
+            rights.stores.extend(stores);
+            rights.stores.insert(bundled::LOCAL_STORE.to_owned(), Arc::clone(&self.local));
+        }
+        if due.contains(&Capability::HttpClient) {
+            rights.http.extend(named.upstreams);
+        }
+        rights
+    }
+}
+
+/// The bundled plugin that a link runs, if it does.
+pub fn own(plugin: &PluginRef, spec: Option<&PluginSpec>) -> Option<&'static str> {
+    match (plugin, spec.map(|spec| &spec.source)) {
+        (PluginRef::Bundled(name), _) | (_, Some(PluginSource::Bundled(name))) => Some(name),
+        _ => None,
     }
 }

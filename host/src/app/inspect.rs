@@ -1,10 +1,13 @@
 //! `portcullis plugin inspect FILE`: what a component is, wants to see and may do.
 
+use super::depot::{self, DepotError};
 use super::prepare::sandbox;
 use crate::chain::ConnectionPhases;
+use crate::config::{Reference, SigningKey};
 use crate::sandbox::{
-    ConfigureError, ConnectionPlan, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled, read_component,
+    Capability, ConfigureError, ConnectionPlan, Inspection, Interest, LoadError, Plan, SandboxError, Standing, bundled, read_component,
 };
+use crate::trust::{self, SignatureError};
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::path::Path;
@@ -20,29 +23,79 @@ pub enum InspectError {
     },
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
+    #[error(transparent)]
+    Depot(#[from] DepotError),
 }
 
 /// All there is to say.
 pub struct Inspected {
     file: String,
     inspection: Inspection,
+    /// What the binary grants it, if it is one of its own.
+    due: &'static [Capability],
+    signature: Signature,
 }
 
-/// Looks into a component file, or into the bundled plugin of this name if there is no such file.
-pub fn inspect(file: &Path) -> Result<Inspected, InspectError> {
+/// What is known of a component's signature.
+enum Signature {
+    /// In the binary: whoever has the proxy has it.
+    Bundled,
+    None,
+    /// Nobody said whose keys to believe; what it claims.
+    Unchecked(String),
+    By(trust::Signed),
+    Refused(SignatureError),
+}
+
+/// Looks into a component file, into an artefact of a registry, or into the bundled plugin of this name if there is no such file. `keys`: one of
+/// these must have signed it; none if that is not asked.
+pub fn inspect(file: &Path, keys: &[SigningKey]) -> Result<Inspected, InspectError> {
     let named = file.display().to_string();
     let failed = |source| InspectError::Load { file: named.clone(), source };
-    let inspection = match bundled::bundled(&named).filter(|_| !file.exists()) {
-        Some(bytes) => sandbox(None)?.inspect(bytes).map_err(failed)?,
-        None => sandbox(None)?.inspect(&read_component(file).map_err(failed)?).map_err(failed)?,
+    if Reference::is_meant(&named) {
+        let (reference, artefact) = depot::look(&named)?;
+        let signature = signature(&artefact.wasm, Ok(artefact.signature), keys);
+        let inspection = sandbox(None)?.inspect(&artefact.wasm).map_err(failed)?;
+        return Ok(Inspected { file: reference.to_string(), inspection, due: &[], signature });
+    }
+    if let Some(bytes) = bundled::bundled(&named).filter(|_| !file.exists()) {
+        return Ok(Inspected {
+            file: named.clone(),
+            inspection: sandbox(None)?.inspect(bytes).map_err(failed)?,
+            due: bundled::rights(&named),
+            signature: Signature::Bundled,
+        });
+    }
+    let bytes = read_component(file).map_err(failed)?;
+    let signature = signature(&bytes, trust::signature_in(&trust::beside(file)).map(Some), keys);
+    Ok(Inspected { file: named.clone(), inspection: sandbox(None)?.inspect(&bytes).map_err(failed)?, due: &[], signature })
+}
+
+fn signature(bytes: &[u8], text: Result<Option<String>, SignatureError>, keys: &[SigningKey]) -> Signature {
+    let checked = match (text, keys) {
+        (Err(SignatureError::Missing(_)) | Ok(None), []) => return Signature::None,
+        (Ok(Some(text)), []) => trust::glance(&text).map(Signature::Unchecked),
+        (text, keys) => text.and_then(|text| trust::verify(bytes, text.as_deref(), keys)).map(Signature::By),
     };
-    Ok(Inspected { file: named, inspection })
+    checked.unwrap_or_else(Signature::Refused)
+}
+
+impl Signature {
+    fn text(&self) -> String {
+        match self {
+            Self::Bundled => "in this binary".to_owned(),
+            Self::None => "none".to_owned(),
+            Self::Unchecked(comment) => format!("not checked (--signed-by says whose it must be); it says: {comment}"),
+            Self::By(signed) => format!("by {}: {}", signed.by, signed.comment),
+            Self::Refused(error) => format!("REFUSED: it {error}"),
+        }
+    }
 }
 
 impl Inspected {
     /// Whether this proxy would take it.
     pub fn loadable(&self) -> bool {
-        self.inspection.plugin.is_ok()
+        self.inspection.plugin.is_ok() && !matches!(self.signature, Signature::Refused(_))
     }
 
     pub fn text(&self) -> String {
@@ -54,6 +107,7 @@ impl Inspected {
         let found = &self.inspection;
         line("file", &format!("{} ({} bytes)", self.file, found.size));
         line("sha256", &hex(&found.digest));
+        line("signature", &self.signature.text());
         match &found.plugin {
             Ok(plugin) => {
                 let about = &plugin.description;
@@ -73,7 +127,7 @@ impl Inspected {
             line("imports", "none: it can do nothing but decide");
         }
         for (index, import) in found.imports.iter().enumerate() {
-            line(if index == 0 { "imports" } else { "" }, &format!("{}  ({})", import.name, standing(&import.standing)));
+            line(if index == 0 { "imports" } else { "" }, &format!("{}  ({})", import.name, self.standing(&import.standing)));
         }
         for producer in &found.producers {
             line(&producer.field, &format!("{} {}", producer.name, producer.version));
@@ -92,12 +146,11 @@ impl Inspected {
         let imports: Vec<_> = found
             .imports
             .iter()
-            .map(|import| json!({ "name": import.name, "items": import.items, "standing": standing(&import.standing) }))
+            .map(|import| json!({ "name": import.name, "items": import.items, "standing": self.standing(&import.standing) }))
             .collect();
         let producers: Vec<_> =
             found.producers.iter().map(|tool| json!({ "field": tool.field, "name": tool.name, "version": tool.version })).collect();
-        let mut json =
-            json!({ "file": self.file, "size": found.size, "sha256": hex(&found.digest), "imports": imports, "producers": producers });
+        let mut json = json!({ "file": self.file, "size": found.size, "sha256": hex(&found.digest), "signature": self.signature.text(), "imports": imports, "producers": producers });
         match &found.plugin {
             Ok(plugin) => {
                 let about = &plugin.description;
@@ -121,6 +174,24 @@ impl Inspected {
     }
 }
 
+impl Inspected {
+    fn standing(&self, standing: &Standing) -> String {
+        match standing {
+            Standing::Types => "types only".to_owned(),
+            Standing::Stub => "harmless: leads nowhere outside the sandbox".to_owned(),
+            Standing::Capability(Capability::Kv) if self.due.contains(&Capability::Kv) => {
+                "granted, being bundled: a store of this process, and those that its settings name".to_owned()
+            }
+            Standing::Capability(Capability::HttpClient) if self.due.contains(&Capability::HttpClient) => {
+                "granted, being bundled: upstreams that its settings name".to_owned()
+            }
+            Standing::Capability(capability) if self.due.contains(capability) => "granted, being bundled".to_owned(),
+            Standing::Capability(capability) => format!("must be granted: allow = {{ {} }}", capability.grant()),
+            Standing::Refused(refusal) => format!("REFUSED: {refusal}"),
+        }
+    }
+}
+
 fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -134,15 +205,6 @@ fn phases((request, response): (bool, bool), of: ConnectionPhases) -> Vec<&'stat
         (of.close, "on-close"),
     ];
     all.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect()
-}
-
-fn standing(standing: &Standing) -> String {
-    match standing {
-        Standing::Types => "types only".to_owned(),
-        Standing::Stub => "harmless: leads nowhere outside the sandbox".to_owned(),
-        Standing::Capability(capability) => format!("must be granted: allow = {{ {} }}", capability.grant()),
-        Standing::Refused(refusal) => format!("REFUSED: {refusal}"),
-    }
 }
 
 fn problems(error: &ConfigureError) -> Vec<String> {

@@ -1,13 +1,15 @@
 //! Wiring: the only room that sees all others. From a configuration file to a process that serves, or to what there is to say about it.
 //!
-//! In reading order: `state` (the directory), `filters` (links → configured plugins), `prepare` (everything that can still be wrong with a
+//! In reading order: `state` (the directory), `origin` (where components come from),
+//! `filters` (links → configured plugins), `services` (components that are servers), `prepare` (everything that can still be wrong with a
 //! checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `worker` (one core), `keeper` (certificates
-//! that change), `watch` (what can be seen), `run`; then the answers to questions: `check`, `explain`, `inspect`, and `ca`;
-//! and `desk`, the tools for who writes plugins.
+//! that change), `watch` (what can be seen), `run`; then the answers to questions: `check`, `explain`, `inspect`, `depot` (to and from
+//! registries), and `ca`; and `desk`, the tools for who writes plugins.
 
 mod ca;
 mod check;
 mod corridors;
+mod depot;
 mod desk;
 mod door;
 mod errands;
@@ -19,8 +21,10 @@ mod inspect;
 mod keeper;
 mod listeners;
 mod online;
+mod origin;
 mod prepare;
 mod run;
+mod services;
 mod state;
 mod watch;
 mod worker;
@@ -28,6 +32,7 @@ mod worker;
 pub use crate::certs::IssuedFor;
 pub use ca::{CaError, CaPlace, issue as ca_issue, root as ca_root, trust as ca_trust};
 pub use check::{Checked, check};
+pub use depot::{fetch as plugin_fetch, push as plugin_push, signing_key};
 pub use desk::{AllowArgument, Bench, Benched, DeskError, Made, New, NewError, RehearseError, Rehearsed, Reviewed, Tested};
 pub use desk::{bench as plugin_bench, check as plugin_check, new as plugin_new, rehearse as plugin_explain, test as plugin_test};
 pub use explain::{Explained, Question, explain};

@@ -57,6 +57,10 @@ fn servers(config: &Config, outbound: &Outbound) -> Vec<Wanted> {
             continue;
         }
         for (index, (server, at)) in spec.servers.iter().zip(&spec.servers_at).enumerate() {
+            // Runs in this process, once it serves.
+            if matches!(server, ServerAddress::Component(_)) {
+                continue;
+            }
             let tls = tls.and_then(|tls| tls.get(index)).cloned();
             wanted.push((name.clone(), server.clone(), at.clone(), tls, spec.proxy_protocol));
         }

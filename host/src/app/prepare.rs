@@ -1,6 +1,8 @@
 //! Everything that can still be wrong with a configuration whose text is right: certificates, components, their settings.
 
 use super::filters::Filters;
+use super::origin::Origins;
+use super::services::Services;
 use super::state::{self, StateError};
 use super::watch::Watch;
 use crate::certs::{self, CertProblem, Challenges, Outbound, Store, TicketKeyError, TicketKeys};
@@ -16,6 +18,7 @@ pub struct Prepared {
     /// Has warnings only.
     pub report: Report,
     pub filters: Filters,
+    pub services: Services,
     pub store: Arc<Store>,
     pub tickets: Arc<TicketKeys>,
     pub outbound: Arc<Outbound>,
@@ -42,7 +45,9 @@ pub fn prepare(config: Config, mut report: Report, watch: &Watch) -> Result<Prep
     let state = state::open(config.server.state.as_deref())?;
     let sandbox = sandbox(Some(&state))?;
     let mut found = Vec::new();
-    let filters = Filters::build(&config, &sandbox, watch, &mut found);
+    let origins = Origins::everybody(&state);
+    let filters = Filters::build(&config, &sandbox, &origins, watch, &mut found);
+    let services = Services::build(&config, &sandbox, &origins, &mut found);
     // Shared by all listeners: a CA looks where its challenge wants, not where the certificate is used.
     let challenges = Arc::<Challenges>::default();
     let store = match Store::open(&config.sites, &state) {
@@ -62,7 +67,7 @@ pub fn prepare(config: Config, mut report: Report, watch: &Watch) -> Result<Prep
     match (store, tickets, outbound) {
         (Some(store), Some(tickets), Some(outbound)) if report.errors() == 0 => {
             let (store, outbound) = (Arc::new(store), Arc::new(outbound));
-            Ok(Prepared { config, report, filters, store, tickets, outbound, tcp_stores, sandbox })
+            Ok(Prepared { config, report, filters, services, store, tickets, outbound, tcp_stores, sandbox })
         }
         _ => Err(PrepareError::Config(report)),
     }
@@ -85,7 +90,9 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
     };
     let state = config.server.state.as_deref().filter(|dir| dir.is_dir()).map(Path::to_path_buf);
     let mut found = Vec::new();
-    Filters::build(&config, &sandbox(state.as_deref())?, &Watch::default(), &mut found);
+    let (sandbox, origins) = (sandbox(state.as_deref())?, Origins::nobody(&state::place(config.server.state.as_deref())));
+    Filters::build(&config, &sandbox, &origins, &Watch::default(), &mut found);
+    Services::build(&config, &sandbox, &origins, &mut found);
     let certified: Vec<Site> = config.tcp.iter().flat_map(certified_names).collect();
     for site in config.sites.iter().chain(&certified) {
         if let TlsSpec::Files(files) = &site.tls {

@@ -167,7 +167,7 @@ fn start(
     key_log: Option<Arc<dyn KeyLog>>,
     board: &Watch,
 ) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
-    let Prepared { config, filters, store, tickets, outbound, tcp_stores, sandbox, .. } = prepared;
+    let Prepared { config, filters, services, store, tickets, outbound, tcp_stores, sandbox, .. } = prepared;
     // For as long as the process lives: guests of every generation run in it.
     Box::leak(Box::new(sandbox));
     // `prepare` gives every link a filter, or fails.
@@ -177,7 +177,7 @@ fn start(
     board.serving(&gate, access);
     let courses = Course::all(&config, store, tcp_stores, &tickets, key_log)?;
     let doors = DoorPlan::all(&config, &filters);
-    let (filters, upstreams) = (Arc::new(filters), Arc::new(config.upstreams.clone()));
+    let (filters, services, upstreams) = (Arc::new(filters), Arc::new(services), Arc::new(config.upstreams.clone()));
     let mut sockets: Vec<Vec<_>> = (0..workers).map(|_| Vec::new()).collect();
     for listener in listeners {
         let door = doors.of(listener.speaks);
@@ -196,6 +196,7 @@ fn start(
             upstreams: upstreams.clone(),
             outbound: outbound.clone(),
             filters: filters.clone(),
+            services: services.clone(),
             listeners,
             gate: gate.clone(),
             access: access.writer(),

@@ -3,6 +3,7 @@
 use super::corridors::Course;
 use super::door::{DoorKeeper, DoorPlan};
 use super::errands;
+use super::services::{Outside, Services};
 use crate::certs::Outbound;
 use crate::config::{Peers, UpstreamName, UpstreamSpec};
 use crate::listen::{self, Gate, Handler, Listener, Listening, Shutdown};
@@ -27,6 +28,7 @@ pub struct Work {
     pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
     pub outbound: Arc<Outbound>,
     pub filters: Arc<super::filters::Filters>,
+    pub services: Arc<Services>,
     pub listeners: Vec<Waiting>,
     pub gate: Arc<Gate>,
     pub access: AccessWriter,
@@ -58,9 +60,11 @@ impl Work {
     async fn serve(self) -> io::Result<()> {
         let limits = Arc::new(self.snapshot.limits.clone());
         let upstreams = Upstreams::counting(&self.upstreams, &self.outbound, &limits, self.tally.as_deref());
+        let outside = Outside::default();
+        upstreams.place(&self.services.on_worker(&outside));
         let errands = errands::run(Rc::clone(&upstreams), Arc::clone(&limits));
+        let _ = outside.set(errands.downgrade());
         let filters: Rc<[Guests]> = self.filters.on_worker(&errands).into();
-        drop(errands);
         let keeper = DoorKeeper::new(self.number, Rc::clone(&filters), Rc::clone(&upstreams));
         let ledger = Ledger::new(self.number, self.snapshot.access_log, self.tunnel_access, self.tally.clone());
         let opened = |waiting: Waiting| {
@@ -78,6 +82,8 @@ impl Work {
         for listener in serving {
             listener.await.map_err(io::Error::other)??;
         }
+        // Until here: services hold it weakly.
+        drop(errands);
         Ok(())
     }
 }

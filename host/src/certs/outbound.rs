@@ -170,7 +170,7 @@ impl Trust {
         let given = |name: &Option<String>| name.as_deref().and_then(server_name);
         let own = match server {
             ServerAddress::Tcp { host, .. } => server_name(host),
-            ServerAddress::Unix(_) => None,
+            ServerAddress::Unix(_) | ServerAddress::Component(_) => None,
         };
         // An address of which none is told the server; without a name of its own, nothing is verified either.
         let nobody = || ServerName::from(IpAddr::from(Ipv4Addr::LOCALHOST));

@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 #[derive(Debug, Clone)]
 pub struct Cases {
     pub allow: Allow,
-    pub limits: GuestLimits,
+    /// `None`: as the proxy has them for the plugin.
+    pub limits: Option<GuestLimits>,
     /// `None`: each case runs with the guest that the proxy would use by default.
     pub isolation: Option<Isolation>,
     /// What the clock shows when a case begins; it stands unless a case moves it.

@@ -24,7 +24,7 @@ pub struct LinkSpec {
 /// Which code a link runs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum PluginRef {
-    /// One of the components in the binary: `headers`, `rewrite`, `redirect`, `respond`, `route`, `request-id`, `ip-filter`, `conn-limit`.
+    /// One of the components in the binary.
     Bundled(&'static str),
     /// `[plugin.x]`.
     Declared(PluginName),

@@ -56,6 +56,8 @@ codes! {
     32 SettingsRefused "plugin refused its settings" "The settings break the schema that the component declares, or its `configure` found a problem in them."
     33 PhaseMissing "plugin lacks the phase" "The component exports no phase that this place in the configuration needs."
     34 StoreUnusable "store cannot be used" "The address of a store is none that a server can have."
+    35 Unsigned "signature is missing or wrong" "The plugin has no signature by a key that is trusted for it, or a key or signature cannot be read."
+    36 Unfetched "plugin is not here" "The registry cannot be reached or does not have it, or what it sent is not what the digest promises. `check` asks no registry, and warns of what is not in the state directory yet."
     40 PortTaken "port taken or privileged" "The address cannot be bound."
     41 ListenersOverlap "two listeners overlap" "Two addresses would receive the same connections."
     42 Unreachable "server cannot be reached" "A server of an upstream does not take connections, or no TLS session with it comes about. Found by `check --online`."

@@ -1,6 +1,6 @@
 //! Small grammars inside strings: addresses, networks, names, header fields, methods, digests. Each error says where in the text.
 
-use super::{ListenAddress, ServerAddress, SiteName};
+use super::{Component, ListenAddress, PluginName, ServerAddress, SiteName};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
@@ -92,6 +92,9 @@ pub fn server(text: &str) -> Result<(ServerAddress, bool), Wrong> {
     if let Some(path) = text.strip_prefix("unix:") {
         return unix_path(text, path).map(|path| (ServerAddress::Unix(path), false));
     }
+    if let Some(what) = text.strip_prefix("component:") {
+        return component(text, what).map(|component| (ServerAddress::Component(component), false));
+    }
     let Some(rest) = text.strip_prefix("https://") else { return server_address(text).map(|address| (address, false)) };
     let skipped = text.len() - rest.len();
     let authority = rest.strip_suffix('/').unwrap_or(rest);
@@ -102,6 +105,22 @@ pub fn server(text: &str) -> Result<(ServerAddress, bool), Wrong> {
         let within = |at: usize| (at + skipped).min(text.len());
         Wrong { at: within(wrong.at.start)..within(wrong.at.end), ..wrong }
     })
+}
+
+/// A plugin's name, or the path of a file, as written.
+fn component(text: &str, what: &str) -> Result<Component, Wrong> {
+    let after = text.len() - what.len();
+    if what.is_empty() || what.contains("://") {
+        let wrong = Wrong::at(after..text.len(), "neither the name of a plugin nor the path of a component");
+        return Err(
+            wrong.help("for example: component:services/hello.wasm; one from a registry is declared in [plugin.x] and called component:x")
+        );
+    }
+    if what.contains(['/', '.']) {
+        return Ok(Component::File(what.into()));
+    }
+    let named = plugin_name(what).map(|name| Component::Declared(PluginName(name)));
+    named.map_err(|wrong| Wrong { at: wrong.at.start + after..wrong.at.end + after, ..wrong })
 }
 
 /// The path of a Unix socket, as written.

@@ -30,6 +30,7 @@ mod site;
 mod source;
 mod surroundings;
 mod tcp;
+mod trust;
 mod units;
 mod upstream;
 
@@ -51,8 +52,9 @@ pub use server::{AccessLog, ServerSpec};
 pub use settings::{SettingsSchema, check_settings, upstreams_named};
 pub use site::{CertifiedFiles, ClientCertForward, ClientCertSpec, Site, SiteName, TlsSpec};
 pub use tcp::{TcpRoute, TcpSpec, TcpTls};
+pub use trust::{KeptKey, Reference, SigningKey};
 pub use units::show_duration;
-pub use upstream::{Balance, ProxyVersion, ServerAddress, UpstreamName, UpstreamSpec, UpstreamTls};
+pub use upstream::{Balance, Component, ProxyVersion, ServerAddress, UpstreamName, UpstreamSpec, UpstreamTls};
 
 pub use surroundings::{Disk, Memory, Surroundings};
 
@@ -72,6 +74,8 @@ pub struct Config {
     pub upstreams: BTreeMap<UpstreamName, UpstreamSpec>,
     /// Declared in `[plugin.x]`. Bundled plugins need no declaration and are not in here unless re-declared with limits.
     pub plugins: BTreeMap<PluginName, PluginSpec>,
+    /// Components that are servers of upstreams.
+    pub services: BTreeMap<Component, PluginSpec>,
     pub stores: BTreeMap<StoreName, StoreSpec>,
     pub secrets: BTreeMap<String, Secret>,
     /// `None`: nobody can look.

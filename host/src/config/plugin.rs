@@ -1,6 +1,6 @@
 //! `[plugin.x]`: code, rights and limits.
 
-use super::{Location, StoreName, UpstreamName};
+use super::{Location, Reference, SigningKey, StoreName, UpstreamName};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
@@ -22,6 +22,10 @@ pub struct PluginSpec {
     pub source: PluginSource,
     /// SHA-256 of the file, if pinned.
     pub sha256: Option<[u8; 32]>,
+    /// One of these must have signed it; nobody needs to if there are none.
+    pub signed_by: Vec<SigningKey>,
+    /// Where the signature is, if not beside the file or with the artefact.
+    pub signature: Option<PathBuf>,
     pub limits: GuestLimits,
     pub isolation: Isolation,
     pub fail: FailurePolicy,
@@ -36,6 +40,8 @@ pub struct PluginSpec {
 pub enum PluginSource {
     /// A `.wasm` file; relative paths are relative to the configuration file.
     Path(PathBuf),
+    /// An artefact of a registry. What counts is the digest, which is that of its manifest.
+    Registry { reference: Reference, digest: [u8; 32] },
     /// A component in the binary.
     Bundled(&'static str),
 }
@@ -63,6 +69,27 @@ pub struct GuestLimits {
     pub cpu: Duration,
     /// Per call of a plugin that waits, waiting included.
     pub time: Duration,
+}
+
+impl GuestLimits {
+    /// Of a bundled plugin unless it is written: what its work needs where the usual is too little. Those that wait have timeouts of their own, and
+    /// must see them pass to do something about it.
+    pub fn of_bundled(name: &str) -> Self {
+        let (usual, long) = (Self::default(), Duration::from_secs(60));
+        match name {
+            "rate-limit" | "forward-auth" => Self { time: long, ..usual },
+            // A signature or two.
+            "jwt" => Self { time: long, cpu: Duration::from_millis(50), ..usual },
+            // A hash that is slow on purpose.
+            "basic-auth" => Self { cpu: Duration::from_millis(50), ..usual },
+            // Half a million networks, read once.
+            "geo-header" => Self { cpu: Duration::from_secs(2), memory: 128 << 20, ..usual },
+            _ => usual,
+        }
+    }
+
+    /// Of a service, where none are written: it does a whole request's work in one go, and its time is the proxy's own timeouts'.
+    pub const SERVICE: Self = Self { memory: 64 << 20, cpu: Duration::from_millis(500), time: Duration::MAX };
 }
 
 impl Default for GuestLimits {

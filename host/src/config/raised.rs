@@ -31,6 +31,23 @@ impl Diagnostic {
             .help(format!("found:  sha256 = \"{found}\""))
     }
 
+    /// E035.
+    pub fn unsigned(name: &str, at: Location, why: &dyn Display) -> Self {
+        Self::error(Code::Unsigned, at.into(), format!("plugin `{name}` {why}"))
+    }
+
+    /// E036: the registry did not give what was wanted.
+    pub fn unfetched(name: &str, at: Location, why: &dyn Display) -> Self {
+        Self::error(Code::Unfetched, at.into(), format!("plugin `{name}` cannot be fetched: {why}"))
+    }
+
+    /// E036, a warning: nobody was asked.
+    pub fn not_yet_fetched(name: &str, at: Location, reference: &dyn Display) -> Self {
+        let message = format!("plugin `{name}` is not in the state directory yet, so that nothing of it could be checked");
+        Self::warning(Code::Unfetched, at.into(), message)
+            .help(format!("`portcullis run` fetches it; to look at it: portcullis plugin inspect {reference}"))
+    }
+
     /// E031; `help` says what to add, if anything can be.
     pub fn not_granted(name: &str, at: Location, import: &str, help: Option<&str>) -> Self {
         let place = Place { at, extent: Extent::None };
@@ -84,11 +101,21 @@ impl Diagnostic {
     }
 
     /// E012 for an upstream that a plugin's settings name.
-    pub fn upstream_undefined<'n>(known: impl Iterator<Item = &'n str>, name: &str, at: Location) -> Self {
+    pub fn upstream_undefined(known: &[&str], name: &str, at: Location) -> Self {
         let found = Self::error(Code::Undefined, at.into(), format!("upstream `{name}` is not declared"));
-        match super::raw::nearest(name, known) {
+        match super::raw::nearest(name, known.iter().copied()) {
             Some(near) => found.label(format!("did you mean `{near}`?")),
             None => found,
+        }
+    }
+
+    /// E012 for a store that a plugin's settings name.
+    pub fn store_undefined(known: &[&str], name: &str, at: Location) -> Self {
+        let found = Self::error(Code::Undefined, at.into(), format!("kv `{name}` is not declared"));
+        match super::raw::nearest(name, known.iter().copied()) {
+            Some(near) => found.label(format!("did you mean `{near}`?")),
+            None if known.is_empty() => found.help(format!("for example: [kv] {name} = \"redis://127.0.0.1:6379/0\"")),
+            None => found.help(format!("kvs: {}", known.join(", "))),
         }
     }
 

@@ -26,8 +26,12 @@ pub fn check_settings(schema: &Value, link: &LinkSpec) -> Vec<Diagnostic> {
 
 /// The settings of one link that its schema says are names of upstreams, with their places.
 pub fn upstreams_named(schema: &Value, link: &LinkSpec) -> Vec<(String, Location)> {
+    named(schema, link, "upstream")
+}
+
+fn named(schema: &Value, link: &LinkSpec, format: &str) -> Vec<(String, Location)> {
     let mut found = Vec::new();
-    collect(&mut found, schema, schema, &link.settings, String::new(), link, 0);
+    collect(&mut Search { found: &mut found, root: schema, link, format }, schema, &link.settings, String::new(), 0);
     found.sort_by(|a, b| a.1.cmp(&b.1).then_with(|| a.0.cmp(&b.0)));
     found.dedup();
     found
@@ -56,6 +60,11 @@ impl SettingsSchema {
     /// See [`upstreams_named`].
     pub fn upstreams(&self, link: &LinkSpec) -> Vec<(String, Location)> {
         upstreams_named(&self.schema, link)
+    }
+
+    /// The same with stores of `[kv]`.
+    pub fn stores(&self, link: &LinkSpec) -> Vec<(String, Location)> {
+        named(&self.schema, link, "store")
     }
 
     fn explain(&self, found: &mut Vec<Diagnostic>, error: &ValidationError<'_>, link: &LinkSpec) {
@@ -198,41 +207,44 @@ fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
 }
 
+/// What is looked for in one link.
+struct Search<'s> {
+    found: &'s mut Vec<(String, Location)>,
+    root: &'s Value,
+    link: &'s LinkSpec,
+    format: &'s str,
+}
+
 /// Walks schema and settings side by side. Follows what schemas derived from Rust types have; conditions are taken as if they held.
-fn collect(
-    found: &mut Vec<(String, Location)>,
-    root: &Value,
-    schema: &Value,
-    value: &Value,
-    pointer: String,
-    link: &LinkSpec,
-    depth: usize,
-) {
+fn collect(search: &mut Search<'_>, schema: &Value, value: &Value, pointer: String, depth: usize) {
     if depth > DEPTH {
         return;
     }
-    if let (Some("upstream"), Some(name)) = (schema.get("format").and_then(Value::as_str), value.as_str()) {
-        found.push((name.to_owned(), link.place(&pointer)));
+    let has_format = |schema: &Value| schema.get("format").and_then(Value::as_str) == Some(search.format);
+    if let Some(name) = value.as_str().filter(|_| has_format(schema)) {
+        search.found.push((name.to_owned(), search.link.place(&pointer)));
     }
+    let keys = schema.get("propertyNames").is_some_and(has_format);
+    let root = search.root;
     let referred = schema.get("$ref").and_then(Value::as_str).and_then(|reference| reference.strip_prefix('#'));
     let branches = ["anyOf", "oneOf", "allOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
     for schema in branches.chain(referred.and_then(|pointer| root.pointer(pointer))) {
-        collect(found, root, schema, value, pointer.clone(), link, depth + 1);
+        collect(search, schema, value, pointer.clone(), depth + 1);
     }
     for (key, below) in value.as_object().into_iter().flatten() {
         let pointer = format!("{pointer}/{}", escape(key));
-        if schema.get("propertyNames").and_then(|names| names.get("format")).and_then(Value::as_str) == Some("upstream") {
-            found.push((key.clone(), link.key_place(&pointer)));
+        if keys {
+            search.found.push((key.clone(), search.link.key_place(&pointer)));
         }
         let own = schema.get("properties").and_then(|properties| properties.get(key));
         if let Some(schema) = own.or_else(|| schema.get("additionalProperties")) {
-            collect(found, root, schema, below, pointer, link, depth + 1);
+            collect(search, schema, below, pointer, depth + 1);
         }
     }
     for (index, below) in value.as_array().into_iter().flatten().enumerate() {
         let own = schema.get("prefixItems").and_then(|items| items.get(index));
         if let Some(schema) = own.or_else(|| schema.get("items")) {
-            collect(found, root, schema, below, format!("{pointer}/{index}"), link, depth + 1);
+            collect(search, schema, below, format!("{pointer}/{index}"), depth + 1);
         }
     }
 }
@@ -319,5 +331,9 @@ mod tests {
         );
         let found: Vec<String> = upstreams_named(&schema, &link).iter().map(|(name, at)| format!("{name} {}", at.column)).collect();
         assert_eq!(found, ["a 41", "b 59", "c 66", "d 100"]);
+        assert!(SettingsSchema::new(&schema).expect("a schema").stores(&link).is_empty());
+        let stores = json!({ "properties": { "rules": { "items": { "properties": { "to": { "type": "string", "format": "store" } } } } } });
+        let found = SettingsSchema::new(&stores).expect("a schema").stores(&link);
+        assert_eq!(found.iter().map(|(name, at)| (&**name, at.column)).collect::<Vec<_>>(), [("a", 41)]);
     }
 }

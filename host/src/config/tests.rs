@@ -78,6 +78,7 @@ const ELSEWHERE: &[Code] = &[
     Code::SettingsRefused,
     Code::PhaseMissing,
     Code::StoreUnusable,
+    Code::Unfetched,
     Code::PortTaken,
     Code::Unreachable,
     Code::PeerRefused,
@@ -151,9 +152,19 @@ fn meaning(config: &Config) -> String {
     for (name, plugin) in &config.plugins {
         let _ = writeln!(out, "plugin {name} {:?} {:?} {:?}", plugin.source, plugin.limits, plugin.isolation);
         let _ = writeln!(out, "  {:?} pinned {} at {} {}", plugin.fail, plugin.sha256.is_some(), plugin.at, plugin.source_at);
+        for key in &plugin.signed_by {
+            let _ = writeln!(out, "  signed by {key} at {}", key.at);
+        }
+        if let Some(signature) = &plugin.signature {
+            let _ = writeln!(out, "  signature {}", signature.display());
+        }
         if plugin.allow != Allow::default() {
             let _ = writeln!(out, "  {:?}", plugin.allow);
         }
+    }
+    for (component, spec) in &config.services {
+        let _ = writeln!(out, "service {component} {:?} {:?}", spec.source, spec.limits);
+        let _ = writeln!(out, "  {:?} at {} {}", spec.allow, spec.at, spec.source_at);
     }
     if let Some(admin) = &config.admin {
         let _ = writeln!(out, "admin {admin:?}");
@@ -301,6 +312,8 @@ fn every_described_key_is_read() {
         &keys::SECRET,
         &keys::UPSTREAM,
         &keys::POOL,
+        &keys::TRUST,
+        &keys::KEY_FILE,
         &keys::UPSTREAM_TLS,
         &keys::ACCEPT,
         &keys::TCP,

@@ -59,6 +59,16 @@ pub fn percent(text: &str) -> Result<u32, Wrong> {
     u32::try_from(number).ok().filter(|n| *n <= 100).ok_or_else(|| Wrong::at(0..digits, "more than 100 %"))
 }
 
+/// `"100/s"`, `"30/m"`; the plugin `rate-limit` reads it again, and knows its bounds.
+pub fn rate(text: &str) -> Result<String, Wrong> {
+    let (number, digits) = whole(text, 0, "a rate is a number, `/` and a unit of time", "100/s")?;
+    let unit = text.get(digits..).unwrap_or_default();
+    if !["/s", "/m", "/h", "/d"].contains(&unit) {
+        return Err(unknown_unit(text, digits, unit.len(), "/s, /m, /h, /d"));
+    }
+    if number == 0 { Err(Wrong::at(0..digits, "nothing would be let through")) } else { Ok(text.to_owned()) }
+}
+
 /// As `duration` reads it, with the fewest units.
 pub fn show_duration(time: Duration) -> String {
     let mut rest = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);

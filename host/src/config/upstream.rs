@@ -1,6 +1,6 @@
 //! `[upstream.x]`: a named set of servers.
 
-use super::{CertifiedFiles, Location};
+use super::{CertifiedFiles, Location, PluginName};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -36,6 +36,14 @@ impl UpstreamSpec {
     pub fn plain(servers: Vec<ServerAddress>, at: Location) -> Self {
         let servers_at = vec![at.clone(); servers.len()];
         Self { servers, servers_at, balance: Balance::default(), pool_idle: None, tls: None, proxy_protocol: None, at }
+    }
+
+    /// Those of its servers that are components, and where each is written.
+    pub fn components(&self) -> impl Iterator<Item = (&Component, &Location)> {
+        self.servers.iter().zip(&self.servers_at).filter_map(|(server, at)| match server {
+            ServerAddress::Component(component) => Some((component, at)),
+            ServerAddress::Tcp { .. } | ServerAddress::Unix(_) => None,
+        })
     }
 }
 
@@ -77,6 +85,26 @@ pub enum ServerAddress {
     },
     /// `unix:/path`
     Unix(PathBuf),
+    /// `component:…`, in this process.
+    Component(Component),
+}
+
+/// A component for wasi:http that answers requests.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Component {
+    /// `component:name`, of `[plugin.name]`.
+    Declared(PluginName),
+    /// `component:path/to/service.wasm`
+    File(PathBuf),
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Declared(name) => write!(f, "component:{name}"),
+            Self::File(path) => write!(f, "component:{}", path.display()),
+        }
+    }
 }
 
 impl fmt::Display for ServerAddress {
@@ -85,6 +113,7 @@ impl fmt::Display for ServerAddress {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Component(component) => component.fmt(f),
         }
     }
 }

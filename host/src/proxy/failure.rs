@@ -172,6 +172,12 @@ pub const REASONS: &[Reason] = &{
         reason("bad_response_body", S::BAD_GATEWAY, ORIGIN, "The server's response body breaks its framing."),
         reason("origin_gone", S::BAD_GATEWAY, "http_response_incomplete", "The server closed the connection within the response body."),
         reason("response_idle", S::GATEWAY_TIMEOUT, "connection_read_timeout", "The response body paused for longer than timeout.idle."),
+        // A service's.
+        reason("service_trap", S::BAD_GATEWAY, OURS, "A component that is a server trapped."),
+        reason("service_timeout", S::GATEWAY_TIMEOUT, OURS, "A component that is a server used more CPU or time than its limit."),
+        reason("service_memory", S::BAD_GATEWAY, OURS, "A component that is a server used more memory than its limit."),
+        reason("service_answer", S::BAD_GATEWAY, OURS, "A component that is a server ended without an answer, or with an error."),
+        reason("service_overload", S::SERVICE_UNAVAILABLE, OURS, "No instance of a component that is a server was to be had."),
         // The operator's.
         reason("exchange_timeout", S::GATEWAY_TIMEOUT, "http_response_timeout", "The exchange took longer than timeout.total."),
         // Ours.

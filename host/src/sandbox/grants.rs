@@ -46,6 +46,9 @@ pub enum Refusal {
     /// A function that a later version of ours has.
     #[error("needs `{item}` of `{import}`; this proxy offers {offered}, which does not have it")]
     Newer { import: String, item: String, offered: String },
+    /// Could be granted, and was not.
+    #[error("imports `{import}` but has no right to it")]
+    Ungranted { import: String, grant: &'static str },
     #[error("imports `{item}` of `{import}`, which no plugin is granted")]
     Item { import: String, item: String },
 }

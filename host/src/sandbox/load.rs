@@ -6,6 +6,7 @@ use super::imports::{self, Capability};
 use super::offer::{Offer, Offered};
 use super::plugin::{Linked, Plugin};
 use super::state::State;
+use super::stores::Store;
 use super::ticker::Ticker;
 use super::wasi;
 use super::{engine, inspect};
@@ -26,6 +27,8 @@ pub struct Sandbox {
     pub(super) offered: Offered,
     ticker: Arc<Ticker>,
     cache: Option<Cache>,
+    /// For bundled plugins; what is in it outlives the configuration.
+    local: Arc<Store>,
     /// By digest. Weak: a plugin that no configuration uses any more is freed.
     loaded: Mutex<HashMap<[u8; 32], Arc<Slot>>>,
 }
@@ -114,7 +117,21 @@ impl Sandbox {
                 None
             }
         });
-        Ok(Self { engine, linker, waiting, offered, ticker: Arc::new(ticker), cache, loaded: Mutex::default() })
+        Ok(Self {
+            engine,
+            linker,
+            waiting,
+            offered,
+            ticker: Arc::new(ticker),
+            cache,
+            local: Arc::new(Store::local()),
+            loaded: Mutex::default(),
+        })
+    }
+
+    /// The store that bundled plugins may use without the operator's doing.
+    pub const fn local_store(&self) -> &Arc<Store> {
+        &self.local
     }
 
     /// A plugin from a `.wasm` file.
@@ -158,6 +175,10 @@ impl Sandbox {
     /// All about a file that can be known without configuration. An error only if it is no component at all.
     pub fn inspect(&self, bytes: &[u8]) -> Result<inspect::Inspection, LoadError> {
         inspect::inspect(self, bytes)
+    }
+
+    pub(super) fn ticker(&self) -> Arc<Ticker> {
+        Arc::clone(&self.ticker)
     }
 
     pub(super) fn imports(&self, component: &Component) -> Vec<Import> {

@@ -6,7 +6,7 @@
 //!
 //! In reading order: `load` and `plugin` (from file to filter), `guests` and `guest` (the path of a call), `abi`, `lower`, `lift` and `fields`
 //! (across the wall and back), `engine`, `ticker`, `clock` and `state` (limits), `offer`, `wasi`, `imports` and `stores` (what a guest can call,
-//! and what of it must be granted), `cache`.
+//! and what of it must be granted), `cache`; and `service`, for components that are no plugins but answer requests themselves.
 
 mod abi;
 mod advice;
@@ -33,6 +33,7 @@ mod offer;
 mod plan;
 mod plugin;
 mod recent;
+mod service;
 mod state;
 mod stores;
 mod ticker;
@@ -57,5 +58,6 @@ pub use lift::{BadOutput, Phase, decision as lift_decision};
 pub use load::{LoadError, Sandbox, SandboxError, SandboxOptions, digest, read_component};
 pub use plan::{Interest, Plan, RequestInterest, ResponseInterest};
 pub use plugin::{ConfigureError, Grant, Plugin, Problem};
+pub use service::{Answer, AnswerError, Service, ServiceGrant};
 pub use stores::Store;
 pub use time::{HeldTime, Time};

@@ -41,7 +41,7 @@ impl State {
     pub(super) fn new(backing: Arc<Backing>, errands: Option<Errands>) -> Self {
         let limits = backing.limits;
         Self {
-            ceiling: Ceiling { memory: limits.memory, used: 0, refused: None, tally: None },
+            ceiling: Ceiling::new(limits.memory),
             clock: CpuClock::new(limits.cpu),
             console: Console::default(),
             timers: Timers::default(),
@@ -94,6 +94,10 @@ impl Drop for Ceiling {
 impl Ceiling {
     pub(super) const fn used(&self) -> usize {
         self.used
+    }
+
+    pub(super) const fn new(memory: usize) -> Self {
+        Self { memory, used: 0, refused: None, tally: None }
     }
 }
 

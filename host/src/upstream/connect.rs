@@ -1,6 +1,6 @@
 //! Making connections: names to addresses, addresses in turn, all within one deadline.
 
-use super::SendError;
+use super::{Inside, SendError};
 use crate::config::ServerAddress;
 use crate::wire::Stream;
 use std::io;
@@ -10,8 +10,12 @@ use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
 /// Connects to a server, before `until`.
-pub(super) async fn connect(server: &ServerAddress, until: Instant) -> Result<Stream, SendError> {
+pub(super) async fn connect(server: &ServerAddress, inside: Option<&dyn Inside>, until: Instant) -> Result<Stream, SendError> {
     match server {
+        ServerAddress::Component(component) => match inside {
+            Some(inside) => inside.connect().map(Stream::Unix).map_err(sort),
+            None => Err(SendError::Connect(io::Error::new(io::ErrorKind::NotFound, format!("{component} does not run here")))),
+        },
         ServerAddress::Tcp { host, port } => tcp(host, *port, until).await.map(Stream::Tcp),
         ServerAddress::Unix(path) => unix(path, until).await.map(Stream::Unix),
     }
@@ -82,7 +86,7 @@ mod tests {
         }
         let server = ServerAddress::Tcp { host: "127.0.0.1".into(), port: address.port() };
 
-        let outcome = connect(&server, Instant::now() + Duration::from_millis(20)).await;
+        let outcome = connect(&server, None, Instant::now() + Duration::from_millis(20)).await;
 
         assert!(matches!(outcome, Err(SendError::ConnectTimeout)), "{:?}", outcome.err());
     }

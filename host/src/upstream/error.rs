@@ -29,6 +29,9 @@ pub enum SendError {
     ResponseTimeout,
     #[error("the origin's response is malformed: {0}")]
     Malformed(#[from] MalformedResponse),
+    /// A server within this process failed.
+    #[error("the service failed ({})", .0.as_str())]
+    Inside(super::InsideFault),
     // The client's.
     /// The request's body failed before the response began.
     #[error("the request ended early")]
@@ -54,6 +57,7 @@ impl SendError {
             Self::Alert(_) => "origin_tls_alert",
             Self::Handshake(_) => "origin_tls",
             Self::Reset(_) => "origin_reset",
+            Self::Inside(fault) => fault.reason(),
             Self::ResponseTimeout => "response_timeout",
             Self::Malformed(_) => "bad_response",
             Self::Client(body) => body.reason(),

@@ -26,7 +26,7 @@ pub use error::{Failed, SendError};
 pub use probe::{Probed, ProbedTls, probe};
 
 use crate::certs::Outbound;
-use crate::config::{Limits, UpstreamName, UpstreamSpec};
+use crate::config::{Limits, ServerAddress, UpstreamName, UpstreamSpec};
 use crate::message::{BodyError, Connection, Duplex, RequestHead, ResponseHead, Switched};
 use crate::observe::WorkerTally;
 use crate::wire::{Deadline, HeadLimits};
@@ -37,7 +37,7 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep};
 
@@ -48,6 +48,61 @@ pub struct Upstreams {
     settings: Settings,
     /// Runs from the first request on, and ends with this.
     sweeper: OnceCell<AbortHandle>,
+}
+
+/// A server within this process. It speaks HTTP/1.1 over connections as any other does, but may answer with [`FAILED`] instead.
+pub trait Inside {
+    /// One end of a new connection; the other is served by its owner.
+    ///
+    /// # Errors
+    /// If the system has no more descriptors.
+    fn connect(&self) -> std::io::Result<UnixStream>;
+}
+
+/// The server within this process for an address, if there is one.
+pub type Insides<'i> = dyn Fn(&ServerAddress) -> Option<Rc<dyn Inside>> + 'i;
+
+/// The field in an answer of a server within this process that says that it is none, and by which [`InsideFault`] in lower case.
+pub const FAILED: &str = "portcullis-service-failed";
+
+/// How a server within this process failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InsideFault {
+    Trap,
+    /// More CPU time or time than its limit.
+    Timeout,
+    Memory,
+    /// It ended without an answer, or with one that is none.
+    Answer,
+    Overload,
+}
+
+impl InsideFault {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Trap => "trap",
+            Self::Timeout => "timeout",
+            Self::Memory => "memory",
+            Self::Answer => "answer",
+            Self::Overload => "overload",
+        }
+    }
+
+    /// The reason token of an exchange that ends by it.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::Trap => "service_trap",
+            Self::Timeout => "service_timeout",
+            Self::Memory => "service_memory",
+            Self::Answer => "service_answer",
+            Self::Overload => "service_overload",
+        }
+    }
+
+    fn read(text: &[u8]) -> Self {
+        let all = [Self::Timeout, Self::Memory, Self::Answer, Self::Overload];
+        all.into_iter().find(|fault| fault.as_str().as_bytes() == text).unwrap_or(Self::Trap)
+    }
 }
 
 /// A request on its way out.
@@ -152,6 +207,16 @@ impl Upstreams {
         let upstream = |(name, spec): (&UpstreamName, _)| Rc::new(Upstream::new(&name.0, spec, tls.servers(name), limits, tally(name)));
         let upstreams = specs.iter().map(upstream).collect();
         Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })
+    }
+
+    /// Puts the servers within this process in their places. To be called before the first request.
+    pub fn place(&self, insides: &Insides<'_>) {
+        for server in self.upstreams.iter().flat_map(|upstream| &upstream.servers) {
+            // Told twice, the first one stays.
+            if let Some(inside) = insides(&server.address) {
+                let _ = server.inside.set(inside);
+            }
+        }
     }
 
     /// For [`Self::send`]; look it up once per snapshot, not per request.

@@ -10,7 +10,7 @@ use super::server::{Retry, Server, Ticket, Tried, Upstream};
 use super::switched::SwitchedIo;
 use super::tls::handshake;
 use super::transfer::Transfer;
-use super::{Answered, Attempt, Content, Outgoing, SendError, Settings};
+use super::{Answered, Attempt, Content, FAILED, InsideFault, Outgoing, SendError, Settings};
 use crate::message::{BodyError, Connection, ResponseHead, Switched};
 use crate::wire::{Coding, Decoder, MalformedResponse, ReceivedResponse, put_request};
 use bytes::Bytes;
@@ -155,7 +155,7 @@ impl Line<'_> {
 
 /// A connection to the server: said for whom if it wants to know, and with TLS on it if it wants that.
 async fn prepare(server: &Server, client: &Connection, raw: bool, until: Instant) -> Result<OriginIo, SendError> {
-    let mut socket = connect(&server.address, until).await?;
+    let mut socket = connect(&server.address, server.inside.get().map(|inside| &**inside), until).await?;
     if let Some(version) = server.proxy_protocol {
         let header = announce::header(version, client);
         // So little always fits a new socket's buffer; it leaves by itself.
@@ -193,6 +193,11 @@ fn answer<B>(
 where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {
+    if ticket.server.inside.get().is_some()
+        && let Some(fault) = received.headers.get(FAILED)
+    {
+        return Err(SendError::Inside(InsideFault::read(fault.as_bytes())));
+    }
     let whole = transfer.sent && transfer.broken.is_none();
     let (times, pump, channel) = (transfer.times(), transfer.pump, transfer.channel);
     let head = ResponseHead { status: received.status, headers: received.headers };

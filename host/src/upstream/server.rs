@@ -1,12 +1,12 @@
 //! Upstreams and their servers as one worker knows them: who is busy with how much, and how one is chosen.
 
 use super::pool::Pool;
-use super::{Attempt, SendError};
+use super::{Attempt, Inside, SendError};
 use crate::certs::ServerTls;
 use crate::config::{Balance, Limits, ProxyVersion, ServerAddress, UpstreamSpec};
 use crate::observe::UpstreamTally;
 use smallvec::SmallVec;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -30,6 +30,8 @@ pub(super) struct Server {
     pub address: ServerAddress,
     /// The address as text, for logs.
     pub label: Rc<str>,
+    /// For one that is a component.
+    pub inside: OnceCell<Rc<dyn Inside>>,
     /// `None`: in the clear.
     pub tls: Option<ServerTls>,
     /// Connections begin with a header that names the client.
@@ -51,6 +53,7 @@ impl Upstream {
             Rc::new(Server {
                 address: address.clone(),
                 label: address.to_string().into(),
+                inside: OnceCell::new(),
                 tls,
                 proxy_protocol: spec.proxy_protocol,
                 pool,

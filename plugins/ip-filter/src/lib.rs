@@ -1,12 +1,10 @@
 //! Lets addresses in or keeps them out, by lists of networks: connections in a listener's chain, requests in any other.
 //!
-//! How a list is read and looked up stands in `networks`.
+//! How a list is read and looked up stands in the SDK's `networks`.
 #![cfg_attr(target_family = "wasm", no_std)]
 
-mod networks;
-
 use core::net::IpAddr;
-use networks::{Networks, Say};
+use portcullis_sdk::networks::{self, Networks};
 use portcullis_sdk::prelude::*;
 use portcullis_sdk::settings::OneOrMany;
 
@@ -35,8 +33,15 @@ pub enum Refuse {
     Close,
 }
 
+/// What a list says of an address; of equal networks, the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Say {
+    Allow,
+    Deny,
+}
+
 pub struct IpFilter {
-    networks: Networks,
+    networks: Networks<Say>,
     /// For addresses in no list.
     otherwise: Say,
     refuse: Refuse,
@@ -106,7 +111,7 @@ impl IpFilter {
 impl IpFilter {
     /// Who comes over a Unix socket has no address, and was let in by the socket's permissions.
     fn says(&self, ip: Option<IpAddr>) -> Say {
-        ip.map_or(Say::Allow, |ip| self.networks.say(ip).unwrap_or(self.otherwise))
+        ip.map_or(Say::Allow, |ip| self.networks.find(ip).unwrap_or(self.otherwise))
     }
 }
 

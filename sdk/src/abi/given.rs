@@ -7,6 +7,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem::MaybeUninit;
+use core::time::Duration;
 
 /// `list<T>`; with bytes also `string`.
 #[repr(C)]
@@ -79,6 +80,22 @@ impl From<GivenStoreError> for crate::kv::Error {
     }
 }
 
+/// `taken` of `kv`.
+#[repr(C)]
+pub(super) struct GivenTaken {
+    admitted: bool,
+    left: u32,
+    retry: u64,
+    full: u64,
+}
+
+impl From<GivenTaken> for crate::kv::Taken {
+    fn from(given: GivenTaken) -> Self {
+        let GivenTaken { admitted, left, retry, full } = given;
+        Self { admitted, left, retry: Duration::from_millis(retry), full: Duration::from_millis(full) }
+    }
+}
+
 /// `error` of `http-client`.
 #[repr(C, u8)]
 pub(super) enum GivenSendError {
@@ -143,6 +160,7 @@ const _: () = {
     assert!(size_of::<Answer<(), GivenStoreError>>() == 16);
     assert!(size_of::<Answer<bool, GivenStoreError>>() == 16);
     assert!(size_of::<Answer<i64, GivenStoreError>>() == 24);
+    assert!(size_of::<Answer<GivenTaken, GivenStoreError>>() == 32);
     assert!(size_of::<GivenResponse>() == 20);
     assert!(size_of::<Answer<GivenResponse, GivenSendError>>() == 24);
 };

@@ -3,7 +3,7 @@
 //! The functions are not `#[inline]`, so that whoever calls one links this module, and with it the sections that describe them. They are
 //! those of `test::outside`, which stands in for this module on the native target.
 
-use super::given::{Answer, Given, GivenResponse, GivenSendError, GivenStoreError, Perhaps, returned};
+use super::given::{Answer, Given, GivenResponse, GivenSendError, GivenStoreError, GivenTaken, Perhaps, returned};
 use super::raw::{Field, Maybe, Slice, Str};
 use crate::http::{self, Request, Response};
 use crate::kv;
@@ -96,6 +96,17 @@ unsafe extern "C" {
     );
     #[link_name = "delete"]
     fn kv_delete(store: *const u8, store_len: usize, key: *const u8, key_len: usize, result: *mut Answer<bool, GivenStoreError>);
+    #[link_name = "take"]
+    fn kv_take(
+        store: *const u8,
+        store_len: usize,
+        key: *const u8,
+        key_len: usize,
+        units: u32,
+        capacity: u32,
+        interval: u64,
+        result: *mut Answer<GivenTaken, GivenStoreError>,
+    );
 }
 
 #[link(wasm_import_module = "portcullis:plugin/http-client@0.1.0")]
@@ -258,6 +269,13 @@ pub(crate) fn compare_and_set(
 pub(crate) fn delete(store: &str, key: &[u8]) -> Result<bool, kv::Error> {
     // SAFETY: as in `get`.
     asked(|result| unsafe { kv_delete(store.as_ptr(), store.len(), key.as_ptr(), key.len(), result) })
+}
+
+pub(crate) fn take(store: &str, key: &[u8], units: u32, capacity: u32, interval: u64) -> Result<kv::Taken, kv::Error> {
+    // SAFETY: as in `get`.
+    let taken =
+        asked(|result| unsafe { kv_take(store.as_ptr(), store.len(), key.as_ptr(), key.len(), units, capacity, interval, result) })?;
+    Ok(taken.into())
 }
 
 pub(crate) fn send(requests: &[Request<'_>]) -> Vec<Result<Response, http::Error>> {

@@ -119,6 +119,11 @@ pub struct OneOrMany<T> {
 }
 
 impl<T> OneOrMany<T> {
+    /// One value, written as such.
+    pub fn one(item: T) -> Self {
+        Self { items: Vec::from([item]), many: false }
+    }
+
     /// Where the item of this number was written, for a [`Problem`](crate::Problem); `at` is where the whole was.
     pub fn pointer(&self, at: &Pointer, index: usize) -> Pointer {
         if self.many { at.index(index) } else { at.clone() }
@@ -202,4 +207,21 @@ impl From<Upstream> for String {
 
 impl Setting for Upstream {
     const SCHEMA: Schema = Schema::Text { format: Some("upstream") };
+}
+
+/// The name of a store. The proxy refuses a configuration in which it does not exist.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct StoreName(String);
+
+impl Deref for StoreName {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Setting for StoreName {
+    const SCHEMA: Schema = Schema::Text { format: Some("store") };
 }

@@ -10,7 +10,7 @@ mod read;
 mod schema;
 mod write;
 
-pub use kinds::{Map, OneOrMany, Upstream};
+pub use kinds::{Map, OneOrMany, StoreName, Upstream};
 pub use schema::{Narrow, Object, Property, Schema};
 
 pub(crate) use read::configure;
@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 /// A type that can stand in settings.
 ///
 /// Implemented for `bool`, integers, floats, `String`, `Option`, `Vec`, `BTreeMap<String, _>`, [`Map`] (keeps the order),
-/// [`OneOrMany`], [`Upstream`], and by `#[settings]`.
+/// [`OneOrMany`], [`Upstream`], [`StoreName`], and by `#[settings]`.
 pub trait Setting: DeserializeOwned {
     /// What the proxy checks a value of this type against.
     const SCHEMA: Schema;

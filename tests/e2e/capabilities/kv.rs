@@ -30,10 +30,38 @@ fn does_what_it_should(proxy: &Proxy) {
     run(proxy, "set near k 1 30; set near k 2; set near later 1 30");
     until("later expires", || (one("get near later") == "none").then_some(()));
     assert_eq!(one("get near k"), "2");
-    for wrong in ["get-long near 0", "get-long near 1025"] {
+    buckets_fill_again(proxy);
+    for wrong in [
+        "get-long near 0",
+        "get-long near 1025",
+        "take near b 1 0 1",
+        "take near b 1 1 0",
+        "take near b 2 1 1",
+        "take near b 1 9 9999999999",
+    ] {
         assert_eq!(told(proxy, wrong).reason(), Some("plugin_trap"), "{wrong}");
     }
     assert_eq!(run(proxy, "get-long near 1024"), ["none"]);
+}
+
+fn buckets_fill_again(proxy: &Proxy) {
+    let one = |steps: &str| run(proxy, steps).pop().unwrap();
+    // An hour for each: nothing comes back while the test runs.
+    let said = run(
+        proxy,
+        "take near b 2 3 3600000; take near b 2 3 3600000; take near b 1 3 3600000; take near b 1 3 3600000; take near b2 3 3 3600000",
+    );
+    let words: Vec<Vec<&str>> = said.iter().map(|line| line.split(' ').collect()).collect();
+    let begins: Vec<_> = words.iter().map(|words| (words[0], words[1])).collect();
+    assert_eq!(begins, [("true", "1"), ("false", "1"), ("true", "0"), ("false", "0"), ("true", "0")], "{said:?}");
+    let millis = |line: usize, word: usize| words[line][word].parse::<u64>().unwrap();
+    assert!((3_590_000..=3_600_000).contains(&millis(3, 2)) && (10_790_000..=10_800_000).contains(&millis(3, 3)), "{said:?}");
+    assert_eq!(
+        run(proxy, "take other b 1 1 1; add near b 1; set near text x; take near text 1 1 1000"),
+        ["Denied", "WrongType", "set", "WrongType"]
+    );
+    assert!(one("take near q 1 1 50").starts_with("true 0 0 "));
+    until("q is full again", || one("take near q 1 1 50").starts_with("true").then_some(()));
 }
 
 #[test]

@@ -75,9 +75,9 @@ const BROWSER: [(&str, &str); 10] = [
 /// Measures. Takes some times `time` for each scene.
 pub fn bench(bench: &Bench<'_>) -> Result<Benched, DeskError> {
     let subject = Subject::read(bench.file)?;
-    let cases = bench.cases.map(|path| crate::config::load_cases(path, &subject.name)).transpose().map_err(DeskError::Text)?;
-    let cases = cases.map(|(cases, _)| cases);
-    let allow = cases.as_ref().map_or_else(|| AllowArgument::all(bench.allow), |cases| cases.allow.clone());
+    let cases = bench.cases.map(|path| subject.cases(path)).transpose()?.map(|(cases, _)| cases);
+    let allow = cases.as_ref().map_or_else(|| subject.allow(AllowArgument::all(bench.allow), &[], &[]), |cases| cases.allow.clone());
+    let limits = cases.as_ref().and_then(|cases| cases.limits).unwrap_or_else(|| subject.limits());
     // What guests log is part of their cost, and of nobody's interest.
     let _kept = log::keep();
     let (cold, warm) = loading(&subject, bench.time)?;
@@ -87,7 +87,7 @@ pub fn bench(bench: &Bench<'_>) -> Result<Benched, DeskError> {
         return Err(DeskError::NotGranted(missing));
     }
     let scenes = scenes(&subject, bench, cases.as_ref())?;
-    let desk = Desk { loaded: &loaded, allow: &allow, cases: cases.as_ref(), time: bench.time };
+    let desk = Desk { loaded: &loaded, allow: &allow, limits, cases: cases.as_ref(), time: bench.time };
     let mut rows = Vec::new();
     let mut guest = None;
     for scene in &scenes {
@@ -172,6 +172,7 @@ impl Drop for Place {
 struct Desk<'d> {
     loaded: &'d Loaded,
     allow: &'d Allow,
+    limits: GuestLimits,
     cases: Option<&'d Cases>,
     time: Duration,
 }
@@ -180,9 +181,8 @@ impl Desk<'_> {
     fn configured(&self, scene: &Scene, isolation: Isolation) -> Result<Arc<Configured>, DeskError> {
         let world = World { stores: self.cases.map(|cases| &cases.stores), secrets: self.cases.map(|cases| &cases.secrets), clock: None };
         let rights = outside::rights(self.allow, &world);
-        let limits = self.cases.map_or_else(GuestLimits::default, |cases| cases.limits);
-        let grant = Grant { limits, isolation, fail: FailurePolicy::default(), rights, census: Arc::default() };
-        let settled = settle(self.loaded, &scene.link, None, grant).map(|(configured, _)| configured);
+        let grant = Grant { limits: self.limits, isolation, fail: FailurePolicy::default(), rights, census: Arc::default() };
+        let settled = settle(self.loaded, &scene.link, None, |_| grant).map(|(configured, _)| configured);
         settled.map_err(|problems| {
             let mut report = Report::default();
             report.add(problems);

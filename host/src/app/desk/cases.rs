@@ -10,7 +10,7 @@ use super::outside::{self, Upstreams, World};
 use super::subject::{DeskError, Subject, not_granted};
 use super::watch::{Notes, Phase, Seen, Watched};
 use super::{log, made, on_a_worker};
-use crate::app::filters::{Loaded, settle};
+use crate::app::filters::{Known, Loaded, settle};
 use crate::chain::{Chain, Course, Decision, Fault, Link, Walk};
 use crate::config::cases::{Case, Cases, Check, Step, Wanted};
 use crate::config::{Diagnostic, FailurePolicy, Location};
@@ -55,7 +55,7 @@ pub struct Decided {
 /// Runs all cases of a file against a component. An error: they could not be run at all.
 pub fn test(file: &Path, cases: &Path) -> Result<Tested, DeskError> {
     let subject = Subject::read(file)?;
-    let (cases, warnings) = crate::config::load_cases(cases, &subject.name).map_err(DeskError::Text)?;
+    let (cases, warnings) = subject.cases(cases)?;
     let (_sandbox, loaded) = subject.load()?;
     let missing = not_granted(&loaded, &cases.allow);
     if !missing.is_empty() {
@@ -74,15 +74,16 @@ async fn run(loaded: &Loaded, cases: &Cases, case: &Case, kept: &Kept) -> Outcom
     let world = World { stores: Some(&cases.stores), secrets: Some(&cases.secrets), clock: Some(Arc::clone(&clock)) };
     let rights = outside::rights(&cases.allow, &world);
     let grant = Grant {
-        limits: cases.limits,
+        limits: cases.limits.unwrap_or_default(),
         isolation: cases.isolation.unwrap_or_default(),
         fail: FailurePolicy::default(),
         rights,
         census: Arc::default(),
     };
-    let known: Vec<&str> = cases.upstreams.keys().map(|name| &*name.0).chain([UPSTREAM]).collect();
+    let upstreams = cases.upstreams.keys().map(|name| &*name.0).chain([UPSTREAM]).collect();
+    let known = Known { upstreams, stores: cases.stores.keys().map(|name| &*name.0).collect() };
     let mut outcome = Outcome { name: case.name.clone(), at: case.at.clone(), failures: Vec::new(), decided: Vec::new(), log: Vec::new() };
-    match settle(loaded, &case.link, Some(&known), grant) {
+    match settle(loaded, &case.link, Some(&known), |_| grant) {
         Err(problems) => outcome.failures = refused(case, &problems),
         Ok(_) if !case.refused.is_empty() => {
             let unheld =
@@ -97,7 +98,7 @@ async fn run(loaded: &Loaded, cases: &Cases, case: &Case, kept: &Kept) -> Outcom
             let filters = [Watched::new(0, Rc::new(configured.on_worker(Some(errands))), &notes)];
             let link = Link { filter: 0, when: None, spec: Arc::new(case.link.clone()) };
             let chain = Chain { links: Box::new([link]) };
-            let desk = Desk { chain: &chain, filters: &filters, notes: &notes, upstreams: &upstreams, known: &known, kept };
+            let desk = Desk { chain: &chain, filters: &filters, notes: &notes, upstreams: &upstreams, known: &known.upstreams, kept };
             for (number, step) in case.steps.iter().enumerate() {
                 clock.advance(step.after);
                 desk.step(number, step, &mut outcome).await;

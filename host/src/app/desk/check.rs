@@ -4,7 +4,7 @@ use super::outside::{World, rights};
 use super::subject::{AllowArgument, DeskError, Subject, not_granted};
 use crate::app::filters::{Loaded, settle};
 use crate::app::prepare::sandbox;
-use crate::config::{Allow, Diagnostic, FailurePolicy, GuestLimits, Isolation, LinkSpec};
+use crate::config::{Allow, Diagnostic, FailurePolicy, Isolation, LinkSpec};
 use crate::sandbox::{Capability, Grant, LoadError, Standing};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -79,11 +79,11 @@ impl Reviewed {
     }
 
     fn loaded(&mut self, subject: &Subject, loaded: &Loaded) {
-        for (import, grant) in not_granted(loaded, &self.allow) {
+        for (import, grant) in not_granted(loaded, &subject.allow(self.allow.clone(), &[], &[])) {
             self.problem(format!("imports `{import}` but has no right to it"), Some(format!("add: allow = {{ {grant} }}")));
         }
         self.idle_grants(loaded);
-        self.settings(loaded);
+        self.settings(subject, loaded);
         if subject.bytes().len() > LARGE {
             self.hint(
                 format!("the file has {} KiB", subject.bytes().len() >> 10),
@@ -104,17 +104,17 @@ impl Reviewed {
         }
     }
 
-    fn settings(&mut self, loaded: &Loaded) {
-        let rights = rights(&self.allow, &World::default());
+    fn settings(&mut self, subject: &Subject, loaded: &Loaded) {
+        let rights = rights(&subject.allow(self.allow.clone(), &[], &[]), &World::default());
         let grant = Grant {
-            limits: GuestLimits::default(),
+            limits: subject.limits(),
             isolation: Isolation::default(),
             fail: FailurePolicy::default(),
             rights,
             census: Arc::default(),
         };
         // Which upstreams there are is the operator's affair.
-        let (found, refused) = match settle(loaded, &self.link, None, grant) {
+        let (found, refused) = match settle(loaded, &self.link, None, |_| grant) {
             Ok((_, warnings)) => (warnings, false),
             Err(problems) => (problems, true),
         };

@@ -7,7 +7,9 @@ use super::watch::{Notes, Phase, Seen, Watched};
 use super::{DeskError, made, on_a_worker, shown};
 use crate::app::explain::{ExplainError, Explained, Question, explain, origin, row};
 use crate::app::filters::Filters;
+use crate::app::origin::Origins;
 use crate::app::prepare::sandbox;
+use crate::app::state;
 use crate::app::watch::Watch;
 use crate::chain::{Chain, Course, Fault, Link, Walk};
 use crate::config::cases::MadeResponse;
@@ -72,9 +74,9 @@ pub fn rehearse(path: &Path, question: Question, client: IpAddr, answer: &MadeRe
     let explained = explain(path, question)?;
     let (mut config, mut report) = crate::config::load(path).map_err(RehearseError::Config)?;
     let stand_ins = stand_in(&mut config);
-    let sandbox = sandbox(None)?;
+    let (sandbox, origins) = (sandbox(None)?, Origins::nobody(&state::place(config.server.state.as_deref())));
     let mut found = Vec::new();
-    let filters = Filters::build(&config, &sandbox, &Watch::default(), &mut found);
+    let filters = Filters::build(&config, &sandbox, &origins, &Watch::default(), &mut found);
     report.add(found);
     if report.errors() > 0 {
         return Err(RehearseError::Config(report));

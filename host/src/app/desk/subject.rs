@@ -2,8 +2,11 @@
 
 use crate::app::filters::Loaded;
 use crate::app::prepare::sandbox;
-use crate::config::{Allow, LinkOrigin, LinkSpec, Location, PluginName, PluginRef, Report, SettingsSchema, StoreName, UpstreamName};
-use crate::sandbox::{LoadError, Sandbox, SandboxError, bundled, read_component};
+use crate::config::cases::Cases;
+use crate::config::{
+    Allow, GuestLimits, LinkOrigin, LinkSpec, Location, PluginName, PluginRef, Report, SettingsSchema, StoreName, UpstreamName,
+};
+use crate::sandbox::{Capability, LoadError, Sandbox, SandboxError, bundled, read_component};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
@@ -48,6 +51,8 @@ pub struct Subject {
     /// The file's name as that of a plugin: `auth_cache.wasm` is `auth-cache`.
     pub name: String,
     bytes: Cow<'static, [u8]>,
+    /// The bundled plugin that it is.
+    own: Option<&'static str>,
 }
 
 impl Subject {
@@ -59,7 +64,39 @@ impl Subject {
             Some(bytes) => Cow::Borrowed(bytes),
             None => Cow::Owned(read_component(path).map_err(|source| DeskError::Load { file: file.clone(), source })?),
         };
-        Ok(Self { name: plugin_name(path), file, bytes })
+        let own = own.and_then(|_| bundled::names().find(|name| *name == file));
+        Ok(Self { name: plugin_name(path), file, bytes, own })
+    }
+
+    /// What the proxy has for it where nothing is written.
+    pub fn limits(&self) -> GuestLimits {
+        self.own.map_or_else(GuestLimits::default, GuestLimits::of_bundled)
+    }
+
+    /// With what the binary grants a plugin of its own, of the stores and upstreams that there are.
+    pub fn allow(&self, mut allow: Allow, stores: &[&str], upstreams: &[&str]) -> Allow {
+        for capability in self.own.map(bundled::rights).unwrap_or_default() {
+            match capability {
+                Capability::Log => allow.log = true,
+                Capability::Clock => allow.clock = true,
+                Capability::Random => allow.random = true,
+                Capability::Metrics => allow.metrics = true,
+                Capability::Kv => allow.kv.extend(stores.iter().chain([&bundled::LOCAL_STORE]).map(|name| StoreName((*name).to_owned()))),
+                Capability::HttpClient => allow.http.extend(upstreams.iter().map(|name| UpstreamName((*name).to_owned()))),
+                _ => {}
+            }
+        }
+        allow
+    }
+
+    /// Cases with what the proxy would grant and allow beside what is written.
+    pub fn cases(&self, path: &Path) -> Result<(Cases, Report), DeskError> {
+        let (mut cases, warnings) = crate::config::load_cases(path, &self.name).map_err(DeskError::Text)?;
+        let stores: Vec<&str> = cases.stores.keys().map(|name| &*name.0).collect();
+        let upstreams: Vec<&str> = cases.upstreams.keys().map(|name| &*name.0).collect();
+        cases.allow = self.allow(cases.allow.clone(), &stores, &upstreams);
+        cases.limits = Some(cases.limits.unwrap_or_else(|| self.limits()));
+        Ok((cases, warnings))
     }
 
     pub fn bytes(&self) -> &[u8] {

@@ -3,8 +3,10 @@
 mod bench;
 mod check;
 mod explain;
+mod fetch;
 mod inspect;
 mod new;
+mod push;
 mod test;
 
 use serde_json::Value;
@@ -25,6 +27,10 @@ pub enum Plugin {
     Bench(bench::Bench),
     /// Send a made-up request through the chain of its route; no upstream is contacted
     Explain(explain::Explain),
+    /// Fetch a component from a registry, with its signature, and say under which digest it can be named in a configuration
+    Fetch(fetch::Fetch),
+    /// Send a component to a registry, with the signature in FILE.minisig if there is one
+    Push(push::Push),
 }
 
 impl Plugin {
@@ -36,6 +42,8 @@ impl Plugin {
             Self::Test(command) => command.execute(),
             Self::Bench(command) => command.execute(),
             Self::Explain(command) => command.execute(),
+            Self::Fetch(command) => command.execute(),
+            Self::Push(command) => command.execute(),
         }
     }
 }
@@ -48,6 +56,20 @@ fn answer(as_json: bool, json: impl FnOnce() -> Value, text: impl FnOnce() -> St
         super::say(&text(), "");
     }
     super::exit(well)
+}
+
+/// A text, or why there is none.
+fn answered(said: Result<String, impl Display>) -> ExitCode {
+    match said {
+        Ok(text) => {
+            super::say(&text, "");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// There is no answer.

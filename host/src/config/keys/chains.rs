@@ -9,8 +9,20 @@ pub static PLUGIN: Keys = table(
     "plugin",
     "Code, rights and limits. A string is the `source`.",
     &[
-        key("source", Kind::Text(&FILE), "\"plugins/jwt.wasm\"", "A .wasm file, relative to this file. Not needed for bundled plugins."),
+        key(
+            "source",
+            Kind::Text(&FILE),
+            "\"plugins/jwt.wasm\"",
+            "A .wasm file, relative to this file, or oci://registry/repository@sha256:… (oci+http:// without TLS). Not needed for bundled plugins.",
+        ),
         key("sha256", Kind::Text(&DIGEST), "\"9c82…\"", "The file's digest; another file is refused."),
+        key("signed-by", SIGNERS, "[\"release\"]", "One of these must have signed it: keys of [trust], or public keys of minisign."),
+        key(
+            "signature",
+            Kind::Text(&FILE),
+            "\"jwt.minisig\"",
+            "The signature; unless written, `source` with .minisig, or what came with it.",
+        ),
         key("allow", Kind::Table(&ALLOW), "{ kv = [\"sessions\"], http = [\"idp\"] }", "Capabilities; none unless written."),
         key("limits", Kind::Table(&GUEST_LIMITS), "{ memory = \"16MiB\", cpu = \"5ms\" }", "What one guest may use."),
         key(

@@ -10,6 +10,7 @@ mod platform;
 mod sites;
 mod tables;
 mod tcp;
+mod trust;
 
 pub use admin::*;
 pub use cases::*;
@@ -20,6 +21,7 @@ pub use platform::*;
 pub use sites::*;
 pub use tables::*;
 pub use tcp::*;
+pub use trust::*;
 
 /// A table of the configuration.
 #[derive(Debug)]
@@ -72,10 +74,11 @@ pub struct Form {
 pub static TEXT: Form = Form { name: "a string", pattern: "" };
 pub static DURATION: Form = Form { name: "a duration", pattern: "^([0-9]+(ms|s|m|h|d))+$" };
 pub static SIZE: Form = Form { name: "a size", pattern: "^[0-9]+([KMGT]iB|[kKMG]?B)$" };
+pub static RATE: Form = Form { name: "a rate", pattern: "^[0-9]+/[smhd]$" };
 pub static PERCENT: Form = Form { name: "a percentage", pattern: "^[0-9]+%$" };
 pub static LISTEN: Form = Form { name: "an address with a port", pattern: "^(.*:[0-9]+|unix:.+)$" };
 pub static PEER: Form = Form { name: "a network or \"unix\"", pattern: "^(unix|[0-9a-fA-F.:]+(/[0-9]+)?)$" };
-pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^(.+:[0-9]+|https://.+|unix:.+)$" };
+pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^(.+:[0-9]+|https://.+|unix:.+|component:.+)$" };
 pub static HOST: Form = Form { name: "a host name", pattern: "^[-_.:0-9A-Za-z\\[\\]]+$" };
 pub static FILE: Form = Form { name: "a path", pattern: "." };
 pub static DIRECTORY: Form = Form { name: "an https URL, \"production\" or \"staging\"", pattern: "^(https://.+|production|staging)$" };

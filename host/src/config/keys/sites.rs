@@ -10,7 +10,7 @@ pub(super) static SITES: Keys = named(
 );
 
 pub static SITE: Keys = Keys {
-    later: &["limit", "retry", "mirror"],
+    later: &["retry", "mirror"],
     ..table(
         "site",
         "A host name with its routes.",
@@ -22,6 +22,7 @@ pub static SITE: Keys = Keys {
                 "Where the certificate comes from. Unless written: \"local\" for localhost, *.localhost, *.test, *.internal and IP addresses, \"acme\" for other names.",
             ),
             key("chain", CHAIN, "[\"request-id\"]", "Links that every route of the site inherits."),
+            key("limit", LIMITED, "\"100/s\"", "Short for a `rate-limit` link before all others of the site: requests of each client."),
             key(
                 "headers",
                 Kind::Table(&HEADERS),
@@ -38,7 +39,7 @@ pub static ROUTES: Keys = named("routes", "Routes by path pattern: /prefix/*, =/
 pub(super) static ROUTE_KIND: Kind = Kind::Either(&[Kind::Text(&UPSTREAM_NAME), Kind::Table(&ROUTE), Kind::List(&Kind::Table(&ROUTE))]);
 
 pub static ROUTE: Keys = Keys {
-    later: &["retry", "mirror", "limit", "sticky"],
+    later: &["retry", "mirror", "sticky"],
     ..table(
         "route",
         "Where requests go. A string is `to`; a list has several routes of one path with different `match`.",
@@ -52,6 +53,7 @@ pub static ROUTE: Keys = Keys {
                 "{ request = { set = { x-a = \"1\" } } }",
                 "Short for a `headers` link before the route's chain.",
             ),
+            key("limit", LIMITED, "\"10/m\"", "Short for a `rate-limit` link right after the inherited ones: requests of each client."),
             key("chain", CHAIN, "[\"@auth\"]", "Links after the inherited ones."),
             key(
                 "without",
@@ -75,6 +77,27 @@ pub static ROUTE: Keys = Keys {
                 "{ total = \"30s\", idle = \"60s\" }",
                 "The route's own timeouts; a string is `total`.",
             ),
+        ],
+    )
+};
+
+const LIMITED: Kind = Kind::Either(&[Kind::Text(&RATE), Kind::Table(&LIMIT)]);
+
+pub static LIMIT: Keys = Keys {
+    open: Some(&Kind::Anything),
+    ..table(
+        "limit",
+        "A rate limit. A string is `rate`; other keys are settings of the plugin `rate-limit`.",
+        &[
+            required("rate", Kind::Text(&RATE), "\"100/s\"", "How many in which time."),
+            key("burst", Kind::Whole(1, u32::MAX as i64), "50", "How many at once; the number in `rate` unless written."),
+            key(
+                "key",
+                Kind::Either(&[Kind::Text(&TEXT), Kind::List(&Kind::Text(&TEXT))]),
+                "\"header:x-api-key\"",
+                "What is counted together: each client of the site, or of the route, unless written.",
+            ),
+            key("store", Kind::Text(&TEXT), "\"limits\"", "A store of [kv] that counts for several proxies."),
         ],
     )
 };

@@ -46,6 +46,7 @@ pub static ROOT: Keys = Keys {
                 "Limits and timeouts that differ from `portcullis defaults`.",
             ),
             key("plugin", Kind::Table(&PLUGINS), "{ jwt = \"plugins/jwt.wasm\" }", "Plugins by name."),
+            key("trust", Kind::Table(&TRUST), "{ unsigned = \"refuse\" }", "Whose plugins are run."),
             key("kv", Kind::Table(&STORES), "{ sessions = \"memory\" }", "Stores of small values that plugins can be granted."),
             key("secret", Kind::Table(&SECRETS), "{ JWT_KEY = { env = \"JWT_KEY\" } }", "Secrets that plugins can be granted."),
             key("chain", Kind::Table(&CHAINS), "{ edge = [\"request-id\"] }", "Named chains, used as \"@name\"."),
@@ -70,7 +71,12 @@ pub static SERVER_TABLE: Keys = Keys {
         "What concerns the process as a whole.",
         &[
             key("workers", Kind::Whole(1, 1024), "4", "Worker threads; one per core unless written."),
-            key("state", Kind::Text(&FILE), "\"/var/lib/portcullis\"", "Where the local CA and compiled plugins are kept; owner-only."),
+            key(
+                "state",
+                Kind::Text(&FILE),
+                "\"/var/lib/portcullis\"",
+                "Where the local CA, and plugins as fetched and compiled, are kept; owner-only.",
+            ),
             key(
                 "ticket-keys",
                 Kind::Text(&FILE),
@@ -144,7 +150,7 @@ pub static UPSTREAM: Keys = Keys {
                 "servers",
                 Kind::Either(&[Kind::Text(&SERVER), Kind::List(&Kind::Text(&SERVER))]),
                 "[\"10.0.0.1:8080\", \"10.0.0.2:8080\"]",
-                "host:port, https://host:port or unix:/path; names are resolved by the system.",
+                "host:port, https://host:port, unix:/path or component:service.wasm (or the name of a plugin); names are resolved by the system.",
             ),
             key(
                 "balance",

@@ -4,7 +4,7 @@ use super::chains::Chains;
 use super::names::Names;
 use super::node::{Node, Table, Value};
 use super::reader::Reader;
-use super::{Context, Files, acme, admin, files, listen, platform, plugins, server, sites, tcp, tcp_tls, upstreams};
+use super::{Context, Files, acme, admin, files, listen, platform, plugins, server, services, sites, tcp, tcp_tls, trust, upstreams};
 use crate::config::keys;
 use crate::config::source::Span;
 use crate::config::surroundings::Surroundings;
@@ -25,9 +25,11 @@ pub fn config(files: Files, around: &dyn Surroundings) -> (Config, Report) {
 
 fn decode(context: &Context<'_>, root: &Table) -> Config {
     let reader = Reader::table(context, root, Span::default(), &keys::ROOT, String::new());
-    let plugins = plugins::read(context, &reader);
+    let trust = trust::read(context, &reader);
+    let plugins = plugins::read(context, &reader, &trust);
     let (stores, secrets) = (platform::stores(context, &reader), platform::secrets(context, &reader));
     let upstreams = upstreams::read(context, &reader);
+    let services = services::read(context, &reader, &upstreams, &plugins, &trust);
     let chains = Chains::read(context, &reader);
     let (server, outer) = server::read(context, &reader, &chains);
     let outer = chains.resolve(&outer, LinkOrigin::Server);
@@ -40,7 +42,7 @@ fn decode(context: &Context<'_>, root: &Table) -> Config {
     tcp_tls::prove(context, &mut tcp, &listen);
     let admin = admin::read(context, &reader, &listen, &tcp);
     let tcp = tcp.into_iter().map(|written| written.spec).collect();
-    let config = Config { server, listen, limits, sites, tcp, upstreams, plugins, stores, secrets, admin };
+    let config = Config { server, listen, limits, sites, tcp, upstreams, services, plugins, stores, secrets, admin };
     if config.sites.is_empty() && config.tcp.is_empty() && !context.any_error() {
         let found = Diagnostic::error(Code::Missing, context.place(Span::default()), "there is no site, so nothing would be served");
         context.report(found.help("for example: [site.localhost.routes]").help("             \"/*\" = \"app\""));

@@ -11,7 +11,9 @@ use super::{Context, build, platform, plugins, syntax};
 use crate::config::cases::{Canned, Case, Cases, Step};
 use crate::config::source::{Source, Sources, Span};
 use crate::config::surroundings::Surroundings;
-use crate::config::{Code, Diagnostic, LinkOrigin, LinkSpec, PluginName, PluginRef, Report, StoreName, UpstreamName, forms, keys};
+use crate::config::{
+    Code, Diagnostic, GuestLimits, LinkOrigin, LinkSpec, PluginName, PluginRef, Report, StoreName, UpstreamName, forms, keys,
+};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -86,7 +88,10 @@ impl<'r> Reading<'r, '_> {
         let secrets = secrets.filter_map(|(name, node, ..)| Some((name.to_owned(), text(context, node, name)?.to_owned())));
         Cases {
             allow: subject.as_ref().map(|subject| platform::allow(context, subject)).unwrap_or_default(),
-            limits: subject.as_ref().map(plugins::limits).unwrap_or_default(),
+            limits: subject
+                .as_ref()
+                .filter(|subject| subject.entry("limits").is_some())
+                .map(|subject| plugins::limits(subject, GuestLimits::default())),
             isolation: subject.as_ref().filter(|subject| subject.entry("isolate").is_some()).map(plugins::isolation),
             now: self.now(root),
             secrets: secrets.collect(),

@@ -86,10 +86,12 @@ impl Reading<'_, '_> {
         }
     }
 
-    /// Which settings name upstreams is only known from the plugin's schema; until then, each that could counts as a use.
+    /// Which settings name upstreams and stores is only known from the plugin's schema; until then, each that could counts as a use.
     fn mark(&self, name: &str) {
-        if self.context.names.has(Sort::Upstream, name) {
-            self.context.names.mark(Sort::Upstream, name);
+        for sort in [Sort::Upstream, Sort::Store] {
+            if self.context.names.has(sort, name) {
+                self.context.names.mark(sort, name);
+            }
         }
     }
 
@@ -158,6 +160,10 @@ fn holds_names(plugin: &str, pointer: &str) -> bool {
         "headers" => pointer.ends_with("/set") || pointer.ends_with("/add"),
         "rewrite" => matches!(pointer, "/query/set" | "/query/add"),
         "respond" => pointer == "/headers",
+        "maintenance" => pointer == "/header",
+        "basic-auth" => pointer == "/users",
+        "geo-header" => pointer == "/networks",
+        "jwt" => matches!(pointer, "/claims" | "/require"),
         "route" => pointer == "/split" || ["/header", "/cookie", "/query"].iter().any(|end| pointer.ends_with(end)),
         _ => false,
     }

@@ -133,9 +133,9 @@ fn lost_name<'n>(reader: &Reader<'n, '_>) -> &'n str {
 }
 
 /// Whether a link can end a request phase other than by `next`: of the bundled ones, we know.
-pub fn may_answer(link: &LinkSpec) -> bool {
+pub fn may_answer(context: &Context<'_>, link: &LinkSpec) -> bool {
     match &link.plugin {
         PluginRef::Bundled(name) => matches!(*name, "redirect" | "respond" | "route"),
-        PluginRef::Declared(name) => !matches!(&*name.0, "headers" | "rewrite" | "request-id"),
+        PluginRef::Declared(name) => context.names.bundled(&name.0).is_none_or(|name| matches!(name, "redirect" | "respond" | "route")),
     }
 }

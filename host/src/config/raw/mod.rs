@@ -22,12 +22,14 @@ mod plugins;
 mod reader;
 mod routes;
 mod server;
+mod services;
 mod shadow;
 mod shorthand;
 mod sites;
 mod syntax;
 mod tcp;
 mod tcp_tls;
+mod trust;
 mod upstreams;
 
 pub use build::config;

@@ -9,10 +9,26 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The bundled plugins that shorthand turns into, and those that can be used by name.
-pub const BUNDLED: &[&str] = &["headers", "rewrite", "redirect", "respond", "route", "request-id", "ip-filter", "conn-limit"];
-
-/// Bundled in a later version.
-const LATER: &[&str] = &["rate-limit", "geo"];
+pub const BUNDLED: &[&str] = &[
+    "headers",
+    "rewrite",
+    "redirect",
+    "respond",
+    "route",
+    "request-id",
+    "ip-filter",
+    "conn-limit",
+    "rate-limit",
+    "basic-auth",
+    "security-headers",
+    "cors",
+    "cache-control",
+    "maintenance",
+    "jwt",
+    "forward-auth",
+    "geo-header",
+    "bot-challenge",
+];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sort {
@@ -21,10 +37,11 @@ pub enum Sort {
     Chain,
     Store,
     Secret,
+    SigningKey,
 }
 
 /// In the order of their numbers, which index the lists below.
-const SORTS: [Sort; 5] = [Sort::Upstream, Sort::Plugin, Sort::Chain, Sort::Store, Sort::Secret];
+const SORTS: [Sort; 6] = [Sort::Upstream, Sort::Plugin, Sort::Chain, Sort::Store, Sort::Secret, Sort::SigningKey];
 
 impl Sort {
     pub const fn word(self) -> &'static str {
@@ -34,6 +51,7 @@ impl Sort {
             Self::Chain => "chain",
             Self::Store => "kv",
             Self::Secret => "secret",
+            Self::SigningKey => "key",
         }
     }
 }
@@ -49,7 +67,7 @@ pub struct Names {
 
 impl Names {
     pub fn read(root: &Table) -> Self {
-        let declared = SORTS.map(|sort| match root.get(sort.word()).map(|entry| &entry.value.value) {
+        let declared = SORTS.map(|sort| match section_of(root, sort).map(|node| &node.value) {
             Some(Value::Table(table)) => table.entries.iter().map(|entry| (entry.key.clone(), entry.key_span)).collect(),
             _ => BTreeMap::new(),
         });
@@ -80,6 +98,17 @@ impl Names {
 
     fn of(&self, sort: Sort) -> impl Iterator<Item = &str> {
         self.declared[sort as usize].keys().map(|name| &**name)
+    }
+}
+
+/// The table that declares names of a sort.
+fn section_of(root: &Table, sort: Sort) -> Option<&Node> {
+    if sort != Sort::SigningKey {
+        return Some(&root.get(sort.word())?.value);
+    }
+    match &root.get("trust")?.value.value {
+        Value::Table(trust) => Some(&trust.get("keys")?.value),
+        _ => None,
     }
 }
 
@@ -120,11 +149,6 @@ impl Context<'_> {
             return;
         }
         let bundled: &[&str] = if sort == Sort::Plugin { BUNDLED } else { &[] };
-        if sort == Sort::Plugin && LATER.contains(&name) {
-            let message = format!("the bundled plugin `{name}` is not in this version");
-            let found = Diagnostic::error(Code::NotYet, self.place(span), message);
-            return self.report(found.help(format!("declare one of your own: [plugin.{name}] source = \"….wasm\"")));
-        }
         let found = Diagnostic::error(Code::Undefined, self.place(span), format!("{} `{name}` is not declared", sort.word()));
         let known: Vec<&str> = self.names.of(sort).chain(bundled.iter().copied()).collect();
         let found = match nearest(name, known.iter().copied()) {
@@ -133,6 +157,7 @@ impl Context<'_> {
         };
         self.report(found.help(match known.is_empty() {
             true if sort == Sort::Secret => format!("no secret is declared; for example: [secret] {name} = {{ env = \"{name}\" }}"),
+            true if sort == Sort::SigningKey => format!("no key is declared; for example: [trust] keys = {{ {name} = \"RWQ…\" }}"),
             true => format!("no {} is declared; for example: [{}.{name}]", sort.word(), sort.word()),
             false => format!("{}s: {}", sort.word(), list(&known)),
         }));

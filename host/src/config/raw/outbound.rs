@@ -2,11 +2,12 @@
 
 use super::Context;
 use super::inbound;
+use super::names::Sort;
 use super::node::{Node, Value};
 use super::reader::{Reader, one_or_many};
 use crate::config::diagnostic::Place;
 use crate::config::source::Span;
-use crate::config::{CertifiedFiles, Code, Diagnostic, ServerAddress, UpstreamTls, forms, keys};
+use crate::config::{CertifiedFiles, Code, Component, Diagnostic, ServerAddress, UpstreamTls, forms, keys};
 use std::collections::BTreeSet;
 
 /// A server with what its text says.
@@ -36,8 +37,18 @@ pub fn servers(context: &Context<'_>, read: Vec<((ServerAddress, bool), Span)>, 
 
 /// A path relative to the file that names it.
 fn located(context: &Context<'_>, address: ServerAddress, span: Span) -> Option<ServerAddress> {
-    let ServerAddress::Unix(path) = address else { return Some(address) };
-    inbound::socket(context, &path, span).map(ServerAddress::Unix)
+    match address {
+        ServerAddress::Unix(path) => inbound::socket(context, &path, span).map(ServerAddress::Unix),
+        ServerAddress::Component(Component::File(path)) => {
+            let path = path.to_str().map_or(path.clone(), |path| context.sources.resolve(span.file, path));
+            Some(ServerAddress::Component(Component::File(path)))
+        }
+        ServerAddress::Component(Component::Declared(name)) => {
+            let declared = context.refer(Sort::Plugin, &name.0, span);
+            declared.then_some(ServerAddress::Component(Component::Declared(name)))
+        }
+        address @ ServerAddress::Tcp { .. } => Some(address),
+    }
 }
 
 /// Without `tls`: on if the servers are written as https://, which then all must be.

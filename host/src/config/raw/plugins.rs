@@ -4,13 +4,14 @@ use super::build::section;
 use super::names::BUNDLED;
 use super::node::{Node, Value};
 use super::reader::{Reader, chosen};
+use super::trust::Trust;
 use super::{Context, platform};
 use crate::config::forms::{self, Wrong};
 use crate::config::source::Span;
 use crate::config::{
-    Allow, Code, Diagnostic, FailPolicy, FailurePolicy, GuestLimits, Isolation, Location, PluginName, PluginSource, PluginSpec,
+    Allow, Code, Diagnostic, FailPolicy, FailurePolicy, GuestLimits, Isolation, Location, PluginName, PluginSource, PluginSpec, Reference,
 };
-use crate::config::{keys, units};
+use crate::config::{keys, trust, units};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -23,14 +24,16 @@ const CPU: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Durat
 /// A client has waited for longer than a minute for other reasons by then.
 const TIME: std::ops::RangeInclusive<Duration> = Duration::from_millis(1)..=Duration::from_secs(60);
 
-pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<PluginName, PluginSpec> {
+pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, trust: &Trust) -> BTreeMap<PluginName, PluginSpec> {
     let mut plugins = BTreeMap::new();
     for (name, node, key_span, path) in section(root, "plugin") {
         let Some(name) = context.form(name, key_span, forms::plugin_name) else { continue };
         let spec = match &node.value {
-            Value::String(source) => path_source(context, source, node.span).map(|source| PluginSpec {
+            Value::String(text) => source(context, text, node.span).map(|source| PluginSpec {
                 source,
                 sha256: None,
+                signed_by: trust.by_default_at(context, &context.location(key_span), &format!("[plugin.{name}]")),
+                signature: None,
                 limits: GuestLimits::default(),
                 isolation: Isolation::default(),
                 fail: FailurePolicy::default(),
@@ -38,31 +41,50 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<PluginName
                 at: context.location(key_span),
                 source_at: context.location(node.span),
             }),
-            _ => table(context, node, path, &name),
+            _ => table(context, node, path, &name, trust),
         };
         plugins.extend(spec.map(|spec| (PluginName(name), spec)));
     }
     plugins
 }
 
-fn table(context: &Context<'_>, node: &Node, path: String, name: &str) -> Option<PluginSpec> {
+fn table(context: &Context<'_>, node: &Node, path: String, name: &str, trust: &Trust) -> Option<PluginSpec> {
     let reader =
         Reader::open_as(context, node, &keys::PLUGIN, path, "a path or a table", Some(format!("{name} = \"plugins/{name}.wasm\"")))?;
     let at = context.location(reader.span);
     let sha256 = reader.form("sha256", forms::sha256);
     let allow = platform::allow(context, &reader);
-    let (limits, isolation, fail) = (limits(&reader), isolation(&reader), failure(context, &reader));
-    let (source, source_at) = source(context, &reader, name, &at)?;
-    if let (PluginSource::Bundled(name), Some(entry)) = (&source, reader.entry("sha256")) {
-        return context.error(Code::Conflict, entry.key_span, format!("`{name}` is in the binary; only a `source` can be pinned"));
+    let usual = if reader.entry("source").is_some() { GuestLimits::default() } else { GuestLimits::of_bundled(name) };
+    let (limits, isolation, fail) = (limits(&reader, usual), isolation(&reader), failure(context, &reader));
+    let signature = reader.string("signature").map(|(path, span)| context.sources.resolve(span.file, path));
+    let (source, source_at) = source_of(context, &reader, name, &at)?;
+    let signed_by = match &source {
+        PluginSource::Bundled(name) => {
+            for (key, what) in [("sha256", "pinned"), ("signed-by", "signed"), ("signature", "signed")] {
+                if let Some(entry) = reader.entry(key) {
+                    return context.error(
+                        Code::Conflict,
+                        entry.key_span,
+                        format!("`{name}` is in the binary; only a `source` can be {what}"),
+                    );
+                }
+            }
+            Vec::new()
+        }
+        PluginSource::Path(_) | PluginSource::Registry { .. } => trust.of(context, &reader),
+    };
+    if let (true, Some(entry)) = (signed_by.is_empty(), reader.entry("signature")) {
+        let found =
+            Diagnostic::error(Code::Conflict, context.place(entry.key_span), "nobody's signature is wanted, so `signature` means nothing");
+        context.report(found.help("add: signed-by = [\"RWQ…\"]"));
     }
-    Some(PluginSpec { source, sha256, limits, isolation, fail, allow, at, source_at })
+    Some(PluginSpec { source, sha256, signed_by, signature, limits, isolation, fail, allow, at, source_at })
 }
 
-fn source(context: &Context<'_>, reader: &Reader<'_, '_>, name: &str, at: &Location) -> Option<(PluginSource, Location)> {
+fn source_of(context: &Context<'_>, reader: &Reader<'_, '_>, name: &str, at: &Location) -> Option<(PluginSource, Location)> {
     if reader.entry("source").is_some() {
         let (path, span) = reader.string("source")?;
-        return Some((path_source(context, path, span)?, context.location(span)));
+        return Some((source(context, path, span)?, context.location(span)));
     }
     if let Some(bundled) = BUNDLED.iter().find(|bundled| **bundled == name) {
         return Some((PluginSource::Bundled(bundled), at.clone()));
@@ -75,10 +97,16 @@ fn source(context: &Context<'_>, reader: &Reader<'_, '_>, name: &str, at: &Locat
     None
 }
 
-fn path_source(context: &Context<'_>, path: &str, span: Span) -> Option<PluginSource> {
+fn source(context: &Context<'_>, path: &str, span: Span) -> Option<PluginSource> {
+    if Reference::is_meant(path) {
+        let (reference, digest) = context.form(path, span, trust::pinned_reference)?;
+        return Some(PluginSource::Registry { reference, digest });
+    }
     if let Some(scheme) = path.find("://") {
         let inside = context.sources.inside(span, 0..scheme + 3);
-        return context.error(Code::NotYet, inside, "plugins from a registry are not in this version; write the path of a .wasm file");
+        let found = Diagnostic::error(Code::BadValue, context.place(inside), "no place that plugins come from");
+        context.report(found.help("a path, or oci://registry/repository@sha256:…"));
+        return None;
     }
     if path.is_empty() {
         return context.error(Code::BadValue, span, "the path is empty");
@@ -86,8 +114,8 @@ fn path_source(context: &Context<'_>, path: &str, span: Span) -> Option<PluginSo
     Some(PluginSource::Path(context.sources.resolve(span.file, path)))
 }
 
-pub(super) fn limits(reader: &Reader<'_, '_>) -> GuestLimits {
-    let mut limits = GuestLimits::default();
+pub(super) fn limits(reader: &Reader<'_, '_>, usual: GuestLimits) -> GuestLimits {
+    let mut limits = usual;
     let Some(table) = reader.open_key("limits", &keys::GUEST_LIMITS) else { return limits };
     let memory = table.form("memory", |text| {
         let bytes = units::size(text)?;

@@ -71,6 +71,7 @@ fn one(
         UpstreamName(name.to_owned())
     });
     let mut chain = kept(context, &reader, inherited);
+    chain.extend(shorthand::limit(context, &reader, LinkOrigin::Route));
     chain.extend(shorthand::headers(context, &reader, LinkOrigin::Route));
     chain.extend(chains.resolve(&chains.items(context, &reader), LinkOrigin::Route));
     chain.extend(shorthand::strip(context, &reader, &matches.path));
@@ -80,7 +81,7 @@ fn one(
     let ends = ["to", "split", "redirect", "respond"].iter().any(|key| reader.entry(key).is_some());
     // A link or key that could not be read might have been the one.
     let unread = context.lost_links() || context.is_broken(span.file) || reader.others().next().is_some();
-    if !ends && !unread && !chain.iter().any(may_answer) {
+    if !ends && !unread && !chain.iter().any(|link| may_answer(context, link)) {
         no_destination(context, &reader, span);
     }
     let timeouts = timeouts(&reader);

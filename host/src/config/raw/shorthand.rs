@@ -1,4 +1,4 @@
-//! Short forms that become links of bundled plugins: `headers`, `strip`, `split`, `redirect`, `respond`.
+//! Short forms that become links of bundled plugins: `limit`, `headers`, `strip`, `split`, `redirect`, `respond`.
 
 use super::Context;
 use super::json::settings;
@@ -7,7 +7,7 @@ use super::node::{Node, Value};
 use super::reader::{Reader, one_or_many, wrong_type};
 use crate::config::forms::{self, Wrong};
 use crate::config::source::Span;
-use crate::config::{Code, Diagnostic, LinkOrigin, LinkSpec, Location, PathMatch, PluginName, PluginRef, keys, pattern};
+use crate::config::{Code, Diagnostic, LinkOrigin, LinkSpec, Location, PathMatch, PluginName, PluginRef, keys, pattern, units};
 use serde_json::{Map, Value as Json, json};
 use std::collections::BTreeMap;
 
@@ -58,6 +58,33 @@ fn check_edits(context: &Context<'_>, edits: &Reader<'_, '_>) {
         }
     }
     edits.list("remove", forms::header_name);
+}
+
+/// `limit = "100/s"`, `limit = { rate, burst, key, … }`: of each client unless `key` says otherwise, and of this site or route alone.
+pub fn limit(context: &Context<'_>, reader: &Reader<'_, '_>, origin: LinkOrigin) -> Option<LinkSpec> {
+    let entry = reader.entry("limit")?;
+    let span = entry.value.span;
+    let (mut value, at) = match &entry.value.value {
+        Value::String(text) => (json!({ "rate": context.form(text, span, units::rate)? }), places(context, span, [("/rate", span)])),
+        Value::Table(written) => {
+            let table = reader.open_key("limit", &keys::LIMIT)?;
+            if let Some(store) = table.entry("store")
+                && let Value::String(name) = &store.value.value
+                && !context.refer(Sort::Store, name, store.value.span)
+            {
+                return None;
+            }
+            table.form("rate", units::rate)?;
+            let made = settings(context, "rate-limit", written.entries.iter(), span);
+            (made.value, made.at)
+        }
+        _ => return reader.wrong("limit", &entry.value),
+    };
+    let own: &[&str] = if origin == LinkOrigin::Site { &["client.ip", "site"] } else { &["client.ip", "site", "route"] };
+    if let Some(settings) = value.as_object_mut() {
+        settings.entry("key").or_insert_with(|| json!(own));
+    }
+    Some(link(context, "rate-limit", value, at, origin, entry.key_span))
 }
 
 /// `strip = "/api"`.

@@ -45,6 +45,7 @@ fn one(context: &Context<'_>, node: &Node, key_span: Span, path: String, name: O
     let tls = tls(context, &reader, name, key_span, issuer);
     let client = client_certs::read(context, &reader, &keys::CLIENT_CERTS);
     let mut inherited = links.to_vec();
+    inherited.extend(shorthand::limit(context, &reader, LinkOrigin::Site));
     inherited.extend(shorthand::headers(context, &reader, LinkOrigin::Site));
     inherited.extend(chains.resolve(&chains.items(context, &reader), LinkOrigin::Site));
     let mut all = Vec::new();

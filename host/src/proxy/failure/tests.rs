@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::message::BodyError;
+use crate::upstream::InsideFault;
 use std::collections::BTreeSet;
 use std::io;
 
@@ -35,6 +36,11 @@ fn every_failure() -> Vec<Failure> {
         SendError::Reset(None),
         SendError::ResponseTimeout,
         SendError::Malformed(crate::wire::MalformedResponse::StatusLine),
+        SendError::Inside(InsideFault::Trap),
+        SendError::Inside(InsideFault::Timeout),
+        SendError::Inside(InsideFault::Memory),
+        SendError::Inside(InsideFault::Answer),
+        SendError::Inside(InsideFault::Overload),
         SendError::Expired,
         SendError::Overloaded(io::ErrorKind::OutOfMemory.into()),
     ];

@@ -4,7 +4,7 @@ use super::{Capability, Rights};
 use crate::sandbox::fault::Stop;
 use crate::sandbox::offer::Offer;
 use crate::sandbox::state::{Cx, State};
-use crate::sandbox::stores::{Add, Operation, Outcome, Replace, Set, Store, StoreError};
+use crate::sandbox::stores::{Add, Bucket, Operation, Outcome, Replace, Set, Store, StoreError, Take};
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::StoreContextMut;
@@ -36,21 +36,46 @@ impl From<StoreError> for Error {
     }
 }
 
+#[derive(ComponentType, Lower)]
+#[component(record)]
+struct Taken {
+    admitted: bool,
+    left: u32,
+    retry: u64,
+    full: u64,
+}
+
+impl From<crate::sandbox::stores::Taken> for Taken {
+    fn from(taken: crate::sandbox::stores::Taken) -> Self {
+        let millis = |nanos: u64| nanos.div_ceil(1_000_000);
+        Self { admitted: taken.admitted, left: taken.left, retry: millis(taken.retry), full: millis(taken.full) }
+    }
+}
+
 type Key = Vec<u8>;
 type Ttl = Option<u64>;
 type Answer<T> = Result<T, Error>;
 
+/// What a function asks of which store.
+type Asked = Result<(Box<str>, Operation), Stop>;
+
 pub(super) fn link(offer: &mut Offer<'_>, waits: bool) -> wasmtime::Result<()> {
-    function(offer, waits, "get", |(store, key): (Box<str>, Key)| (store, Operation::Get(key)), Outcome::value)?;
-    let set = |(store, key, value, ttl): (Box<str>, Key, Vec<u8>, Ttl)| (store, Operation::Set(Set { key, value, ttl: time(ttl) }));
+    function(offer, waits, "get", |(store, key): (Box<str>, Key)| Ok((store, Operation::Get(key))), Outcome::value)?;
+    let set = |(store, key, value, ttl): (Box<str>, Key, Vec<u8>, Ttl)| Ok((store, Operation::Set(Set { key, value, ttl: time(ttl) })));
     function(offer, waits, "set", set, |_| ())?;
-    let add = |(store, key, delta, ttl): (Box<str>, Key, i64, Ttl)| (store, Operation::Add(Add { key, delta, ttl: time(ttl) }));
+    let add = |(store, key, delta, ttl): (Box<str>, Key, i64, Ttl)| Ok((store, Operation::Add(Add { key, delta, ttl: time(ttl) })));
     function(offer, waits, "add", add, Outcome::sum)?;
     let replace = |(store, key, expected, value, ttl): (Box<str>, Key, Option<Vec<u8>>, Vec<u8>, Ttl)| {
-        (store, Operation::Replace(Replace { key, expected, value, ttl: time(ttl) }))
+        Ok((store, Operation::Replace(Replace { key, expected, value, ttl: time(ttl) })))
     };
     function(offer, waits, "compare-and-set", replace, Outcome::done)?;
-    function(offer, waits, "delete", |(store, key): (Box<str>, Key)| (store, Operation::Delete(key)), Outcome::done)
+    function(offer, waits, "delete", |(store, key): (Box<str>, Key)| Ok((store, Operation::Delete(key))), Outcome::done)?;
+    let take = |(store, key, units, capacity, interval): (Box<str>, Key, u32, u32, u64)| {
+        let bucket = Bucket::new(capacity, interval).filter(|_| units <= capacity);
+        let bucket = bucket.ok_or(Stop::Contract("a bucket that holds what is taken and fills within a year"))?;
+        Ok((store, Operation::Take(Take { key, bucket, units })))
+    };
+    function(offer, waits, "take", take, |outcome| Taken::from(outcome.taken()))
 }
 
 /// One of the functions: what it asks of the store, and what it makes of the outcome.
@@ -58,7 +83,7 @@ fn function<P, R>(
     offer: &mut Offer<'_>,
     waits: bool,
     name: &'static str,
-    ask: fn(P) -> (Box<str>, Operation),
+    ask: fn(P) -> Asked,
     make: fn(Outcome) -> R,
 ) -> wasmtime::Result<()>
 where
@@ -86,7 +111,8 @@ where
 }
 
 /// `None`: the store is not granted.
-fn prepare(cx: &Cx<'_>, (name, operation): (Box<str>, Operation)) -> wasmtime::Result<Option<(Arc<Store>, Operation)>> {
+fn prepare(cx: &Cx<'_>, asked: Asked) -> wasmtime::Result<Option<(Arc<Store>, Operation)>> {
+    let (name, operation) = asked?;
     let key = operation.key().len();
     if key == 0 || key > MOST_KEY {
         return Err(Stop::Contract("a key of 1 to 1,024 bytes").into());

@@ -90,7 +90,7 @@ impl Rights {
     pub(in crate::sandbox) fn waits(&self, needs: &[(Capability, String)]) -> bool {
         let far = || self.stores.values().any(|store| store.is_far());
         needs.iter().any(|(capability, _)| match capability {
-            Capability::HttpClient => true,
+            Capability::HttpClient => !self.http.is_empty(),
             Capability::Kv => far(),
             _ => false,
         })

@@ -2,7 +2,7 @@
 //! does not hold, and a session that is forgotten is a user who must log in again. (That is why it is no cache crate.)
 
 use super::Time;
-use super::{Add, Operation, Outcome, Replace, Set, StoreError};
+use super::{Add, Operation, Outcome, Replace, Set, StoreError, Take, Taken};
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 use std::hash::BuildHasher;
@@ -28,7 +28,12 @@ struct Shard {
     most: usize,
     /// New keys since expired ones were last looked for.
     news: usize,
+    /// When they were looked for and none was found.
+    in_vain: Option<Instant>,
 }
+
+/// So long a full shard is not looked through again in vain: whoever fills it must not make each request cost a look at all of it.
+const PAUSE: Duration = Duration::from_millis(100);
 
 struct Entry {
     value: Value,
@@ -38,17 +43,24 @@ struct Entry {
 enum Value {
     Bytes(Box<[u8]>),
     Counter(i64),
+    /// Full when it expires.
+    Bucket,
 }
 
 impl MemoryStore {
-    pub(super) fn new(bytes: usize, time: Time) -> Self {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self::by(bytes, Time::Real)
+    }
+
+    /// Expires by this time.
+    pub(super) fn by(bytes: usize, time: Time) -> Self {
         let hasher = RandomState::default();
         let count = (bytes / LEAST_OF_SHARD).clamp(1, MOST_SHARDS);
         // Down to a power of two.
         let count = 1 << count.ilog2();
         let shard = || {
             let entries = HashMap::with_hasher(hasher.clone());
-            Mutex::new(Shard { entries, used: 0, most: bytes / count, news: 0 })
+            Mutex::new(Shard { entries, used: 0, most: bytes / count, news: 0, in_vain: None })
         };
         Self { shards: (0..count).map(|_| shard()).collect(), hasher, time }
     }
@@ -68,6 +80,7 @@ impl MemoryStore {
                 shard.remove(&key);
                 Ok(Outcome::Done(there))
             }
+            Operation::Take(take) => shard.take(take, now).map(Outcome::Taken),
         }
     }
 }
@@ -101,13 +114,29 @@ impl Shard {
         self.put(key, Value::of(value), due(now, ttl), now).map(|()| true)
     }
 
+    fn take(&mut self, Take { key, bucket, units }: Take, now: Instant) -> Result<Taken, StoreError> {
+        let (missing, there) = match self.live(&key, now) {
+            Some(Entry { value: Value::Bucket, expires: Some(expires) }) => (expires.duration_since(now), Some(expires)),
+            Some(_) => return Err(StoreError::WrongType),
+            None => (Duration::ZERO, None),
+        };
+        let taken = bucket.take(units, u64::try_from(missing.as_nanos()).unwrap_or(u64::MAX));
+        let full = now + Duration::from_nanos(taken.full);
+        match there {
+            Some(expires) => *expires = full,
+            None => self.put(key, Value::Bucket, Some(full), now)?,
+        }
+        Ok(taken)
+    }
+
     fn put(&mut self, key: Vec<u8>, value: Value, expires: Option<Instant>, now: Instant) -> Result<(), StoreError> {
         let (cost, before) = (cost(&key, &value), self.entries.get(&*key).map(|entry| self::cost(&key, &entry.value)));
         if before.is_none() {
             self.news += 1;
         }
         // Each new key pays for looking at one old one.
-        if self.news > self.entries.len() + 64 || !self.fits(cost, before) {
+        let rests = self.in_vain.is_some_and(|then| now < then + PAUSE);
+        if self.news > self.entries.len() + 64 || (!self.fits(cost, before) && !rests) {
             self.sweep(now);
         }
         if !self.fits(cost, before.filter(|_| self.entries.contains_key(&*key))) {
@@ -130,6 +159,7 @@ impl Shard {
     }
 
     fn sweep(&mut self, now: Instant) {
+        let before = self.entries.len();
         let used = &mut self.used;
         self.entries.retain(|key, entry| {
             let live = entry.is_live(now);
@@ -139,13 +169,14 @@ impl Shard {
             live
         });
         self.news = 0;
+        self.in_vain = (self.entries.len() == before).then_some(now);
     }
 }
 
 fn cost(key: &[u8], value: &Value) -> usize {
     let length = match value {
         Value::Bytes(bytes) => bytes.len(),
-        Value::Counter(_) => 0,
+        Value::Counter(_) | Value::Bucket => 0,
     };
     OVERHEAD + key.len() + length
 }
@@ -165,6 +196,7 @@ impl Value {
         match self {
             Self::Bytes(bytes) => bytes.to_vec(),
             Self::Counter(counter) => counter.to_string().into_bytes(),
+            Self::Bucket => Vec::new(),
         }
     }
 
@@ -180,13 +212,14 @@ impl Value {
         }
         match self {
             Self::Counter(counter) => Some(counter),
-            Self::Bytes(_) => None,
+            Self::Bytes(_) | Self::Bucket => None,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::Bucket;
     use super::*;
 
     fn set(key: &str, value: &str, ttl: Option<Duration>) -> Operation {
@@ -204,7 +237,7 @@ mod tests {
 
     #[test]
     fn values_are_set_read_replaced_and_deleted() {
-        let store = MemoryStore::new(1 << 20, Time::Real);
+        let store = MemoryStore::new(1 << 20);
         assert_eq!(get(&store, "a"), None);
         store.run(set("a", "1x", None)).expect("room");
         assert_eq!(get(&store, "a").as_deref(), Some("1x"));
@@ -221,7 +254,7 @@ mod tests {
 
     #[test]
     fn counters_are_decimal_and_keep_within_64_bits() {
-        let store = MemoryStore::new(1 << 20, Time::Real);
+        let store = MemoryStore::new(1 << 20);
         assert_eq!((store.run(add("n", 5)), store.run(add("n", -7))), (Ok(Outcome::Sum(5)), Ok(Outcome::Sum(-2))));
         assert_eq!(get(&store, "n").as_deref(), Some("-2"));
         store.run(set("n", "40", None)).expect("room");
@@ -236,8 +269,24 @@ mod tests {
     }
 
     #[test]
+    fn buckets_hold_what_they_hold_and_are_for_taking_alone() {
+        let store = MemoryStore::new(1 << 20);
+        let bucket = Bucket::new(3, 3_600_000_000_000).expect("a bucket");
+        let take = |key: &str, units| store.run(Operation::Take(Take { key: key.into(), bucket, units })).map(Outcome::taken);
+        let left = |taken: Result<Taken, StoreError>| taken.map(|taken| (taken.admitted, taken.left));
+        assert_eq!(left(take("a", 2)), Ok((true, 1)));
+        assert_eq!(left(take("a", 2)), Ok((false, 1)));
+        assert_eq!((left(take("a", 1)), left(take("a", 1)), left(take("b", 3))), (Ok((true, 0)), Ok((false, 0)), Ok((true, 0))));
+        assert_eq!((store.run(add("a", 1)), get(&store, "a").as_deref()), (Err(StoreError::WrongType), Some("")));
+        store.run(set("x", "1", None)).expect("room");
+        assert_eq!(take("x", 1), Err(StoreError::WrongType));
+        assert_eq!(store.run(Operation::Delete("a".into())), Ok(Outcome::Done(true)));
+        assert_eq!(left(take("a", 3)), Ok((true, 0)));
+    }
+
+    #[test]
     fn what_has_expired_is_gone_and_makes_room() {
-        let store = MemoryStore::new(2 * (OVERHEAD + 16), Time::Real);
+        let store = MemoryStore::new(2 * (OVERHEAD + 16));
         store.run(set("a", "1", Some(Duration::ZERO))).expect("room");
         assert_eq!((get(&store, "a"), store.run(add("a", 1))), (None, Ok(Outcome::Sum(1))));
         for n in 0..10_000 {
@@ -247,7 +296,7 @@ mod tests {
 
     #[test]
     fn the_smallest_store_has_room_for_the_largest_value() {
-        let store = MemoryStore::new(1 << 20, Time::Real);
+        let store = MemoryStore::new(1 << 20);
         for n in 0..3 {
             assert_eq!(store.run(set(&format!("{n}{}", "k".repeat(1023)), &"v".repeat(64 << 10), None)), Ok(Outcome::Done(true)));
             store.run(Operation::Delete(format!("{n}{}", "k".repeat(1023)).into())).expect("never fails");
@@ -256,7 +305,7 @@ mod tests {
 
     #[test]
     fn a_full_store_says_so_and_stays_within_its_bound() {
-        let store = MemoryStore::new(1 << 20, Time::Real);
+        let store = MemoryStore::new(1 << 20);
         let full = (0..100_000).find(|n| store.run(set(&format!("{n:06}"), &"v".repeat(100), None)) == Err(StoreError::Full));
         assert!(full.is_some());
         let used: usize = store.shards.iter().map(|shard| shard.lock().expect("no panic").used).sum();

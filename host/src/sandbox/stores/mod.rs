@@ -1,7 +1,10 @@
 //! Stores of small values behind the capability `kv`: shared by all workers, in this process or in Redis.
 
+mod bucket;
 mod memory;
 mod redis;
+
+pub(super) use bucket::{Bucket, Taken};
 
 use super::time::Time;
 use crate::config::{StoreBackend, StoreSpec};
@@ -9,7 +12,10 @@ use memory::MemoryStore;
 use redis::RedisStore;
 use std::time::Duration;
 
-/// One `[kv.x]`.
+/// What the local store may hold: some hundred thousand clients at once.
+const LOCAL: usize = 64 << 20;
+
+/// One `[kv.x]`, or the local store.
 pub enum Store {
     Memory(MemoryStore),
     Redis(Box<RedisStore>),
@@ -22,6 +28,7 @@ pub(super) enum Operation {
     Add(Add),
     Replace(Replace),
     Delete(Vec<u8>),
+    Take(Take),
 }
 
 pub(super) struct Set {
@@ -46,6 +53,13 @@ pub(super) struct Replace {
     pub ttl: Option<Duration>,
 }
 
+/// Units from a bucket (`bucket`).
+pub(super) struct Take {
+    pub key: Vec<u8>,
+    pub bucket: Bucket,
+    pub units: u32,
+}
+
 /// Of the operation that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Outcome {
@@ -53,6 +67,7 @@ pub(super) enum Outcome {
     Sum(i64),
     /// Whether anything was done.
     Done(bool),
+    Taken(Taken),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,21 +81,11 @@ impl Store {
     /// Connects to nothing yet. Errors: an address that no server can have.
     pub fn open(spec: &StoreSpec) -> Result<Self, String> {
         match &spec.backend {
-            StoreBackend::Memory { bytes } => Ok(Self::memory(*bytes, Time::Real)),
+            StoreBackend::Memory { bytes } => Ok(Self::Memory(MemoryStore::new(*bytes))),
             StoreBackend::Redis { url, prefix, timeout } => {
                 RedisStore::new(url, prefix, *timeout).map(|store| Self::Redis(Box::new(store)))
             }
         }
-    }
-
-    /// One in this process that expires by `time`.
-    pub fn memory(bytes: usize, time: Time) -> Self {
-        Self::Memory(MemoryStore::new(bytes, time))
-    }
-
-    /// Puts a value there without waiting, for tools. Whether it could be done.
-    pub fn put(&self, key: &str, value: &str) -> bool {
-        self.run_here(Operation::Set(Set { key: key.into(), value: value.into(), ttl: None })).is_ok()
     }
 
     /// Whether its answers have to be waited for.
@@ -93,6 +98,21 @@ impl Store {
             Self::Memory(store) => store.run(operation),
             Self::Redis(store) => store.run(operation).await,
         }
+    }
+
+    /// In this process, for the bundled plugins that need one without the operator's doing.
+    pub fn local() -> Self {
+        Self::Memory(MemoryStore::new(LOCAL))
+    }
+
+    /// One in this process that expires by `time`.
+    pub fn memory(bytes: usize, time: Time) -> Self {
+        Self::Memory(MemoryStore::by(bytes, time))
+    }
+
+    /// Puts a value there without waiting, for tools. Whether it could be done.
+    pub fn put(&self, key: &str, value: &str) -> bool {
+        self.run_here(Operation::Set(Set { key: key.into(), value: value.into(), ttl: None })).is_ok()
     }
 
     /// Without waiting.
@@ -108,7 +128,9 @@ impl Operation {
     pub(super) fn key(&self) -> &[u8] {
         match self {
             Self::Get(key) | Self::Delete(key) => key,
-            Self::Set(Set { key, .. }) | Self::Add(Add { key, .. }) | Self::Replace(Replace { key, .. }) => key,
+            Self::Set(Set { key, .. }) | Self::Add(Add { key, .. }) | Self::Replace(Replace { key, .. }) | Self::Take(Take { key, .. }) => {
+                key
+            }
         }
     }
 
@@ -124,14 +146,21 @@ impl Outcome {
     pub(super) fn value(self) -> Option<Vec<u8>> {
         match self {
             Self::Value(value) => value,
-            Self::Sum(_) | Self::Done(_) => None,
+            _ => None,
         }
     }
 
     pub(super) fn sum(self) -> i64 {
         match self {
             Self::Sum(sum) => sum,
-            Self::Value(_) | Self::Done(_) => 0,
+            _ => 0,
+        }
+    }
+
+    pub(super) fn taken(self) -> Taken {
+        match self {
+            Self::Taken(taken) => taken,
+            _ => Taken::default(),
         }
     }
 

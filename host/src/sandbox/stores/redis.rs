@@ -1,7 +1,7 @@
 //! A store in a Redis or Valkey server, which several proxies can share. A connection for each worker, opened when it is first needed, and
 //! opened again when it breaks.
 
-use super::{Add, Operation, Outcome, Replace, Set, StoreError};
+use super::{Add, Operation, Outcome, Replace, Set, StoreError, Take};
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, ErrorKind, RedisError, Script, cmd};
 use std::collections::HashMap;
@@ -16,6 +16,7 @@ pub struct RedisStore {
     timeout: Duration,
     add: Script,
     replace: Script,
+    take: Script,
     /// Of each worker: a connection lives in the runtime that opened it. A lock, because it is held for a look-up only.
     connections: Mutex<HashMap<ThreadId, ConnectionManager>>,
 }
@@ -37,11 +38,31 @@ end
 if ARGV[4] ~= '' then redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4]) else redis.call('SET', KEYS[1], ARGV[3]) end
 return 1";
 
+/// Gives whether the units were there, and how many microseconds the bucket lacked of being full, by the server's clock. Times are counted from
+/// the beginning of 2025, so that a double still tells parts of a microsecond for decades.
+const TAKE: &str = "
+local clock = redis.call('TIME')
+local now = (clock[1] - 1735689600) * 1000000 + clock[2]
+local cost, length = tonumber(ARGV[1]), tonumber(ARGV[2])
+local missing = 0
+local there = redis.call('GET', KEYS[1])
+if there then
+  local full = string.sub(there, 1, 1) == 'b' and tonumber(string.sub(there, 2))
+  if not full then return redis.error_reply('WRONGTYPE not a bucket') end
+  missing = math.min(math.max(full - now, 0), length)
+end
+local admitted = missing + cost <= length
+if admitted then
+  local full = now + missing + cost
+  redis.call('SET', KEYS[1], string.format('b%.17g', full), 'PX', math.max(1, math.ceil((missing + cost) / 1000)))
+end
+return { admitted and 1 or 0, string.format('%.17g', missing) }";
+
 impl RedisStore {
     pub(super) fn new(url: &str, prefix: &str, timeout: Duration) -> Result<Self, String> {
         let client = Client::open(url).map_err(|error| error.to_string())?;
-        let (add, replace) = (Script::new(ADD), Script::new(REPLACE));
-        Ok(Self { client, prefix: prefix.into(), timeout, add, replace, connections: Mutex::default() })
+        let (add, replace, take) = (Script::new(ADD), Script::new(REPLACE), Script::new(TAKE));
+        Ok(Self { client, prefix: prefix.into(), timeout, add, replace, take, connections: Mutex::default() })
     }
 
     pub(super) async fn run(&self, operation: Operation) -> Result<Outcome, StoreError> {
@@ -76,6 +97,13 @@ impl RedisStore {
                 replace.arg(i32::from(expected.is_some())).arg(expected.unwrap_or_default()).arg(value);
                 replace.arg(ttl.map(millis).map(|ttl| ttl.to_string()).unwrap_or_default());
                 replace.invoke_async(connection).await.map(Outcome::Done)
+            }
+            Operation::Take(Take { key, bucket, units }) => {
+                let micros = |nanos: u64| nanos as f64 / 1_000.0;
+                let mut take = self.take.key(self.key(&key));
+                take.arg(micros(bucket.cost(units))).arg(micros(bucket.length()));
+                let (admitted, missing): (bool, f64) = take.invoke_async(connection).await?;
+                Ok(Outcome::Taken(bucket.taken(units, (missing * 1_000.0) as u64, admitted)))
             }
             Operation::Delete(key) => self.command("DEL", &key).query_async(connection).await.map(Outcome::Done),
         }

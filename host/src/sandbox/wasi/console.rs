@@ -24,7 +24,7 @@ pub(in crate::sandbox) enum Level {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stream {
+pub(in crate::sandbox) enum Stream {
     Out,
     Err,
 }
@@ -56,7 +56,7 @@ struct Line {
 }
 
 impl Console {
-    pub(super) fn print(&mut self, log: &Log, stream: Stream, mut bytes: &[u8]) {
+    pub(in crate::sandbox) fn print(&mut self, log: &Log, stream: Stream, mut bytes: &[u8]) {
         let line = match stream {
             Stream::Out => &mut self.out,
             Stream::Err => &mut self.err,

@@ -12,7 +12,7 @@ mod io;
 mod random;
 
 pub(super) use clocks::{Timers, now as monotonic};
-pub(super) use console::{Console, Level, Log};
+pub(super) use console::{Console, Level, Log, Stream as ConsoleStream};
 pub(super) use handles::Handles;
 pub(super) use random::many as random_bytes;
 

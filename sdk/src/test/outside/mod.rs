@@ -163,6 +163,12 @@ pub(crate) fn delete(store: &str, key: &[u8]) -> Result<bool, kv::Error> {
     stored(store, key, &[], |store, now| Ok(store.delete(key, now)))
 }
 
+pub(crate) fn take(store: &str, key: &[u8], units: u32, capacity: u32, interval: u64) -> Result<kv::Taken, kv::Error> {
+    let length = interval.checked_mul(capacity.into()).filter(|length| (1..=366 * 24 * 3_600 * 1_000_000_000).contains(length));
+    assert!(length.is_some() && units <= capacity, "fault: a bucket holds what is taken and fills within a year");
+    stored(store, key, &[], |store, now| store.take(key, units, capacity, interval, now))
+}
+
 pub(crate) fn send(requests: &[Request<'_>]) -> Vec<Result<Response, http::Error>> {
     assert!(requests.len() <= 16, "fault: at most 16 requests at once, not {}", requests.len());
     requests.iter().map(send_one).collect()

@@ -6,6 +6,7 @@ use crate::http::{Error, Request, Response};
 use crate::kv;
 use crate::verdict::Reply;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// A store in memory that is never full.
 #[derive(Default)]
@@ -46,6 +47,29 @@ impl Store {
         let until = *until;
         self.entries.insert(key.to_vec(), Entry { value: sum.to_string().into_bytes(), until });
         Ok(sum)
+    }
+
+    /// A bucket is kept as `b` and when it will be full.
+    pub fn take(&mut self, key: &[u8], units: u32, capacity: u32, interval: u64, now: u64) -> Result<kv::Taken, kv::Error> {
+        let full = match self.get(key, now) {
+            None => now,
+            Some(value) => {
+                let digits = value.strip_prefix(b"b").and_then(|digits| std::str::from_utf8(digits).ok());
+                digits.and_then(|digits| digits.parse().ok()).ok_or(kv::Error::WrongType)?
+            }
+        };
+        let length = interval * u64::from(capacity);
+        let missing = full.saturating_sub(now).min(length);
+        let after = missing + interval * u64::from(units);
+        let admitted = after <= length;
+        let missing = if admitted { after } else { missing };
+        if admitted {
+            let full = now + missing;
+            self.entries.insert(key.to_vec(), Entry { value: format!("b{full}").into_bytes(), until: Some(full) });
+        }
+        let millis = |nanos: u64| Duration::from_millis(nanos.div_ceil(1_000_000));
+        let left = u32::try_from((length - missing) / interval).unwrap_or(capacity);
+        Ok(kv::Taken { admitted, left, retry: millis(after.saturating_sub(length)), full: millis(missing) })
     }
 
     pub fn delete(&mut self, key: &[u8], now: u64) -> bool {

@@ -97,6 +97,23 @@ fn a_store_does_what_the_contract_says() {
 }
 
 #[test]
+fn a_bucket_is_taken_from_and_fills_again() {
+    let (outside, store) = store();
+    let take = |units| store.take("b", units, 3, Duration::from_millis(100));
+    let millis = Duration::from_millis;
+    assert_eq!(take(2), Ok(kv::Taken { admitted: true, left: 1, retry: millis(0), full: millis(200) }));
+    assert_eq!(take(2), Ok(kv::Taken { admitted: false, left: 1, retry: millis(100), full: millis(200) }));
+    outside.advance(millis(99));
+    assert_eq!(take(2), Ok(kv::Taken { admitted: false, left: 1, retry: millis(1), full: millis(101) }));
+    outside.advance(millis(1));
+    assert_eq!(take(2), Ok(kv::Taken { admitted: true, left: 0, retry: millis(0), full: millis(300) }));
+    assert_eq!(store.add("b", 1, None), Err(kv::Error::WrongType));
+    store.set("n", "1", None).unwrap();
+    assert_eq!(store.take("n", 1, 1, millis(1)), Err(kv::Error::WrongType));
+    assert!(refused(|| take(4)).starts_with("fault: ") && refused(|| store.take("b", 0, 0, millis(1))).starts_with("fault: "));
+}
+
+#[test]
 fn times_are_rounded_up_to_whole_milliseconds() {
     let (outside, store) = store();
     store.set("a", "1", Some(Duration::from_nanos(1))).unwrap();

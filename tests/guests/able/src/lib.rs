@@ -116,6 +116,11 @@ impl Able {
                 said(kv::Store::named(store).compare_and_set(key, expected, value, ttl(rest)), |done| done.to_string())
             }
             ["delete", store, key] => said(kv::Store::named(store).delete(key), |there| there.to_string()),
+            ["take", store, key, units, capacity, millis] => {
+                let interval = Duration::from_millis(number(millis) as u64);
+                let taken = kv::Store::named(store).take(key, number(units) as u32, number(capacity) as u32, interval);
+                said(taken, |taken| format!("{} {} {} {}", taken.admitted, taken.left, taken.retry.as_millis(), taken.full.as_millis()))
+            }
             ["fill", store, length] => fill(kv::Store::named(store), number(length) as usize),
             ["send", upstream, path] => answer(http::Request::get(upstream, path).send()),
             ["send", upstream, path, millis] => {
