@@ -179,6 +179,7 @@ fn exchange() -> Exchange {
         route: "/*".into(),
         upstream: None,
         attributes: Default::default(),
+        trace: None,
     }
 }
 

@@ -27,6 +27,7 @@ mod stop;
 mod tcp;
 mod tls;
 mod tls_papers;
+mod traces;
 mod upgrade;
 mod online;
 mod proxy_protocol;

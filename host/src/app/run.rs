@@ -10,7 +10,8 @@ use super::worker::{self, Waiting, Work};
 use crate::certs::KeyLogFile;
 use crate::config::{self, Config, Report};
 use crate::listen::{Gate, Shutdown, stopping};
-use crate::observe::{access::AccessOutput, start_log};
+use crate::observe::otlp::Exporter;
+use crate::observe::{Tracer, access::AccessOutput, start_log};
 use crate::proxy::Snapshot;
 use rustls::KeyLog;
 use std::io;
@@ -75,7 +76,9 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let stores: Vec<_> = prepared.tcp_stores.iter().flatten().chain([&prepared.store]).cloned().collect();
     let outbound = prepared.outbound.clone();
     let generation = board.registry.generation(FIRST);
-    let running = start(prepared, listeners, workers, &access, &shutdown, key_log, &board)?;
+    // Dropped after the workers, whose last spans it then sends.
+    let exporter = prepared.config.observe.as_ref().map(|spec| Exporter::start(spec, &board.registry)).transpose()?;
+    let running = start(prepared, listeners, workers, &access, &shutdown, key_log, (&board, exporter.as_ref()))?;
     // After the workers: what CAs look for must be shown by then.
     let keeper = keeper::start(&stores, &outbound, shutdown)?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
@@ -92,6 +95,7 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
         std::process::exit(1);
     });
     join(running)?;
+    drop(exporter);
     if let Some(keeper) = keeper {
         keeper.join().map_err(|_panic| StartError::Keeper)?;
     }
@@ -165,7 +169,7 @@ fn start(
     access: &AccessOutput,
     shutdown: &Shutdown,
     key_log: Option<Arc<dyn KeyLog>>,
-    board: &Watch,
+    (board, exporter): (&Watch, Option<&Exporter>),
 ) -> Result<Vec<JoinHandle<io::Result<()>>>, StartError> {
     let Prepared { config, filters, store, tickets, outbound, tcp_stores, sandbox, .. } = prepared;
     // For as long as the process lives: guests of every generation run in it.
@@ -201,6 +205,7 @@ fn start(
             access: access.writer(),
             tunnel_access: access.writer(),
             tally: config.admin.is_some().then(|| board.registry.worker()),
+            tracer: config.observe.as_ref().and_then(|spec| Some(Tracer::new(exporter?.outlet()?, spec.sample))),
             shutdown: shutdown.clone(),
         })?);
     }

@@ -6,8 +6,8 @@ use super::errands;
 use crate::certs::Outbound;
 use crate::config::{Peers, UpstreamName, UpstreamSpec};
 use crate::listen::{self, Gate, Handler, Listener, Listening, Shutdown};
-use crate::observe::WorkerTally;
 use crate::observe::access::AccessWriter;
+use crate::observe::{Tracer, WorkerTally};
 use crate::proxy::{Proxy, Snapshot};
 use crate::sandbox::Guests;
 use crate::tunnel::Ledger;
@@ -33,6 +33,7 @@ pub struct Work {
     pub tunnel_access: AccessWriter,
     /// `None`: nobody collects numbers.
     pub tally: Option<Arc<WorkerTally>>,
+    pub tracer: Option<Tracer>,
     pub shutdown: Shutdown,
 }
 
@@ -69,7 +70,7 @@ impl Work {
             Listener { socket, kind: course.kind(&limits, &upstreams, &ledger), door, proxy_protocol, tally: self.tally.clone() }
         };
         let listeners: Vec<_> = self.listeners.into_iter().map(opened).collect();
-        let proxy = Proxy::new(self.number, (self.access, self.tally), self.snapshot, filters, upstreams);
+        let proxy = Proxy::new(self.number, (self.access, self.tally, self.tracer), self.snapshot, filters, upstreams);
         let handler = handler(proxy);
         let serving: Vec<_> = listeners
             .into_iter()

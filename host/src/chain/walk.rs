@@ -85,6 +85,7 @@ impl<'c, F: Filter> Walk<'c, F> {
             let mut held = None;
             let mut verdict = Verdict::Next;
             if looks {
+                let noted = exchange.trace.as_ref().and_then(|trace| trace.begin(&link.spec.name, "on-request")).cloned();
                 let decided = match filter.waits() {
                     false => filter.on_request(exchange, head, &mut held),
                     true => filter.on_request_waiting(exchange, head, &mut held).await,
@@ -96,6 +97,7 @@ impl<'c, F: Filter> Walk<'c, F> {
                     },
                     Err(fault) => Err(fault),
                 };
+                noted.iter().for_each(|calls| calls.end(decision.as_ref().err().map(|fault| fault.cause.reason())));
                 match decision {
                     Ok(decision) => {
                         self.note(index, &decision.verdict, !decision.edits.is_empty());
@@ -145,10 +147,12 @@ impl<'c, F: Filter> Walk<'c, F> {
         while let Some(Passed { link: index, mut held }) = self.passed.pop() {
             let link = &self.chain.links[index];
             let filter = &self.filters[link.filter];
+            let noted = exchange.trace.as_ref().and_then(|trace| trace.begin(&link.spec.name, "on-response")).cloned();
             let decided = match filter.waits() {
                 false => filter.on_response(exchange, request, head, &mut held),
                 true => filter.on_response_waiting(exchange, request, head, &mut held).await,
             };
+            noted.iter().for_each(|calls| calls.end(decided.as_ref().err().map(|fault| fault.cause.reason())));
             match decided {
                 Ok(decision) => {
                     self.note(index, &decision.verdict, !decision.edits.is_empty());

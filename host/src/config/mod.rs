@@ -15,6 +15,7 @@ mod limits;
 mod limits_table;
 mod listen;
 mod location;
+mod observe;
 mod pattern;
 mod platform;
 mod plugin;
@@ -41,6 +42,7 @@ pub use diagnostic::{Diagnostic, Extent, Place, Report, Severity};
 pub use limits::{Limits, RouteTimeouts};
 pub use listen::{ListenAddress, ListenSpec, Peers};
 pub use location::Location;
+pub use observe::{Collector, ObserveSpec};
 pub use platform::{Secret, StoreBackend, StoreName, StoreSpec};
 pub use plugin::{Allow, BreakerSpec, FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, PluginSource, PluginSpec};
 pub use route::{FieldMatch, PathMatch, Route, RouteMatch};
@@ -74,6 +76,8 @@ pub struct Config {
     pub secrets: BTreeMap<String, Secret>,
     /// `None`: nobody can look.
     pub admin: Option<AdminSpec>,
+    /// `None`: nothing is traced.
+    pub observe: Option<ObserveSpec>,
 }
 
 /// Reads a configuration and everything it includes. `Ok` has at most warnings in its report; `Err` has every error at once.

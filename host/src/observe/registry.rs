@@ -21,6 +21,8 @@ pub struct Registry {
     generations: AtomicU64,
     /// The number of the one that new exchanges see.
     generation: AtomicU64,
+    /// That the collector took, and that were dropped.
+    spans: [AtomicU64; 2],
 }
 
 /// A family of numbers that `T` has: its name, what it means, and where it is.
@@ -37,6 +39,7 @@ impl Default for Registry {
             plugins: PluginMetrics::default(),
             generations: AtomicU64::new(0),
             generation: AtomicU64::new(0),
+            spans: Default::default(),
         }
     }
 }
@@ -54,6 +57,14 @@ impl Registry {
         self.generations.fetch_add(1, Ordering::Relaxed);
         self.generation.store(number, Ordering::Relaxed);
         Generation(Arc::clone(self))
+    }
+
+    pub fn spans_sent(&self, count: usize) {
+        self.spans[0].fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub fn spans_dropped(&self, count: usize) {
+        self.spans[1].fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// Everything that is counted in this room.
@@ -77,6 +88,10 @@ impl Registry {
         routes(out, &workers);
         reasons(out, &workers);
         upstreams(out, &workers);
+        let [sent, dropped] = &self.spans;
+        out.counter("portcullis_spans_sent", "Spans that the collector took.").sample(&[], sent.load(Ordering::Relaxed));
+        out.counter("portcullis_spans_dropped", "Spans dropped because too many waited, or the collector did not take them.")
+            .sample(&[], dropped.load(Ordering::Relaxed));
         self.plugins.write(out);
         process::write(out, self.started);
     }

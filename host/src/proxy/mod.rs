@@ -2,7 +2,8 @@
 //!
 //! In reading order: `inbound` (what may be believed), `current` and `router` (where it goes), `departure` and `times` (on
 //! which way), `outbound` (what goes back), `body`
-//! and `upgrade` (what follows the head), `failure` (what is said when something is wrong), `exchange` (identity, and the end of it all).
+//! and `upgrade` (what follows the head), `failure` (what is said when something is wrong), `exchange` (identity, and the end of
+//! it all), `record` (what is said then).
 
 mod body;
 mod current;
@@ -13,6 +14,7 @@ mod failure;
 mod inbound;
 mod outbound;
 mod paths;
+mod record;
 mod router;
 mod snapshot;
 mod times;
@@ -26,8 +28,8 @@ pub use snapshot::{Proofs, RouteEntry, SiteEntry, Snapshot, Terms};
 
 use crate::chain::{Aborted, Fault, Filter, Link, Walk};
 use crate::message::{Answer, BodyError, Connection, Malformed, Received};
-use crate::observe::WorkerTally;
 use crate::observe::access::AccessWriter;
+use crate::observe::{Tracer, WorkerTally};
 use crate::upstream::Upstreams;
 use bytes::Bytes;
 use current::{Current, Place};
@@ -50,13 +52,13 @@ impl<F: Filter> Proxy<F> {
     /// `worker` is its number in the process; `tally` is where it counts, if anybody collects numbers; `filters` are those that the snapshot's links index.
     pub fn new(
         worker: u16,
-        (access, tally): (AccessWriter, Option<Arc<WorkerTally>>),
+        (access, tally, tracer): (AccessWriter, Option<Arc<WorkerTally>>, Option<Tracer>),
         snapshot: Arc<Snapshot>,
         filters: impl Into<Rc<[F]>>,
         upstreams: Rc<Upstreams>,
     ) -> Rc<Self> {
         let current = RefCell::new(Rc::new(Current::new(snapshot, filters.into(), upstreams)));
-        Rc::new(Self { current, ids: Ids::new(worker), ledger: Ledger::new(access, tally) })
+        Rc::new(Self { current, ids: Ids::new(worker), ledger: Ledger::new(access, tally, tracer) })
     }
 
     /// Exchanges that begin from now on see this snapshot; others end with the one they began with.
@@ -103,7 +105,10 @@ impl<F: Filter> Proxy<F> {
             Err(failure) => return outbound::refuse(guard, &failure),
         };
         let id = guard.id;
+        let trusted = current.snapshot.trusted_proxies.include((!connection.unix).then(|| connection.peer.ip()));
+        let trace = guard.trace(&inbound, trusted);
         let mut exchange = exchange::open(id, connection, &inbound, &place);
+        exchange.trace = trace;
         let note = |link: &Link, fault: &Fault| self.ledger.fault(id, link, fault);
         let mut walk = Walk::new(&place.terms.chain, &current.filters);
         let course = walk.on_request(&mut exchange, &mut inbound.head, |name| current.knows(name), note).await;

@@ -234,7 +234,9 @@ impl Live {
     fn enter(&mut self, exchange: &Exchange, shown: bool) -> u64 {
         self.giver.gives();
         begin(&mut self.store);
-        self.store.data_mut().exchange = Some(exchange.id.0);
+        let state = self.store.data_mut();
+        state.exchange = Some(exchange.id.0);
+        state.trace.clone_from(&exchange.trace);
         if shown { exchange.id.0 } else { 0 }
     }
 
@@ -334,6 +336,7 @@ fn begin(store: &mut Store<State>) {
     state.ceiling.refused = None;
     // Of an exchange's phase: that is said after this.
     state.exchange = None;
+    state.trace = None;
     state.backing.ticker.rouse();
     // The next tick: `clock` then looks at how much CPU time it really was.
     store.set_epoch_deadline(1);

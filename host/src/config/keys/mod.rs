@@ -4,6 +4,7 @@
 mod admin;
 mod certificates;
 mod chains;
+mod observe;
 mod outbound;
 mod platform;
 mod sites;
@@ -13,6 +14,7 @@ mod tcp;
 pub use admin::*;
 pub use certificates::*;
 pub use chains::*;
+pub use observe::*;
 pub use outbound::*;
 pub use platform::*;
 pub use sites::*;

@@ -271,7 +271,7 @@ impl Rig {
         let output = AccessOutput::start(Lines(Arc::clone(&lines))).expect("a thread");
         let proxy = Proxy::new(
             1,
-            (output.writer(), None),
+            (output.writer(), None, None),
             snapshot(1, &config),
             links,
             Upstreams::new(&config.upstreams, &crate::certs::Outbound::default(), &config.limits),
