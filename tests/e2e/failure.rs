@@ -146,7 +146,7 @@ fn a_trap_is_reported_with_its_place_and_the_guest_s_last_words() {
     let response = bad(&proxy);
     assert!(response.status == 500 && !format!("{response:?}").contains("hunter2"), "{response:?}");
     let line = std::fs::read_to_string(folder.join("behave/src/lib.rs")).unwrap();
-    let line = 1 + line.lines().position(|line| line.contains("hunter2")).unwrap();
+    let line = 1 + line.lines().position(|line| line.contains("panic!(\"secret: hunter2")).unwrap();
     proxy.logged("link mine broke its contract (plugin_trap): on-request:");
     proxy.logged(&format!("behave/src/lib.rs:{line}:"));
     proxy.logged("last said: ");

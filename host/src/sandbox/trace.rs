@@ -61,7 +61,7 @@ impl Trace {
 /// Names come out of the guest's file: nothing in them may begin a line of the log or move the cursor.
 fn shown(text: &str) -> String {
     let cut: String = text.chars().take(LONGEST).collect();
-    cut.escape_debug().to_string()
+    cut.escape_debug().to_string().replace("\\'", "'").replace("\\\"", "\"")
 }
 
 fn demangled(name: &str) -> String {

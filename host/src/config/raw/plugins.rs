@@ -152,7 +152,7 @@ fn breaker(context: &Context<'_>, reader: &Reader<'_, '_>) -> BreakerSpec {
             BreakerSpec {
                 faults: table.whole("faults").and_then(|faults| u32::try_from(faults).ok()).unwrap_or(spec.faults),
                 window: time("window").unwrap_or(spec.window),
-                share: table.form("share", |text| units::percent(text)).unwrap_or(spec.share),
+                share: table.form("share", units::percent).unwrap_or(spec.share),
                 pause: time("pause").unwrap_or(spec.pause),
             }
         }

@@ -84,17 +84,25 @@ fn a_fresh_guest_is_not_kept_when_no_phase_follows() {
 }
 
 #[test]
-fn a_guest_that_keeps_faulting_is_held_back() {
+fn a_guest_that_keeps_faulting_is_left_out_until_a_trial() {
     let guests = behave("trap-request", Isolation::Worker);
-    let causes: Vec<Cause> = (0..19).map(|_| on_request(&guests).unwrap_err().cause).collect();
-    let held_back = causes.iter().position(|cause| *cause == Cause::Overload);
-    assert_eq!(held_back, Some(17), "sixteen replacements come at once: {causes:?}");
-    assert!(on_request(&guests).unwrap_err().open, "overload = open, trap = closed");
-    std::thread::sleep(std::time::Duration::from_millis(15));
-    let fault = on_request(&guests).unwrap_err();
-    assert_eq!((fault.cause, fault.open), (Cause::Trap, false));
+    let faults: Vec<_> = (0..22).map(|_| on_request(&guests).unwrap_err()).collect();
+    let left_out = faults.iter().position(|fault| fault.cause == Cause::Overload);
+    assert_eq!(left_out, Some(20), "{faults:?}");
+    assert!(!faults[20].open, "overload = open, but it was traps that led here: trap = closed");
+    assert_eq!(guests.configured_for_test().counts().guests, 20, "nobody is made for who is left out");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let trial = loop {
+        let fault = on_request(&guests).unwrap_err();
+        if fault.cause != Cause::Overload {
+            break fault;
+        }
+        assert!(std::time::Instant::now() < deadline, "no trial");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    };
+    assert_eq!((trial.cause, trial.open), (Cause::Trap, false));
     let counts = guests.configured_for_test().counts();
-    assert_eq!((counts.trap, counts.overload, counts.guests), (18, 3, 18));
+    assert_eq!((counts.trap, counts.guests, counts.opened, counts.open, counts.closed), (21, 21, 2, 1, 1));
 }
 
 #[test]
