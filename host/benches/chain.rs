@@ -76,6 +76,13 @@ fn at_once<T>(walk: impl Future<Output = T>) -> T {
     }
 }
 
+/// The response's way, which no link ends.
+fn back(walk: &mut Walk<'_, Guests>, exchange: &mut Exchange, request: &RequestHead, answer: &mut ResponseHead) {
+    let fail = |_| -> Reply { unreachable!() };
+    let walked = at_once(walk.on_response(exchange, request, answer, &mut Bodiless, |_, fault| panic!("{fault:?}"), fail));
+    assert!(walked.is_ok());
+}
+
 fn yardstick() {
     let mut headers = headers(&NAMES);
     let append = quiet(|| {
@@ -135,15 +142,7 @@ fn crowd((guest, how): (&str, &str), filters: impl Fn() -> Vec<Rc<Guests>>) {
         if walks.len() > AT_ONCE
             && let Some(mut walk) = walks.pop_front()
         {
-            let replaced = at_once(walk.on_response(
-                &mut exchange,
-                &head,
-                &mut answer,
-                &mut Bodiless,
-                |_, fault| panic!("{fault:?}"),
-                |_| -> Reply { unreachable!() },
-            ));
-            assert!(replaced.is_ok());
+            back(&mut walk, &mut exchange, &head, &mut answer);
         }
         head.headers.remove(&tag);
         answer.headers.remove(&tag);
@@ -172,15 +171,7 @@ fn measure((guest, how): (&str, &str), filters: impl Fn() -> Vec<Rc<Guests>>) {
         let mut walk = Walk::new(&chain, &filters);
         let course = at_once(walk.on_request(&mut exchange, &mut head, &mut Bodiless, |_| true, |_, fault| panic!("{fault:?}")));
         assert!(matches!(course, Course::Onward));
-        let replaced = at_once(walk.on_response(
-            &mut exchange,
-            &head,
-            &mut answer,
-            &mut Bodiless,
-            |_, fault| panic!("{fault:?}"),
-            |_| -> Reply { unreachable!() },
-        ));
-        assert!(replaced.is_ok());
+        back(&mut walk, &mut exchange, &head, &mut answer);
         head.headers.remove(&tag);
         answer.headers.remove(&tag);
     }) - 2.0 * reset;
