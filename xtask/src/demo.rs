@@ -23,6 +23,14 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         apt::install(&["curl"])?;
     }
     run::run(run::cargo().args(["build", "--locked", "--package", "portcullis"]))?;
+    show(once)
+}
+
+/// With the binary that stands in target/debug. `once`: sends the requests itself, checks their answers and ends.
+///
+/// # Errors
+/// If something cannot be built or started, or an answer is not the one that was expected.
+pub fn show(once: bool) -> Result<(), String> {
     let plugin = third_party()?;
     let origin = origin::start().map_err(|error| format!("the demo origin: {error}"))?;
     let folder = run::root().join("target/demo");

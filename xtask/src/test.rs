@@ -32,13 +32,15 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     components()?;
     run::run(run::cargo().args(["fmt", "--all", "--check"]))?;
     run::run(run::cargo().args(["clippy", "--quiet", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"]))?;
-    // The end-to-end tests run the binary; built here, so that a mistake in it is shown once.
-    run::run(run::cargo().args(["build", "--locked", "--package", "portcullis"]))?;
-    run::run(run::cargo().args(["test", "--locked", "--workspace"]))?;
+    // The end-to-end tests run the binary. Built alone it would have other features of shared crates than the tests have, and
+    // wasmtime would be compiled twice.
+    run::run(run::cargo().args(["build", "--locked", "--workspace", "--bins", "--tests"]))?;
+    let binary = run::root().join("target/debug/portcullis");
+    run::run(run::cargo().args(["test", "--locked", "--workspace"]).env("PORTCULLIS_BIN", binary))?;
     let mut doc = run::cargo();
     doc.args(["doc", "--quiet", "--locked", "--no-deps", "--package", "portcullis", "--package", "portcullis-sdk"]);
     run::run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
-    demo::run(&["--once".to_owned()])
+    demo::show(true)
 }
 
 /// On a machine that is not Debian's, or where we are not root, the tests themselves say what they lack.

@@ -300,13 +300,13 @@ fn both_ways_show_a_guest_the_same_head() {
     // The guest's own account of what it saw, once lowered by hand and once by derive.
     let plugin = sandbox().load(&guest("behave"), None).unwrap();
     let configured =
-        plugin.configure(&serde_json::json!({}), GuestLimits::default(), Isolation::Worker, FailurePolicy::default(), "x").unwrap();
+        plugin.configure(&serde_json::json!({}), patient(), Isolation::Worker, FailurePolicy::default(), "x").unwrap();
     let (exchange, head) = (exchange(), request(Some("q=1")));
     let interest = configured.plan().request.clone().unwrap();
     let by_hand = set_header(&configured.for_worker().on_request(&exchange, &head, &mut None).unwrap());
 
     let backing = Backing {
-        limits: GuestLimits::default(),
+        limits: patient(),
         log: Log::new("x"),
         ticker: Arc::clone(&plugin.ticker),
         seed: (0, 0),
@@ -348,7 +348,7 @@ fn nothing_asked_for_is_nothing_allocated() {
     let fails = "(if (i32.lt_u (local.get $size) (i32.const 64)) (then unreachable))";
     let bytes = raw(&[("(;REALLOC;)", fails)]);
     let settings = serde_json::json!({ "long": "x".repeat(100) });
-    let guests = configure_with(&bytes, settings, GuestLimits::default(), Isolation::Worker).unwrap().for_worker();
+    let guests = configure_with(&bytes, settings, patient(), Isolation::Worker).unwrap().for_worker();
     assert!(is_next(&on_request(&guests).unwrap()));
     assert_eq!(RequestInterest::default(), guests.configured_for_test().plan().request.clone().unwrap());
 }

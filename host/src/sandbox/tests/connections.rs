@@ -12,7 +12,7 @@ fn knock_with(what: &str, isolation: Isolation, fail: FailPolicy) -> Guests {
     let fail = FailurePolicy { trap: fail, memory: fail, bad_output: fail, timeout: fail, overload: fail };
     let plugin = sandbox().load(&guest("knock"), None).unwrap();
     let settings = serde_json::json!({ "do": what });
-    plugin.configure(&settings, GuestLimits::default(), isolation, fail, "knock").unwrap().for_worker()
+    plugin.configure(&settings, patient(), isolation, fail, "knock").unwrap().for_worker()
 }
 
 fn knock(what: &str) -> Guests {
@@ -238,6 +238,6 @@ fn a_fresh_guest_for_each_connection_if_the_operator_wants_it() {
 fn a_guest_that_cannot_plan_is_refused_with_the_configuration() {
     let plugin = sandbox().load(&guest("knock"), None).unwrap();
     let settings = serde_json::json!({ "do": "trap-plan" });
-    let error = plugin.configure(&settings, GuestLimits::default(), Isolation::Worker, FailurePolicy::default(), "knock").err().unwrap();
+    let error = plugin.configure(&settings, patient(), Isolation::Worker, FailurePolicy::default(), "knock").err().unwrap();
     assert!(matches!(&error, ConfigureError::Fault(fault) if fault.cause == Cause::Trap), "{error:?}");
 }

@@ -70,15 +70,20 @@ fn configure_with(
     sandbox().load(bytes, None).unwrap().configure(&settings, limits, isolation, fail, "test")
 }
 
+/// The default limits, but for more CPU than a call on a loaded machine ever takes.
+fn patient() -> GuestLimits {
+    GuestLimits { cpu: std::time::Duration::from_millis(250), ..GuestLimits::default() }
+}
+
 /// `behave` told to do this.
 fn behave(what: &str, isolation: Isolation) -> Guests {
     let settings = serde_json::json!({ "do": what });
-    configure_with(&guest("behave"), settings, GuestLimits::default(), isolation).unwrap().for_worker()
+    configure_with(&guest("behave"), settings, patient(), isolation).unwrap().for_worker()
 }
 
-/// `raw.wat` under the default limits.
+/// `raw.wat` under those limits.
 fn lie(changes: &[(&str, &str)]) -> Guests {
-    configure_with(&raw(changes), serde_json::json!({}), GuestLimits::default(), Isolation::Worker).unwrap().for_worker()
+    configure_with(&raw(changes), serde_json::json!({}), patient(), Isolation::Worker).unwrap().for_worker()
 }
 
 fn exchange() -> Exchange {

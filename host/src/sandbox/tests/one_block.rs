@@ -57,7 +57,7 @@ fn one_block_shows_what_many_allocations_show() {
     let head = request(Some("q=1"));
     let seen = |bytes: &[u8]| {
         let settings = serde_json::json!({ "long": "x".repeat(100) });
-        let guests = configure_with(bytes, settings, GuestLimits::default(), Isolation::Worker).unwrap().for_worker();
+        let guests = configure_with(bytes, settings, patient(), Isolation::Worker).unwrap().for_worker();
         guests.on_request(&exchange(), &head, &mut None).map(|decision| format!("{:?}", decision.edits))
     };
     let echo = [("(;CONFIGURE;)", ASK), ("(;REQUEST;)", ECHO)];
@@ -81,7 +81,7 @@ fn one_block_is_held_to_the_bounds_of_memory() {
         let realloc = format!("(if (i32.lt_u (local.get $size) (i32.const 1000)) (then (return (i32.const {at}))))");
         let bytes = raw(&[("(;CONFIGURE;)", ASK), ("(;REQUEST;)", ECHO), ("(;DATA;)", &data), ("(;REALLOC;)", &realloc)]);
         let settings = serde_json::json!({ "long": "x".repeat(1000) });
-        let guests = configure_with(&bytes, settings, GuestLimits::default(), Isolation::Worker).unwrap().for_worker();
+        let guests = configure_with(&bytes, settings, patient(), Isolation::Worker).unwrap().for_worker();
         assert!(guests.on_request(&exchange(), &request(None), &mut None).is_err(), "{at}");
     }
 }
@@ -111,7 +111,7 @@ fn a_block_with_a_place_of_its_own_is_asked_for_once() {
     for isolation in [Isolation::Worker, Isolation::Request] {
         let of = |bytes: &[u8]| {
             let settings = serde_json::json!({ "long": "x".repeat(2000) });
-            configure_with(bytes, settings, GuestLimits::default(), isolation).unwrap().for_worker()
+            configure_with(bytes, settings, patient(), isolation).unwrap().for_worker()
         };
         let (placed, many) = (of(&bytes), of(&plain));
         for query in ["q=1", "a=b&longer=yes", ""] {
@@ -130,7 +130,7 @@ fn a_place_is_held_to_the_bounds_of_memory() {
     let realloc = "(if (i32.lt_u (local.get $size) (i32.const 2000)) (then (return (i32.and (i32.sub (i32.const 262144) (local.get $size)) (i32.const -4)))))";
     let bytes = raw(&[("(;CONFIGURE;)", ASK), ("(;REQUEST;)", ECHO), ("(;DATA;)", &data), ("(;REALLOC;)", realloc)]);
     let settings = serde_json::json!({ "long": "x".repeat(2000) });
-    let guests = configure_with(&bytes, settings, GuestLimits::default(), Isolation::Worker).unwrap().for_worker();
+    let guests = configure_with(&bytes, settings, patient(), Isolation::Worker).unwrap().for_worker();
     assert!(guests.on_request(&exchange(), &request(None), &mut None).is_ok());
     let fault = guests.on_request(&exchange(), &request(Some(&"q".repeat(300))), &mut None).unwrap_err();
     assert_eq!(fault.cause, Cause::BadOutput, "{fault:?}");

@@ -118,10 +118,10 @@ fn more_guests_than_the_pool_has_is_an_overload_of_the_exchange() {
     let results: Vec<_> =
         held.iter_mut().map(|held| guests.on_request(&exchange(), &request(None), held).map_err(|fault| fault.cause)).collect();
     assert!(matches!(&results[..], [Ok(_), Ok(_), Err(Cause::Overload)]), "{results:?}");
-    let reused = plugin.configure(&settings, GuestLimits::default(), Isolation::Worker, FailurePolicy::default(), "x");
+    let reused = plugin.configure(&settings, patient(), Isolation::Worker, FailurePolicy::default(), "x");
     assert!(matches!(reused, Err(ConfigureError::Fault(Fault { cause: Cause::Overload, .. }))));
     drop(held);
-    let reused = plugin.configure(&settings, GuestLimits::default(), Isolation::Worker, FailurePolicy::default(), "x").unwrap();
+    let reused = plugin.configure(&settings, patient(), Isolation::Worker, FailurePolicy::default(), "x").unwrap();
     let (reused, mut held) = (reused.for_worker(), [None, None]);
     for held in &mut held {
         guests.on_request(&exchange(), &request(None), held).unwrap();
@@ -136,7 +136,7 @@ fn more_guests_than_the_pool_has_is_an_overload_of_the_exchange() {
 #[test]
 fn settings_that_a_plugin_refuses_or_doubts() {
     let configure =
-        |what: &str| configure_with(&guest("behave"), serde_json::json!({ "do": what }), GuestLimits::default(), Isolation::Worker);
+        |what: &str| configure_with(&guest("behave"), serde_json::json!({ "do": what }), patient(), Isolation::Worker);
     let problem = |path: &str, message: &str| Problem { path: path.into(), message: message.into() };
     let Err(ConfigureError::Problems(problems)) = configure("refuse") else { panic!() };
     assert_eq!(problems, [problem("/do", "must not be `refuse`")]);
@@ -163,7 +163,7 @@ fn what_a_guest_prints_is_logged_with_its_link_and_without_control_characters() 
 
 #[test]
 fn a_light_guest_serves_both_phases() {
-    let configured = configure_with(&guest("light"), serde_json::json!({}), GuestLimits::default(), Isolation::Request).unwrap();
+    let configured = configure_with(&guest("light"), serde_json::json!({}), patient(), Isolation::Request).unwrap();
     let guests = configured.for_worker();
     for decision in [on_request(&guests).unwrap(), on_response(&guests).unwrap()] {
         assert!(matches!(&decision.edits[..], [Edit::AppendHeader(name, value)] if name == "x-filter-tag" && value == "seen-by-filter-1"));
