@@ -299,19 +299,13 @@ fn any_bytes_at_all_are_a_decision_or_an_error() {
 fn both_ways_show_a_guest_the_same_head() {
     // The guest's own account of what it saw, once lowered by hand and once by derive.
     let plugin = sandbox().load(&guest("behave"), None).unwrap();
-    let configured =
-        plugin.configure(&serde_json::json!({}), patient(), Isolation::Worker, FailurePolicy::default(), "x").unwrap();
+    let configured = plugin.configure(&serde_json::json!({}), patient(), Isolation::Worker, FailurePolicy::default(), "x").unwrap();
     let (exchange, head) = (exchange(), request(Some("q=1")));
     let interest = configured.plan().request.clone().unwrap();
     let by_hand = set_header(&configured.for_worker().on_request(&exchange, &head, &mut None).unwrap());
 
-    let backing = Backing {
-        limits: patient(),
-        log: Log::new("x"),
-        ticker: Arc::clone(&plugin.ticker),
-        seed: (0, 0),
-        rights: Arc::default(),
-    };
+    let backing =
+        Backing { limits: patient(), log: Log::new("x"), ticker: Arc::clone(&plugin.ticker), seed: (0, 0), rights: Arc::default() };
     let mut store = Store::new(plugin.linked.pre.engine(), State::new(Arc::new(backing), None));
     store.epoch_deadline_callback(on_tick);
     store.set_epoch_deadline(1);

@@ -230,23 +230,14 @@ fn lies_about_lengths_and_pointers() {
 fn an_allocator_that_lies() {
     for pointer in ["-8", "262140", "7"] {
         let code = format!("(if (i32.lt_u (local.get $size) (i32.const 64)) (then (return (i32.const {pointer}))))");
-        let error = configure_with(
-            &raw(&[("(;REALLOC;)", &code)]),
-            serde_json::json!({"long": "x".repeat(100)}),
-            patient(),
-            Isolation::Worker,
-        );
+        let error =
+            configure_with(&raw(&[("(;REALLOC;)", &code)]), serde_json::json!({"long": "x".repeat(100)}), patient(), Isolation::Worker);
         // Where no alignment is wanted, 7 is an honest answer to `configure`.
         let Ok(configured) = error else { continue };
         let guests = configured.for_worker();
         assert!(on_request(&guests).is_ok(), "nothing is asked for, so nothing is allocated");
     }
-    let error = configure_with(
-        &raw(&[("(;REALLOC;)", "(return (i32.const -8))")]),
-        serde_json::json!({}),
-        patient(),
-        Isolation::Worker,
-    );
+    let error = configure_with(&raw(&[("(;REALLOC;)", "(return (i32.const -8))")]), serde_json::json!({}), patient(), Isolation::Worker);
     let error = error.err().unwrap();
     assert!(matches!(&error, ConfigureError::Fault(fault) if fault.cause == Cause::BadOutput), "{error:?}");
 }
@@ -260,12 +251,8 @@ fn strings_that_are_not_utf_8() {
 #[test]
 fn a_plan_that_lies() {
     // Word 0 is the result: 2 is neither ok nor err.
-    let error = configure_with(
-        &raw(&[("(;DATA;)", "(data (i32.const 1024) \"\\02\")")]),
-        serde_json::json!({}),
-        patient(),
-        Isolation::Worker,
-    );
+    let error =
+        configure_with(&raw(&[("(;DATA;)", "(data (i32.const 1024) \"\\02\")")]), serde_json::json!({}), patient(), Isolation::Worker);
     assert!(matches!(error.err().unwrap(), ConfigureError::Fault(fault) if fault.cause == Cause::BadOutput));
 }
 

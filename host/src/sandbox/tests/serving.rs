@@ -135,8 +135,7 @@ fn more_guests_than_the_pool_has_is_an_overload_of_the_exchange() {
 
 #[test]
 fn settings_that_a_plugin_refuses_or_doubts() {
-    let configure =
-        |what: &str| configure_with(&guest("behave"), serde_json::json!({ "do": what }), patient(), Isolation::Worker);
+    let configure = |what: &str| configure_with(&guest("behave"), serde_json::json!({ "do": what }), patient(), Isolation::Worker);
     let problem = |path: &str, message: &str| Problem { path: path.into(), message: message.into() };
     let Err(ConfigureError::Problems(problems)) = configure("refuse") else { panic!() };
     assert_eq!(problems, [problem("/do", "must not be `refuse`")]);
