@@ -195,6 +195,7 @@ fn exchange() -> Exchange {
         route: "/*".into(),
         upstream: None,
         attributes: Default::default(),
+        trace: None,
     }
 }
 

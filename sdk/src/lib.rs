@@ -58,7 +58,7 @@
 //!   `fn configure(settings: S) -> Result<Self, Vec<Problem>>`, when the plugin is not its settings but made of them.
 //!
 //! # What it can be granted
-//! [`log`], [`metrics`], [`clock`], [`random`], [`secret`], [`kv`] (small values that all workers share) and [`http`] (requests to upstreams), each
+//! [`log`], [`metrics`], [`tracing`], [`clock`], [`random`], [`secret`], [`kv`] (small values that all workers share) and [`http`] (requests to upstreams), each
 //! if the operator says so: `[plugin.mark] allow = { kv = ["sessions"], http = ["idp"] }`. Calling a function is what asks for it; the proxy reads
 //! from the file what a plugin imports, and refuses to load one that was not granted it. Tests have [`test::Outside`] instead.
 //!
@@ -104,6 +104,7 @@ pub mod random;
 pub mod secret;
 pub mod settings;
 mod template;
+pub mod tracing;
 #[cfg(not(target_family = "wasm"))]
 pub mod test;
 mod verdict;

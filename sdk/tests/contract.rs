@@ -6,7 +6,7 @@ use wit_component::{StringEncoding, metadata};
 use wit_parser::Resolve;
 
 /// Each file, and the world that it describes. Worlds of one item, so that a component exports and imports just what it uses.
-const FILES: [(&str, &str); 18] = [
+const FILES: [(&str, &str); 19] = [
     ("lifecycle", "export portcullis:plugin/lifecycle@0.1.0;"),
     ("on-request", "export portcullis:plugin/on-request@0.1.0;"),
     ("on-response", "export portcullis:plugin/on-response@0.1.0;"),
@@ -23,6 +23,7 @@ const FILES: [(&str, &str); 18] = [
     ("random", "import portcullis:plugin/random@0.1.0;"),
     ("secret", "import portcullis:plugin/secret@0.1.0;"),
     ("metrics", "import portcullis:plugin/metrics@0.1.0;"),
+    ("tracing", "import portcullis:plugin/tracing@0.1.0;"),
     ("kv", "import portcullis:plugin/kv@0.1.0;"),
     ("http-client", "import portcullis:plugin/http-client@0.1.0;"),
 ];
@@ -85,7 +86,7 @@ fn shims_have_the_contract_s_core_signatures() {
             assert_eq!(written_signature(written), expected, "{module}#{name}");
         }
     }
-    assert_eq!(seen, (15, 20), "the capabilities; describe, configure, plan-connections, plan-bodies, release, and the phases");
+    assert_eq!(seen, (18, 20), "the capabilities; describe, configure, plan-connections, plan-bodies, release, and the phases");
 }
 
 fn after<'s>(source: &'s str, what: &str) -> &'s str {

@@ -36,7 +36,7 @@ fn behave(origin: &Origin, what: &str, plugin: &str) -> Proxy {
 
 /// A guest that fails when it is told to.
 fn able(origin: &Origin, breaker: &str) -> Proxy {
-    let allow = r#"allow = { log = true, clock = true, random = true, metrics = true, secret = ["S"], kv = ["near"], http = ["app"] }"#;
+    let allow = r#"allow = { log = true, clock = true, random = true, metrics = true, tracing = true, secret = ["S"], kv = ["near"], http = ["app"] }"#;
     let plugin = format!("{allow}\nbreaker = {breaker}\n[kv]\nnear = \"memory\"\n[secret]\nS = \"s\"\n");
     start(origin, &tools::guest("able"), &plugin, "\"x\"")
 }

@@ -33,6 +33,7 @@ mod tcp;
 mod tls;
 mod trust;
 mod tls_papers;
+mod traces;
 mod upgrade;
 mod online;
 mod proxy_protocol;

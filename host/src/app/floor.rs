@@ -68,8 +68,9 @@ impl Ready {
 
 impl Floor {
     /// The first generation.
-    pub fn open(means: Means, ready: Ready) -> Self {
+    pub fn open(means: Means, mut ready: Ready) -> Self {
         let Means { number, gate, access, tunnel_access, tally } = means;
+        let tracer = ready.change.tracer.take();
         let change = &ready.change;
         let limits = Arc::new(change.snapshot.limits.clone());
         let upstreams = Upstreams::counting(&change.upstreams, &change.outbound, &limits, tally.as_deref());
@@ -80,7 +81,7 @@ impl Floor {
         // Set once.
         let _ = outside.set(errands.downgrade());
         let guests = HeldGuests::default().succeed(&change.filters, &errands);
-        let proxy = Proxy::new(number, (access, tally.clone()), Arc::clone(&change.snapshot), guests.all(), upstreams);
+        let proxy = Proxy::new(number, (access, tally.clone()), Arc::clone(&change.snapshot), guests.all(), upstreams, tracer);
         let mut floor = Self {
             gate,
             errands,
@@ -100,9 +101,10 @@ impl Floor {
     }
 
     /// The next generation. `done` hears when listeners that are gone are closed.
-    pub fn turn(&mut self, ready: Ready, done: oneshot::Sender<()>) {
+    pub fn turn(&mut self, mut ready: Ready, done: oneshot::Sender<()>) {
         while self.tasks.try_join_next().is_some() {}
         while self.timers.try_join_next().is_some() {}
+        let tracer = ready.change.tracer.take();
         let change = &ready.change;
         let patience = self.proxy.snapshot().limits.stop;
         let limits = Arc::new(change.snapshot.limits.clone());
@@ -111,7 +113,7 @@ impl Floor {
         self.ways.turn(Rc::clone(&upstreams), limits);
         self.guests = self.guests.succeed(&change.filters, &self.errands);
         self.ledger.write_as(change.snapshot.access_log);
-        let earlier = self.proxy.install(Arc::clone(&change.snapshot), self.guests.all(), upstreams);
+        let earlier = self.proxy.install(Arc::clone(&change.snapshot), self.guests.all(), upstreams, tracer);
         self.timers.spawn_local(see_out(earlier, patience, Rc::clone(&self.listeners)));
         let closing = self.arrange(ready);
         self.timers.spawn_local(async move {

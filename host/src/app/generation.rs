@@ -6,11 +6,15 @@ use super::keeper;
 use super::listeners::{self, Bound, Listener};
 use super::prepare::Prepared;
 use super::systemd::Inherited;
+use super::watch::Watch;
 use super::worker::{Change, Waiting};
-use crate::config::Report;
+use crate::config::{Config, Report};
+use crate::observe::Tracer;
+use crate::observe::otlp::Outlet;
 use crate::proxy::Snapshot;
 use crate::sandbox::Configured;
 use rustls::KeyLog;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -22,6 +26,8 @@ pub struct Generation {
     pub snapshot: Arc<Snapshot>,
     courses: Courses,
     doors: DoorPlans,
+    /// `None`: nothing is traced.
+    outlet: Option<Outlet>,
 }
 
 /// Why a configuration that is right cannot be served here.
@@ -31,11 +37,14 @@ pub enum AssembleError {
     Bind(Report),
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
+    #[error("there is no thread for traces to be had: {0}")]
+    Traces(#[from] io::Error),
 }
 
 impl Generation {
     /// Binds what is not bound yet. Also returned: what each worker is to be told.
     pub fn assemble(
+        watch: &Watch,
         prepared: Prepared,
         (before, inherited): (Option<&Self>, Inherited),
         workers: usize,
@@ -57,8 +66,9 @@ impl Generation {
         // The port that the kernel chose, for redirects.
         let port = listeners.iter().find_map(|listener| listener.bound.speaks.https().then(|| listener.bound.address.port()).flatten());
         snapshot.https_port = port.unwrap_or(snapshot.https_port);
+        let outlet = outlet(watch, config, before)?;
         let all = listeners.iter().map(|listener| listener.bound.clone()).collect();
-        let generation = Self { number, listeners: all, snapshot: Arc::new(snapshot), courses, doors, prepared };
+        let generation = Self { number, listeners: all, snapshot: Arc::new(snapshot), courses, doors, outlet, prepared };
         let changes = generation.changes(listeners, before, workers);
         Ok((generation, changes))
     }
@@ -79,6 +89,7 @@ impl Generation {
             outbound: self.prepared.papers.outbound.clone(),
             filters: self.prepared.filters.clone(),
             services: self.prepared.services.clone(),
+            tracer: self.tracer(),
             listeners: Vec::with_capacity(listeners.len()),
         };
         let mut changes: Vec<Change> = (0..workers).map(change).collect();
@@ -104,6 +115,12 @@ impl Generation {
         changes
     }
 
+    /// One worker's.
+    fn tracer(&self) -> Option<Tracer> {
+        let (outlet, spec) = (self.outlet.as_ref()?, self.prepared.config.observe.as_ref()?);
+        Some(Tracer::new(outlet.clone(), spec.sample))
+    }
+
     /// Whether connections to this listener met such a door.
     fn has_door(&self, id: u64, door: Option<&DoorPlan>) -> bool {
         let own = self.listeners.iter().find(|bound| bound.id == id).map(|bound| self.doors.of(bound.speaks));
@@ -112,6 +129,16 @@ impl Generation {
             (Some(own), Some(door)) => own.is_as(door),
             _ => false,
         }
+    }
+}
+
+/// Where spans go: as before, if that is the same collector.
+fn outlet(watch: &Watch, config: &Config, before: Option<&Generation>) -> io::Result<Option<Outlet>> {
+    let Some(spec) = &config.observe else { return Ok(None) };
+    let earlier = before.filter(|before| before.prepared.config.observe.as_ref().is_some_and(|earlier| earlier.goes_where(spec)));
+    match earlier.and_then(|before| before.outlet.clone()) {
+        Some(outlet) => Ok(Some(outlet)),
+        None => watch.exporters.start(spec, &watch.registry.spans).map(Some),
     }
 }
 

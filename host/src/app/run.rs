@@ -81,6 +81,7 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     drop(keepers);
     // Until nobody waits there any more.
     drop(serving);
+    board.exporters.finish();
     tracing::info!("stopped");
     Ok(())
 }
@@ -232,7 +233,7 @@ async fn start(
     let base = Arc::new(base);
     let prepared = base.prepare(written, None)?;
     let workers = prepared.config.server.workers.or(std::thread::available_parallelism().ok()).map_or(1, usize::from);
-    let (generation, changes) = Generation::assemble(prepared, (None, inherited), workers, key_log.as_ref())?;
+    let (generation, changes) = Generation::assemble(&base.watch, prepared, (None, inherited), workers, key_log.as_ref())?;
     announce(&base.path, &generation);
     let gate = Gate::new(&generation.snapshot.limits);
     base.watch.serving(&gate, access);

@@ -6,6 +6,7 @@ use crate::admin::{Access, Admin, Board, Readiness, Socket, start};
 use crate::config::{AdminSpec, Diagnostic, ListenAddress};
 use crate::listen::{self, Gate, Listening};
 use crate::observe::access::AccessOutput;
+use crate::observe::otlp::Exporters;
 use crate::observe::{Exposition, Registry, Shown};
 use crate::sandbox::{Census, Counts};
 use std::collections::BTreeMap;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 pub struct Watch {
     pub registry: Registry,
     pub generations: Generations,
+    pub exporters: Exporters,
     /// How far the process is.
     standing: AtomicU8,
     /// By plugin. A lock, because it is taken when plugins are configured and when numbers are read.

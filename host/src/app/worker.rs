@@ -11,8 +11,8 @@ use super::services::Services;
 use crate::certs::Outbound;
 use crate::config::{Peers, UpstreamName, UpstreamSpec};
 use crate::listen::{Gate, Listening, Shutdown};
-use crate::observe::WorkerTally;
 use crate::observe::access::AccessWriter;
+use crate::observe::{Tracer, WorkerTally};
 use crate::proxy::Snapshot;
 use std::collections::BTreeMap;
 use std::io;
@@ -38,6 +38,8 @@ pub struct Change {
     pub outbound: Arc<Outbound>,
     pub filters: Arc<Filters>,
     pub services: Arc<Services>,
+    /// `None`: nothing is traced.
+    pub tracer: Option<Tracer>,
     /// All there are from then on.
     pub listeners: Vec<Waiting>,
 }

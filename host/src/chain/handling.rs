@@ -1,8 +1,8 @@
 //! A link that looks at bodies: its phases of a head, then what it wants with the body, and where it must see that whole, the wait for it.
 
-use super::bodies::{Carry, Facts, Hold, Want, Way, entire, gather};
+use super::bodies::{Carry, Facts, Gathered, Hold, Want, Way, entire, gather};
 use super::strand::{Role, Strand};
-use super::{Decision, Fault, Link, Ungathered, Verdict};
+use super::{Decision, Fault, Link, Ungathered, Verdict, traced};
 use crate::message::{Exchange, RequestHead, ResponseHead};
 use http::StatusCode;
 
@@ -26,11 +26,13 @@ pub(super) trait Message {
     fn bodied(&self, facts: Facts) -> Option<Facts>;
 
     /// The phase of the head, if the link has one.
-    async fn head<H: Hold>(&mut self, hold: &H) -> Result<Option<Decision>, Fault>;
+    async fn head<H: Hold>(&mut self, link: &Link, hold: &H) -> Result<Option<Decision>, Fault>;
     /// Of the body; `None`: the link has none.
-    async fn begin<H: Hold>(&mut self, hold: &H, length: Option<u64>) -> Result<Option<super::Start>, Fault>;
+    async fn begin<H: Hold>(&mut self, link: &Link, hold: &H, length: Option<u64>) -> Result<Option<super::Start>, Fault>;
     /// `Err`: what is decided cannot be done.
     fn apply<H: Hold>(&mut self, hold: &H, decision: Decision) -> Result<Verdict, Fault>;
+
+    fn exchange(&self) -> &Exchange;
 }
 
 /// All of a link's part in a message but what it does with later pieces. `acts` hears of edits and verdicts.
@@ -42,7 +44,7 @@ pub(super) async fn handle<M: Message, H: Hold>(
     mut acts: impl FnMut(&Verdict, bool),
 ) -> Result<Verdict, Stopped> {
     let mut verdict = Verdict::Next;
-    if let Some(decision) = message.head(hold).await? {
+    if let Some(decision) = message.head(link, hold).await? {
         let edited = !decision.edits.is_empty();
         verdict = message.apply(hold, decision)?;
         acts(&verdict, edited);
@@ -50,7 +52,7 @@ pub(super) async fn handle<M: Message, H: Hold>(
     // After `forward` the link still takes part; what replies or aborts has no body to look at.
     let facts = body.facts().filter(|_| matches!(verdict, Verdict::Next | Verdict::Forward(_)));
     let Some(facts) = facts.and_then(|facts| message.bodied(facts)) else { return Ok(verdict) };
-    let Some(start) = message.begin(hold, facts.length).await? else { return Ok(verdict) };
+    let Some(start) = message.begin(link, hold, facts.length).await? else { return Ok(verdict) };
     let edited = !start.edits.is_empty();
     message.apply(hold, Decision { verdict: Verdict::Next, edits: start.edits })?;
     acts(&Verdict::Next, edited || matches!(start.want, Want::Transform));
@@ -65,7 +67,10 @@ pub(super) async fn handle<M: Message, H: Hold>(
         Want::Watch => Role::Watch,
         Want::Transform => Role::Transform,
         Want::Buffer(most) => {
-            let judged = whole::<M, H>(body, hold, most).await?;
+            let gathered = gathered(body, most).await?;
+            let judged = whole::<M, H>(gathered, body, hold).await;
+            traced::end(message.exchange(), &judged);
+            let judged = judged?;
             let edited = !judged.edits.is_empty();
             let said = message.apply(hold, judged)?;
             acts(&said, edited);
@@ -74,21 +79,25 @@ pub(super) async fn handle<M: Message, H: Hold>(
     };
     let flow = body.take();
     let unchanged = role == Role::Watch || !edited;
-    body.put(Strand::flow(flow, hold.clone(), M::WAY, role, link.clone(), body.report(), unchanged));
+    let noted = message.exchange().trace.clone();
+    body.put(Strand::flow(flow, (hold.clone(), link.clone(), noted), M::WAY, role, body.report(), unchanged));
     Ok(verdict)
 }
 
-/// Collects the body, has it judged, and puts what came of it in its place; also after a fault, for a link that may fail open.
-async fn whole<M: Message, H: Hold>(body: &mut dyn Carry, hold: &H, most: usize) -> Result<Decision, Stopped> {
+async fn gathered(body: &mut dyn Carry, most: usize) -> Result<Gathered, Stopped> {
     let room = body.room();
-    let gathered = gather(body.take(), most, room).await.map_err(Stopped::Ungathered)?;
+    gather(body.take(), most, room).await.map_err(Stopped::Ungathered)
+}
+
+/// Has a body judged, and puts what came of it in its place; also after a fault, for a link that may fail open.
+async fn whole<M: Message, H: Hold>(gathered: Gathered, body: &mut dyn Carry, hold: &H) -> Result<Decision, Fault> {
     let judged = hold.whole(M::WAY, &gathered.bytes, &gathered.trailers).await;
     let (decision, bytes) = match judged {
         Ok(judged) => (Ok(judged.decision), judged.body.unwrap_or(gathered.bytes)),
         Err(fault) => (Err(fault), gathered.bytes),
     };
     body.put(entire(bytes, gathered.trailers));
-    Ok(decision?)
+    decision
 }
 
 /// A request on its way in.
@@ -105,18 +114,24 @@ impl<K: Fn(&str) -> bool> Message for Incoming<'_, K> {
         Some(facts)
     }
 
-    async fn head<H: Hold>(&mut self, hold: &H) -> Result<Option<Decision>, Fault> {
+    async fn head<H: Hold>(&mut self, link: &Link, hold: &H) -> Result<Option<Decision>, Fault> {
         if !hold.phases().request {
             return Ok(None);
         }
-        hold.on_request(self.exchange, self.head).await.map(Some)
+        traced::begin(self.exchange, link, "on-request");
+        let decided = hold.on_request(self.exchange, self.head).await;
+        traced::end(self.exchange, &decided);
+        decided.map(Some)
     }
 
-    async fn begin<H: Hold>(&mut self, hold: &H, length: Option<u64>) -> Result<Option<super::Start>, Fault> {
+    async fn begin<H: Hold>(&mut self, link: &Link, hold: &H, length: Option<u64>) -> Result<Option<super::Start>, Fault> {
         if !hold.phases().request_body {
             return Ok(None);
         }
-        hold.begin_request(self.exchange, self.head, length).await.map(Some)
+        traced::begin(self.exchange, link, "on-request-body");
+        let started = hold.begin_request(self.exchange, self.head, length).await;
+        traced::end(self.exchange, &started);
+        started.map(Some)
     }
 
     fn apply<H: Hold>(&mut self, hold: &H, decision: Decision) -> Result<Verdict, Fault> {
@@ -128,6 +143,10 @@ impl<K: Fn(&str) -> bool> Message for Incoming<'_, K> {
             super::walk::edit_request(edit, self.exchange, self.head);
         }
         Ok(decision.verdict)
+    }
+
+    fn exchange(&self) -> &Exchange {
+        self.exchange
     }
 }
 
@@ -149,18 +168,24 @@ impl Message for Outgoing<'_> {
         }
     }
 
-    async fn head<H: Hold>(&mut self, hold: &H) -> Result<Option<Decision>, Fault> {
+    async fn head<H: Hold>(&mut self, link: &Link, hold: &H) -> Result<Option<Decision>, Fault> {
         if !hold.phases().response {
             return Ok(None);
         }
-        hold.on_response(self.exchange, self.request, self.head).await.map(Some)
+        traced::begin(self.exchange, link, "on-response");
+        let decided = hold.on_response(self.exchange, self.request, self.head).await;
+        traced::end(self.exchange, &decided);
+        decided.map(Some)
     }
 
-    async fn begin<H: Hold>(&mut self, hold: &H, length: Option<u64>) -> Result<Option<super::Start>, Fault> {
+    async fn begin<H: Hold>(&mut self, link: &Link, hold: &H, length: Option<u64>) -> Result<Option<super::Start>, Fault> {
         if !hold.phases().response_body {
             return Ok(None);
         }
-        hold.begin_response(self.exchange, self.request, self.head, length).await.map(Some)
+        traced::begin(self.exchange, link, "on-response-body");
+        let started = hold.begin_response(self.exchange, self.request, self.head, length).await;
+        traced::end(self.exchange, &started);
+        started.map(Some)
     }
 
     fn apply<H: Hold>(&mut self, _: &H, decision: Decision) -> Result<Verdict, Fault> {
@@ -168,5 +193,9 @@ impl Message for Outgoing<'_> {
             super::walk::edit_response(edit, self.exchange, &mut self.head.headers);
         }
         Ok(decision.verdict)
+    }
+
+    fn exchange(&self) -> &Exchange {
+        self.exchange
     }
 }

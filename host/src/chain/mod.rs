@@ -7,6 +7,7 @@ mod fault;
 mod handling;
 mod link;
 mod strand;
+mod traced;
 mod walk;
 
 pub use bodies::{

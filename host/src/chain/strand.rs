@@ -7,6 +7,7 @@
 use super::bodies::{Called, End, Flow, Hold, Output, PIECE, Part, Report, Way};
 use super::{Edit, Fault, Link};
 use crate::message::BodyError;
+use crate::message::trace::Standing;
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
@@ -36,6 +37,8 @@ pub(super) struct Strand<H: Hold> {
     way: Way,
     role: Role,
     link: Link,
+    /// The call in the exchange's trace that all this belongs to.
+    noted: Option<Standing>,
     report: Report,
     stage: Stage,
     /// What the link gave and nobody has taken yet.
@@ -63,9 +66,16 @@ enum Stage {
 
 impl<H: Hold> Strand<H> {
     /// `unchanged`: the link has edited nothing either.
-    pub fn flow(source: Flow, hold: H, way: Way, role: Role, link: Link, report: Report, unchanged: bool) -> Flow {
+    pub fn flow(
+        source: Flow,
+        (hold, link, noted): (H, Link, Option<Standing>),
+        way: Way,
+        role: Role,
+        report: Report,
+        unchanged: bool,
+    ) -> Flow {
         let (stage, out, trailers) = (Stage::Reading, VecDeque::new(), HeaderMap::new());
-        Box::pin(Self { source, hold, way, role, link, report, stage, out, trailers, finished: false, ahead: None, unchanged })
+        Box::pin(Self { source, hold, way, role, link, noted, report, stage, out, trailers, finished: false, ahead: None, unchanged })
     }
 
     /// The next piece, small ones together; `None`: the body is over, `trailers` are there.
@@ -129,6 +139,7 @@ impl<H: Hold> Strand<H> {
     /// The link faulted with this in hand: what happens to the rest.
     fn faulted(&mut self, fault: &Fault, piece: Bytes) -> Result<(), BodyError> {
         (self.report)(&self.link, fault);
+        self.over(Some(fault));
         if fault.open && self.unchanged {
             self.stage = Stage::Passing;
             self.out.extend(Some(piece).filter(|piece| !piece.is_empty()));
@@ -137,6 +148,11 @@ impl<H: Hold> Strand<H> {
         self.stage = Stage::Over;
         self.out.clear();
         Err(BodyError::Plugin(fault.cause.reason()))
+    }
+
+    /// The link has done its part.
+    fn over(&mut self, fault: Option<&Fault>) {
+        self.noted.take().iter().for_each(|noted| noted.end(fault.map(|fault| fault.cause.reason())));
     }
 
     fn ending(&mut self, piece: Bytes) {
@@ -210,6 +226,7 @@ impl<H: Hold> Strand<H> {
                     Ok(End { parts, edits }) => {
                         self.out.extend([piece].into_iter().chain(parts).filter(|bytes| !bytes.is_empty()));
                         self.edit_trailers(edits);
+                        self.over(None);
                         self.stage = Stage::Over;
                     }
                     Err(fault) => self.faulted(&fault, piece)?,
@@ -238,6 +255,12 @@ impl<H: Hold> Strand<H> {
                 _ => {}
             }
         }
+    }
+}
+
+impl<H: Hold> Drop for Strand<H> {
+    fn drop(&mut self) {
+        self.over(None);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::bodies::{Carry, Hold, Ungathered};
 use super::handling::{Incoming, Outgoing, Stopped, handle};
-use super::{Chain, Edit, Fault, Filter, Link, Verdict};
+use super::{Chain, Edit, Fault, Filter, Link, Verdict, traced};
 use crate::config::When;
 use crate::message::{Exchange, Reply, RequestHead, ResponseHead};
 use bytes::Bytes;
@@ -116,6 +116,7 @@ impl<'c, F: Filter> Walk<'c, F> {
             let mut held = None;
             let mut verdict = Verdict::Next;
             if looks {
+                traced::begin(exchange, link, "on-request");
                 let decided = match filter.waits() {
                     false => filter.on_request(exchange, head, &mut held),
                     true => filter.on_request_waiting(exchange, head, &mut held).await,
@@ -127,6 +128,7 @@ impl<'c, F: Filter> Walk<'c, F> {
                     },
                     Err(fault) => Err(fault),
                 };
+                traced::end(exchange, &decision);
                 match decision {
                     Ok(decision) => {
                         self.note(index, &decision.verdict, !decision.edits.is_empty());
@@ -218,10 +220,12 @@ impl<'c, F: Filter> Walk<'c, F> {
                 continue;
             }
             let filter = &self.filters[link.filter];
+            traced::begin(exchange, link, "on-response");
             let decided = match filter.waits() {
                 false => filter.on_response(exchange, request, head, &mut held),
                 true => filter.on_response_waiting(exchange, request, head, &mut held).await,
             };
+            traced::end(exchange, &decided);
             match decided {
                 Ok(decision) => {
                     self.note(index, &decision.verdict, !decision.edits.is_empty());

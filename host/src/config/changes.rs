@@ -68,6 +68,7 @@ impl Config {
         whole("server", server != before, How::Changed);
         whole("listen", !self.listen.means(&earlier.listen), How::Changed);
         whole("limits", self.limits != earlier.limits, How::Changed);
+        whole("observe", self.observe != earlier.observe, How::Changed);
         changes.extend(between("plugin", entries(&self.plugins), entries(&earlier.plugins)));
         changes.extend(between("kv", entries(&self.stores), entries(&earlier.stores)));
         let secrets = |config: &Self| config.secrets.iter().map(|(name, secret)| (name.clone(), secret.clone())).collect();
@@ -155,6 +156,7 @@ tls = { ca = "ca.pem", crl = "crl.pem", cert = "me.pem", key = "me.key" }
             ("\"tickets\"", "\"others\"", "[server]: changed"),
             ("127.0.0.1:1\"", "127.0.0.1:3\"", "[listen]: changed"),
             ("[plugin]\n", "[limits]\nconnections = 10\n[plugin]\n", "[limits]: changed"),
+            ("[plugin]\n", "[observe]\notlp = \"http://127.0.0.1:4318\"\n[plugin]\n", "[observe]: changed"),
             ("one.wasm", "two.wasm", "plugin one: changed"),
             ("\"memory\"", "{ memory = \"8MiB\" }", "kv store: changed"),
             ("a = 1", "a = 2", "site a.test: changed"),

@@ -16,6 +16,7 @@ mod limits;
 mod limits_table;
 mod listen;
 mod location;
+mod observe;
 mod pattern;
 mod placeless;
 mod platform;
@@ -47,6 +48,7 @@ pub use diagnostic::{Diagnostic, Extent, Place, Report, Severity};
 pub use limits::{Limits, RouteTimeouts};
 pub use listen::{ListenAddress, ListenSpec, Peers};
 pub use location::Location;
+pub use observe::{Collector, ObserveSpec};
 pub use placeless::Placeless;
 pub use platform::{Secret, StoreBackend, StoreName, StoreSpec};
 pub use plugin::{Allow, BreakerSpec, FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, PluginSource, PluginSpec};
@@ -86,6 +88,8 @@ pub struct Config {
     pub secrets: BTreeMap<String, Secret>,
     /// `None`: nobody can look.
     pub admin: Option<AdminSpec>,
+    /// `None`: nothing is traced.
+    pub observe: Option<ObserveSpec>,
 }
 
 /// Reads a configuration and everything it includes. `Ok` has at most warnings in its report; `Err` has every error at once.

@@ -57,6 +57,7 @@ pub struct Allow {
     pub clock: bool,
     pub random: bool,
     pub metrics: bool,
+    pub tracing: bool,
     /// By name in `[secret]`.
     pub secret: BTreeSet<String>,
     pub kv: BTreeSet<StoreName>,

@@ -176,6 +176,9 @@ fn meaning(config: &Config) -> String {
     if let Some(admin) = &config.admin {
         let _ = writeln!(out, "admin {admin:?}");
     }
+    if let Some(observe) = &config.observe {
+        let _ = writeln!(out, "observe {} sample {} service {}", observe.otlp, observe.sample, observe.service);
+    }
     for (name, store) in &config.stores {
         let _ = writeln!(out, "store {name} {:?} at {}", store.backend, store.at);
     }

@@ -1,5 +1,6 @@
 //! One request with its response: identity and attributes, no sockets, no times.
 
+use super::trace::Standing;
 use super::{Connection, RequestHead};
 use bytestring::ByteString;
 use http::Version;
@@ -29,6 +30,8 @@ pub struct Exchange {
     pub upstream: Option<ByteString>,
     /// Set by links with `set-attribute`, latest value only.
     pub attributes: SmallVec<[(ByteString, ByteString); 2]>,
+    /// `None`: nothing is traced here.
+    pub trace: Option<Standing>,
 }
 
 impl Exchange {

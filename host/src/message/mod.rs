@@ -16,6 +16,7 @@ mod proxied;
 mod received;
 pub mod survey;
 pub mod target;
+pub mod trace;
 
 pub use answer::{Answer, Duplex, Reply, Switched, Takeover};
 pub use arrival::{Admission, Arrival, Attributes, ConnectionId, EndReason, Ending, ListenerKind, Refusal, Traffic, Unrouted};

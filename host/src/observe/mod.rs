@@ -1,7 +1,7 @@
 //! What an operator sees: one access line per exchange and per tunnel, the log, and numbers. Measures and decides nothing.
 //!
 //! Numbers, in reading order: `numbers` (what a thread writes and another reads), `tally` (what a worker counts), `metrics` (what plugins count),
-//! `registry` (all of them), `process`, `exposition` (how they are written).
+//! `registry` (all of them), `process`, `exposition` (how they are written). Traces: `tracer` (what is told of an exchange), `otlp` (where it goes).
 
 pub mod access;
 mod escape;
@@ -10,11 +10,13 @@ mod line;
 mod log;
 pub mod metrics;
 mod numbers;
+pub mod otlp;
 mod parts;
 mod process;
 mod rate_cap;
 mod registry;
 mod tally;
+mod tracer;
 mod tunnel_line;
 
 pub use exposition::{Exposition, Family, FamilyKind, Format};
@@ -23,5 +25,6 @@ pub use log::start_log;
 pub use numbers::{Counter, Gauge};
 pub use rate_cap::RateCap;
 pub use registry::{Registry, Shown};
-pub use tally::{ConnectionTally, Handshakes, Named, Over, RouteTally, UpstreamTally, WorkerTally};
+pub use tally::{ConnectionTally, Handshakes, Named, Over, RouteTally, SpanTally, UpstreamTally, WorkerTally};
+pub use tracer::{Traced, Tracer, pass_on};
 pub use tunnel_line::TunnelEntry;

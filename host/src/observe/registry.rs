@@ -4,7 +4,7 @@ use super::exposition::Exposition;
 use super::metrics::PluginMetrics;
 use super::numbers::{Counter, Histogram, OF_CONNECTS, OF_EXCHANGES, Times};
 use super::process;
-use super::tally::{RouteTally, UpstreamTally, WorkerTally};
+use super::tally::{RouteTally, SpanTally, UpstreamTally, WorkerTally};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -16,6 +16,8 @@ pub struct Registry {
     workers: Mutex<Vec<Arc<WorkerTally>>>,
     /// What plugins count themselves.
     pub plugins: PluginMetrics,
+    /// What became of spans.
+    pub spans: Arc<SpanTally>,
 }
 
 /// A family of numbers that `T` has: its name, what it means, and where it is.
@@ -23,7 +25,7 @@ pub type Shown<T> = (&'static str, &'static str, fn(&T) -> u64);
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { started: SystemTime::now(), workers: Mutex::default(), plugins: PluginMetrics::default() }
+        Self { started: SystemTime::now(), workers: Mutex::default(), plugins: PluginMetrics::default(), spans: Arc::default() }
     }
 }
 
@@ -52,6 +54,9 @@ impl Registry {
         routes(out, &workers);
         reasons(out, &workers);
         upstreams(out, &workers);
+        out.counter("portcullis_spans_sent", "Spans that the collector took.").sample(&[], self.spans.sent());
+        out.counter("portcullis_spans_dropped", "Spans dropped because too many waited, or the collector did not take them.")
+            .sample(&[], self.spans.dropped());
         self.plugins.write(out);
         process::write(out, self.started);
     }

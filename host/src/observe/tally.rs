@@ -3,6 +3,7 @@
 
 use super::numbers::{Counter, Gauge, Histogram, OF_CONNECTS, OF_EXCHANGES};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,6 +56,31 @@ pub struct UpstreamTally {
     /// Connections in the pools of its servers.
     pub idle: Gauge,
     pub failures: Named<&'static str, Counter>,
+}
+
+/// What became of spans. Written where one is dropped and where many are sent, which is rare enough for all to share it.
+#[derive(Debug, Default)]
+pub struct SpanTally {
+    sent: AtomicU64,
+    dropped: AtomicU64,
+}
+
+impl SpanTally {
+    pub fn send(&self, count: usize) {
+        self.sent.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub fn drop(&self, count: usize) {
+        self.dropped.fetch_add(count as u64, Ordering::Relaxed);
+    }
+
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
 }
 
 /// What came to the listeners.

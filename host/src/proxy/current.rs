@@ -6,7 +6,7 @@ use super::paths::Part;
 use super::snapshot::ClientCertEntry;
 use super::{Missed, RouteEntry, SiteEntry, Snapshot, Terms};
 use crate::message::{ClientAuth, Connection, RequestHead, Scheme, authority};
-use crate::observe::{RouteTally, WorkerTally};
+use crate::observe::{RouteTally, Tracer, WorkerTally};
 use crate::upstream::Upstreams;
 use bytestring::ByteString;
 use http::HeaderValue;
@@ -23,6 +23,8 @@ pub(super) struct Current<F> {
     /// Indexed by the links of every chain.
     pub filters: Rc<[Rc<F>]>,
     pub upstreams: Rc<Upstreams>,
+    /// `None`: nothing is traced.
+    pub tracer: Option<Rc<Tracer>>,
     /// Names of sites and patterns of routes. Parts of it share its reference count, which is in the cache; each one's own would not be.
     text: ByteString,
     /// Beside the snapshot's sites.
@@ -79,7 +81,7 @@ impl Place<'_> {
 }
 
 impl<F> Current<F> {
-    pub fn new(snapshot: Arc<Snapshot>, filters: Rc<[Rc<F>]>, upstreams: Rc<Upstreams>) -> Self {
+    pub fn new(snapshot: Arc<Snapshot>, filters: Rc<[Rc<F>]>, upstreams: Rc<Upstreams>, tracer: Option<Tracer>) -> Self {
         let mut text = String::new();
         let site = |site: &SiteEntry| SiteHere { name: Part::add(&mut text, &site.name), tls: site.tls, client: site.client };
         let sites = snapshot.sites.iter().map(site).collect();
@@ -88,7 +90,8 @@ impl<F> Current<F> {
         let tallies = routes.iter().map(|_| OnceCell::new()).collect();
         let destination = |terms: &Terms| terms.to.as_ref().and_then(|to| Destination::of(&upstreams, to.0.as_str().into()));
         let destinations = snapshot.terms.iter().map(destination).collect();
-        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, over: Cell::new(false), tallies, destinations }
+        let tracer = tracer.map(Rc::new);
+        Self { snapshot, filters, upstreams, tracer, text: text.into(), sites, routes, over: Cell::new(false), tallies, destinations }
     }
 
     /// From now on exchanges fail where they wait, once they are polled.
@@ -141,6 +144,11 @@ impl<F> Current<F> {
 
     fn part(&self, part: Part) -> ByteString {
         self.text.slice_ref(self.text.get(part.range()).unwrap_or_default())
+    }
+
+    /// Whether whoever is at the other end may say where a request comes from, and what is traced.
+    pub fn trusts(&self, connection: &Connection) -> bool {
+        self.snapshot.trusted_proxies.include((!connection.unix).then(|| connection.peer.ip()))
     }
 
     pub fn knows(&self, upstream: &str) -> bool {

@@ -66,6 +66,7 @@ impl<F> Departure<'_, F> {
         let unreadable = |name: &str, value: &str| ledger.unreadable(guard.id, name, value);
         let times = times::of(exchange, place.terms.timeouts, &current.snapshot.limits, unreadable);
         inbound.restore();
+        guard.sends(&destination.name, exchange.trace.as_ref(), &mut inbound.head.headers);
         let outgoing = Outgoing {
             head: &inbound.head,
             body: RequestBody::new(body, guard.received()),
@@ -77,11 +78,11 @@ impl<F> Departure<'_, F> {
         exchange.upstream = Some(destination.name);
         match current.upstreams.send(destination.index, outgoing).await {
             Ok(answered) => {
-                guard.attempted(&answered.attempt);
+                guard.answered_by(&answered.attempt, Ok(answered.head.status));
                 Ok(Outbound::from_origin(answered))
             }
             Err(Failed { error, attempt }) => {
-                guard.attempted(&attempt);
+                guard.answered_by(&attempt, Err(&error));
                 Err(error.into())
             }
         }

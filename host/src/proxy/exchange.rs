@@ -3,20 +3,20 @@
 use super::current::Place;
 use super::failure::{self, Failure};
 use super::inbound::Inbound;
-use crate::chain::{Acted, Failing, Fault, How, Link, Way};
-use crate::config::{AccessLog, LinkSpec};
+use super::record::{Asked, Record};
+use crate::chain::{Acted, Failing, Fault, Link, Way};
+use crate::config::AccessLog;
+use crate::message::trace::Standing;
 use crate::message::{Answer, BodyError, Connection, Exchange, ExchangeId, Reply, RequestHead};
 use crate::observe::access::AccessWriter;
-use crate::observe::{Entry, Over, RateCap, RouteTally, WorkerTally};
+use crate::observe::{RateCap, Traced, Tracer, WorkerTally, pass_on};
 use crate::upstream::{Attempt, SendError};
 use bytes::Bytes;
 use bytestring::ByteString;
-use http::{StatusCode, Version};
+use http::StatusCode;
 use http_body::Frame;
-use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -120,6 +120,7 @@ pub(super) fn open(id: ExchangeId, connection: Rc<Connection>, inbound: &Inbound
     Exchange {
         id,
         attributes: connection.attributes.clone(),
+        trace: None,
         connection,
         client: inbound.client,
         client_port: inbound.client_port,
@@ -134,46 +135,17 @@ pub(super) fn open(id: ExchangeId, connection: Rc<Connection>, inbound: &Inbound
 pub(super) struct Guard {
     pub id: ExchangeId,
     ledger: Rc<Ledger>,
-    /// `None`: the access log is off and nobody collects numbers, so nothing is counted or timed.
+    /// `None`: the access log is off, and nobody collects numbers or traces, so nothing is counted or timed.
     record: Option<Box<Record>>,
-}
-
-/// What the access line will say.
-struct Record {
-    mode: AccessLog,
-    started: Instant,
-    connection: Rc<Connection>,
-    client: IpAddr,
-    asked: Option<Asked>,
-    site: ByteString,
-    route: ByteString,
-    /// `None`: nobody collects numbers, or no route has taken it.
-    tally: Option<Arc<RouteTally>>,
-    upstream: Option<ByteString>,
-    attempt: Option<Attempt>,
-    status: Option<StatusCode>,
-    reason: Option<&'static str>,
-    /// Nothing more will be sent, as it should be.
-    ended: bool,
-    received: Rc<Cell<u64>>,
-    sent: u64,
-    /// The response body's length, if it was stated.
-    length: Option<u64>,
-    links: SmallVec<[(Arc<LinkSpec>, How); 4]>,
-    attributes: SmallVec<[(ByteString, ByteString); 2]>,
-}
-
-/// The request as the client made it, before links changed it.
-struct Asked {
-    head: RequestHead,
-    version: Version,
+    traced: Option<Box<Traced>>,
 }
 
 impl Guard {
-    pub fn open(ledger: &Rc<Ledger>, id: ExchangeId, mode: AccessLog, connection: &Rc<Connection>) -> Self {
+    /// `traces`: whether the exchange may be traced.
+    pub fn open(ledger: &Rc<Ledger>, id: ExchangeId, (mode, traces): (AccessLog, bool), connection: &Rc<Connection>) -> Self {
         ledger.runs(ledger.active.get() + 1);
-        let record = (mode != AccessLog::Off || ledger.tally.is_some()).then(|| Box::new(Record::new(mode, connection)));
-        Self { id, ledger: Rc::clone(ledger), record }
+        let record = (mode != AccessLog::Off || ledger.tally.is_some() || traces).then(|| Box::new(Record::new(mode, connection)));
+        Self { id, ledger: Rc::clone(ledger), record, traced: None }
     }
 
     pub fn asked(&mut self, inbound: &Inbound) {
@@ -189,6 +161,31 @@ impl Guard {
             };
             record.client = inbound.client;
             record.asked = Some(Asked { head, version: inbound.version });
+        }
+    }
+
+    /// Which trace the request belongs to. `trusted`: whether its peer may choose what is traced.
+    pub fn trace(&mut self, tracer: &Rc<Tracer>, inbound: &Inbound, trusted: bool) -> Standing {
+        let (standing, traced) = tracer.begin(&inbound.head.headers, trusted);
+        self.traced = traced;
+        standing
+    }
+
+    /// The request goes out with its place in the trace.
+    pub fn sends(&mut self, upstream: &str, standing: Option<&Standing>, headers: &mut http::HeaderMap) {
+        match (&mut self.traced, standing) {
+            (Some(traced), _) => traced.sends(upstream, headers),
+            (None, Some(standing)) => pass_on(standing, headers),
+            (None, None) => {}
+        }
+    }
+
+    /// What came of it.
+    pub fn answered_by(&mut self, attempt: &Attempt, answer: Result<StatusCode, &SendError>) {
+        self.attempted(attempt);
+        if let Some(traced) = &mut self.traced {
+            let status = answer.ok().map(|status| status.as_u16());
+            traced.answered(attempt.server.as_deref(), attempt.attempts, status, answer.err().map(SendError::reason));
         }
     }
 
@@ -224,7 +221,7 @@ impl Guard {
         }
     }
 
-    pub fn attempted(&mut self, attempt: &Attempt) {
+    fn attempted(&mut self, attempt: &Attempt) {
         if let Some(record) = &mut self.record {
             record.attempt = Some(attempt.clone());
         }
@@ -300,111 +297,12 @@ impl Drop for Guard {
         self.ledger.runs(self.ledger.active.get() - 1);
         if let Some(record) = &self.record {
             self.ledger.tally.iter().for_each(|tally| record.count(tally));
+            if let Some(traced) = self.traced.take() {
+                let (name, attributes) = record.told();
+                traced.end(name, attributes, record.status.is_none_or(|status| status.is_server_error()));
+            }
             record.write(self.id, &self.ledger.access);
         }
-    }
-}
-
-impl Record {
-    fn new(mode: AccessLog, connection: &Rc<Connection>) -> Self {
-        Self {
-            mode,
-            started: Instant::now(),
-            connection: Rc::clone(connection),
-            client: connection.peer.ip().to_canonical(),
-            asked: None,
-            site: ByteString::new(),
-            route: ByteString::new(),
-            tally: None,
-            upstream: None,
-            attempt: None,
-            status: None,
-            reason: None,
-            ended: false,
-            received: Rc::default(),
-            sent: 0,
-            length: None,
-            links: SmallVec::new(),
-            attributes: connection.attributes.clone(),
-        }
-    }
-
-    /// Why the exchange did not end as it should.
-    fn reason(&self) -> Option<&'static str> {
-        // Dropped before its time: whoever held the other end let go.
-        match self.reason.or((!self.ended).then_some("client_gone")) {
-            // Or so it seems to the exchange, also when we let go ourselves.
-            Some("client_gone") if self.connection.cut.get() => Some("stopped"),
-            reason => reason,
-        }
-    }
-
-    fn count(&self, worker: &WorkerTally) {
-        let status = self.status.map(|status| status.as_u16());
-        let over = Over { status, total: self.started.elapsed(), received: self.received.get(), sent: self.sent };
-        match &self.tally {
-            Some(tally) => tally.take(over),
-            None => worker.route("", "").take(over),
-        }
-        self.reason().iter().for_each(|reason| worker.because("exchange", reason));
-    }
-
-    /// Of the certificate that the client has shown.
-    fn subject(&self) -> Option<&str> {
-        let auth = self.connection.tls.as_ref()?.client.as_ref()?;
-        auth.identity.as_ref().map(|identity| &*identity.subject)
-    }
-
-    fn write(&self, id: ExchangeId, access: &AccessWriter) {
-        if self.mode == AccessLog::Off {
-            return;
-        }
-        let links: SmallVec<[_; 4]> = self.links.iter().map(|(spec, how)| (spec.name.as_str(), how_name(*how))).collect();
-        let head = self.asked.as_ref().map(|asked| &asked.head);
-        access.write(
-            self.mode,
-            &Entry {
-                id,
-                client: self.client,
-                client_cert: self.subject(),
-                protocol: self.asked.as_ref().map_or("", |asked| protocol(asked.version)),
-                scheme: head.map_or("", |head| head.scheme.as_str()),
-                method: head.map_or("", |head| head.method.as_str()),
-                host: head.map_or("", |head| &head.authority),
-                path: head.map_or("", |head| &head.path),
-                query: head.and_then(|head| head.query.as_deref()),
-                status: self.status.map(|status| status.as_u16()),
-                reason: self.reason(),
-                site: &self.site,
-                route: &self.route,
-                upstream: self.upstream.as_deref(),
-                server: self.attempt.as_ref().and_then(|attempt| attempt.server.as_deref()),
-                total: self.started.elapsed(),
-                first: self.attempt.as_ref().map(|attempt| attempt.first_byte).filter(|first| !first.is_zero()),
-                received: self.received.get(),
-                sent: self.sent,
-                links: &links,
-                attributes: &self.attributes,
-            },
-        );
-    }
-}
-
-const fn how_name(how: How) -> &'static str {
-    match how {
-        How::Edited => "edited",
-        How::Forwarded => "forwarded",
-        How::Replied => "replied",
-        How::Aborted => "aborted",
-        How::Faulted => "faulted",
-    }
-}
-
-const fn protocol(version: Version) -> &'static str {
-    match version {
-        Version::HTTP_10 => "HTTP/1.0",
-        Version::HTTP_2 => "HTTP/2",
-        _ => "HTTP/1.1",
     }
 }
 

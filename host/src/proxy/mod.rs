@@ -2,7 +2,8 @@
 //!
 //! In reading order: `inbound` (what may be believed), `current` and `router` (where it goes), `departure` and `times` (on
 //! which way), `outbound` (what goes back), `body`, `carried`
-//! and `upgrade` (what follows the head), `failure` (what is said when something is wrong), `exchange` (identity, and the end of it all).
+//! and `upgrade` (what follows the head), `failure` (what is said when something is wrong), `exchange` (identity, and the end of
+//! it all), `record` (what is said then).
 
 mod body;
 mod carried;
@@ -14,6 +15,7 @@ mod failure;
 mod inbound;
 mod outbound;
 mod paths;
+mod record;
 mod router;
 mod snapshot;
 mod times;
@@ -27,8 +29,8 @@ pub use snapshot::{Proofs, RouteEntry, SiteEntry, Snapshot, Terms};
 
 use crate::chain::{Aborted, Failing, Fault, Filter, Link, Walk};
 use crate::message::{Answer, BodyError, Connection, Malformed, Received};
-use crate::observe::WorkerTally;
 use crate::observe::access::AccessWriter;
+use crate::observe::{Tracer, WorkerTally};
 use crate::upstream::Upstreams;
 use bytes::Bytes;
 use carried::Carried;
@@ -51,21 +53,28 @@ pub struct Proxy<F> {
 }
 
 impl<F: Filter> Proxy<F> {
-    /// `worker` is its number in the process; `tally` is where it counts, if anybody collects numbers; `filters` are those that the snapshot's links index.
+    /// `worker` is its number in the process; `tally` is where it counts, if anybody collects numbers; `filters` are those that the snapshot's links index; without `tracer` nothing is traced.
     pub fn new(
         worker: u16,
         (access, tally): (AccessWriter, Option<Arc<WorkerTally>>),
         snapshot: Arc<Snapshot>,
         filters: impl Into<Rc<[Rc<F>]>>,
         upstreams: Rc<Upstreams>,
+        tracer: Option<Tracer>,
     ) -> Rc<Self> {
-        let current = RefCell::new(Rc::new(Current::new(snapshot, filters.into(), upstreams)));
+        let current = RefCell::new(Rc::new(Current::new(snapshot, filters.into(), upstreams, tracer)));
         Rc::new(Self { current, ids: Ids::new(worker), ledger: Ledger::new(access, tally) })
     }
 
     /// Exchanges that begin from now on see this snapshot; others end with the one they began with, which is returned.
-    pub fn install(&self, snapshot: Arc<Snapshot>, filters: impl Into<Rc<[Rc<F>]>>, upstreams: Rc<Upstreams>) -> Outgoing<F> {
-        let earlier = self.current.replace(Rc::new(Current::new(snapshot, filters.into(), upstreams)));
+    pub fn install(
+        &self,
+        snapshot: Arc<Snapshot>,
+        filters: impl Into<Rc<[Rc<F>]>>,
+        upstreams: Rc<Upstreams>,
+        tracer: Option<Tracer>,
+    ) -> Outgoing<F> {
+        let earlier = self.current.replace(Rc::new(Current::new(snapshot, filters.into(), upstreams, tracer)));
         Outgoing(Rc::downgrade(&earlier))
     }
 
@@ -88,7 +97,7 @@ impl<F: Filter> Proxy<F> {
         B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
     {
         let current = Rc::clone(&self.current.borrow());
-        let guard = Guard::open(&self.ledger, self.ids.next(), current.snapshot.access_log, &connection);
+        let guard = Guard::open(&self.ledger, self.ids.next(), (current.snapshot.access_log, current.tracer.is_some()), &connection);
         self.pass(current, guard, connection, received)
     }
 
@@ -108,7 +117,9 @@ impl<F: Filter> Proxy<F> {
             Err(failure) => return outbound::refuse(guard, &failure),
         };
         let id = guard.id;
+        let trace = current.tracer.as_ref().map(|tracer| guard.trace(tracer, &inbound, current.trusts(&connection)));
         let mut exchange = exchange::open(id, connection, &inbound, &place);
+        exchange.trace = trace;
         let note = |link: &Link, fault: &Fault| self.ledger.fault(id, link, fault);
         let mut walk = Walk::new(&place.terms.chain, &current.filters);
         let described = inbound.head.method == Method::HEAD;

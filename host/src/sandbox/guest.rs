@@ -2,6 +2,8 @@
 
 mod bodies;
 
+pub(super) use bodies::Whose;
+
 use super::abi::{self, Decided, OnAccept, OnClientHello, OnClose, OnRequest, OnResponse, Request, Response};
 use super::bodies::{BodyFuncs, BodyPlan, types as body};
 use super::configured::Tally;
@@ -17,7 +19,7 @@ use super::recent::Giver;
 use super::state::{Backing, State, on_tick};
 use super::types;
 use crate::chain::{ConnectionDecision, Decision, Hello};
-use crate::message::{Arrival, Ending, ExchangeId};
+use crate::message::{Arrival, Ending, Exchange};
 use std::sync::Arc;
 use wasmtime::component::{ComponentExportIndex, Func, Instance, InstancePre};
 use wasmtime::{Engine, Store};
@@ -221,7 +223,7 @@ impl Guest {
     }
 
     #[inline]
-    pub(super) fn on_request(&mut self, exchange: ExchangeId, inputs: &RequestInputs<'_>, passing: &Passing) -> Result<Decision, Broken> {
+    pub(super) fn on_request(&mut self, exchange: &Exchange, inputs: &RequestInputs<'_>, passing: &Passing) -> Result<Decision, Broken> {
         let live = &mut *self.0;
         live.enter(exchange);
         if let Some(inside) = &live.inside {
@@ -235,7 +237,7 @@ impl Guest {
     }
 
     #[inline]
-    pub(super) fn on_response(&mut self, exchange: ExchangeId, inputs: &ResponseInputs<'_>, passing: &Passing) -> Result<Decision, Broken> {
+    pub(super) fn on_response(&mut self, exchange: &Exchange, inputs: &ResponseInputs<'_>, passing: &Passing) -> Result<Decision, Broken> {
         let live = &mut *self.0;
         live.enter(exchange);
         if let Some(inside) = &live.inside {
@@ -253,7 +255,7 @@ impl Guest {
 impl Guest {
     pub(super) async fn on_request_waiting(
         &mut self,
-        exchange: ExchangeId,
+        exchange: &Exchange,
         inputs: &RequestInputs<'_>,
         passing: &Passing,
     ) -> Result<Decision, Broken> {
@@ -266,7 +268,7 @@ impl Guest {
 
     pub(super) async fn on_response_waiting(
         &mut self,
-        exchange: ExchangeId,
+        exchange: &Exchange,
         inputs: &ResponseInputs<'_>,
         passing: &Passing,
     ) -> Result<Decision, Broken> {
@@ -281,10 +283,12 @@ impl Guest {
 impl Live {
     /// A phase of this exchange begins.
     #[inline]
-    fn enter(&mut self, exchange: ExchangeId) {
+    fn enter(&mut self, exchange: &Exchange) {
         self.giver.gives();
         begin(&mut self.store);
-        self.store.data_mut().exchange = Some(exchange.0);
+        let state = self.store.data_mut();
+        state.exchange = Some(exchange.id.0);
+        state.trace.clone_from(&exchange.trace);
     }
 
     #[inline]
@@ -383,6 +387,7 @@ fn begin(store: &mut Store<State>) {
     state.ceiling.refused = None;
     // Of an exchange's phase: that is said after this.
     state.exchange = None;
+    state.trace = None;
     state.backing.ticker.rouse();
     // The next tick: `clock` then looks at how much CPU time it really was.
     store.set_epoch_deadline(1);

@@ -10,7 +10,7 @@ use super::remembered::{Known, Memory};
 use super::ward::Ward;
 use crate::chain::{Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases, Decision, Fault, Filter, Hello, Verdict, Waiting};
 use crate::config::Isolation;
-use crate::message::{Admission, Arrival, Attributes, Ending, Exchange, ExchangeId, RequestHead, ResponseHead};
+use crate::message::{Admission, Arrival, Attributes, Ending, Exchange, RequestHead, ResponseHead};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -175,13 +175,13 @@ impl Guests {
 impl Guests {
     /// By a guest.
     #[inline]
-    fn decide_request(&self, exchange: ExchangeId, inputs: &RequestInputs<'_>, guest: &mut Option<Guest>) -> Result<Decision, Fault> {
+    fn decide_request(&self, exchange: &Exchange, inputs: &RequestInputs<'_>, guest: &mut Option<Guest>) -> Result<Decision, Fault> {
         let more = self.configured.plan().response.is_some();
         self.enter(guest, |decision| more && goes_on(decision), |guest| guest.on_request(exchange, inputs, self.configured.passing()))
     }
 
     #[inline]
-    fn decide_response(&self, exchange: ExchangeId, inputs: &ResponseInputs<'_>, guest: &mut Option<Guest>) -> Result<Decision, Fault> {
+    fn decide_response(&self, exchange: &Exchange, inputs: &ResponseInputs<'_>, guest: &mut Option<Guest>) -> Result<Decision, Fault> {
         self.enter(guest, |_| false, |guest| guest.on_response(exchange, inputs, self.configured.passing()))
     }
 
@@ -190,7 +190,7 @@ impl Guests {
     fn recall_request(
         &self,
         memory: &RefCell<Memory>,
-        exchange: ExchangeId,
+        exchange: &Exchange,
         inputs: &RequestInputs<'_>,
         held: &mut Option<Held>,
     ) -> Result<Decision, Fault> {
@@ -216,7 +216,7 @@ impl Guests {
     fn recall_response(
         &self,
         memory: &RefCell<Memory>,
-        exchange: ExchangeId,
+        exchange: &Exchange,
         inputs: &ResponseInputs<'_>,
         held: &mut Option<Held>,
     ) -> Result<Decision, Fault> {
@@ -240,7 +240,7 @@ impl Guests {
 
     /// A guest that has seen the request about which `asked` was decided.
     #[cold]
-    fn caught_up(&self, exchange: ExchangeId, asked: &Known) -> Result<Guest, Fault> {
+    fn caught_up(&self, exchange: &Exchange, asked: &Known) -> Result<Guest, Fault> {
         let shown = || {
             let mut lines = Lines::default();
             let inputs = asked.request(&mut lines).ok_or_else(|| Broken::bad_output("what was remembered cannot be read"))?;
@@ -275,10 +275,10 @@ impl Filter for Guests {
         lines.look_up(exchange, head, &head.headers, &interest.shown);
         let inputs = RequestInputs::new(exchange, head, interest, lines.shown());
         match &self.memory {
-            Some(memory) => self.recall_request(memory, exchange.id, &inputs, held),
+            Some(memory) => self.recall_request(memory, exchange, &inputs, held),
             None => {
                 let mut guest = None;
-                let decided = self.decide_request(exchange.id, &inputs, &mut guest);
+                let decided = self.decide_request(exchange, &inputs, &mut guest);
                 *held = guest.map(|guest| Held { guest: Some(guest), asked: None });
                 decided
             }
@@ -297,8 +297,8 @@ impl Filter for Guests {
         lines.look_up(exchange, request, &head.headers, &interest.shown);
         let inputs = ResponseInputs::new(exchange, head, interest, lines.shown());
         match &self.memory {
-            Some(memory) => self.recall_response(memory, exchange.id, &inputs, held),
-            None => self.decide_response(exchange.id, &inputs, &mut held.take().and_then(|held| held.guest)),
+            Some(memory) => self.recall_response(memory, exchange, &inputs, held),
+            None => self.decide_response(exchange, &inputs, &mut held.take().and_then(|held| held.guest)),
         }
     }
 
@@ -313,7 +313,7 @@ impl Filter for Guests {
             let mut lines = Lines::default();
             lines.look_up(exchange, head, &head.headers, &interest.shown);
             let inputs = RequestInputs::new(exchange, head, interest, lines.shown());
-            let run = async |guest: &mut Guest| guest.on_request_waiting(exchange.id, &inputs, self.configured.passing()).await;
+            let run = async |guest: &mut Guest| guest.on_request_waiting(exchange, &inputs, self.configured.passing()).await;
             self.run_waiting(&mut held.insert(Held::default()).guest, plan.response.is_some(), run).await
         })
     }
@@ -330,7 +330,7 @@ impl Filter for Guests {
             let mut lines = Lines::default();
             lines.look_up(exchange, request, &head.headers, &interest.shown);
             let inputs = ResponseInputs::new(exchange, head, interest, lines.shown());
-            let run = async |guest: &mut Guest| guest.on_response_waiting(exchange.id, &inputs, self.configured.passing()).await;
+            let run = async |guest: &mut Guest| guest.on_response_waiting(exchange, &inputs, self.configured.passing()).await;
             self.run_waiting(&mut held.get_or_insert_default().guest, false, run).await
         })
     }

@@ -7,6 +7,7 @@ use super::imports::{Errands, Rights};
 use super::ticker::Ticker;
 use super::wasi::{Console, Handles, Log, Timers};
 use crate::config::GuestLimits;
+use crate::message::trace::Standing;
 use std::sync::Arc;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
@@ -33,6 +34,8 @@ pub(super) struct State {
     pub(super) backing: Arc<Backing>,
     /// The id of the exchange whose phase runs.
     pub(super) exchange: Option<u64>,
+    /// Where that stands in its trace.
+    pub(super) trace: Option<Standing>,
     /// `None`: nothing can be sent from here.
     pub(super) errands: Option<Errands>,
 }
@@ -48,6 +51,7 @@ impl State {
             handles: Handles::default(),
             backing,
             exchange: None,
+            trace: None,
             errands,
         }
     }

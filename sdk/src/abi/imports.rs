@@ -8,6 +8,7 @@ use super::raw::{Field, Maybe, Slice, Str};
 use crate::http::{self, Request, Response};
 use crate::kv;
 use crate::log::Level;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 #[link(wasm_import_module = "wasi:random/random@0.2.0")]
@@ -50,6 +51,16 @@ unsafe extern "C" {
     fn metrics_gauge(name: *const u8, name_len: usize, labels: *const Field<'_>, labels_len: usize, value: f64);
     #[link_name = "observe"]
     fn metrics_observe(name: *const u8, name_len: usize, labels: *const Field<'_>, labels_len: usize, value: f64);
+}
+
+#[link(wasm_import_module = "portcullis:plugin/tracing@0.1.0")]
+unsafe extern "C" {
+    #[link_name = "set-attribute"]
+    fn tracing_set_attribute(name: *const u8, name_len: usize, value: *const u8, value_len: usize);
+    #[link_name = "add-event"]
+    fn tracing_add_event(name: *const u8, name_len: usize, attributes: *const Field<'_>, attributes_len: usize);
+    #[link_name = "traceparent"]
+    fn tracing_traceparent(result: *mut Perhaps<Given<u8>>);
 }
 
 #[link(wasm_import_module = "portcullis:plugin/kv@0.1.0")]
@@ -130,6 +141,7 @@ described! {
     RANDOM "component-type:portcullis-random"
     SECRET "component-type:portcullis-secret"
     METRICS "component-type:portcullis-metrics"
+    TRACING "component-type:portcullis-tracing"
     KV "component-type:portcullis-kv"
     HTTP_CLIENT "component-type:portcullis-http-client"
 }
@@ -180,12 +192,28 @@ pub(crate) fn secret(name: &str) -> Option<Vec<u8>> {
 #[inline]
 fn labelled(labels: &[(&str, &str)], tell: impl FnOnce(*const Field<'_>, usize)) {
     const MOST: usize = 8;
-    assert!(labels.len() <= MOST, "a metric has at most 8 labels");
+    assert!(labels.len() <= MOST, "at most 8 labels or attributes");
     let mut fields = [Field { name: Str::of(b""), value: Str::of(b"") }; MOST];
     for (field, (name, value)) in fields.iter_mut().zip(labels) {
         *field = Field { name: Str::of(name.as_bytes()), value: Str::of(value.as_bytes()) };
     }
     tell(fields.as_ptr(), labels.len());
+}
+
+pub(crate) fn set_attribute(name: &str, value: &str) {
+    // SAFETY: strings that live until the call returns.
+    unsafe { tracing_set_attribute(name.as_ptr(), name.len(), value.as_ptr(), value.len()) }
+}
+
+pub(crate) fn add_event(name: &str, attributes: &[(&str, &str)]) {
+    // SAFETY: a string and a list that live until the call returns.
+    labelled(attributes, |attributes, len| unsafe { tracing_add_event(name.as_ptr(), name.len(), attributes, len) });
+}
+
+pub(crate) fn traceparent() -> Option<String> {
+    // SAFETY: the import writes its result there.
+    let found: Option<Given<u8>> = unsafe { returned(|result| tracing_traceparent(result)) }.into();
+    found.map(String::from)
 }
 
 pub(crate) fn count(name: &str, labels: &[(&str, &str)], add: u64) {

@@ -21,5 +21,6 @@ pub static CLOCK: &[u8; include_bytes!("../../abi/clock.meta").len()] = include_
 pub static RANDOM: &[u8; include_bytes!("../../abi/random.meta").len()] = include_bytes!("../../abi/random.meta");
 pub static SECRET: &[u8; include_bytes!("../../abi/secret.meta").len()] = include_bytes!("../../abi/secret.meta");
 pub static METRICS: &[u8; include_bytes!("../../abi/metrics.meta").len()] = include_bytes!("../../abi/metrics.meta");
+pub static TRACING: &[u8; include_bytes!("../../abi/tracing.meta").len()] = include_bytes!("../../abi/tracing.meta");
 pub static KV: &[u8; include_bytes!("../../abi/kv.meta").len()] = include_bytes!("../../abi/kv.meta");
 pub static HTTP_CLIENT: &[u8; include_bytes!("../../abi/http-client.meta").len()] = include_bytes!("../../abi/http-client.meta");

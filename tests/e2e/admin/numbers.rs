@@ -10,7 +10,7 @@ fn start(origin: &Origin) -> Proxy {
 listen = "127.0.0.1:0"
 [plugin.able]
 source = "{}"
-allow = {{ log = true, clock = true, random = true, metrics = true, secret = ["S"], kv = ["near"], http = ["app"] }}
+allow = {{ log = true, clock = true, random = true, metrics = true, tracing = true, secret = ["S"], kv = ["near"], http = ["app"] }}
 [plugin.behave]
 source = "{}"
 [kv]

@@ -7,7 +7,8 @@ use portcullis_tests::{Origin, Proxy, Response, get, get_with, proxy, tools};
 use std::time::{Duration, Instant};
 
 /// Everything that `able` imports.
-const ALL: &str = "log = true, clock = true, random = true, metrics = true, secret = [\"TOKEN\"], kv = [\"near\"], http = [\"idp\"]";
+const ALL: &str =
+    "log = true, clock = true, random = true, metrics = true, tracing = true, secret = [\"TOKEN\"], kv = [\"near\"], http = [\"idp\"]";
 
 /// What a test changes of the usual configuration.
 pub struct Able<'a> {
@@ -116,6 +117,7 @@ fn what_is_not_granted_refuses_the_plugin_and_says_what_to_add() {
         ("clock", "clock = true"),
         ("random", "random = true"),
         ("metrics", "metrics = true"),
+        ("tracing", "tracing = true"),
         ("secret", "secret = [\"…\"]"),
         ("kv", "kv = [\"…\"]"),
         ("http-client", "http = [\"…\"]"),

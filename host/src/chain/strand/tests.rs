@@ -102,7 +102,7 @@ fn link() -> Link {
 }
 
 fn strand(source: Flow, made: &Made, role: Role, unchanged: bool) -> Flow {
-    Strand::flow(source, made.clone(), Way::Response, role, link(), Rc::new(|_, _| {}), unchanged)
+    Strand::flow(source, (made.clone(), link(), None), Way::Response, role, Rc::new(|_, _| {}), unchanged)
 }
 
 /// What comes out, piece by piece; `Err`: how it was broken off.

@@ -4,6 +4,7 @@
 mod admin;
 mod certificates;
 mod chains;
+mod observe;
 mod outbound;
 mod platform;
 mod sites;
@@ -14,6 +15,7 @@ mod trust;
 pub use admin::*;
 pub use certificates::*;
 pub use chains::*;
+pub use observe::*;
 pub use outbound::*;
 pub use platform::*;
 pub use sites::*;

@@ -8,7 +8,7 @@ static STORE_NAME: Form = Form { name: "the name of a store", pattern: "^[-_.0-9
 static SECRET_NAME: Form = Form { name: "the name of a secret", pattern: "^[-_.0-9A-Za-z]+$" };
 
 pub static ALLOW: Keys = Keys {
-    later: &["tracing"],
+    later: &[],
     ..table(
         "allow",
         "Capabilities that a plugin may import.",
@@ -17,6 +17,7 @@ pub static ALLOW: Keys = Keys {
             key("clock", Kind::Truth, "true", "The time."),
             key("random", Kind::Truth, "true", "Random numbers."),
             key("metrics", Kind::Truth, "true", "Counters, gauges and histograms of its own, shown by [admin]."),
+            key("tracing", Kind::Truth, "true", "Attributes and events in the traces of [observe]."),
             key("secret", Kind::List(&Kind::Text(&SECRET_NAME)), "[\"JWT_KEY\"]", "Secrets of [secret] that it may read."),
             key("kv", Kind::List(&Kind::Text(&STORE_NAME)), "[\"sessions\"]", "Stores of [kv] that it may use."),
             key("http", Kind::List(&Kind::Text(&UPSTREAM_NAME)), "[\"idp\"]", "Upstreams that it may send requests to."),

@@ -4,7 +4,7 @@ use super::chains::Chains;
 use super::names::Names;
 use super::node::{Node, Table, Value};
 use super::reader::Reader;
-use super::{Context, Files, acme, admin, files, listen, platform, plugins, server, services, sites, tcp, tcp_tls, trust, upstreams};
+use super::{Context, Files, acme, admin, files, listen, observe, platform, plugins, server, services, sites, tcp, tcp_tls, trust, upstreams};
 use crate::config::keys;
 use crate::config::source::Span;
 use crate::config::surroundings::Surroundings;
@@ -41,8 +41,9 @@ fn decode(context: &Context<'_>, root: &Table) -> Config {
     tcp::claims(context, &tcp, &sites, &listen);
     tcp_tls::prove(context, &mut tcp, &listen);
     let admin = admin::read(context, &reader, &listen, &tcp);
+    let observe = observe::read(context, &reader);
     let tcp = tcp.into_iter().map(|written| written.spec).collect();
-    let config = Config { server, listen, limits, sites, tcp, upstreams, services, plugins, stores, secrets, admin };
+    let config = Config { server, listen, limits, sites, tcp, upstreams, services, plugins, stores, secrets, admin, observe };
     if config.sites.is_empty() && config.tcp.is_empty() && !context.any_error() {
         let found = Diagnostic::error(Code::Missing, context.place(Span::default()), "there is no site, so nothing would be served");
         context.report(found.help("for example: [site.localhost.routes]").help("             \"/*\" = \"app\""));

@@ -15,6 +15,7 @@ mod links;
 mod listen;
 mod names;
 mod node;
+mod observe;
 mod outbound;
 mod platform;
 mod plugins;

@@ -131,6 +131,7 @@ pub fn allow(context: &Context<'_>, plugin: &Reader<'_, '_>) -> Allow {
         clock: flag("clock"),
         random: flag("random"),
         metrics: flag("metrics"),
+        tracing: flag("tracing"),
         secret: names("secret", Sort::Secret),
         kv: names("kv", Sort::Store).into_iter().map(StoreName).collect(),
         http: names("http", Sort::Upstream).into_iter().map(UpstreamName).collect(),

@@ -276,6 +276,7 @@ impl Rig {
             snapshot(1, &config),
             links.into_iter().map(Rc::new).collect::<Vec<_>>(),
             Upstreams::new(&config.upstreams, &crate::certs::Outbound::default(), &config.limits),
+            None,
         );
         Self { proxy, config, output: Some(output).into(), lines }
     }
@@ -289,6 +290,7 @@ impl Rig {
             snapshot(2, &config),
             vec![],
             Upstreams::new(&config.upstreams, &crate::certs::Outbound::default(), &config.limits),
+            None,
         );
     }
 

@@ -3,13 +3,14 @@
 
 use super::super::configured::{Configured, Tally};
 use super::super::fault::Broken;
-use super::super::guest::Guest;
+use super::super::guest::{Guest, Whose};
 use super::super::imports::Errands;
 use super::super::inputs::{Lines, RequestInputs, ResponseInputs};
 use super::super::ward::Ward;
 use super::phases;
 use crate::chain::{Called, Cause, Decision, End, Fault, Hold, HoldPhases, Judged, Output, Start, Verdict, Way};
 use crate::config::Isolation;
+use crate::message::trace::Standing;
 use crate::message::{Exchange, RequestHead, ResponseHead};
 use bytes::Bytes;
 use http::HeaderMap;
@@ -57,8 +58,17 @@ struct Held {
     holds: Rc<Holds>,
     place: Rc<Place>,
     exchange: u64,
+    /// The calls in its trace that pieces of its bodies belong to.
+    traces: RefCell<Traces>,
     /// The guest knows of the exchange.
     entered: Cell<bool>,
+}
+
+/// `None`: nothing is traced.
+#[derive(Default)]
+struct Traces {
+    request: Option<Standing>,
+    response: Option<Standing>,
 }
 
 impl Holds {
@@ -69,7 +79,7 @@ impl Holds {
 
     pub fn hold(self: &Rc<Self>, exchange: &Exchange) -> BodyHold {
         let place = if self.shares() { Rc::clone(&self.current.borrow()) } else { Rc::default() };
-        BodyHold(Rc::new(Held { holds: Rc::clone(self), place, exchange: exchange.id.0, entered: Cell::new(false) }))
+        BodyHold(Rc::new(Held { holds: Rc::clone(self), place, exchange: exchange.id.0, traces: RefCell::default(), entered: Cell::new(false) }))
     }
 
     /// Whether several exchanges are in one guest. A guest that may wait serves one at a time.
@@ -171,6 +181,16 @@ impl Held {
     fn waits(&self) -> bool {
         self.holds.configured.waits
     }
+
+    /// Of a piece.
+    fn whose(&self, way: Way) -> Whose {
+        let traces = self.traces.borrow();
+        let trace = match way {
+            Way::Request => &traces.request,
+            Way::Response => &traces.response,
+        };
+        Whose { exchange: self.exchange, trace: trace.clone() }
+    }
 }
 
 impl Drop for Held {
@@ -204,7 +224,7 @@ impl Hold for BodyHold {
                     let mut lines = Lines::default();
                     lines.look_up(&exchange, &head, &head.headers, &interest.shown);
                     let inputs = RequestInputs::new(&exchange, &head, interest, lines.shown());
-                    guest.on_request_waiting(exchange.id, &inputs, configured.passing()).await
+                    guest.on_request_waiting(&exchange, &inputs, configured.passing()).await
                 }
                 None => Ok(next()),
             });
@@ -212,7 +232,7 @@ impl Hold for BodyHold {
         let mut lines = Lines::default();
         lines.look_up(exchange, head, &head.headers, &interest.shown);
         let inputs = RequestInputs::new(exchange, head, interest, lines.shown());
-        self.0.now(async |guest: &mut Guest| guest.on_request(exchange.id, &inputs, configured.passing()))
+        self.0.now(async |guest: &mut Guest| guest.on_request(exchange, &inputs, configured.passing()))
     }
 
     fn on_response(&self, exchange: &Exchange, request: &RequestHead, head: &ResponseHead) -> Called<Decision> {
@@ -225,7 +245,7 @@ impl Hold for BodyHold {
                     let mut lines = Lines::default();
                     lines.look_up(&exchange, &request, &head.headers, &interest.shown);
                     let inputs = ResponseInputs::new(&exchange, &head, interest, lines.shown());
-                    guest.on_response_waiting(exchange.id, &inputs, configured.passing()).await
+                    guest.on_response_waiting(&exchange, &inputs, configured.passing()).await
                 }
                 None => Ok(next()),
             });
@@ -233,10 +253,11 @@ impl Hold for BodyHold {
         let mut lines = Lines::default();
         lines.look_up(exchange, request, &head.headers, &interest.shown);
         let inputs = ResponseInputs::new(exchange, head, interest, lines.shown());
-        self.0.now(async |guest: &mut Guest| guest.on_response(exchange.id, &inputs, configured.passing()))
+        self.0.now(async |guest: &mut Guest| guest.on_response(exchange, &inputs, configured.passing()))
     }
 
     fn begin_request(&self, exchange: &Exchange, head: &RequestHead, length: Option<u64>) -> Called<Start> {
+        self.0.traces.borrow_mut().request.clone_from(&exchange.trace);
         let configured = Arc::clone(&self.0.holds.configured);
         if self.0.waits() {
             let (exchange, head) = (exchange.clone(), head.clone());
@@ -248,6 +269,7 @@ impl Hold for BodyHold {
     }
 
     fn begin_response(&self, exchange: &Exchange, request: &RequestHead, head: &ResponseHead, length: Option<u64>) -> Called<Start> {
+        self.0.traces.borrow_mut().response.clone_from(&exchange.trace);
         let configured = Arc::clone(&self.0.holds.configured);
         if self.0.waits() {
             let (exchange, request, head) = (exchange.clone(), request.clone(), head.clone());
@@ -259,39 +281,39 @@ impl Hold for BodyHold {
     }
 
     fn watch(&self, way: Way, piece: &Bytes) -> Called<()> {
-        let exchange = self.0.exchange;
+        let whose = self.0.whose(way);
         if self.0.waits() {
             let piece = piece.clone();
-            return self.0.later(async move |guest: &mut Guest| guest.watch(exchange, way, &piece, true).await);
+            return self.0.later(async move |guest: &mut Guest| guest.watch(&whose, way, &piece, true).await);
         }
-        self.0.now(async |guest: &mut Guest| guest.watch(exchange, way, piece, false).await)
+        self.0.now(async |guest: &mut Guest| guest.watch(&whose, way, piece, false).await)
     }
 
     fn transform(&self, way: Way, piece: &Bytes) -> Called<Output> {
-        let exchange = self.0.exchange;
+        let whose = self.0.whose(way);
         if self.0.waits() {
             let piece = piece.clone();
-            return self.0.later(async move |guest: &mut Guest| guest.transform(exchange, way, &piece, true).await);
+            return self.0.later(async move |guest: &mut Guest| guest.transform(&whose, way, &piece, true).await);
         }
-        self.0.now(async |guest: &mut Guest| guest.transform(exchange, way, piece, false).await)
+        self.0.now(async |guest: &mut Guest| guest.transform(&whose, way, piece, false).await)
     }
 
     fn end(&self, way: Way, trailers: &HeaderMap) -> Called<End> {
-        let exchange = self.0.exchange;
+        let whose = self.0.whose(way);
         if self.0.waits() {
             let trailers = trailers.clone();
-            return self.0.later(async move |guest: &mut Guest| guest.end(exchange, way, &trailers, true).await);
+            return self.0.later(async move |guest: &mut Guest| guest.end(&whose, way, &trailers, true).await);
         }
-        self.0.now(async |guest: &mut Guest| guest.end(exchange, way, trailers, false).await)
+        self.0.now(async |guest: &mut Guest| guest.end(&whose, way, trailers, false).await)
     }
 
     fn whole(&self, way: Way, bytes: &Bytes, trailers: &HeaderMap) -> Called<Judged> {
-        let exchange = self.0.exchange;
+        let whose = self.0.whose(way);
         if self.0.waits() {
             let (bytes, trailers) = (bytes.clone(), trailers.clone());
-            return self.0.later(async move |guest: &mut Guest| guest.whole(exchange, way, &bytes, &trailers, true).await);
+            return self.0.later(async move |guest: &mut Guest| guest.whole(&whose, way, &bytes, &trailers, true).await);
         }
-        self.0.now(async |guest: &mut Guest| guest.whole(exchange, way, bytes, trailers, false).await)
+        self.0.now(async |guest: &mut Guest| guest.whole(&whose, way, bytes, trailers, false).await)
     }
 
     fn unknown_upstream(&self, name: &str) -> Fault {

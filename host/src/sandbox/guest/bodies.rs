@@ -7,10 +7,18 @@ use super::super::inputs::{Lines, Shown};
 use super::super::types;
 use super::{Guest, Live, begin, broken, planned};
 use crate::chain::{End, Judged, Output, Start, Way};
+use crate::message::trace::Standing;
 use crate::message::{Exchange, RequestHead, ResponseHead};
 use bytes::Bytes;
 use http::HeaderMap;
 use wasmtime::component::{ComponentNamedList, Lift, Lower, TypedFunc};
+
+/// Which exchange a piece of a body is of, and the call in its trace that the piece belongs to.
+#[derive(Clone)]
+pub(in super::super) struct Whose {
+    pub exchange: u64,
+    pub trace: Option<Standing>,
+}
 
 impl Guest {
     pub(in super::super) async fn begin_request(
@@ -37,7 +45,7 @@ impl Guest {
             headers: &headers(found),
             attributes: &attributes(found),
         };
-        live.enter_body(exchange.id.0);
+        live.enter_body(exchange.id.0, exchange.trace.as_ref());
         live.call(func, waits, (exchange.id.0, request, length)).await.map(|(started,)| started.0)
     }
 
@@ -57,36 +65,36 @@ impl Guest {
         lines.look_up(exchange, request, &head.headers, &interest.shown);
         let found = lines.shown();
         let response = types::ResponseHead { status: head.status.as_u16(), headers: &headers(found), attributes: &attributes(found) };
-        live.enter_body(exchange.id.0);
+        live.enter_body(exchange.id.0, exchange.trace.as_ref());
         live.call(func, waits, (exchange.id.0, response, length)).await.map(|(started,)| started.0)
     }
 
-    pub(in super::super) async fn watch(&mut self, exchange: u64, way: Way, piece: &Bytes, waits: bool) -> Result<(), Broken> {
+    pub(in super::super) async fn watch(&mut self, whose: &Whose, way: Way, piece: &Bytes, waits: bool) -> Result<(), Broken> {
         let live = &mut *self.0;
         let func = live.pieces(way)?.watch;
-        live.enter_body(exchange);
-        live.call(func, waits, (exchange, &piece[..])).await
+        live.enter_body(whose.exchange, whose.trace.as_ref());
+        live.call(func, waits, (whose.exchange, &piece[..])).await
     }
 
-    pub(in super::super) async fn transform(&mut self, exchange: u64, way: Way, piece: &Bytes, waits: bool) -> Result<Output, Broken> {
+    pub(in super::super) async fn transform(&mut self, whose: &Whose, way: Way, piece: &Bytes, waits: bool) -> Result<Output, Broken> {
         let live = &mut *self.0;
         let func = live.pieces(way)?.transform;
-        live.enter_body(exchange);
-        let (given,) = live.call(func, waits, (exchange, &piece[..])).await?;
+        live.enter_body(whose.exchange, whose.trace.as_ref());
+        let (given,) = live.call(func, waits, (whose.exchange, &piece[..])).await?;
         abi::check(&given.0, piece.len()).map_err(|bad| Broken::bad_output(bad.to_string()))?;
         Ok(given.0)
     }
 
-    pub(in super::super) async fn end(&mut self, exchange: u64, way: Way, trailers: &HeaderMap, waits: bool) -> Result<End, Broken> {
+    pub(in super::super) async fn end(&mut self, whose: &Whose, way: Way, trailers: &HeaderMap, waits: bool) -> Result<End, Broken> {
         let live = &mut *self.0;
         let func = live.pieces(way)?.end;
-        live.enter_body(exchange);
-        live.call(func, waits, (exchange, &abi::lines(trailers)[..])).await.map(|(ended,)| ended.0)
+        live.enter_body(whose.exchange, whose.trace.as_ref());
+        live.call(func, waits, (whose.exchange, &abi::lines(trailers)[..])).await.map(|(ended,)| ended.0)
     }
 
     pub(in super::super) async fn whole(
         &mut self,
-        exchange: u64,
+        whose: &Whose,
         way: Way,
         bytes: &Bytes,
         trailers: &HeaderMap,
@@ -94,17 +102,17 @@ impl Guest {
     ) -> Result<Judged, Broken> {
         let live = &mut *self.0;
         let lines = abi::lines(trailers);
-        live.enter_body(exchange);
+        live.enter_body(whose.exchange, whose.trace.as_ref());
         match way {
             Way::Request => {
                 let func = live.bodies.as_ref().and_then(|bodies| bodies.request.as_ref()).map(|funcs| funcs.whole);
                 let func = planned(func, "on-request-body")?;
-                live.call(func, waits, (exchange, &bytes[..], &lines[..])).await.map(|(found,)| found.0)
+                live.call(func, waits, (whose.exchange, &bytes[..], &lines[..])).await.map(|(found,)| found.0)
             }
             Way::Response => {
                 let func = live.bodies.as_ref().and_then(|bodies| bodies.response.as_ref()).map(|funcs| funcs.whole);
                 let func = planned(func, "on-response-body")?;
-                live.call(func, waits, (exchange, &bytes[..], &lines[..])).await.map(|(found,)| found.0)
+                live.call(func, waits, (whose.exchange, &bytes[..], &lines[..])).await.map(|(found,)| found.0)
             }
         }
     }
@@ -113,7 +121,7 @@ impl Guest {
     pub(in super::super) fn release(&mut self, exchange: u64) -> Result<(), Broken> {
         let live = &mut *self.0;
         let Some(func) = live.bodies.as_ref().map(|bodies| bodies.release) else { return Ok(()) };
-        live.enter_body(exchange);
+        live.enter_body(exchange, None);
         func.call(&mut live.store, (exchange,)).map_err(|error| broken(&mut live.store, &error))
     }
 }
@@ -124,10 +132,12 @@ impl Live {
     }
 
     #[inline]
-    fn enter_body(&mut self, exchange: u64) {
+    fn enter_body(&mut self, exchange: u64, trace: Option<&Standing>) {
         self.giver.gives();
         begin(&mut self.store);
-        self.store.data_mut().exchange = Some(exchange);
+        let state = self.store.data_mut();
+        state.exchange = Some(exchange);
+        state.trace = trace.cloned();
     }
 
     #[inline]

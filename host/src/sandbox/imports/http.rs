@@ -2,6 +2,7 @@
 //! end of [`Errands`] runs them on the worker's upstreams.
 
 use super::Capability;
+use crate::message::trace::TRACEPARENT;
 use crate::message::{Reply, RequestHead, Scheme};
 use crate::sandbox::fault::Stop;
 use crate::sandbox::fields;
@@ -113,7 +114,7 @@ fn send(cx: &Cx<'_>, requests: Vec<Request>) -> wasmtime::Result<Vec<Sent>> {
     if requests.len() > MOST {
         return Err(Stop::TooMany("requests").into());
     }
-    let State { backing, errands, .. } = cx.data();
+    let State { backing, errands, trace, .. } = cx.data();
     let granted = &backing.rights.http;
     let one = |request: Request| {
         if !granted.contains(&*request.upstream) {
@@ -121,7 +122,11 @@ fn send(cx: &Cx<'_>, requests: Vec<Request>) -> wasmtime::Result<Vec<Sent>> {
         }
         let Some(errands) = errands else { return Err(Error::Failed("nothing can be sent from here".to_owned())) };
         let (answer, receiver) = oneshot::channel();
-        let errand = request.errand()?;
+        let mut errand = request.errand()?;
+        // Unless the guest has said itself where it stands.
+        if let (Some(trace), false) = (trace, errand.head.headers.contains_key(TRACEPARENT)) {
+            trace.context().write(&mut errand.head.headers);
+        }
         errands.send((errand, answer)).map_err(|_| Error::Failed("the proxy is stopping".to_owned()))?;
         Ok(receiver)
     };

@@ -9,6 +9,7 @@ mod metrics;
 mod random;
 mod rights;
 mod secret;
+mod tracing;
 
 pub use http::{Answering, Errand, ErrandError, Errands};
 pub use rights::{Capability, Rights};
@@ -23,6 +24,7 @@ pub(super) fn link(offer: &mut Offer<'_>, waits: bool) -> wasmtime::Result<()> {
     random::link(offer)?;
     secret::link(offer)?;
     metrics::link(offer)?;
+    tracing::link(offer)?;
     kv::link(offer, waits)?;
     http::link(offer, waits)
 }

@@ -15,12 +15,14 @@ pub enum Capability {
     Random,
     Secret,
     Metrics,
+    Tracing,
     Kv,
     HttpClient,
 }
 
 impl Capability {
-    pub const ALL: [Self; 7] = [Self::Log, Self::Clock, Self::Random, Self::Secret, Self::Metrics, Self::Kv, Self::HttpClient];
+    pub const ALL: [Self; 8] =
+        [Self::Log, Self::Clock, Self::Random, Self::Secret, Self::Metrics, Self::Tracing, Self::Kv, Self::HttpClient];
 
     /// The interface's name in the package.
     pub const fn interface(self) -> &'static str {
@@ -30,6 +32,7 @@ impl Capability {
             Self::Random => "random",
             Self::Secret => "secret",
             Self::Metrics => "metrics",
+            Self::Tracing => "tracing",
             Self::Kv => "kv",
             Self::HttpClient => "http-client",
         }
@@ -43,6 +46,7 @@ impl Capability {
             Self::Random => allow.random,
             Self::Secret => !allow.secret.is_empty(),
             Self::Metrics => allow.metrics,
+            Self::Tracing => allow.tracing,
             Self::Kv => !allow.kv.is_empty(),
             Self::HttpClient => !allow.http.is_empty(),
         }
@@ -56,6 +60,7 @@ impl Capability {
             Self::Random => "random = true",
             Self::Secret => "secret = [\"…\"]",
             Self::Metrics => "metrics = true",
+            Self::Tracing => "tracing = true",
             Self::Kv => "kv = [\"…\"]",
             Self::HttpClient => "http = [\"…\"]",
         }

@@ -46,6 +46,9 @@ pub(super) struct State {
     pub clock: Option<Duration>,
     pub random: bool,
     pub metrics: bool,
+    pub tracing: bool,
+    pub attributes: RefCell<BTreeMap<String, String>>,
+    pub events: RefCell<Vec<String>>,
     pub secrets: BTreeMap<String, Vec<u8>>,
     pub stores: BTreeMap<String, RefCell<Store>>,
     pub upstreams: BTreeMap<String, RefCell<Upstream>>,
@@ -91,6 +94,12 @@ impl Outside {
     /// `metrics = true`; see [`Installed::counted`].
     pub fn metrics(mut self) -> Self {
         self.0.metrics = true;
+        self
+    }
+
+    /// `tracing = true`; see [`Installed::traced`] and [`Installed::events`].
+    pub fn tracing(mut self) -> Self {
+        self.0.tracing = true;
         self
     }
 
@@ -158,6 +167,16 @@ impl Installed {
     /// What a histogram observed.
     pub fn observed(&self, name: &str, labels: &[(&str, &str)]) -> Vec<f64> {
         self.0.numbers.borrow().observed(name, labels)
+    }
+
+    /// The latest value of an attribute of a span.
+    pub fn traced(&self, name: &str) -> Option<String> {
+        self.0.attributes.borrow().get(name).cloned()
+    }
+
+    /// The names of the events so far.
+    pub fn events(&self) -> Vec<String> {
+        self.0.events.borrow().clone()
     }
 
     /// The requests that were sent so far.

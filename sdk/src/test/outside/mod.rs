@@ -96,6 +96,24 @@ fn number(kind: Kind, name: &str, labels: &[(&str, &str)], value: f64) {
     );
 }
 
+fn traced<T>(run: impl FnOnce(&State) -> T) -> T {
+    outside("tracing", ".tracing()", "tracing = true", |state| state.tracing, run)
+}
+
+pub(crate) fn set_attribute(name: &str, value: &str) {
+    traced(|state| drop(state.attributes.borrow_mut().insert(name.to_owned(), value.to_owned())));
+}
+
+pub(crate) fn add_event(name: &str, attributes: &[(&str, &str)]) {
+    assert!(attributes.len() <= 8, "fault: at most 8 attributes of an event, not {}", attributes.len());
+    traced(|state| state.events.borrow_mut().push(name.to_owned()));
+}
+
+/// Always the same one: the example of the specification.
+pub(crate) fn traceparent() -> Option<String> {
+    traced(|_| Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()))
+}
+
 pub(crate) fn count(name: &str, labels: &[(&str, &str)], add: u64) {
     number(Kind::Counter, name, labels, add as f64);
 }

@@ -5,7 +5,7 @@
 
 use core::time::Duration;
 use portcullis_sdk::prelude::*;
-use portcullis_sdk::{clock, http, kv, log, metrics, random, secret};
+use portcullis_sdk::{clock, http, kv, log, metrics, random, secret, tracing};
 
 /// Does as it is told.
 #[settings]
@@ -97,6 +97,12 @@ impl Able {
                 metrics::count(name, &[("kind", label)], number(add) as u64);
                 "counted".to_owned()
             }
+            ["trace", name, value] => {
+                tracing::attribute(name, value);
+                tracing::event("told", &[(name, value)]);
+                "traced".to_owned()
+            }
+            ["traceparent"] => tracing::traceparent().unwrap_or_else(|| "none".to_owned()),
             ["gauge", name, value] => {
                 metrics::gauge(name, &[], number(value) as f64);
                 "set".to_owned()

@@ -1,0 +1,174 @@
+//! Traces: what a collector made of the official definitions is told, who decides what is traced, and that nobody waits for it.
+
+use crate::admin::until;
+use portcullis_tests::{Origin, Proxy, Response, get_with, nobody, tools};
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+const ASKED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+/// The collector; it ends with the test.
+struct Collector {
+    child: Child,
+    port: u16,
+    spans: Receiver<Value>,
+}
+
+impl Collector {
+    fn start(status: u16) -> Self {
+        let python = tools::python_with("opentelemetry.proto.collector.trace.v1.trace_service_pb2", "opentelemetry-proto");
+        let script = tools::repository().join("tests/e2e/traces/collector.py");
+        let mut child = Command::new(python).arg(script).arg(status.to_string()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let port = lines.next().unwrap().parse().unwrap();
+        let (sender, spans) = channel();
+        std::thread::spawn(move || lines.map_while(|line| sender.send(serde_json::from_str(&line).unwrap()).ok()).for_each(drop));
+        Self { child, port, spans }
+    }
+
+    fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Waits for as many.
+    fn spans(&self, count: usize) -> Vec<Value> {
+        (0..count).map(|_| self.spans.recv_timeout(Duration::from_secs(30)).expect("a span")).collect()
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `/*` through `able`, `/plain/*` without.
+fn start(app: &Origin, url: &str, observe: &str, server: &str) -> Proxy {
+    Proxy::start(&format!(
+        r#"
+[server]
+workers = 1
+state = "state"
+{server}
+[admin]
+listen = "127.0.0.1:0"
+[observe]
+otlp = "{url}"
+{observe}
+[plugin.able]
+source = "{}"
+allow = {{ log = true, clock = true, random = true, metrics = true, tracing = true, secret = ["S"], kv = ["near"], http = ["app"] }}
+[kv]
+near = "memory"
+[secret]
+S = "s"
+[site."*"]
+tls = "off"
+[site."*".routes]
+"/*" = {{ to = "app", chain = ["able"] }}
+"/plain/*" = "app"
+[upstream.app]
+servers = ["{}"]
+"#,
+        tools::guest("able").display(),
+        app.name()
+    ))
+}
+
+fn ask(proxy: &Proxy, path: &str, fields: &str) -> Response {
+    get_with(proxy.http(), "a.test", path, fields)
+}
+
+fn named<'s>(spans: &'s [Value], name: &str) -> &'s Value {
+    spans.iter().find(|span| span["name"] == name).unwrap_or_else(|| panic!("no {name} in {spans:#?}"))
+}
+
+#[test]
+fn an_exchange_its_calls_and_its_request_to_the_upstream_are_one_trace() {
+    let (app, collector) = (Origin::echo(), Collector::start(200));
+    let proxy = start(&app, &collector.url(), "sample = \"100%\"\nservice = \"edge\"", "");
+    let asked = format!("Traceparent: {ASKED}\r\nTracestate: a=b\r\nX-Do: trace cache hit; pass\r\n");
+    assert_eq!(ask(&proxy, "/x?token=secret", &asked).status, 200);
+    let spans = collector.spans(3);
+    let (server, client, call) = (named(&spans, "GET /*"), named(&spans, "upstream"), named(&spans, "able on-request"));
+    for span in &spans {
+        assert_eq!((&span["trace"], &span["service"]), (&"4bf92f3577b34da6a3ce929d0e0e4736".into(), &"edge".into()));
+        assert!(span["ended"].as_u64() >= span["begun"].as_u64() && span["failed"] == false, "{span}");
+    }
+    assert_eq!((&server["parent"], &server["kind"]), (&"00f067aa0ba902b7".into(), &2.into()));
+    assert_eq!((&client["parent"], &client["kind"]), (&server["span"], &3.into()));
+    assert_eq!((&call["parent"], &call["kind"]), (&server["span"], &1.into()));
+    let attributes = &server["attributes"];
+    assert_eq!((&attributes["http.route"], &attributes["http.response.status_code"]), (&"/*".into(), &200.into()));
+    assert_eq!((&attributes["url.path"], &attributes["portcullis.upstream"]), (&"/x".into(), &"app".into()));
+    assert!(!format!("{spans:?}").contains("secret"), "queries are not told");
+    assert_eq!(call["attributes"]["cache"], "hit");
+    assert_eq!((&call["events"][0]["name"], &call["events"][0]["attributes"]["cache"]), (&"told".into(), &"hit".into()));
+    assert_eq!(client["attributes"]["server.address"], app.name().as_str());
+    let sent = app.requests().pop().unwrap().to_ascii_lowercase();
+    let parent = format!("traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-{}-01", client["span"].as_str().unwrap());
+    assert!(sent.contains(&parent) && sent.contains("tracestate: a=b"), "{parent} in {sent}");
+}
+
+#[test]
+fn what_a_guest_asks_of_others_stands_in_the_trace() {
+    let (app, collector) = (Origin::echo(), Collector::start(200));
+    let proxy = start(&app, &collector.url(), "sample = \"100%\"", "");
+    let response = ask(&proxy, "/x", "X-Do: traceparent; send app /y\r\n");
+    assert_eq!(response.status, 200, "{response:?}");
+    let spans = collector.spans(2);
+    let call = named(&spans, "able on-request");
+    let parent = format!("00-{}-{}-01", call["trace"].as_str().unwrap(), call["span"].as_str().unwrap());
+    assert!(response.text().starts_with(&parent), "{parent} in {}", response.text());
+    assert!(app.requests().pop().unwrap().contains(&parent));
+}
+
+#[test]
+fn who_is_not_trusted_does_not_choose_and_what_came_is_passed_on() {
+    let (app, collector) = (Origin::echo(), Collector::start(200));
+    let proxy = start(&app, &collector.url(), "sample = \"0%\"", "");
+    assert_eq!(ask(&proxy, "/plain/x", &format!("Traceparent: {ASKED}\r\nTracestate: a=b\r\n")).status, 200);
+    let sent = app.requests().pop().unwrap();
+    assert!(sent.contains(ASKED) && sent.contains("a=b"), "as it came: {sent}");
+    assert_eq!(ask(&proxy, "/plain/x", "Traceparent: nonsense\r\nTracestate: a=b\r\n").status, 200);
+    let sent = app.requests().pop().unwrap().to_ascii_lowercase();
+    assert!(!sent.contains("nonsense") && !sent.contains("a=b") && sent.contains("traceparent: 00-"), "made anew: {sent}");
+    let trusting = start(&app, &collector.url(), "sample = \"0%\"", "trusted-proxies = \"127.0.0.1\"");
+    assert_eq!(ask(&trusting, "/plain/x", &format!("Traceparent: {ASKED}\r\n")).status, 200);
+    assert_eq!(named(&collector.spans(2), "GET /plain/*")["trace"], "4bf92f3577b34da6a3ce929d0e0e4736");
+}
+
+#[test]
+fn without_tracing_what_came_is_passed_on() {
+    let app = Origin::echo();
+    let proxy = crate::plain_site(&app);
+    assert_eq!(get_with(proxy.http(), "a.test", "/x", &format!("Traceparent: {ASKED}\r\nTracestate: a=b\r\n")).status, 200);
+    let sent = app.requests().pop().unwrap();
+    assert!(sent.contains(ASKED) && sent.contains("a=b"), "{sent}");
+}
+
+#[test]
+fn a_collector_that_is_away_or_refuses_costs_spans_and_nothing_else() {
+    let app = Origin::echo();
+    let refusing = Collector::start(503);
+    for url in [refusing.url(), format!("http://{}", nobody())] {
+        let proxy = start(&app, &url, "sample = \"100%\"", "");
+        assert_eq!(ask(&proxy, "/plain/x", "").status, 200);
+        until(proxy.admin(), "they are dropped", |found| found.value("portcullis_spans_dropped_total", &[]) == Some(2.0));
+        proxy.logged("spans are dropped");
+    }
+}
+
+#[test]
+fn what_waits_is_sent_before_the_end() {
+    let (app, collector) = (Origin::echo(), Collector::start(200));
+    let mut proxy = start(&app, &collector.url(), "sample = \"100%\"", "");
+    assert_eq!(ask(&proxy, "/plain/x", "").status, 200);
+    proxy.terminate();
+    assert_eq!(proxy.wait(Duration::from_secs(30)), Some(0));
+    assert_eq!(collector.spans(2).len(), 2);
+}
