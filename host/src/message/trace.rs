@@ -163,9 +163,9 @@ impl Standing {
 
     /// Of the call; the latest value of a name is the one that counts.
     pub fn attribute(&self, name: String, value: String) {
-        self.noted(|call| match call.attributes.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, old)) => *old = value,
-            None if call.attributes.len() < MOST => call.attributes.push((name, value)),
+        self.noted(|Call { attributes, .. }| match attributes.iter().position(|(known, _)| *known == name) {
+            Some(at) => attributes[at].1 = value,
+            None if attributes.len() < MOST => attributes.push((name, value)),
             None => {}
         });
     }
@@ -193,13 +193,15 @@ impl Standing {
     fn noted(&self, note: impl FnOnce(&mut Call)) {
         let (Some(index), Some(mut calls)) = (self.call, self.trace.calls()) else { return };
         // Not there any more: the exchange is over, and has been told of.
-        calls.get_mut(index).into_iter().for_each(|call| note(call));
+        if let Some(call) = calls.get_mut(index) {
+            note(call);
+        }
     }
 }
 
 /// Different for each number and parent: SplitMix64. Never zero, which would be no span.
 pub fn child(parent: [u8; 8], number: u64) -> [u8; 8] {
-    let mut bits = u64::from_be_bytes(parent).wrapping_add((number + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let mut bits = u64::from_be_bytes(parent).wrapping_add(number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     (bits ^ (bits >> 31)).max(1).to_be_bytes()

@@ -66,11 +66,11 @@ pub struct SpanTally {
 }
 
 impl SpanTally {
-    pub fn send(&self, count: usize) {
+    pub fn took(&self, count: usize) {
         self.sent.fetch_add(count as u64, Ordering::Relaxed);
     }
 
-    pub fn drop(&self, count: usize) {
+    pub fn lost(&self, count: usize) {
         self.dropped.fetch_add(count as u64, Ordering::Relaxed);
     }
 

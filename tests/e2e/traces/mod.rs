@@ -172,3 +172,55 @@ fn what_waits_is_sent_before_the_end() {
     assert_eq!(proxy.wait(Duration::from_secs(30)), Some(0));
     assert_eq!(collector.spans(2).len(), 2);
 }
+
+#[test]
+fn a_reload_takes_traces_elsewhere_and_ends_them() {
+    let (app, first, second) = (Origin::echo(), Collector::start(200), Collector::start(200));
+    let proxy = start(&app, &first.url(), "sample = \"100%\"", "watch = false");
+    assert_eq!(ask(&proxy, "/plain/first", "").status, 200);
+    // Not sent yet, maybe: what was noted before is told where it belongs.
+    let path = proxy.dir.path().join("portcullis.toml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    let reload = |text: &str| {
+        std::fs::write(&path, text).unwrap();
+        let output = portcullis_tests::proxy::run(proxy.dir.path(), &["reload"]);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let elsewhere = text.replace(&first.url(), &second.url());
+    assert!(reload(&elsewhere).contains("[observe]: changed"));
+    assert_eq!(ask(&proxy, "/plain/second", "").status, 200);
+    let told = |spans: &[Value]| named(spans, "GET /plain/*")["attributes"]["url.path"].clone();
+    assert_eq!((told(&first.spans(2)), told(&second.spans(2))), ("/plain/first".into(), "/plain/second".into()));
+    // From now on nothing is traced, and no trace is begun for anybody.
+    let without = elsewhere.replace("[observe]", "").replace(&format!("otlp = \"{}\"", second.url()), "").replace("sample = \"100%\"", "");
+    assert!(reload(&without).contains("[observe]: changed"));
+    assert_eq!(ask(&proxy, "/plain/third", "").status, 200);
+    assert!(!app.requests().pop().unwrap().to_ascii_lowercase().contains("traceparent"));
+}
+
+/// A link that looks at bodies has one span for all pieces of a body.
+#[test]
+fn a_body_s_pieces_are_one_call() {
+    let (app, collector) = (Origin::echo(), Collector::start(200));
+    let proxy = Proxy::start(&format!(
+        r#"
+[observe]
+otlp = "{}"
+sample = "100%"
+[site."*"]
+tls = "off"
+[site."*".routes]
+"/*" = {{ to = "app", chain = [{{ use = "body-rewrite", replace = {{ text = "world", with = "trace" }} }}] }}
+[upstream.app]
+servers = ["{}"]
+"#,
+        collector.url(),
+        app.name()
+    ));
+    assert_eq!(ask(&proxy, "/x", "").status, 200);
+    let spans = collector.spans(3);
+    let (server, call) = (named(&spans, "GET /*"), named(&spans, "body-rewrite on-response-body"));
+    assert!(call["ended"].as_u64() <= server["ended"].as_u64(), "{spans:#?}");
+    assert_eq!(call["parent"], server["span"]);
+}

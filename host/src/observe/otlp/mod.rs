@@ -80,7 +80,7 @@ impl Outlet {
     /// Never waits.
     pub fn put(&self, spans: Vec<Span>) {
         if let Err(refused) = self.queue.try_send(spans) {
-            self.tally.drop(refused.into_inner().len());
+            self.tally.lost(refused.into_inner().len());
         }
     }
 

@@ -92,9 +92,9 @@ impl Sending {
         let body = ExportRequest::new(&self.service, spans).encode_to_vec();
         let late = Instant::now() + PATIENCE;
         match timeout_at(self.end.map_or(late, |end| end.min(late)), self.post(body.into())).await.unwrap_or(Err(Failed::Timeout)) {
-            Ok(()) => self.tally.send(count),
+            Ok(()) => self.tally.took(count),
             Err(failed) => {
-                self.tally.drop(count);
+                self.tally.lost(count);
                 if self.log.admit(std::time::Instant::now()).is_some() {
                     tracing::warn!("spans are dropped, the collector at {} does not take them: {failed}", self.collector);
                 }

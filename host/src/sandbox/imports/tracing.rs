@@ -32,7 +32,7 @@ pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
         if attributes.len() > MOST {
             return Err(Stop::TooMany("attributes of an event").into());
         }
-        if let Some(calls) = noted(&cx) {
+        if let Some(call) = noted(&cx) {
             let attributes = attributes.iter().map(|pair| (cut(&pair.name, NAME), cut(&pair.value, VALUE)));
             call.event(cut(&name, NAME), attributes.collect());
         }
