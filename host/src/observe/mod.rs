@@ -21,10 +21,10 @@ mod tunnel_line;
 
 pub use exposition::{Exposition, Family, FamilyKind, Format};
 pub use line::Entry;
-pub use log::start_log;
-pub use numbers::{Counter, Gauge};
+pub use log::{log_filter, set_log_filter, start_log};
+pub use numbers::{Counter, Gauge, Times};
 pub use rate_cap::RateCap;
-pub use registry::{Registry, Shown};
+pub use registry::{Registry, RouteSum, Shown, UpstreamSum};
 pub use tally::{ConnectionTally, Handshakes, Named, Over, RouteTally, SpanTally, UpstreamTally, WorkerTally};
 pub use tracer::{Traced, Tracer, pass_on};
 pub use tunnel_line::TunnelEntry;
