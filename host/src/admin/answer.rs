@@ -3,6 +3,7 @@
 use super::access::Access;
 use super::api;
 use super::board::Board;
+use super::dashboard;
 use crate::observe::{Exposition, Format};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
@@ -21,6 +22,9 @@ where
         return text(StatusCode::MISDIRECTED_REQUEST, "ask by address, or as localhost\n".into());
     }
     let known = access.lets_in(headers);
+    if let Some(page) = dashboard::page(request.uri().path(), headers).filter(|_| reads(request.method())) {
+        return page;
+    }
     let page: fn(&HeaderMap, &dyn Board, bool) -> Response<Full<Bytes>> = match request.uri().path() {
         "/healthz" => |_, _, _| text(StatusCode::OK, "ok\n".into()),
         "/readyz" => |_, board, known| ready(board, known),
@@ -30,12 +34,16 @@ where
         "/" => |_, _, _| text(StatusCode::OK, "/metrics\n/healthz\n/readyz\n/api/openapi.json\n".into()),
         _ => return text(StatusCode::NOT_FOUND, "there are /metrics, /healthz, /readyz and /api/\n".into()),
     };
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    if !reads(request.method()) {
         let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "nothing can be changed here\n".into());
         refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;
     }
     page(headers, &**board, known)
+}
+
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 fn ready(board: &dyn Board, known: bool) -> Response<Full<Bytes>> {

@@ -117,6 +117,7 @@ fn methods(path: &str) -> Option<&'static [(Method, Asked)]> {
         "/api/upstreams" => &[(Method::GET, Asked::Topic(Topic::Upstreams))],
         "/api/certificates" => &[(Method::GET, Asked::Topic(Topic::Certificates))],
         "/api/plugins" => &[(Method::GET, Asked::Topic(Topic::Plugins))],
+        "/api/refusals" => &[(Method::GET, Asked::Topic(Topic::Refusals))],
         "/api/log" => &[(Method::GET, Asked::Log), (Method::PUT, Asked::SetLog)],
         "/api/diff" => &[(Method::GET, Asked::Wish(Wish::Diff))],
         "/api/explain" => &[(Method::POST, Asked::Explain)],
@@ -185,7 +186,7 @@ mod tests {
             told.sort();
             assert_eq!(told, there, "{path}");
         }
-        assert_eq!(paths.keys().filter(|path| path.starts_with("/api/")).count(), 11);
+        assert_eq!(paths.keys().filter(|path| path.starts_with("/api/")).count(), 12);
     }
 
     #[test]

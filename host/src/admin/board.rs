@@ -40,6 +40,8 @@ pub enum Topic {
     Upstreams,
     Certificates,
     Plugins,
+    /// The latest exchanges that did not end as they should.
+    Refusals,
 }
 
 /// What can be asked for.

@@ -2,12 +2,13 @@
 //! request of a site ever comes here.
 //!
 //! A thread of its own, so that a scrape costs no worker anything. In reading order: `board` (what there is to see), `access` (who may), `answer`
-//! (who is told what), `api` (as JSON), `server` (the listener).
+//! (who is told what), `api` (as JSON), `dashboard` (for browsers), `server` (the listener).
 
 mod access;
 mod answer;
 mod api;
 mod board;
+mod dashboard;
 mod server;
 
 pub use access::Access;

@@ -28,6 +28,7 @@ pub fn page(topic: Topic, watch: &Watch, generation: &Generation) -> Value {
         Topic::Upstreams => upstreams(watch, config),
         Topic::Certificates => certificates(generation),
         Topic::Plugins => plugins(watch, generation),
+        Topic::Refusals => watch.registry.recent().iter().map(refusal).collect(),
     }
 }
 
@@ -107,6 +108,13 @@ fn upstreams(watch: &Watch, config: &Config) -> Value {
         })
     };
     config.upstreams.iter().map(one).collect()
+}
+
+fn refusal(one: &crate::observe::Refusal) -> Value {
+    let at = OffsetDateTime::from(one.at).format(&Rfc3339).unwrap_or_default();
+    json!({
+        "at": at, "reason": one.reason, "status": one.status, "method": one.method, "scheme": one.scheme, "host": one.host, "path": one.path,
+    })
 }
 
 fn certificates(generation: &Generation) -> Value {

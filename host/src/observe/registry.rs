@@ -3,7 +3,7 @@
 use super::exposition::Exposition;
 use super::metrics::PluginMetrics;
 use super::numbers::{Counter, Histogram, OF_CONNECTS, OF_EXCHANGES, Times};
-use super::process;
+use super::{Refusal, process};
 use super::tally::{RouteTally, SpanTally, UpstreamTally, WorkerTally};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -87,6 +87,13 @@ impl Registry {
     /// Why exchanges and tunnels ended otherwise than they should, by what it was and the reason's token.
     pub fn reasons(&self) -> BTreeMap<(&'static str, &'static str), u64> {
         gathered(&self.all(), |worker| &worker.reasons).into_iter().map(|(name, counts)| (name, total(&counts, Counter::value))).collect()
+    }
+
+    /// The latest exchanges that did not end as they should, latest first.
+    pub fn recent(&self) -> Vec<Refusal> {
+        let mut all: Vec<_> = self.all().iter().flat_map(|worker| worker.recent.all()).collect();
+        all.sort_by_key(|refusal| std::cmp::Reverse(refusal.at));
+        all
     }
 
     /// Exchanges that are not over.
