@@ -12,8 +12,8 @@ async function open(browser, options) {
   const page = await context.newPage();
   const wrong = [];
   page.on("pageerror", (error) => wrong.push(`error: ${error}`));
-  // The browser itself says of an answer of 401 that it is one.
-  page.on("console", (message) => message.type() === "error" && !message.text().includes("401") && wrong.push(`console: ${message.text()}`));
+  // The browser itself says of an answer of 401 or 400 that it is one.
+  page.on("console", (message) => message.type() === "error" && !/status of 40[01]/.test(message.text()) && wrong.push(`console: ${message.text()}`));
   // Without internet: whoever is not the proxy is not there.
   await context.route((asked) => asked.origin !== new URL(url).origin && asked.protocol !== "data:", (route) => {
     wrong.push(`asks ${route.request().url()}`);
