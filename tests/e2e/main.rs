@@ -13,6 +13,7 @@ mod clients;
 mod commands;
 mod config_reload;
 mod connections;
+mod dashboard;
 mod examples;
 mod exchange;
 mod failure;

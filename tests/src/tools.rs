@@ -65,6 +65,22 @@ pub fn python_with(module: &str, package: &str) -> PathBuf {
     python
 }
 
+/// The folder with npm's `package` in it: beside the build, made once. For `NODE_PATH`.
+pub fn node_modules(package: &str) -> PathBuf {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let place = repository().join("target/node");
+    let modules = place.join("node_modules");
+    let _lock = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if !modules.join(package).join("package.json").exists() {
+        need("node", "nodejs");
+        let npm = need("npm", "npm");
+        std::fs::create_dir_all(&place).expect("a folder");
+        let installed = Command::new(npm).args(["install", "--silent", "--no-save", "--prefix"]).arg(&place).arg(package).status().expect("npm");
+        assert!(installed.success() && modules.join(package).join("package.json").exists(), "npm install {package}");
+    }
+    modules
+}
+
 fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let extra = ["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from);

@@ -1,81 +1,49 @@
-//! One question, one answer: who may ask, and what is said. Health tells everybody yes or no; the rest is for who shows the token, if
-//! there is one.
+//! One question, one answer: who is told what. Health tells everybody yes or no; the rest is for who shows the token, if there is one.
 
+use super::access::Access;
+use super::api;
 use super::board::Board;
+use super::dashboard;
 use crate::observe::{Exposition, Format};
-use aws_lc_rs::{constant_time, digest};
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
 use http_body_util::Full;
-use std::net::IpAddr;
-
-/// Who may ask.
-#[derive(Clone)]
-pub enum Access {
-    /// Everybody who can come: other machines cannot.
-    Open,
-    /// Who shows this token, of which only the digest is kept.
-    Token([u8; 32]),
-}
-
-impl Access {
-    pub fn token(token: &str) -> Self {
-        Self::Token(digested(token.as_bytes()))
-    }
-
-    /// Digests are compared, so that not even the length can be told from the time it takes.
-    fn lets_in(&self, headers: &HeaderMap) -> bool {
-        let Self::Token(expected) = self else { return true };
-        let shown = headers.get(header::AUTHORIZATION).and_then(|value| {
-            let (scheme, rest) = value.as_bytes().split_at_checked(b"Bearer ".len())?;
-            scheme.eq_ignore_ascii_case(b"Bearer ").then_some(rest)
-        });
-        shown.is_some_and(|shown| constant_time::verify_slices_are_equal(&digested(shown), expected).is_ok())
-    }
-
-    /// A page in a browser of this machine can have its own name lead to 127.0.0.1, and would then read what is served there. Who comes
-    /// for us names an address, or this machine, or shows a token.
-    fn believes(&self, headers: &HeaderMap) -> bool {
-        let Self::Open = self else { return true };
-        let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else { return true };
-        let port = |rest: &str| rest.is_empty() || rest.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
-        let name = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-            Some((name, rest)) if port(rest) => name,
-            Some(_) => return false,
-            None => host.split_once(':').map_or(host, |(name, _)| name),
-        };
-        name.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost") || name.is_empty()
-    }
-}
-
-fn digested(bytes: &[u8]) -> [u8; 32] {
-    let mut out = [0; 32];
-    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    out
-}
+use std::sync::Arc;
 
 /// Never fails: what is wrong is said to who asks.
-pub fn answer<B>(request: &Request<B>, access: &Access, board: &dyn Board) -> Response<Full<Bytes>> {
+pub async fn answer<B>(request: Request<B>, access: &Access, board: &Arc<dyn Board>) -> Response<Full<Bytes>>
+where
+    B: Body<Data: Send, Error: std::error::Error + Send + Sync + 'static> + Send,
+{
     let headers = request.headers();
     if !access.believes(headers) {
         return text(StatusCode::MISDIRECTED_REQUEST, "ask by address, or as localhost\n".into());
     }
     let known = access.lets_in(headers);
+    if let Some(page) = dashboard::page(request.uri().path(), headers).filter(|_| reads(request.method())) {
+        return page;
+    }
     let page: fn(&HeaderMap, &dyn Board, bool) -> Response<Full<Bytes>> = match request.uri().path() {
         "/healthz" => |_, _, _| text(StatusCode::OK, "ok\n".into()),
         "/readyz" => |_, board, known| ready(board, known),
+        path if path.starts_with("/api/") => return api::answer(request, known, board).await,
         _ if !known => return unknown(),
         "/metrics" => |headers, board, _| metrics(headers, board),
-        "/" => |_, _, _| text(StatusCode::OK, "/metrics\n/healthz\n/readyz\n".into()),
-        _ => return text(StatusCode::NOT_FOUND, "there are /metrics, /healthz and /readyz\n".into()),
+        "/" => |_, _, _| text(StatusCode::OK, "/metrics\n/healthz\n/readyz\n/api/openapi.json\n".into()),
+        _ => return text(StatusCode::NOT_FOUND, "there are /metrics, /healthz, /readyz and /api/\n".into()),
     };
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    if !reads(request.method()) {
         let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "nothing can be changed here\n".into());
         refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;
     }
-    page(headers, board, known)
+    page(headers, &**board, known)
+}
+
+fn reads(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
 }
 
 fn ready(board: &dyn Board, known: bool) -> Response<Full<Bytes>> {
@@ -133,26 +101,10 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::Readiness;
-
-    struct Draining;
-
-    impl Board for Draining {
-        fn metrics(&self, out: &mut Exposition) {
-            out.gauge("a", "").sample(&[], 1);
-        }
-
-        fn readiness(&self) -> Readiness {
-            Readiness { against: vec!["draining".into()] }
-        }
-    }
+    use crate::admin::tests::ask;
 
     fn asked(access: &Access, method: &str, path: &str, fields: &[(&str, &str)]) -> Response<Full<Bytes>> {
-        let mut request = Request::builder().method(method).uri(path);
-        for (name, value) in fields {
-            request = request.header(*name, *value);
-        }
-        answer(&request.body(()).expect("a request"), access, &Draining)
+        ask(access, method, path, fields, "")
     }
 
     fn status(access: &Access, method: &str, path: &str, fields: &[(&str, &str)]) -> u16 {

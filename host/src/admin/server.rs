@@ -1,6 +1,7 @@
 //! The listener and its thread. Few connections, short waits: who watches is one, or three, and asks every some seconds.
 
-use super::answer::{Access, answer};
+use super::access::Access;
+use super::answer::answer;
 use super::board::Board;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -120,8 +121,8 @@ async fn accept_all(listener: Listener, access: Access, board: Arc<dyn Board>, r
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, access: Access, board: Arc<dyn Board>) {
     let service = service_fn(|request| {
-        let response = answer(&request, &access, &*board);
-        async move { Ok::<_, Infallible>(response) }
+        let (access, board) = (access.clone(), Arc::clone(&board));
+        async move { Ok::<_, Infallible>(answer(request, &access, &board).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -23,7 +23,10 @@ use tokio::time::timeout;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "ask")]
 pub enum Question {
+    /// To take over what the files say now.
     Reload,
+    /// To say what that would change.
+    Diff,
 }
 
 /// What a running proxy says.
@@ -118,18 +121,38 @@ pub enum AskError {
 
 /// Lets the proxy that runs with `config` take over what has changed. A text that is wrong is not even brought to it.
 pub fn ask_reload(config: &Path, state: Option<&Path>) -> Result<Said, AskError> {
+    ask_about(config, state, &Question::Reload)
+}
+
+/// Lets the proxy that runs with `config` say what a reload would change.
+pub fn ask_diff(config: &Path, state: Option<&Path>) -> Result<Said, AskError> {
+    ask_about(config, state, &Question::Diff)
+}
+
+fn ask_about(config: &Path, state: Option<&Path>, question: &Question) -> Result<Said, AskError> {
     let written = match config::load(config) {
         Ok((written, _)) => written,
         Err(report) => return Ok(Said { text: report.text(), ..Said::default() }),
     };
     let state = state::place(state.or(written.server.state.as_deref()));
-    ask(&state, config, &Question::Reload)
+    ask(&state, config, question)
 }
 
 impl Said {
     pub fn json(&self) -> String {
         // It is strings and numbers only.
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
+    }
+
+    /// What a reload would do.
+    pub fn prospect(&self) -> String {
+        let outcome = match (self.well, self.changes.is_empty()) {
+            (false, _) => String::new(),
+            (true, true) => format!("nothing would change: generation {} serves what the file says\n", self.generation),
+            (true, false) => format!("a reload would replace generation {}:\n", self.generation),
+        };
+        let changes: String = self.changes.iter().map(|change| format!("  {change}\n")).collect();
+        format!("{}{outcome}{changes}", self.text)
     }
 
     pub fn words(&self) -> String {

@@ -63,6 +63,15 @@ enum Refused {
 /// Answers from the text of the configuration; no socket is opened, and components are loaded only to see which decisions are remembered.
 pub fn explain(path: &Path, question: Question) -> Result<Explained, ExplainError> {
     let (config, _warnings) = config::load(path).map_err(ExplainError::Config)?;
+    explain_under(config, question, memory::told)
+}
+
+/// The same of a configuration that is there. `memory` says of the links of a route whether their decisions are remembered.
+pub(super) fn explain_under(
+    config: Config,
+    question: Question,
+    memory: impl FnOnce(&Config, &[LinkSpec]) -> Vec<String>,
+) -> Result<Explained, ExplainError> {
     let head = head(question)?;
     let host = authority::host(&head.authority);
     let found = proxy::explain(&config.sites, host, &head);
@@ -75,7 +84,7 @@ pub fn explain(path: &Path, question: Question) -> Result<Explained, ExplainErro
         },
     };
     let chain = place.as_ref().map_or(&[][..], |(site, route)| &config.sites[*site].routes[*route].chain);
-    let memory = memory::told(&config, chain);
+    let memory = memory(&config, chain);
     Ok(Explained { config, head, place, considered: found.routes, memory })
 }
 
@@ -278,7 +287,7 @@ pub(super) fn row(out: &mut String, title: &str, text: &str, place: &str) {
     let _ = writeln!(out, "{title:<11}{text}{gap}{place}");
 }
 
-fn tls(spec: &TlsSpec) -> String {
+pub(super) fn tls(spec: &TlsSpec) -> String {
     match spec {
         TlsSpec::Off => "off".to_owned(),
         TlsSpec::Local => "local".to_owned(),
@@ -304,7 +313,7 @@ fn of(link: &LinkSpec) -> String {
     if plugin == link.name { String::new() } else { format!(" = {plugin}") }
 }
 
-fn origin(origin: &LinkOrigin) -> &'static str {
+pub(super) fn origin(origin: &LinkOrigin) -> &'static str {
     match origin {
         LinkOrigin::Server => "server",
         LinkOrigin::Site => "site",
@@ -325,7 +334,7 @@ pub(super) fn servers(spec: &UpstreamSpec) -> String {
     format!("{}{}", servers.join(" "), if spec.tls.is_some() { "  over TLS" } else { "" })
 }
 
-fn path(path: &PathMatch) -> Value {
+pub(super) fn path(path: &PathMatch) -> Value {
     match path {
         PathMatch::Exact(path) => json!({ "exact": path }),
         PathMatch::Prefix(prefix) => json!({ "prefix": if prefix.is_empty() { "/" } else { prefix } }),

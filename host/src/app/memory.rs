@@ -1,6 +1,7 @@
 //! What `explain` says of the guests behind a link, and whether its decisions are remembered. What a component imports and wants to see is in
 //! it alone, so those of which it matters are loaded and asked for their plan. Nothing is granted: whoever has to be is not pure.
 
+use super::filters::Filters;
 use super::granted::{apart, terms};
 use super::prepare::sandbox;
 use super::state;
@@ -16,8 +17,20 @@ pub fn told(config: &Config, chain: &[LinkSpec]) -> Vec<String> {
     chain.iter().map(|link| one(config, link, &loader)).collect()
 }
 
+/// The same of filters that are there.
+pub fn known(filters: &Filters, chain: &[LinkSpec]) -> Vec<String> {
+    let one = |link| match filters.of(link).map(|filter| (filter.isolation(), filter.remembers())) {
+        Some((_, Ok(()))) => REMEMBERED.to_owned(),
+        Some((Isolation::Request, Err(why))) => format!("a fresh guest each time; not remembered: {why}"),
+        Some((Isolation::Worker, Err(_))) | None => KEPT.to_owned(),
+    };
+    chain.iter().map(one).collect()
+}
+
+const KEPT: &str = "one guest per worker";
+const REMEMBERED: &str = "decisions are remembered";
+
 fn one(config: &Config, link: &LinkSpec, loader: &OnceCell<Option<Sandbox>>) -> String {
-    const KEPT: &str = "one guest per worker";
     let spec = match &link.plugin {
         PluginRef::Declared(name) => config.plugins.get(name),
         PluginRef::Bundled(_) => None,
@@ -31,7 +44,7 @@ fn one(config: &Config, link: &LinkSpec, loader: &OnceCell<Option<Sandbox>>) -> 
         sandbox(Some(&place).filter(|place| place.is_dir()).map(|place| &**place)).ok()
     });
     match loader.as_ref().and_then(|sandbox| remembers(config, sandbox, link, spec, terms)) {
-        Some((_, Ok(()))) => "decisions are remembered".to_owned(),
+        Some((_, Ok(()))) => REMEMBERED.to_owned(),
         Some((Isolation::Worker, Err(_))) => KEPT.to_owned(),
         Some((Isolation::Request, Err(why))) => format!("a fresh guest each time; not remembered: {why}"),
         None => "a fresh guest each time; `check` says why it cannot be loaded".to_owned(),

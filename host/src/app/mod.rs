@@ -4,7 +4,7 @@
 //! `services` (components that are servers), `papers` (certificates), `prepare` (everything
 //! that can still be wrong with a checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `generation` (all of
 //! it), `worker` and `floor` (one core, from generation to generation), `keeper` (certificates that change), `lookout` and `control` (who
-//! asks for a reload), `reload`, `watch` (what can be seen), `systemd`, `run`; then the answers to questions: `check`, `explain` (with `memory`),
+//! asks for a reload), `reload`, `watch` (what can be seen) and `pages` (the same as JSON), `systemd`, `run`; then the answers to questions: `check`, `explain` (with `memory`),
 //! `inspect`, `depot` (to and from registries), and `ca`.
 
 mod ca;
@@ -27,6 +27,7 @@ mod lookout;
 mod memory;
 mod online;
 mod origin;
+mod pages;
 mod papers;
 mod prepare;
 mod reload;
@@ -40,7 +41,7 @@ mod worker;
 pub use crate::certs::IssuedFor;
 pub use ca::{CaError, CaPlace, issue as ca_issue, root as ca_root, trust as ca_trust};
 pub use check::{Checked, check};
-pub use control::{AskError, Said, ask_reload};
+pub use control::{AskError, Said, ask_diff, ask_reload};
 pub use depot::{fetch as plugin_fetch, push as plugin_push, signing_key};
 pub use explain::{Explained, Question, explain};
 pub use explain_tcp::{Reached, TcpExplained, TcpQuestion, explain_tcp};

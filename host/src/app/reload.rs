@@ -6,7 +6,7 @@ use super::generation::{AssembleError, Generation};
 use super::keeper::Keepers;
 use super::listeners::Bound;
 use super::lookout::Lookout;
-use super::prepare::{self, Base, PrepareError};
+use super::prepare::{self, Base, PrepareError, Prepared};
 use super::systemd::{Inherited, Manager};
 use super::worker::{Change, Foreman};
 use crate::config::{Change as Difference, How, Recorded};
@@ -65,6 +65,7 @@ impl Process {
                     Some(said) => Said::clone(said),
                     None => said.insert(self.reload().await).clone(),
                 },
+                Question::Diff => self.diff().await,
             };
             // Whoever has gone does not want to know.
             drop(answer.map(|answer| answer.send(said)));
@@ -99,6 +100,17 @@ impl Process {
             eprint!("{}", said.text);
         }
         said
+    }
+
+    /// What a reload would change. Addresses are not bound, so that one is taken turns out only then.
+    async fn diff(&self) -> Said {
+        let (base, serving) = (self.base.clone(), self.serving.clone());
+        let compared = spawn_blocking(move || compare(&base, &serving).1.map(|(_, differences, text)| (told(&differences), text))).await;
+        match compared {
+            Ok(Ok((changes, text))) => self.say(true, changes, text),
+            Ok(Err(why)) => self.say(false, Vec::new(), why),
+            Err(panic) => self.say(false, Vec::new(), format!("error: the configuration is too much for us: {panic}\n")),
+        }
     }
 
     fn refused(&mut self, read: Recorded, why: String) -> Said {
@@ -144,6 +156,7 @@ impl Process {
             let _ = turn.await;
         }
         let earlier = std::mem::replace(&mut self.serving, Arc::new(generation));
+        self.base.watch.show(&self.serving);
         if let Err(error) = self.keepers.turn(&self.serving.prepared.papers, Some(&earlier.prepared.papers)) {
             tracing::error!("nobody looks after certificates until the next reload: {error}");
         }
@@ -171,12 +184,13 @@ impl Process {
     }
 }
 
-fn make(base: &Base, serving: &Generation, workers: usize, key_log: Option<&Arc<dyn KeyLog>>) -> (Recorded, Made) {
+/// What the files say now, prepared, with what differs from what is served, and warnings. Errors: why it cannot be served.
+fn compare(base: &Base, serving: &Generation) -> (Recorded, Result<(Prepared, Vec<Difference>, String), String>) {
     let (read, written) = prepare::read(&base.path);
     let prepared = match written.and_then(|written| base.prepare(written, Some(&serving.prepared))) {
         Ok(prepared) => prepared,
-        Err(PrepareError::Config(report)) => return (read, Made::Refused(report.text())),
-        Err(error) => return (read, Made::Refused(format!("error: {error}\n"))),
+        Err(PrepareError::Config(report)) => return (read, Err(report.text())),
+        Err(error) => return (read, Err(format!("error: {error}\n"))),
     };
     let before = &serving.prepared;
     let mut differences = prepared.config.changes(&before.config);
@@ -187,10 +201,23 @@ fn make(base: &Base, serving: &Generation, workers: usize, key_log: Option<&Arc<
     let other = now.iter().filter(|(component, digest)| then.get(*component).is_some_and(|then| then != *digest));
     differences.extend(other.map(|(component, _)| Difference::new("component", component.to_string(), How::File)));
     let text = if prepared.report.warnings() > 0 { prepared.report.text() } else { String::new() };
+    (read, Ok((prepared, differences, text)))
+}
+
+fn told(differences: &[Difference]) -> Vec<String> {
+    differences.iter().map(ToString::to_string).collect()
+}
+
+fn make(base: &Base, serving: &Generation, workers: usize, key_log: Option<&Arc<dyn KeyLog>>) -> (Recorded, Made) {
+    let (read, compared) = compare(base, serving);
+    let (prepared, differences, text) = match compared {
+        Ok(compared) => compared,
+        Err(why) => return (read, Made::Refused(why)),
+    };
     if differences.is_empty() {
         return (read, Made::Same(text));
     }
-    let differences = differences.iter().map(ToString::to_string).collect();
+    let differences = told(&differences);
     let made = match Generation::assemble(&base.watch, prepared, (Some(serving), Inherited::default()), workers, key_log) {
         Ok((generation, orders)) => Made::New(Box::new(New { generation, orders, differences, text })),
         Err(AssembleError::Bind(report)) => Made::Refused(report.text()),

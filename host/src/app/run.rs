@@ -113,6 +113,7 @@ impl Signals {
 async fn serve(signals: &mut Signals, process: &mut Process) {
     let (asking, mut asked) = mpsc::unbounded_channel();
     // Held until the end: dropping it removes the socket.
+    process.base.watch.wishes_go_to(asking.clone());
     let _control = open_control(process, asking);
     if let Some(period) = process.manager.watchdog() {
         let pulses = process.foremen.iter().map(Foreman::pulse).collect();
@@ -174,8 +175,6 @@ fn open_control(process: &Process, asking: mpsc::UnboundedSender<Asked>) -> Opti
         }
         Err(error) => {
             tracing::warn!("`portcullis reload` will not find this process, SIGHUP will: {error}");
-            // Kept open: whoever waits for questions waits for ever.
-            std::mem::forget(asking);
             None
         }
     }
@@ -249,12 +248,14 @@ async fn start(
         foreman.turn().await.map_err(io::Error::other)?;
     }
     base.watch.generations.turn(&generation);
+    let generation = Arc::new(generation);
+    base.watch.show(&generation);
     let mut keepers = Keepers::default();
     // After the workers: what CAs look for must be shown by then.
     keepers.turn(&generation.prepared.papers, None)?;
     Ok(Process {
         base,
-        serving: Arc::new(generation),
+        serving: generation,
         foremen,
         gate,
         keepers,

@@ -1,18 +1,23 @@
 //! What there is to see of the process, for the admin listener: each room's numbers, and whether requests should come.
 
-use super::generation::Generations;
+use super::control::{Asked, Question};
+use super::generation::{Generation, Generations};
 use super::listeners::{SocketFile, refused};
-use crate::admin::{Access, Admin, Board, Readiness, Socket, start};
+use super::pages;
+use crate::admin::{Access, Admin, Board, Done, Explain, Later, Readiness, Refusal, Socket, Topic, Wish, start};
 use crate::config::{AdminSpec, Diagnostic, ListenAddress};
 use crate::listen::{self, Gate, Listening};
 use crate::observe::access::AccessOutput;
 use crate::observe::otlp::Exporters;
-use crate::observe::{Exposition, Registry, Shown};
+use crate::observe::{Exposition, Registry, Shown, log_filter, set_log_filter};
 use crate::sandbox::{Census, Counts};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use serde_json::Value;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 /// For as long as the process lives; generations tell it what they have.
 #[derive(Default)]
@@ -20,6 +25,10 @@ pub struct Watch {
     pub registry: Registry,
     pub generations: Generations,
     pub exporters: Exporters,
+    /// What is served. A lock, because it is taken by reloads and by whoever looks; weak, because who looks must not hold it.
+    shown: Mutex<Weak<Generation>>,
+    /// Where wishes go.
+    wishes: OnceLock<UnboundedSender<Asked>>,
     /// How far the process is.
     standing: AtomicU8,
     /// By plugin. A lock, because it is taken when plugins are configured and when numbers are read.
@@ -54,6 +63,36 @@ impl Watch {
         self.standing.store(SERVING, Ordering::Release);
     }
 
+    /// From now on this is served.
+    pub fn show(&self, generation: &Arc<Generation>) {
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(generation);
+    }
+
+    fn served(&self) -> Option<Arc<Generation>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).upgrade()
+    }
+
+    /// Whoever does what is asked for listens here.
+    pub fn wishes_go_to(&self, asking: UnboundedSender<Asked>) {
+        // Made once for the process.
+        let _ = self.wishes.set(asking);
+    }
+
+    /// The numbers of each plugin's guests.
+    pub fn counts(&self) -> BTreeMap<String, Counts> {
+        let censuses = self.censuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        censuses.into_iter().map(|(name, census)| (name, census.counts())).collect()
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.standing.load(Ordering::Acquire) == DRAINING
+    }
+
+    /// Connections of clients that are open.
+    pub fn connections(&self) -> usize {
+        self.gate.get().map_or(0, |gate| gate.open())
+    }
+
     pub fn draining(&self) {
         self.standing.store(DRAINING, Ordering::Release);
     }
@@ -66,8 +105,8 @@ impl Watch {
     }
 
     fn guests(&self, out: &mut Exposition) {
-        let censuses = self.censuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let plugins: Vec<(&str, Counts)> = censuses.iter().map(|(name, census)| (&**name, census.counts())).collect();
+        let counts = self.counts();
+        let plugins: Vec<(&str, Counts)> = counts.iter().map(|(name, counts)| (&**name, *counts)).collect();
         let counters: [Shown<Counts>; 4] = [
             ("portcullis_guest_calls", "Calls of plugins, all phases.", |counts| counts.calls),
             ("portcullis_guests_made", "Guests made, first ones included.", |counts| counts.guests),
@@ -110,8 +149,7 @@ impl Watch {
 
 impl Board for Watch {
     fn metrics(&self, out: &mut Exposition) {
-        let open = self.gate.get().map_or(0, |gate| gate.open());
-        out.gauge("portcullis_connections", "Connections of clients that are open.").sample(&[], open as u64);
+        out.gauge("portcullis_connections", "Connections of clients that are open.").sample(&[], self.connections() as u64);
         let dropped = self.dropped.get().map_or(0, |dropped| dropped());
         out.counter("portcullis_access_lines_dropped", "Access lines dropped because the output was too slow.").sample(&[], dropped);
         out.gauge("portcullis_generation", "Number of the configuration that new exchanges see.").sample(&[], self.generations.serving());
@@ -127,6 +165,38 @@ impl Board for Watch {
             _ => self.left_out(),
         };
         Readiness { against }
+    }
+
+    fn shown(&self, topic: Topic) -> Option<Value> {
+        Some(pages::page(topic, self, &*self.served()?))
+    }
+
+    fn explain(&self, question: &Explain) -> Result<Value, Refusal> {
+        pages::explain(question, &*self.served().ok_or(Refusal::NotNow)?)
+    }
+
+    fn log_filter(&self) -> String {
+        log_filter()
+    }
+
+    fn set_log_filter(&self, filter: &str) -> Result<(), String> {
+        set_log_filter(filter)
+    }
+
+    fn ask(&self, wish: Wish) -> Later<Result<Done, Refusal>> {
+        let question = match wish {
+            Wish::Reload => Question::Reload,
+            Wish::Diff => Question::Diff,
+        };
+        let (answer, answered) = oneshot::channel();
+        let asked = Asked { question, answer: Some(answer) };
+        let sent = self.wishes.get().is_some_and(|wishes| wishes.send(asked).is_ok());
+        Box::pin(async move {
+            // Whoever should answer may be ending.
+            let said = if sent { answered.await.ok() } else { None }.ok_or(Refusal::NotNow)?;
+            let shown = serde_json::to_value(&said).unwrap_or_default();
+            Ok(Done { well: said.well, said: shown })
+        })
     }
 }
 

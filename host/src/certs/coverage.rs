@@ -3,6 +3,7 @@
 //! Only subject alternative names count; clients stopped reading the common name years ago.
 
 use crate::config::SiteName;
+use std::fmt;
 use std::net::IpAddr;
 use time::OffsetDateTime;
 use x509_parser::extensions::GeneralName;
@@ -39,6 +40,17 @@ impl Subject {
                 Ok(ip) => Self::Ip(ip),
                 Err(_) => Self::Host(host.clone()),
             },
+        }
+    }
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Host(host) => f.write_str(host),
+            Self::Below(suffix) => write!(f, "*.{suffix}"),
+            Self::Any => f.write_str("*"),
         }
     }
 }

@@ -37,6 +37,6 @@ pub use owner_only::{DiskError, publish};
 pub use presented::Presented;
 pub use problem::{CertProblem, Severity};
 pub use server::{Chosen, TlsSettings, Unanswered};
-pub use store::{Store, check_acme};
+pub use store::{Listed, Store, check_acme};
 pub use tickets::{TicketKeyError, TicketKeys, check_ticket_keys};
 pub use watch::Watch;

@@ -3,6 +3,8 @@
 //! Leaves of the local CA are renewed from here, by the first handshake that finds one old: a proxy runs for longer than they live.
 //! Files are read again by `watch`, which puts what it finds in here.
 
+mod listed;
+
 use super::acme::{self, Acme, Challenges, Ordered, Shelf};
 use super::clients::{self, Guard};
 use super::coverage::{Coverage, Subject};
@@ -18,6 +20,8 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use time::{Duration, OffsetDateTime};
+
+pub use listed::Listed;
 
 /// After a failed renewal. The disk may be full for a while; the old leaf still has days.
 const RENEWAL_PAUSE: Duration = Duration::minutes(10);

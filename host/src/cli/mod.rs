@@ -4,6 +4,7 @@
 mod ca;
 mod check;
 mod defaults;
+mod diff;
 mod explain;
 mod plugin;
 mod reload;
@@ -29,6 +30,8 @@ enum Command {
     Run(run::Run),
     /// Let the proxy that runs with a configuration take over what has changed in it, whole or not at all
     Reload(reload::Reload),
+    /// Show what a reload would change: the running proxy against its file
+    Diff(diff::Diff),
     /// Check a configuration, its certificates and its plugins, without serving; prints every mistake
     Check(check::Check),
     /// Show what would happen to a request or a TCP connection: site or listener, route, links, upstream, timeouts
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(command) => command.execute(),
         Command::Reload(command) => command.execute(),
+        Command::Diff(command) => command.execute(),
         Command::Check(command) => command.execute(),
         Command::Explain(command) => command.execute(),
         Command::Defaults(command) => command.execute(),

@@ -1,23 +1,71 @@
-//! The log: `tracing` to standard error, as text. Access lines go to standard output and have nothing to do with it.
+//! The log: `tracing` to standard error, as text. Access lines go to standard output and have nothing to do with it. What is let through can be
+//! changed while the process runs.
 
 use std::io::IsTerminal;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use tracing_subscriber::EnvFilter;
+
+/// Unless something else is asked for.
+const USUAL: &str = "info";
+
+/// The log of this process, once it is started.
+static LOG: OnceLock<Log> = OnceLock::new();
+
+struct Log {
+    /// What is let through. A lock, because it is taken by whoever changes or asks.
+    filter: Mutex<String>,
+    replace: Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>,
+}
 
 /// Starts the log of this process. What is let through is said in the manner of `RUST_LOG` by `PORTCULLIS_LOG`, else by `RUST_LOG`, else it
 /// is `info`. A filter that cannot be read is reported and `info` holds. Without effect if a log was started before (tests).
 pub fn start_log() {
     let written = ["PORTCULLIS_LOG", "RUST_LOG"].into_iter().find_map(|name| std::env::var(name).ok()).filter(|text| !text.is_empty());
-    let read = written.map_or(Ok(None), |text| EnvFilter::try_new(text).map(Some));
-    let (filter, error) = match read {
-        Ok(filter) => (filter, None),
-        Err(error) => (None, Some(error)),
+    let read = written.as_deref().map_or(Ok(None), |text| EnvFilter::try_new(text).map(Some));
+    let (filter, text, error) = match read {
+        Ok(Some(filter)) => (filter, written.unwrap_or_default(), None),
+        Ok(None) => (EnvFilter::new(USUAL), USUAL.to_owned(), None),
+        Err(error) => (EnvFilter::new(USUAL), USUAL.to_owned(), Some(error)),
     };
-    let filter = filter.unwrap_or_else(|| EnvFilter::new("info"));
     // https://no-color.org
     let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let started =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).with_ansi(colour).try_init();
+    let started = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .with_ansi(colour)
+        // Callsites that are off stay off without being asked again: each is asked once after each change.
+        .with_filter_reloading();
+    let handle = started.reload_handle();
+    let started = tracing::subscriber::set_global_default(started.finish());
+    if started.is_ok() {
+        let replace = Box::new(move |filter: EnvFilter| handle.reload(filter).map_err(|error| error.to_string()));
+        // Set once, as the log is started once.
+        let _ = LOG.set(Log { filter: Mutex::new(text), replace });
+    }
     if let (Ok(()), Some(error)) = (started, error) {
         tracing::warn!("the log filter in PORTCULLIS_LOG or RUST_LOG cannot be read ({error}); `info` holds");
     }
+}
+
+/// What is let through now.
+pub fn log_filter() -> String {
+    LOG.get().map_or_else(|| USUAL.to_owned(), |log| log.filter.lock().unwrap_or_else(PoisonError::into_inner).clone())
+}
+
+/// Lets through what this says: a level, or levels of parts, `info,portcullis::upstream=debug`. Errors: it says no such thing.
+pub fn set_log_filter(text: &str) -> Result<(), String> {
+    // Spans and fields, which such filters can name too, are looked at for each event, by patterns whose cost nobody bounds.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_:=,-".contains(&byte);
+    if text.is_empty() || !text.bytes().all(plain) {
+        return Err("a filter is a level, or part=level with commas between them; for example: info,portcullis::upstream=debug".to_owned());
+    }
+    let filter = EnvFilter::builder().parse(text).map_err(|error| error.to_string())?;
+    let log = LOG.get().ok_or("this process has a log of another kind")?;
+    let mut shown = log.filter.lock().unwrap_or_else(PoisonError::into_inner);
+    (log.replace)(filter)?;
+    text.clone_into(&mut shown);
+    drop(shown);
+    tracing::info!("the log lets through {text} from now on");
+    Ok(())
 }

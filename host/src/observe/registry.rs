@@ -3,11 +3,11 @@
 use super::exposition::Exposition;
 use super::metrics::PluginMetrics;
 use super::numbers::{Counter, Histogram, OF_CONNECTS, OF_EXCHANGES, Times};
-use super::process;
+use super::{Refusal, process};
 use super::tally::{RouteTally, SpanTally, UpstreamTally, WorkerTally};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// For as long as the process lives; generations come and go.
 pub struct Registry {
@@ -18,6 +18,28 @@ pub struct Registry {
     pub plugins: PluginMetrics,
     /// What became of spans.
     pub spans: Arc<SpanTally>,
+}
+
+/// What came of the requests that a route took.
+#[derive(Debug)]
+pub struct RouteSum {
+    /// By the status' first digit; first those without an answer.
+    pub statuses: [u64; 6],
+    pub times: Times,
+}
+
+/// What an upstream was asked.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct UpstreamSum {
+    pub requests: u64,
+    /// Those that are not over.
+    pub active: u64,
+    /// Connections kept for the next request.
+    pub idle: u64,
+    /// Servers tried beyond each request's first.
+    pub retries: u64,
+    /// Requests without a response head, and tunnels without a server.
+    pub failures: u64,
 }
 
 /// A family of numbers that `T` has: its name, what it means, and where it is.
@@ -37,10 +59,57 @@ impl Registry {
         tally
     }
 
+    fn all(&self) -> Vec<Arc<WorkerTally>> {
+        self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What came of requests, by site and route. Empty if nobody collects numbers.
+    pub fn routes(&self) -> BTreeMap<(Box<str>, Box<str>), RouteSum> {
+        let sum = |tallies: &[Arc<RouteTally>]| {
+            let statuses = std::array::from_fn(|class| total(tallies, |tally| tally.statuses.get(class).map_or(0, Counter::value)));
+            RouteSum { statuses, times: times(tallies, OF_EXCHANGES, |tally: &RouteTally| &tally.took) }
+        };
+        gathered(&self.all(), |worker| &worker.routes).into_iter().map(|(name, tallies)| (name, sum(&tallies))).collect()
+    }
+
+    /// What upstreams were asked.
+    pub fn upstreams(&self) -> BTreeMap<Box<str>, UpstreamSum> {
+        let sum = |tallies: &[Arc<UpstreamTally>]| UpstreamSum {
+            requests: total(tallies, |tally| tally.requests.value()),
+            active: total(tallies, |tally| tally.running.value()),
+            idle: total(tallies, |tally| tally.idle.value()),
+            retries: total(tallies, |tally| tally.retries.value()),
+            failures: tallies.iter().flat_map(|tally| tally.failures.all()).map(|(_, count)| count.value()).sum(),
+        };
+        gathered(&self.all(), |worker| &worker.upstreams).into_iter().map(|(name, tallies)| (name, sum(&tallies))).collect()
+    }
+
+    /// Why exchanges and tunnels ended otherwise than they should, by what it was and the reason's token.
+    pub fn reasons(&self) -> BTreeMap<(&'static str, &'static str), u64> {
+        gathered(&self.all(), |worker| &worker.reasons).into_iter().map(|(name, counts)| (name, total(&counts, Counter::value))).collect()
+    }
+
+    /// The latest exchanges that did not end as they should, latest first.
+    pub fn recent(&self) -> Vec<Refusal> {
+        let mut all: Vec<_> = self.all().iter().flat_map(|worker| worker.recent.all()).collect();
+        all.sort_by_key(|refusal| std::cmp::Reverse(refusal.at));
+        all
+    }
+
+    /// Exchanges that are not over.
+    pub fn active(&self) -> u64 {
+        self.all().iter().map(|worker| worker.exchanges.value()).sum()
+    }
+
+    /// Since the process started.
+    pub fn uptime(&self) -> Duration {
+        self.started.elapsed().unwrap_or_default()
+    }
+
     /// Everything that is counted in this room.
     pub fn write(&self, out: &mut Exposition) {
         out.gauge("portcullis_build_info", "Which build runs.").sample(&[("version", env!("CARGO_PKG_VERSION"))], 1);
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let workers = self.all();
         let sum = |of: fn(&WorkerTally) -> u64| workers.iter().map(|worker| of(worker)).sum::<u64>();
         out.gauge("portcullis_workers", "Worker threads.").sample(&[], workers.len() as u64);
         out.gauge("portcullis_exchanges_active", "Requests that are not over, upgraded connections included.")
@@ -177,7 +246,6 @@ mod tests {
     use super::*;
     use crate::observe::exposition::Format;
     use crate::observe::tally::Over;
-    use std::time::Duration;
 
     #[test]
     fn workers_are_added_up() {

@@ -1,6 +1,7 @@
 //! What one worker counts. Written by that worker alone, read by whoever collects; names are looked up when a route or an upstream is used
 //! for the first time, and from then on it is a pointer.
 
+use super::Recent;
 use super::numbers::{Counter, Gauge, Histogram, OF_CONNECTS, OF_EXCHANGES};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -21,6 +22,8 @@ pub struct WorkerTally {
     pub upstreams: Named<Box<str>, UpstreamTally>,
     /// Why exchanges ended otherwise than they should, and tunnels. Tokens are words of ours.
     pub reasons: Named<(&'static str, &'static str), Counter>,
+    /// Some exchanges of those.
+    pub recent: Recent,
 }
 
 /// Parts of a tally by name. A lock, because it is held for a look-up, and only when a worker meets a name for the first time; what hangs on

@@ -5,7 +5,7 @@ use crate::config::{AccessLog, LinkSpec};
 use crate::message::{Connection, ExchangeId, RequestHead};
 use crate::observe::access::AccessWriter;
 use crate::observe::otlp::Attribute;
-use crate::observe::{Entry, Over, RouteTally, WorkerTally};
+use crate::observe::{Entry, Over, Refusal, RouteTally, WorkerTally};
 use crate::upstream::Attempt;
 use bytestring::ByteString;
 use http::{StatusCode, Version};
@@ -14,7 +14,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 /// What will be said.
 pub(super) struct Record {
@@ -88,7 +88,23 @@ impl Record {
             Some(tally) => tally.take(over),
             None => worker.route("", "").take(over),
         }
-        self.reason().iter().for_each(|reason| worker.because("exchange", reason));
+        if let Some(reason) = self.reason() {
+            worker.because("exchange", reason);
+            worker.recent.take(|| self.refusal(reason));
+        }
+    }
+
+    fn refusal(&self, reason: &'static str) -> Refusal {
+        let head = self.asked.as_ref().map(|asked| &asked.head);
+        Refusal {
+            at: SystemTime::now(),
+            reason,
+            status: self.status.map(|status| status.as_u16()),
+            method: head.map_or_else(String::new, |head| head.method.to_string()),
+            scheme: head.map_or("", |head| head.scheme.as_str()),
+            host: head.map_or_else(String::new, |head| head.authority.to_string()),
+            path: head.map_or_else(String::new, |head| head.path.to_string()),
+        }
     }
 
     /// The span of the exchange: its name, of which there are only so many, and what it was. Names of attributes are OpenTelemetry's. The

@@ -1,5 +1,6 @@
-//! The admin listener: metrics that Prometheus' own parsers read, in both formats, and what they say after traffic of every kind; health.
+//! The admin listener: metrics that Prometheus' own parsers read, in both formats, and what they say after traffic of every kind; health; the API.
 
+mod api;
 mod health;
 mod numbers;
 

@@ -1,0 +1,186 @@
+//! The admin API: what it says is what its description says (schemathesis asks at random), who may ask, and what is asked for is done.
+
+use portcullis_tests::{Origin, Proxy, Raw, Response, get, get_with, proxy, tools};
+use serde_json::{Value, json};
+use std::net::SocketAddr;
+use std::process::Command;
+
+const TOKEN: &str = "Authorization: Bearer sesame-sesame-sesame\r\n";
+
+fn config(origin: &Origin, body: &str) -> String {
+    format!(
+        r#"
+[server]
+workers = 2
+state = "state"
+watch = false
+[listen]
+http = ["127.0.0.1:0"]
+https = ["127.0.0.1:0"]
+[admin]
+listen = "127.0.0.1:0"
+token = {{ file = "token" }}
+[site.localhost]
+tls = "local"
+chain = ["security-headers"]
+[site.localhost.routes]
+"/*" = "app"
+"~^/v[0-9]+/" = {{ to = "app", priority = 1, match = {{ method = ["GET", "POST"] }} }}
+[site."plain.test"]
+tls = "off"
+[site."plain.test".routes]
+"/*" = {{ to = "app", chain = [{{ use = "headers", when = {{ path = "/x/*" }}, response = {{ set = {{ x-a = "b" }} }} }}] }}
+"=/hello" = {{ respond = {{ status = 200, body = "{body}" }} }}
+[upstream.app]
+servers = ["{}"]
+"#,
+        origin.name()
+    )
+}
+
+fn start(origin: &Origin) -> Proxy {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("token"), "sesame-sesame-sesame\n").unwrap();
+    Proxy::start_in(dir, &config(origin, "hi"))
+}
+
+fn json_of(response: &Response) -> Value {
+    assert_eq!(response.header("content-type"), Some("application/json"));
+    serde_json::from_slice(&response.body).unwrap_or_else(|error| panic!("{error}: {}", response.text()))
+}
+
+fn read(admin: SocketAddr, path: &str) -> Value {
+    let response = get_with(admin, "a.test", path, TOKEN);
+    assert_eq!(response.status, 200, "{path}: {}", response.text());
+    json_of(&response)
+}
+
+/// A request with a body of JSON.
+fn send(admin: SocketAddr, method: &str, path: &str, body: &str, fields: &str) -> Response {
+    let head = format!("{method} {path} HTTP/1.1\r\nHost: {admin}\r\nContent-Length: {}\r\n", body.len());
+    Raw::connect(admin).send(format!("{head}{TOKEN}{fields}Connection: close\r\n\r\n{body}")).response()
+}
+
+const JSON: &str = "Content-Type: application/json\r\n";
+
+#[test]
+fn what_it_says_is_what_its_description_says() {
+    let origin = Origin::echo();
+    let proxy = start(&origin);
+    let admin = proxy.admin();
+    assert_eq!(get(proxy.http(), "plain.test", "/x/y").status, 200);
+    let schemathesis = tools::python_with("schemathesis", "schemathesis").with_file_name("schemathesis");
+    let output = Command::new(schemathesis)
+        .args(["run", &format!("http://{admin}/api/openapi.json"), "--header", "Authorization: Bearer sesame-sesame-sesame"])
+        // Which texts are URLs, header fields and filters, a schema cannot say.
+        .args(["--checks", "all", "--exclude-checks", "positive_data_acceptance"])
+        .args(["--phases", "examples,coverage,fuzzing", "--max-examples", "25", "--seed", "1", "--request-timeout", "60"])
+        .args(["--generation-database", "none", "--suppress-health-check", "all", "--no-color"])
+        .current_dir(proxy.dir.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{told}\n{}\n{}", String::from_utf8_lossy(&output.stderr), proxy.log());
+}
+
+#[test]
+fn what_is_served_is_shown() {
+    let origin = Origin::echo();
+    let proxy = start(&origin);
+    let admin = proxy.admin();
+    assert_eq!(get(proxy.http(), "plain.test", "/x/y").status, 200);
+    assert_eq!(get(proxy.http(), "none.test", "/").status, 404);
+    let status = read(admin, "/api/status");
+    assert_eq!((&status["standing"], &status["generation"], &status["generations"]), (&json!("serving"), &json!(1), &json!([1])));
+    assert!(status["reasons"].as_array().unwrap().contains(&json!({ "of": "exchange", "reason": "no_site", "count": 1 })), "{status}");
+    let http = json!({ "kind": "http", "address": proxy.http().to_string() });
+    assert!(status["listeners"].as_array().unwrap().contains(&http), "{http} in {status}");
+    let sites = read(admin, "/api/sites");
+    assert_eq!((&sites[0]["name"], &sites[0]["tls"], &sites[1]["tls"]), (&json!("localhost"), &json!("local"), &json!("off")));
+    let routes = read(admin, "/api/routes");
+    let plain = routes.as_array().unwrap().iter().find(|route| route["site"] == "plain.test" && route["pattern"] == "/*").unwrap();
+    assert_eq!((&plain["chain"][0]["name"], &plain["chain"][0]["conditional"], &plain["to"]), (&json!("headers"), &json!(true), &json!("app")));
+    assert_eq!((&plain["traffic"]["requests"], &plain["traffic"]["statuses"]["2xx"]), (&json!(1), &json!(1)));
+    let upstreams = read(admin, "/api/upstreams");
+    assert_eq!((&upstreams[0]["servers"][0], &upstreams[0]["requests"]), (&json!(origin.name()), &json!(1)));
+    let certificates = read(admin, "/api/certificates");
+    assert_eq!((&certificates[0]["site"], &certificates[0]["from"]), (&json!("localhost"), &json!("local")));
+    assert!(certificates[0]["certificate"]["days_left"].as_i64().unwrap() > 0, "{certificates}");
+    let plugins = read(admin, "/api/plugins");
+    let headers = plugins.as_array().unwrap().iter().find(|plugin| plugin["name"] == "headers").unwrap();
+    assert_eq!((&headers["bundled"], &headers["may"]), (&json!(true), &json!([])));
+    assert!(!format!("{status}{routes}{plugins}").contains("sesame"));
+}
+
+#[test]
+fn what_a_reload_would_change_is_told_before_it_does() {
+    let origin = Origin::echo();
+    let proxy = start(&origin);
+    let admin = proxy.admin();
+    assert_eq!(read(admin, "/api/diff")["changes"], json!([]));
+    let path = proxy.dir.path().join("portcullis.toml");
+    std::fs::write(&path, config(&origin, "ho")).unwrap();
+    let told = json!(["site plain.test: changed"]);
+    assert_eq!(read(admin, "/api/diff")["changes"], told);
+    let output = proxy::run(proxy.dir.path(), &["diff"]);
+    let words = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert_eq!(words, "a reload would replace generation 1:\n  site plain.test: changed\n");
+    assert_eq!(get(proxy.http(), "plain.test", "/hello").text(), "hi");
+    let said = json_of(&send(admin, "POST", "/api/reload", "", ""));
+    assert_eq!((&said["well"], &said["generation"], &said["changes"]), (&json!(true), &json!(2), &told));
+    assert_eq!(get(proxy.http(), "plain.test", "/hello").text(), "ho");
+    let output = proxy::run(proxy.dir.path(), &["diff", "--json"]);
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap()["changes"], json!([]));
+    std::fs::write(&path, "what").unwrap();
+    let refused = send(admin, "POST", "/api/reload", "", "");
+    assert_eq!((refused.status, &json_of(&refused)["well"]), (422, &json!(false)));
+    assert!(json_of(&refused)["text"].as_str().unwrap().contains("E001"));
+    assert!(!proxy::run(proxy.dir.path(), &["diff"]).status.success());
+    assert_eq!(read(admin, "/api/status")["generation"], json!(2));
+}
+
+#[test]
+fn what_is_served_explains_itself() {
+    let origin = Origin::echo();
+    let proxy = start(&origin);
+    let ask = |url: &str| json_of(&send(proxy.admin(), "POST", "/api/explain", &json!({ "url": url }).to_string(), JSON));
+    // What the file says by now is another question.
+    std::fs::write(proxy.dir.path().join("portcullis.toml"), "what").unwrap();
+    let explained = ask("http://plain.test/x/y");
+    assert_eq!((&explained["route"]["pattern"], &explained["chain"][0]["entered"]), (&json!("/*"), &json!(true)));
+    assert_eq!(ask("http://none.test/")["answer"], json!({ "status": 404, "reason": "no_site" }));
+    assert_eq!(send(proxy.admin(), "POST", "/api/explain", "{\"url\": \"ftp://a\"}", JSON).status, 400);
+}
+
+#[test]
+fn the_log_says_more_when_it_is_told_to() {
+    let origin = Origin::echo();
+    let proxy = start(&origin);
+    let admin = proxy.admin();
+    assert_eq!(read(admin, "/api/log"), json!({ "filter": "info" }));
+    assert_eq!(get(proxy.http(), "none.test", "/before").status, 404);
+    assert!(!proxy.log().contains("DEBUG"));
+    assert_eq!(json_of(&send(admin, "PUT", "/api/log", "{\"filter\": \"debug\"}", JSON)), json!({ "filter": "debug" }));
+    assert_eq!(get(proxy.http(), "none.test", "/after").status, 404);
+    proxy.logged("no_site");
+    assert_eq!(send(admin, "PUT", "/api/log", "{\"filter\": \"[{a=~\\\"(x+)+\\\"}]\"}", JSON).status, 400);
+    assert_eq!(read(admin, "/api/log"), json!({ "filter": "debug" }));
+}
+
+#[test]
+fn who_has_no_token_and_whom_a_page_elsewhere_sends_gets_nothing() {
+    let origin = Origin::echo();
+    let proxy = start(&origin);
+    let admin = proxy.admin();
+    for path in ["/api/status", "/api/openapi.json", "/api/nothing"] {
+        assert_eq!(get(admin, &admin.to_string(), path).status, 401, "{path}");
+    }
+    // Without a token everybody of this machine may ask, but for browsers that are sent here.
+    let open = Proxy::start("[admin]\nlisten = \"127.0.0.1:0\"\n[site.\"a.test\"]\ntls = \"off\"\nroutes = { \"/*\" = { respond = { status = 204 } } }\n");
+    let admin = open.admin();
+    let post = |fields: &str| send(admin, "POST", "/api/reload", "", fields).status;
+    assert_eq!((post("Origin: http://evil.test\r\n"), post("Sec-Fetch-Site: cross-site\r\n")), (403, 403));
+    assert_eq!((post(&format!("Origin: http://{admin}\r\nSec-Fetch-Site: same-origin\r\n")), post("")), (200, 200));
+    assert_eq!(get(admin, "evil.test", "/api/status").status, 421);
+}
