@@ -148,6 +148,7 @@ fn exchange() -> Exchange {
         route: "/*".into(),
         upstream: None,
         attributes: Default::default(),
+        trace: None,
     }
 }
 

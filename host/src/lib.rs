@@ -9,9 +9,9 @@
 //!                              chain      ordered links, verdicts       — knows no Wasm, no sockets
 //!                                ▲
 //!                             sandbox     plugins, guests, limits       — the only room that names wasmtime
-//!    leaves: message (HTTP vocabulary)  config (text → checked values)  observe (log, metrics)  certs (and ⇄ ACME CAs)
+//!    leaves: message (HTTP vocabulary)  config (text → checked values)  observe (log, metrics, traces)  certs (and ⇄ ACME CAs)
 //!            wire (HTTP/1.1 in bytes, for both walls)  trust (plugins' origin and signatures, and ⇄ registries)
-//!    beside: admin (metrics and health; reads observe, and what app shows it; changes nothing)
+//!    beside: admin (metrics, health, API, dashboard; reads observe, and what app shows it; passes on what is asked for)
 //! ```
 //!
 //! # The path of one request

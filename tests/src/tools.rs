@@ -75,7 +75,8 @@ pub fn node_modules(package: &str) -> PathBuf {
         need("node", "nodejs");
         let npm = need("npm", "npm");
         std::fs::create_dir_all(&place).expect("a folder");
-        let installed = Command::new(npm).args(["install", "--silent", "--no-save", "--prefix"]).arg(&place).arg(package).status().expect("npm");
+        let installed =
+            Command::new(npm).args(["install", "--silent", "--no-save", "--prefix"]).arg(&place).arg(package).status().expect("npm");
         assert!(installed.success() && modules.join(package).join("package.json").exists(), "npm install {package}");
     }
     modules

@@ -24,6 +24,28 @@ const MOST: usize = 64 << 10;
 /// For a request's body.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How it is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Get,
+    Put,
+    Post,
+}
+
+impl Verb {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Put => "PUT",
+            Self::Post => "POST",
+        }
+    }
+
+    fn is(self, method: &Method) -> bool {
+        self.as_str() == method.as_str() || (self == Self::Get && *method == Method::HEAD)
+    }
+}
+
 /// What is asked for, by path and method.
 #[derive(Clone, Copy)]
 enum Asked {
@@ -57,7 +79,9 @@ where
                 StatusCode::UNAUTHORIZED => {
                     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
                 }
-                StatusCode::METHOD_NOT_ALLOWED => drop(HeaderValue::try_from(why).map(|allow| response.headers_mut().insert(header::ALLOW, allow))),
+                StatusCode::METHOD_NOT_ALLOWED => {
+                    drop(HeaderValue::try_from(why).map(|allow| response.headers_mut().insert(header::ALLOW, allow)))
+                }
                 _ => {}
             }
             response
@@ -74,12 +98,11 @@ where
     }
     let (head, body) = request.into_parts();
     let all = methods(head.uri.path()).ok_or_else(|| Not(StatusCode::NOT_FOUND, "/api/openapi.json says what there is".into()))?;
-    let found = all.iter().find(|(method, _)| *method == head.method || (*method == Method::GET && head.method == Method::HEAD));
-    let Some((method, asked)) = found else {
-        let names: Vec<_> = all.iter().map(|(method, _)| if *method == Method::GET { "GET, HEAD" } else { method.as_str() }).collect();
+    let Some((verb, asked)) = all.iter().find(|(verb, _)| verb.is(&head.method)) else {
+        let names: Vec<_> = all.iter().map(|(verb, _)| if *verb == Verb::Get { "GET, HEAD" } else { verb.as_str() }).collect();
         return Err(Not(StatusCode::METHOD_NOT_ALLOWED, names.join(", ")));
     };
-    if *method != Method::GET && from_elsewhere(&head.headers) {
+    if *verb != Verb::Get && from_elsewhere(&head.headers) {
         return Err(Not(StatusCode::FORBIDDEN, "a page from elsewhere may not ask for this".into()));
     }
     match asked {
@@ -97,7 +120,8 @@ where
             // It may load components.
             let board = Arc::clone(board);
             let explained = tokio::task::spawn_blocking(move || board.explain(&question)).await;
-            let explained = explained.map_err(|panic| Not(StatusCode::BAD_REQUEST, format!("this question is too much for us: {panic}")))?;
+            let explained =
+                explained.map_err(|panic| Not(StatusCode::BAD_REQUEST, format!("this question is too much for us: {panic}")))?;
             Ok((StatusCode::OK, explained?))
         }
         Asked::Wish(wish) => {
@@ -108,22 +132,23 @@ where
 }
 
 /// What there is at a path.
-fn methods(path: &str) -> Option<&'static [(Method, Asked)]> {
-    Some(match path {
-        "/api/openapi.json" => &[(Method::GET, Asked::Description)],
-        "/api/status" => &[(Method::GET, Asked::Topic(Topic::Status))],
-        "/api/sites" => &[(Method::GET, Asked::Topic(Topic::Sites))],
-        "/api/routes" => &[(Method::GET, Asked::Topic(Topic::Routes))],
-        "/api/upstreams" => &[(Method::GET, Asked::Topic(Topic::Upstreams))],
-        "/api/certificates" => &[(Method::GET, Asked::Topic(Topic::Certificates))],
-        "/api/plugins" => &[(Method::GET, Asked::Topic(Topic::Plugins))],
-        "/api/refusals" => &[(Method::GET, Asked::Topic(Topic::Refusals))],
-        "/api/log" => &[(Method::GET, Asked::Log), (Method::PUT, Asked::SetLog)],
-        "/api/diff" => &[(Method::GET, Asked::Wish(Wish::Diff))],
-        "/api/explain" => &[(Method::POST, Asked::Explain)],
-        "/api/reload" => &[(Method::POST, Asked::Wish(Wish::Reload))],
+fn methods(path: &str) -> Option<&'static [(Verb, Asked)]> {
+    let all: &[_] = match path {
+        "/api/openapi.json" => &[(Verb::Get, Asked::Description)],
+        "/api/status" => &[(Verb::Get, Asked::Topic(Topic::Status))],
+        "/api/sites" => &[(Verb::Get, Asked::Topic(Topic::Sites))],
+        "/api/routes" => &[(Verb::Get, Asked::Topic(Topic::Routes))],
+        "/api/upstreams" => &[(Verb::Get, Asked::Topic(Topic::Upstreams))],
+        "/api/certificates" => &[(Verb::Get, Asked::Topic(Topic::Certificates))],
+        "/api/plugins" => &[(Verb::Get, Asked::Topic(Topic::Plugins))],
+        "/api/refusals" => &[(Verb::Get, Asked::Topic(Topic::Refusals))],
+        "/api/log" => &[(Verb::Get, Asked::Log), (Verb::Put, Asked::SetLog)],
+        "/api/diff" => &[(Verb::Get, Asked::Wish(Wish::Diff))],
+        "/api/explain" => &[(Verb::Post, Asked::Explain)],
+        "/api/reload" => &[(Verb::Post, Asked::Wish(Wish::Reload))],
         _ => return None,
-    })
+    };
+    Some(all)
 }
 
 /// The body, which is what the question wants it to be.
@@ -138,7 +163,9 @@ where
     }
     let collected = timeout(PATIENCE, Limited::new(pin!(body), MOST).collect()).await;
     let collected = collected.map_err(|_| Not(StatusCode::REQUEST_TIMEOUT, "the body did not come in time".into()))?;
-    let bytes = collected.map_err(|_| Not(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {MOST} bytes, or broke off")))?.to_bytes();
+    let bytes = collected
+        .map_err(|_| Not(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {MOST} bytes, or broke off")))?
+        .to_bytes();
     serde_json::from_slice(&bytes).map_err(|error| Not(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
@@ -180,7 +207,7 @@ mod tests {
         let paths = described["paths"].as_object().expect("paths");
         for (path, operations) in paths.iter().filter(|(path, _)| path.starts_with("/api/")) {
             let there = methods(path).unwrap_or_else(|| panic!("{path} is not there"));
-            let mut there: Vec<_> = there.iter().map(|(method, _)| method.as_str().to_lowercase()).collect();
+            let mut there: Vec<_> = there.iter().map(|(verb, _)| verb.as_str().to_lowercase()).collect();
             there.sort();
             let mut told: Vec<_> = operations.as_object().expect("operations").keys().cloned().collect();
             told.sort();

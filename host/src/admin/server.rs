@@ -3,6 +3,8 @@
 use super::access::Access;
 use super::answer::answer;
 use super::board::Board;
+use http::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -120,7 +122,7 @@ async fn accept_all(listener: Listener, access: Access, board: Arc<dyn Board>, r
 }
 
 async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, access: Access, board: Arc<dyn Board>) {
-    let service = service_fn(|request| {
+    let service = service_fn(|request: Request<Incoming>| {
         let (access, board) = (access.clone(), Arc::clone(&board));
         async move { Ok::<_, Infallible>(answer(request, &access, &board).await) }
     });

@@ -10,6 +10,7 @@ use crate::admin::{Explain, Refusal, Topic};
 use crate::config::{Config, Isolation, LinkSpec, PluginRef, Route, show_duration};
 use crate::observe::{RouteSum, Times};
 use crate::sandbox::{Capability, Counts, bundled};
+use http::{Method, Uri};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use time::OffsetDateTime;
@@ -35,8 +36,8 @@ pub fn page(topic: Topic, watch: &Watch, generation: &Generation) -> Value {
 /// What the configuration that is served would make of a request.
 pub fn explain(asked: &Explain, generation: &Generation) -> Result<Value, Refusal> {
     let wrong = |what: &dyn std::fmt::Display| Refusal::Question(what.to_string());
-    let method = asked.method.parse().map_err(|error: http::method::InvalidMethod| wrong(&error))?;
-    let url = asked.url.parse().map_err(|error: http::uri::InvalidUri| wrong(&error))?;
+    let method = asked.method.parse::<Method>().map_err(|error: http::method::InvalidMethod| wrong(&error))?;
+    let url = asked.url.parse::<Uri>().map_err(|error: http::uri::InvalidUri| wrong(&error))?;
     let question = Question { method, url, headers: asked.headers.clone() };
     let memory = |_: &Config, chain: &[LinkSpec]| memory::known(&generation.prepared.filters, chain);
     let explained = explain_under(generation.prepared.config.clone(), question, memory);
@@ -44,7 +45,10 @@ pub fn explain(asked: &Explain, generation: &Generation) -> Result<Value, Refusa
 }
 
 fn status(watch: &Watch, generation: &Generation) -> Value {
-    let listeners = generation.listeners.iter().flat_map(|bound| bound.words().map(|word| json!({ "kind": word, "address": bound.address.to_string() })));
+    let listeners = generation
+        .listeners
+        .iter()
+        .flat_map(|bound| bound.words().map(move |word| json!({ "kind": word, "address": bound.address.to_string() })));
     let reasons = watch.registry.reasons().into_iter();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
@@ -63,9 +67,7 @@ fn status(watch: &Watch, generation: &Generation) -> Value {
 fn routes(watch: &Watch, config: &Config) -> Value {
     let sums = watch.registry.routes();
     let route = |site: &str, route: &Route| {
-        let link = |link: &LinkSpec| {
-            json!({ "name": link.name, "plugin": link.plugin.to_string(), "from": origin(&link.origin), "conditional": link.when.is_some(), "at": link.at.to_string() })
-        };
+        let link = |link: &LinkSpec| json!({ "name": link.name, "plugin": link.plugin.to_string(), "from": origin(&link.origin), "conditional": link.when.is_some(), "at": link.at.to_string() });
         let methods: Vec<_> = route.matches.methods.iter().map(http::Method::as_str).collect();
         json!({
             "site": site, "pattern": route.pattern, "path": path(&route.matches.path), "methods": methods,

@@ -253,16 +253,7 @@ async fn start(
     let mut keepers = Keepers::default();
     // After the workers: what CAs look for must be shown by then.
     keepers.turn(&generation.prepared.papers, None)?;
-    Ok(Process {
-        base,
-        serving: generation,
-        foremen,
-        gate,
-        keepers,
-        lookout: Lookout::new(read),
-        key_log,
-        manager: Arc::clone(manager),
-    })
+    Ok(Process { base, serving: generation, foremen, gate, keepers, lookout: Lookout::new(read), key_log, manager: Arc::clone(manager) })
 }
 
 fn join(running: Vec<JoinHandle<io::Result<()>>>) -> Result<(), StartError> {

@@ -11,10 +11,10 @@ use crate::observe::access::AccessOutput;
 use crate::observe::otlp::Exporters;
 use crate::observe::{Exposition, Registry, Shown, log_filter, set_log_filter};
 use crate::sandbox::{Census, Counts};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
-use serde_json::Value;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
@@ -168,11 +168,13 @@ impl Board for Watch {
     }
 
     fn shown(&self, topic: Topic) -> Option<Value> {
-        Some(pages::page(topic, self, &*self.served()?))
+        let served = self.served()?;
+        Some(pages::page(topic, self, &served))
     }
 
     fn explain(&self, question: &Explain) -> Result<Value, Refusal> {
-        pages::explain(question, &*self.served().ok_or(Refusal::NotNow)?)
+        let served = self.served().ok_or(Refusal::NotNow)?;
+        pages::explain(question, &served)
     }
 
     fn log_filter(&self) -> String {

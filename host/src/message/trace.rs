@@ -84,9 +84,9 @@ impl TraceContext {
     pub fn text(&self) -> String {
         let mut text = String::with_capacity(55);
         text.push_str("00-");
-        self.trace.iter().for_each(|byte| drop(write!(text, "{byte:02x}")));
+        write_hex(&mut text, &self.trace);
         text.push('-');
-        self.span.iter().for_each(|byte| drop(write!(text, "{byte:02x}")));
+        write_hex(&mut text, &self.span);
         text.push_str(if self.sampled { "-01" } else { "-00" });
         text
     }
@@ -101,6 +101,13 @@ impl TraceContext {
     #[must_use]
     pub const fn at(self, span: [u8; 8]) -> Self {
         Self { span, ..self }
+    }
+}
+
+fn write_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
     }
 }
 

@@ -37,7 +37,7 @@ pub fn start_log() {
         // Callsites that are off stay off without being asked again: each is asked once after each change.
         .with_filter_reloading();
     let handle = started.reload_handle();
-    let started = tracing::subscriber::set_global_default(started.finish());
+    let started = started.try_init();
     if started.is_ok() {
         let replace = Box::new(move |filter: EnvFilter| handle.reload(filter).map_err(|error| error.to_string()));
         // Set once, as the log is started once.

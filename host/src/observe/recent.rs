@@ -49,7 +49,9 @@ impl Recent {
             kept.all.pop_front();
         }
         let mut refusal = made();
-        [&mut refusal.method, &mut refusal.host, &mut refusal.path].into_iter().for_each(|text| text.truncate(text.floor_char_boundary(LONGEST)));
+        [&mut refusal.method, &mut refusal.host, &mut refusal.path]
+            .into_iter()
+            .for_each(|text| text.truncate(text.floor_char_boundary(LONGEST)));
         kept.all.push_back(refusal);
     }
 

@@ -3,8 +3,8 @@
 use super::exposition::Exposition;
 use super::metrics::PluginMetrics;
 use super::numbers::{Counter, Histogram, OF_CONNECTS, OF_EXCHANGES, Times};
-use super::{Refusal, process};
 use super::tally::{RouteTally, SpanTally, UpstreamTally, WorkerTally};
+use super::{Refusal, process};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};

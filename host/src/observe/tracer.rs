@@ -186,7 +186,9 @@ mod tests {
         let (trace, traced) = tracer(1.0).begin(&headers, false);
         traced.expect("traced").sends("app", &mut headers);
         let sent = TraceContext::read(&headers).expect("sent");
-        assert!(sent.trace == trace.context().trace && sent.span != trace.context().span && ASKED.contains("4bf92f3577b34da6a3ce929d0e0e4736"));
+        assert!(
+            sent.trace == trace.context().trace && sent.span != trace.context().span && ASKED.contains("4bf92f3577b34da6a3ce929d0e0e4736")
+        );
         assert_eq!(headers[TRACESTATE], "a=b");
         let mut broken = fields(&[("traceparent", "00-what"), ("tracestate", "a=b")]);
         let (trace, _) = tracer(0.0).begin(&broken, false);

@@ -99,7 +99,10 @@ fn what_is_served_is_shown() {
     assert_eq!((&sites[0]["name"], &sites[0]["tls"], &sites[1]["tls"]), (&json!("localhost"), &json!("local"), &json!("off")));
     let routes = read(admin, "/api/routes");
     let plain = routes.as_array().unwrap().iter().find(|route| route["site"] == "plain.test" && route["pattern"] == "/*").unwrap();
-    assert_eq!((&plain["chain"][0]["name"], &plain["chain"][0]["conditional"], &plain["to"]), (&json!("headers"), &json!(true), &json!("app")));
+    assert_eq!(
+        (&plain["chain"][0]["name"], &plain["chain"][0]["conditional"], &plain["to"]),
+        (&json!("headers"), &json!(true), &json!("app"))
+    );
     assert_eq!((&plain["traffic"]["requests"], &plain["traffic"]["statuses"]["2xx"]), (&json!(1), &json!(1)));
     let upstreams = read(admin, "/api/upstreams");
     assert_eq!((&upstreams[0]["servers"][0], &upstreams[0]["requests"]), (&json!(origin.name()), &json!(1)));
@@ -177,7 +180,9 @@ fn who_has_no_token_and_whom_a_page_elsewhere_sends_gets_nothing() {
         assert_eq!(get(admin, &admin.to_string(), path).status, 401, "{path}");
     }
     // Without a token everybody of this machine may ask, but for browsers that are sent here.
-    let open = Proxy::start("[admin]\nlisten = \"127.0.0.1:0\"\n[site.\"a.test\"]\ntls = \"off\"\nroutes = { \"/*\" = { respond = { status = 204 } } }\n");
+    let open = Proxy::start(
+        "[admin]\nlisten = \"127.0.0.1:0\"\n[site.\"a.test\"]\ntls = \"off\"\nroutes = { \"/*\" = { respond = { status = 204 } } }\n",
+    );
     let admin = open.admin();
     let post = |fields: &str| send(admin, "POST", "/api/reload", "", fields).status;
     assert_eq!((post("Origin: http://evil.test\r\n"), post("Sec-Fetch-Site: cross-site\r\n")), (403, 403));

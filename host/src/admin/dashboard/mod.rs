@@ -52,7 +52,10 @@ mod tests {
     fn browsers_get_a_page_that_lets_nobody_in_and_others_a_list() {
         let access = Access::token("sesame-sesame-sesame");
         let page = ask(&access, "GET", "/", &[("accept", "text/html,*/*;q=0.8")], "");
-        assert_eq!((page.status().as_u16(), &page.headers()[header::CONTENT_TYPE]), (200, &"text/html; charset=utf-8".parse().expect("a value")));
+        assert_eq!(
+            (page.status().as_u16(), &page.headers()[header::CONTENT_TYPE]),
+            (200, &"text/html; charset=utf-8".parse().expect("a value"))
+        );
         assert!(page.headers()[header::CONTENT_SECURITY_POLICY].to_str().is_ok_and(|policy| policy.starts_with("default-src 'none'")));
         assert_eq!(ask(&access, "GET", "/", &[], "").status().as_u16(), 401);
         assert_eq!(ask(&Access::Open, "GET", "/", &[], "").headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");

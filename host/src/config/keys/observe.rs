@@ -3,7 +3,7 @@
 use super::tables::{key, required, table};
 use super::{Form, Keys, Kind, TEXT};
 
-static COLLECTOR: Form = Form { name: "a collector as http://host:port", pattern: "^https?://.+$" };
+static COLLECTOR: Form = Form { name: "a collector as http://host:port", pattern: "^http://.+$" };
 static SHARE: Form = Form { name: "a share", pattern: "^[0-9.]+%$" };
 
 pub static OBSERVE: Keys = table(

@@ -4,7 +4,9 @@ use super::chains::Chains;
 use super::names::Names;
 use super::node::{Node, Table, Value};
 use super::reader::Reader;
-use super::{Context, Files, acme, admin, files, listen, observe, platform, plugins, server, services, sites, tcp, tcp_tls, trust, upstreams};
+use super::{
+    Context, Files, acme, admin, files, listen, observe, platform, plugins, server, services, sites, tcp, tcp_tls, trust, upstreams,
+};
 use crate::config::keys;
 use crate::config::source::Span;
 use crate::config::surroundings::Surroundings;

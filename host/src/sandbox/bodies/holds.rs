@@ -79,7 +79,13 @@ impl Holds {
 
     pub fn hold(self: &Rc<Self>, exchange: &Exchange) -> BodyHold {
         let place = if self.shares() { Rc::clone(&self.current.borrow()) } else { Rc::default() };
-        BodyHold(Rc::new(Held { holds: Rc::clone(self), place, exchange: exchange.id.0, traces: RefCell::default(), entered: Cell::new(false) }))
+        BodyHold(Rc::new(Held {
+            holds: Rc::clone(self),
+            place,
+            exchange: exchange.id.0,
+            traces: RefCell::default(),
+            entered: Cell::new(false),
+        }))
     }
 
     /// Whether several exchanges are in one guest. A guest that may wait serves one at a time.
