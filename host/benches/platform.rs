@@ -42,7 +42,8 @@ fn kv() {
             let (chain, mut exchange, mut head) = (chain(), exchange(), request());
             quiet(|| {
                 let mut walk = Walk::new(&chain, &filters);
-                let walked = pin!(walk.on_request(&mut exchange, &mut head, &mut Bodiless, |_| true, |_, fault| panic!("{fault:?}")));
+                let mut bodiless = Bodiless;
+                let walked = pin!(walk.on_request(&mut exchange, &mut head, &mut bodiless, |_| true, |_, fault| panic!("{fault:?}")));
                 assert!(walked.poll(&mut Context::from_waker(Waker::noop())).is_ready(), "a store in memory is waited for");
             })
         });
