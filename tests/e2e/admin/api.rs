@@ -4,6 +4,7 @@ use portcullis_tests::{Origin, Proxy, Raw, Response, get, get_with, proxy, tools
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 const TOKEN: &str = "Authorization: Bearer sesame-sesame-sesame\r\n";
 
@@ -55,6 +56,18 @@ fn read(admin: SocketAddr, path: &str) -> Value {
     json_of(&response)
 }
 
+/// Reads until it is so.
+fn until(admin: SocketAddr, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let found = read(admin, path);
+        if fits(&found) {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "never in {path}: {found:#}");
+    }
+}
+
 /// A request with a body of JSON.
 fn send(admin: SocketAddr, method: &str, path: &str, body: &str, fields: &str) -> Response {
     let head = format!("{method} {path} HTTP/1.1\r\nHost: {admin}\r\nContent-Length: {}\r\n", body.len());
@@ -90,14 +103,15 @@ fn what_is_served_is_shown() {
     let admin = proxy.admin();
     assert_eq!(get(proxy.http(), "plain.test", "/x/y").status, 200);
     assert_eq!(get(proxy.http(), "none.test", "/").status, 404);
-    let status = read(admin, "/api/status");
+    // Exchanges are counted when they are over, which may be a moment after the answer.
+    let status = until(admin, "/api/status", |status| status["reasons"] != json!([]));
     assert_eq!((&status["standing"], &status["generation"], &status["generations"]), (&json!("serving"), &json!(1), &json!([1])));
     assert!(status["reasons"].as_array().unwrap().contains(&json!({ "of": "exchange", "reason": "no_site", "count": 1 })), "{status}");
     let http = json!({ "kind": "http", "address": proxy.http().to_string() });
     assert!(status["listeners"].as_array().unwrap().contains(&http), "{http} in {status}");
     let sites = read(admin, "/api/sites");
     assert_eq!((&sites[0]["name"], &sites[0]["tls"], &sites[1]["tls"]), (&json!("localhost"), &json!("local"), &json!("off")));
-    let routes = read(admin, "/api/routes");
+    let routes = until(admin, "/api/routes", |routes| routes.as_array().unwrap().iter().any(|route| route["traffic"]["requests"] == 1));
     let plain = routes.as_array().unwrap().iter().find(|route| route["site"] == "plain.test" && route["pattern"] == "/*").unwrap();
     assert_eq!(
         (&plain["chain"][0]["name"], &plain["chain"][0]["conditional"], &plain["to"]),
