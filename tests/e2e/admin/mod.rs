@@ -57,6 +57,8 @@ impl Scrape {
 
 /// Scrapes until it is so.
 pub fn until(admin: SocketAddr, what: &str, fits: impl Fn(&Scrape) -> bool) -> Scrape {
+    // Installing it may take longer than what is waited for.
+    tools::python_with("prometheus_client", "prometheus_client");
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let scrape = scrape(admin, "prometheus");
