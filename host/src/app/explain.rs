@@ -40,8 +40,8 @@ pub enum ExplainError {
 
 /// What would happen.
 pub struct Explained {
-    config: Config,
-    head: RequestHead,
+    pub(super) config: Config,
+    pub(super) head: RequestHead,
     /// Index of the site, and of the route in it.
     place: Result<(usize, usize), Refused>,
     /// Routes of the site in the order of precedence.
@@ -81,6 +81,19 @@ pub fn explain(path: &Path, question: Question) -> Result<Explained, ExplainErro
 
 fn head(question: Question) -> Result<RequestHead, ExplainError> {
     let Question { method, url, headers } = question;
+    let mut fields = HeaderMap::new();
+    for line in headers {
+        let field = line
+            .split_once(':')
+            .and_then(|(name, value)| Some((HeaderName::try_from(name.trim()).ok()?, HeaderValue::try_from(value.trim()).ok()?)));
+        let (name, value) = field.ok_or(ExplainError::Header(line))?;
+        fields.append(name, value);
+    }
+    request_head(method, url, fields)
+}
+
+/// The head of a request for an absolute URL, as links would see it.
+pub(super) fn request_head(method: Method, url: Uri, headers: HeaderMap) -> Result<RequestHead, ExplainError> {
     let scheme = match url.scheme_str() {
         Some("http") => Scheme::Http,
         Some("https") => Scheme::Https,
@@ -90,18 +103,17 @@ fn head(question: Question) -> Result<RequestHead, ExplainError> {
     let authority = authority::normalise(ByteString::from(named.as_str()), scheme).map_err(|_| ExplainError::Url(url.clone()))?;
     let asked = url.path_and_query().map_or("/", |asked| asked.as_str());
     let (path, query) = target::normalise(ByteString::from(asked)).map_err(|bad| ExplainError::Target(bad.to_string()))?;
-    let mut fields = HeaderMap::new();
-    for line in headers {
-        let field = line
-            .split_once(':')
-            .and_then(|(name, value)| Some((HeaderName::try_from(name.trim()).ok()?, HeaderValue::try_from(value.trim()).ok()?)));
-        let (name, value) = field.ok_or(ExplainError::Header(line))?;
-        fields.append(name, value);
-    }
-    Ok(RequestHead { method, scheme, authority, path, query, headers: fields })
+    Ok(RequestHead { method, scheme, authority, path, query, headers })
 }
 
 impl Explained {
+    /// The route that takes the request, with its site.
+    pub(super) fn route(&self) -> Option<(&Site, &Route)> {
+        let (site, route) = self.place.as_ref().ok()?;
+        let site = self.config.sites.get(*site)?;
+        Some((site, site.routes.get(*route)?))
+    }
+
     /// Whether a route, or the redirect to https, takes the request.
     pub fn found(&self) -> bool {
         matches!(self.place, Ok(_) | Err(Refused::Redirect(..)))
@@ -304,7 +316,7 @@ fn of(link: &LinkSpec) -> String {
     if plugin == link.name { String::new() } else { format!(" = {plugin}") }
 }
 
-fn origin(origin: &LinkOrigin) -> &'static str {
+pub(super) fn origin(origin: &LinkOrigin) -> &'static str {
     match origin {
         LinkOrigin::Server => "server",
         LinkOrigin::Site => "site",

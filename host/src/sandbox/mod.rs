@@ -9,6 +9,7 @@
 //! and what of it must be granted), `cache`; and `service`, for components that are no plugins but answer requests themselves.
 
 mod abi;
+mod advice;
 mod bodies;
 pub mod bundled;
 mod breaker;
@@ -42,6 +43,7 @@ mod service;
 mod state;
 mod stores;
 mod ticker;
+mod time;
 mod trace;
 mod types;
 mod ward;
@@ -52,6 +54,7 @@ mod tests;
 
 pub use bodies::{BodyHold, BodyPlan};
 pub use census::Census;
+pub use clock::thread_cpu_time;
 pub use configured::{Configured, Counts};
 pub use connection::{AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 pub use describe::Description;
@@ -67,3 +70,4 @@ pub use plugin::{ConfigureError, Grant, Plugin, Problem, Remember};
 pub use remembered::Forgets;
 pub use service::{Answer, AnswerError, Service, ServiceGrant};
 pub use stores::Store;
+pub use time::{HeldTime, Time};

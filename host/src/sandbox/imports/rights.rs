@@ -3,6 +3,7 @@
 use crate::config::Allow;
 use crate::observe::metrics::PluginSeries;
 use crate::sandbox::stores::Store;
+use crate::sandbox::time::Time;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -76,6 +77,8 @@ pub struct Rights {
     pub stores: BTreeMap<String, Arc<Store>>,
     /// Upstreams.
     pub http: BTreeSet<String>,
+    /// The machine's, unless a tool holds it.
+    pub time: Time,
 }
 
 impl Rights {

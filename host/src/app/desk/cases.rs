@@ -1,0 +1,232 @@
+//! `plugin test`: cases, each in a fresh guest with a fresh world around it.
+
+mod hold;
+mod report;
+
+pub use report::Tested;
+
+use super::log::Kept;
+use super::outside::{self, Upstreams, World};
+use super::subject::{DeskError, Subject, not_granted};
+use super::watch::{Notes, Phase, Seen, Watched};
+use super::{log, made, on_a_worker};
+use crate::app::filters::{Known, Loaded, settle};
+use crate::chain::{Chain, Course, Decision, Fault, Link, Walk};
+use crate::config::cases::{Case, Cases, Check, Step, Wanted};
+use crate::config::{Diagnostic, FailurePolicy, Location};
+use crate::message::{Exchange, Reply, RequestHead, ResponseHead};
+use crate::sandbox::{ErrandError, Grant, HeldTime};
+use bytes::Bytes;
+use hold::After;
+use http::{HeaderMap, StatusCode};
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// Where the exchanges of cases go by default.
+const UPSTREAM: &str = "app";
+
+/// One case, and what became of it.
+pub struct Outcome {
+    pub name: String,
+    pub at: Location,
+    pub failures: Vec<Failure>,
+    /// Every decision, of all steps.
+    pub decided: Vec<Decided>,
+    pub log: Vec<String>,
+}
+
+/// One thing that does not hold.
+pub struct Failure {
+    pub at: Location,
+    pub what: String,
+    pub wanted: String,
+    pub got: String,
+}
+
+/// A decision and where it was made.
+pub struct Decided {
+    /// From 0.
+    pub step: usize,
+    pub phase: Phase,
+    pub decision: Result<Decision, Fault>,
+}
+
+/// Runs all cases of a file against a component. An error: they could not be run at all.
+pub fn test(file: &Path, cases: &Path) -> Result<Tested, DeskError> {
+    let subject = Subject::read(file)?;
+    let (cases, warnings) = subject.cases(cases)?;
+    let (_sandbox, loaded) = subject.load()?;
+    let missing = not_granted(&loaded, &cases.allow);
+    if !missing.is_empty() {
+        return Err(DeskError::NotGranted(missing));
+    }
+    let kept = log::keep();
+    let mut outcomes = Vec::new();
+    for case in &cases.cases {
+        outcomes.push(on_a_worker(run(&loaded, &cases, case, &kept))?);
+    }
+    Ok(Tested { outcomes, warnings })
+}
+
+async fn run(loaded: &Loaded, cases: &Cases, case: &Case, kept: &Kept) -> Outcome {
+    let clock = HeldTime::new(cases.now);
+    let world = World { stores: Some(&cases.stores), secrets: Some(&cases.secrets), clock: Some(Arc::clone(&clock)) };
+    let rights = outside::rights(&cases.allow, &world);
+    let grant = Grant {
+        limits: cases.limits.unwrap_or_default(),
+        isolation: cases.isolation.unwrap_or_default(),
+        fail: FailurePolicy::default(),
+        rights,
+        census: Arc::default(),
+    };
+    let upstreams = cases.upstreams.keys().map(|name| &*name.0).chain([UPSTREAM]).collect();
+    let known = Known { upstreams, stores: cases.stores.keys().map(|name| &*name.0).collect() };
+    let mut outcome = Outcome { name: case.name.clone(), at: case.at.clone(), failures: Vec::new(), decided: Vec::new(), log: Vec::new() };
+    match settle(loaded, &case.link, Some(&known), |_| grant) {
+        Err(problems) => outcome.failures = refused(case, &problems),
+        Ok(_) if !case.refused.is_empty() => {
+            let unheld =
+                |check: &Check| Failure { at: check.at.clone(), what: "settings".into(), wanted: "refused".into(), got: "taken".into() };
+            outcome.failures = case.refused.iter().map(unheld).collect();
+        }
+        Ok((configured, _)) => {
+            let upstreams = Upstreams::default();
+            let nobody = Err(ErrandError::Failed("nothing in the file of cases answers this".to_owned()));
+            let errands = upstreams.open(cases.upstreams.clone(), nobody);
+            let notes = Notes::default();
+            let filters = [Watched::new(0, Rc::new(configured.on_worker(Some(errands))), &notes)];
+            let link = Link { filter: 0, when: None, spec: Arc::new(case.link.clone()) };
+            let chain = Chain { links: Box::new([link]) };
+            let desk = Desk { chain: &chain, filters: &filters, notes: &notes, upstreams: &upstreams, known: &known.upstreams, kept };
+            for (number, step) in case.steps.iter().enumerate() {
+                clock.advance(step.after);
+                desk.step(number, step, &mut outcome).await;
+            }
+        }
+    }
+    outcome
+}
+
+/// Settings that were not taken: as it should be, or not.
+fn refused(case: &Case, problems: &[Diagnostic]) -> Vec<Failure> {
+    let said = problems.iter().map(|problem| &*problem.message).collect::<Vec<_>>().join("; ");
+    if case.refused.is_empty() {
+        let place = problems.first().and_then(|problem| problem.place.as_ref()).map_or(&case.at, |place| &place.at);
+        return vec![Failure { at: place.clone(), what: "settings".into(), wanted: "taken".into(), got: said }];
+    }
+    let unheld = case.refused.iter().filter(|check| !matches!(&check.wanted, Wanted::Refused(text) if said.contains(text)));
+    let failure =
+        |check: &Check| Failure { at: check.at.clone(), what: "settings".into(), wanted: hold::wanted(&check.wanted), got: said.clone() };
+    unheld.map(failure).collect()
+}
+
+/// One case's link with its guests, and what is looked at while they decide.
+struct Desk<'d> {
+    chain: &'d Chain,
+    filters: &'d [Watched],
+    notes: &'d Notes,
+    upstreams: &'d Upstreams,
+    known: &'d [&'d str],
+    kept: &'d Kept,
+}
+
+impl Desk<'_> {
+    async fn step(&self, number: usize, step: &Step, outcome: &mut Outcome) {
+        let mut head = match made::head(&step.request) {
+            Ok(head) => head,
+            Err(error) => {
+                outcome.fail(&step.at, "request", "one that the proxy takes", error.to_string());
+                return;
+            }
+        };
+        let mut exchange = made::exchange(&head, step.request.client, number as u64 + 1, "example.test", "/*");
+        for (name, value) in &step.request.attributes {
+            exchange.set_attribute(name.as_str().into(), value.as_str().into());
+        }
+        let mut walk = Walk::new(self.chain, self.filters);
+        let knows = |name: &str| self.known.contains(&name);
+        let course = walk.on_request(&mut exchange, &mut head, knows, |_, _| {}).await;
+        let goes_on = matches!(course, Course::Onward | Course::Forward(_));
+        let after = After { head: Some(&head), headers: headers_of(&course).unwrap_or(&head.headers), exchange: &exchange };
+        self.judge(number, step, Phase::Request, &after, outcome);
+        let Some(made) = &step.response else { return };
+        if !goes_on {
+            if step.expect_response.is_some() {
+                outcome.fail(&step.at, "response", "one to decide about", "none: the request phase ended the exchange".to_owned());
+            }
+            return;
+        }
+        exchange.upstream = Some(match course {
+            Course::Forward(upstream) => upstream,
+            _ => UPSTREAM.into(),
+        });
+        let mut response = made::response(made);
+        self.respond(number, step, &mut walk, (&mut exchange, &head, &mut response), outcome).await;
+    }
+
+    async fn respond(
+        &self,
+        number: usize,
+        step: &Step,
+        walk: &mut Walk<'_, Watched>,
+        (exchange, request, response): (&mut Exchange, &RequestHead, &mut ResponseHead),
+        outcome: &mut Outcome,
+    ) {
+        // A fault is seen in the decision, and nobody gets this.
+        let failed = |_: &Fault| Reply { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() };
+        // An abort is seen in the decision.
+        let _ = walk.on_response(exchange, request, response, |_, _| {}, failed).await;
+        let after = After { head: None, headers: &response.headers, exchange };
+        self.judge(number, step, Phase::Response, &after, outcome);
+    }
+
+    /// Holds what was decided in a phase against what was expected.
+    fn judge(&self, number: usize, step: &Step, phase: Phase, after: &After<'_>, outcome: &mut Outcome) {
+        let seen: Vec<Seen> = self.notes.take();
+        let (log, asked, unanswered) = (self.kept.lines(), self.upstreams.asked(), self.upstreams.unanswered());
+        let expected = match phase {
+            Phase::Request => &step.expect,
+            Phase::Response => &step.expect_response,
+        };
+        let decided = seen.into_iter().find(|seen| seen.phase == phase).map(|seen| seen.decided);
+        match (&decided, expected) {
+            (Some(decided), Some(expected)) => {
+                let observed = hold::Observed { decided, after, asked, log: &log };
+                outcome.failures.extend(expected.checks.iter().filter_map(|check| observed.against(check)));
+            }
+            // That a request goes on is taken for granted where something is said of the response only.
+            (Some(decided), None) if phase == Phase::Request => {
+                let observed = hold::Observed { decided, after, asked, log: &log };
+                let goes_on = ["next", "forward"].contains(&super::shown::word(decided));
+                let check = Check { wanted: Wanted::Verdict("next"), at: step.at.clone() };
+                outcome.failures.extend(observed.against(&check).filter(|_| !goes_on));
+            }
+            (None, Some(_)) => {
+                let called = format!("`{}` is called", phase.export());
+                outcome.fail(&step.at, phase.export(), &called, "it is not, under these settings".to_owned());
+            }
+            _ => {}
+        }
+        if !outcome.failures.is_empty() {
+            for request in unanswered {
+                outcome.log.push(format!("(nothing in the file of cases answers {request})"));
+            }
+        }
+        outcome.log.extend(log);
+        outcome.decided.extend(decided.map(|decision| Decided { step: number, phase, decision }));
+    }
+}
+
+impl Outcome {
+    fn fail(&mut self, at: &Location, what: &str, wanted: &str, got: String) {
+        self.failures.push(Failure { at: at.clone(), what: what.to_owned(), wanted: wanted.to_owned(), got });
+    }
+}
+
+fn headers_of(course: &Course) -> Option<&HeaderMap> {
+    match course {
+        Course::Reply(reply) => Some(&reply.headers),
+        _ => None,
+    }
+}

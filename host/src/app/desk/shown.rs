@@ -1,0 +1,84 @@
+//! Decisions in words, one line for the verdict and one for each edit; the same words stand in files of cases.
+
+use crate::chain::{Cause, Decision, Edit, Fault, Verdict};
+use http::HeaderValue;
+use serde_json::{Value, json};
+
+/// `next`, `forward canary`, `reply 403`, `abort`, or `fault (trap): …`.
+pub fn verdict(decided: &Result<Decision, Fault>) -> String {
+    match decided {
+        Ok(decision) => match &decision.verdict {
+            Verdict::Forward(upstream) => format!("forward {upstream}"),
+            Verdict::Reply(reply) => format!("reply {}", reply.status.as_u16()),
+            _ => word(decided).to_owned(),
+        },
+        Err(fault) => format!("fault ({}{}): {}", cause(fault.cause), if fault.open { ", passed over" } else { "" }, fault.detail),
+    }
+}
+
+pub fn word(decided: &Result<Decision, Fault>) -> &'static str {
+    match decided {
+        Ok(decision) => match &decision.verdict {
+            Verdict::Next => "next",
+            Verdict::Forward(_) => "forward",
+            Verdict::Reply(_) => "reply",
+            Verdict::Abort => "abort",
+        },
+        Err(_) => "fault",
+    }
+}
+
+pub const fn cause(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Trap => "trap",
+        Cause::Timeout => "timeout",
+        Cause::Memory => "memory",
+        Cause::BadOutput => "bad-output",
+        Cause::Overload => "overload",
+    }
+}
+
+pub fn edits(decided: &Result<Decision, Fault>) -> Vec<String> {
+    decided.as_ref().map(|decision| decision.edits.iter().map(edit).collect()).unwrap_or_default()
+}
+
+fn edit(edit: &Edit) -> String {
+    match edit {
+        Edit::SetHeader(name, value) => format!("set-header {name}: {}", text(value)),
+        Edit::AppendHeader(name, value) => format!("append-header {name}: {}", text(value)),
+        Edit::RemoveHeader(name) => format!("remove-header {name}"),
+        Edit::SetMethod(method) => format!("set-method {method}"),
+        Edit::SetAuthority(authority) => format!("set-authority {authority}"),
+        Edit::SetPath(path) => format!("set-path {path}"),
+        Edit::SetQuery(Some(query)) => format!("set-query {query}"),
+        Edit::SetQuery(None) => "remove-query".to_owned(),
+        Edit::SetAttribute(name, value) => format!("set-attribute {name}: {value}"),
+    }
+}
+
+/// Bytes that are no text are shown as `\xff`.
+pub fn text(value: &HeaderValue) -> String {
+    value.as_bytes().utf8_chunks().fold(String::new(), |mut shown, chunk| {
+        shown.push_str(chunk.valid());
+        shown.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+        shown
+    })
+}
+
+/// `{ verdict, upstream | reply | fault, edits }`
+pub fn json(decided: &Result<Decision, Fault>) -> Value {
+    let mut shown = json!({ "verdict": word(decided), "edits": edits(decided) });
+    match decided {
+        Ok(decision) => match &decision.verdict {
+            Verdict::Forward(upstream) => shown["upstream"] = json!(&**upstream),
+            Verdict::Reply(reply) => {
+                let headers: Vec<_> = reply.headers.iter().map(|(name, value)| json!([name.as_str(), text(value)])).collect();
+                let body = String::from_utf8_lossy(&reply.body);
+                shown["reply"] = json!({ "status": reply.status.as_u16(), "headers": headers, "body": body });
+            }
+            Verdict::Next | Verdict::Abort => {}
+        },
+        Err(fault) => shown["fault"] = json!({ "cause": cause(fault.cause), "detail": fault.detail, "open": fault.open }),
+    }
+    shown
+}

@@ -1,0 +1,139 @@
+//! A file of cases (`plugin test`): what a plugin is shown, and what it is to decide.
+
+use super::{Allow, GuestLimits, Isolation, LinkSpec, Location, StoreName, UpstreamName};
+use http::{HeaderMap, Method, StatusCode, Uri};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime};
+
+/// A whole file, as meant.
+#[derive(Debug, Clone)]
+pub struct Cases {
+    pub allow: Allow,
+    /// `None`: as the proxy has them for the plugin.
+    pub limits: Option<GuestLimits>,
+    /// `None`: each case runs with the guest that the proxy would use by default.
+    pub isolation: Option<Isolation>,
+    /// What the clock shows when a case begins; it stands unless a case moves it.
+    pub now: SystemTime,
+    /// Every store, with what is in it when a case begins.
+    pub stores: BTreeMap<StoreName, Vec<(String, String)>>,
+    pub secrets: BTreeMap<String, String>,
+    /// Every upstream that there is, with what it answers.
+    pub upstreams: BTreeMap<UpstreamName, Vec<Canned>>,
+    /// In file order.
+    pub cases: Vec<Case>,
+}
+
+/// What an upstream answers to requests that fit.
+#[derive(Debug, Clone)]
+pub struct Canned {
+    pub method: Option<Method>,
+    /// With the query.
+    pub path: Option<String>,
+    /// Fields that the request must have.
+    pub headers: HeaderMap,
+    pub answer: CannedAnswer,
+}
+
+#[derive(Debug, Clone)]
+pub enum CannedAnswer {
+    Reply {
+        status: StatusCode,
+        headers: HeaderMap,
+        body: String,
+    },
+    Timeout,
+    /// It cannot be reached, for this reason.
+    Failed(String),
+}
+
+/// One case: a fresh guest with fresh stores, and exchanges one after the other.
+#[derive(Debug, Clone)]
+pub struct Case {
+    pub name: String,
+    pub link: LinkSpec,
+    /// The settings are to be refused: each of these is in a message. Then there are no steps.
+    pub refused: Vec<Check>,
+    /// At least one, unless the settings are refused.
+    pub steps: Vec<Step>,
+    pub at: Location,
+}
+
+/// One exchange of a case.
+#[derive(Debug, Clone)]
+pub struct Step {
+    /// The clock is moved by this much before.
+    pub after: Duration,
+    pub request: MadeRequest,
+    /// `None`: there is no response, and the exchange ends with the request phase.
+    pub response: Option<MadeResponse>,
+    /// `None`: nothing is said of the request phase but that the exchange goes on.
+    pub expect: Option<Expected>,
+    pub expect_response: Option<Expected>,
+    pub at: Location,
+}
+
+/// A made-up request.
+#[derive(Debug, Clone)]
+pub struct MadeRequest {
+    pub method: Method,
+    /// Absolute.
+    pub url: Uri,
+    pub headers: HeaderMap,
+    pub client: IpAddr,
+    /// As links before this one would have set them.
+    pub attributes: Vec<(String, String)>,
+}
+
+/// A made-up response.
+#[derive(Debug, Clone)]
+pub struct MadeResponse {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+}
+
+/// All that must hold of one decision. There is always a [`Wanted::Verdict`].
+#[derive(Debug, Clone)]
+pub struct Expected {
+    pub checks: Vec<Check>,
+}
+
+/// One thing that must hold, and where it is written.
+#[derive(Debug, Clone)]
+pub struct Check {
+    pub wanted: Wanted,
+    pub at: Location,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wanted {
+    Verdict(&'static str),
+    Upstream(String),
+    /// Of the reply.
+    Status(u16),
+    /// Of the reply: the whole.
+    Body(String),
+    /// A header of what goes on: the request, the response or the reply. `None`: it is not there.
+    Header(String, Option<Vec<String>>),
+    Method(String),
+    Authority(String),
+    Path(String),
+    /// `None`: there is none.
+    Query(Option<String>),
+    Attribute(String, Option<String>),
+    /// All edits in their order, as they are shown.
+    Edits(Vec<String>),
+    /// How many requests the plugin sent to upstreams in this phase.
+    Asked(usize),
+    /// A line of the plugin's log contains this.
+    Log(String),
+    /// The cause.
+    Fault(&'static str),
+    /// What is said of settings that are refused.
+    Refused(String),
+}
+
+/// Verdicts by their names in files, and the causes of faults by the reasons that the log has.
+pub const VERDICTS: [&str; 5] = ["next", "forward", "reply", "abort", "fault"];
+pub const FAULTS: [&str; 5] = ["trap", "timeout", "memory", "bad-output", "overload"];
