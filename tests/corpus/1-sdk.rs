@@ -14,7 +14,7 @@ impl Kept {
     #[interest(method, scheme, authority, path, query, exchange, headers = ["x-do"], attributes = ["client.ip"])]
     fn on_request(&self, request: &Request, edit: &mut RequestEdits) -> Verdict {
         match request.header_str("x-do") {
-            Some("reply") => Verdict::Reply(Reply::new(418).header("x-reply", "yes").text(&self.reply).into()),
+            Some("reply") => Verdict::Reply(Reply::new(418).header("x-reply", "yes").text(self.reply.clone()).into()),
             Some("forward") => Verdict::Forward("app".into()),
             Some("abort") => Verdict::Abort,
             _ => {

@@ -209,15 +209,15 @@ fn settings_are_checked_where_they_are_written() {
         let (code, text) = run(&[(file, settings)], &["plugin", "check", "rewrite", "--config", file]);
         assert!(code == Some(0) && text.contains("nothing is wrong"), "{text}");
     }
-    let (code, text) = run(&[("s.toml", "agents = 1\nset = { x = 1 }\n")], &["plugin", "check", "headers", "--config", "s.toml"]);
+    let (code, text) = run(&[("s.toml", "agents = 1\nset = { x = 1 }\n")], &["plugin", "check", "headers", "--settings", "s.toml"]);
     assert!(code == Some(1) && text.contains("s.toml:1:1: unknown key `agents`"), "{text}");
-    let (code, text) = run(&[("s.json", "{ \"agents\": 1 }")], &["plugin", "check", "headers", "--config", "s.json"]);
+    let (code, text) = run(&[("s.json", "{ \"agents\": 1 }")], &["plugin", "check", "headers", "--settings", "s.json"]);
     assert!(code == Some(1) && text.contains("unknown key `agents`"), "{text}");
-    let (code, text) = run(&[("s.json", "{")], &["plugin", "check", "headers", "--config", "s.json"]);
+    let (code, text) = run(&[("s.json", "{")], &["plugin", "check", "headers", "--settings", "s.json"]);
     assert!(code == Some(1) && text.contains("is not JSON"), "{text}");
     let (code, text) = run(
         &[("s.toml", "response = { set = { x-a = \"b\" } }\n")],
-        &["plugin", "check", "headers", "--config", "s.toml", "--allow", "log"],
+        &["plugin", "check", "headers", "--settings", "s.toml", "--allow", "log"],
     );
     assert!(
         code == Some(0) && text.contains("`log` is granted and not imported") && text.contains("chain = [{ use = \"headers\""),
@@ -228,7 +228,7 @@ fn settings_are_checked_where_they_are_written() {
 #[test]
 fn what_a_plugin_costs_is_measured() {
     let settings = [("s.toml", "response = { set = { x-a = \"b\" } }\nrequest = { set = { x-a = \"b\" } }\n")];
-    let (code, benched) = json(&settings, &["plugin", "bench", "headers", "--config", "s.toml", "--time", "1"]);
+    let (code, benched) = json(&settings, &["plugin", "bench", "headers", "--settings", "s.toml", "--time", "1"]);
     assert_eq!(code, Some(0), "{benched}");
     assert!(benched["size"].as_u64() > Some(1000) && benched["compiled"].as_u64() > Some(1000), "{benched}");
     assert!(benched["load"]["cold"]["median_ns"].as_u64() > benched["load"]["warm"]["median_ns"].as_u64(), "{benched}");
@@ -327,4 +327,87 @@ fn the_examples_cases_hold() {
         let (code, benched) = json(&[], &["plugin", "bench", plugin.to_str().unwrap(), "--cases", cases.to_str().unwrap(), "--time", "1"]);
         assert_eq!(code, Some(0), "{benched}");
     }
+}
+
+const BODIES: &str = r#"[plugin.config]
+replace = { text = "cat", with = "dog" }
+
+[[case]]
+name     = "across pieces"
+response = { headers = { content-type = "text/plain" }, body = ["a ca", "t, a cat"] }
+expect-response = { want = "transform", body = "a dog, a dog" }
+
+[[case]]
+name     = "other types pass"
+response = { headers = { content-type = "image/png" }, body = "cat" }
+expect-response = { want = "pass", body = "cat" }
+
+[[case]]
+name     = "this one is wrong"
+response = { headers = { content-type = "text/html" }, body = "cat" }
+expect-response = { want = "buffer", body = "cat" }
+"#;
+
+#[test]
+fn cases_have_bodies() {
+    let (code, text) = run(&[("cases.toml", BODIES)], &["plugin", "test", "body-rewrite", "cases.toml"]);
+    assert_eq!(code, Some(1), "{text}");
+    for wanted in [
+        "ok      across pieces",
+        "ok      other types pass",
+        "want: wanted \"buffer\", got \"transform\"",
+        "body: wanted \"cat\", got \"dog\"",
+        "on-response-body decided: transform, 1 piece",
+        "2 passed, 1 failed",
+    ] {
+        assert!(text.contains(wanted), "{wanted} not in:\n{text}");
+    }
+    let (code, benched) = json(&[("cases.toml", BODIES)], &["plugin", "bench", "body-rewrite", "--cases", "cases.toml", "--time", "1"]);
+    assert!(code == Some(0) && benched["calls"][0]["phase"] == "response+body", "{benched}");
+}
+
+#[test]
+fn cases_see_every_way_to_have_a_body() {
+    let of = |what: &str, rest: &str| format!("[[case]]\nname = {what:?}\nconfig = {{ do = {what:?} }}\n{rest}\n");
+    let response = "response = { headers = { content-type = \"text/plain\" }, trailers = { x-sum = \"1\" }, body = [\"ab\", \"cd\"] }";
+    let request = "request = { headers = { content-type = \"text/plain\" }, method = \"POST\", body = \"abcd\" }";
+    let long = "x".repeat(1001);
+    let cases = [
+        of("watch", &format!("{response}\nexpect-response = {{ want = \"watch\", body = \"abcd\", trailers = {{ x-sum = \"1\" }} }}")),
+        of(
+            "trailers",
+            &format!("{response}\nexpect-response = {{ trailers = {{ x-pieces = \"2\", x-bytes = \"4\", x-seen = \"x-sum\" }} }}"),
+        ),
+        of(
+            "request:double",
+            &format!("{request}\nexpect = {{ want = \"transform\", body = \"abcdabcd\", headers = {{ x-known = \"Some(4)\" }} }}"),
+        ),
+        of(
+            "request:buffer-replace",
+            &format!("{request}\nexpect = {{ want = \"buffer\", body = \"dcba\", headers = {{ x-whole = \"4\" }} }}"),
+        ),
+        of("request:buffer-reply", &format!("{request}\nexpect = {{ status = 418, body = \"4 bytes are not welcome\\n\" }}")),
+        of("request:buffer", &format!("request.body = {long:?}\nexpect.verdict = \"too-large\"")),
+        of("buffer", &format!("response.body = {long:?}\nexpect-response.verdict = \"too-large\"")),
+        of("trap-later", &format!("{response}\nexpect-response.fault = \"trap\"")),
+    ]
+    .concat();
+    let guest = tools::guest("bodies");
+    let (code, text) = run(&[("cases.toml", &cases)], &["plugin", "test", guest.to_str().unwrap(), "cases.toml"]);
+    assert!(code == Some(0) && text.contains("8 passed, 0 failed"), "{text}");
+}
+
+#[test]
+fn a_made_up_body_goes_through_the_chain() {
+    let config = chain(&nobody().to_string())
+        .replace("chain   = [\"request-id\"]", "chain = [{ use = \"body-rewrite\", replace = { text = \"cat\", with = \"dog\" } }]");
+    let files = [("portcullis.toml", &*config)];
+    let arguments =
+        ["plugin", "explain", "GET", "http://localhost/", "--response-header", "content-type: text/plain", "--response-data", "a cat"];
+    let (code, text) = run(&files, &arguments);
+    assert!(code == Some(0) && text.contains("body: transform, 1 piece") && text.contains("body: 5 bytes: a dog"), "{text}");
+    let (_, seen) = json(&files, &arguments);
+    assert_eq!((seen["answered"]["body"].as_str(), seen["decisions"][0]["want"].as_str()), (Some("a dog"), Some("transform")), "{seen}");
+    let (code, text) = run(&files, &["explain", "GET", "http://localhost/"]);
+    assert!(code == Some(0) && text.contains("on-response-body"), "{text}");
 }

@@ -1,7 +1,7 @@
 //! `portcullis explain METHOD URL`: what would happen to a request, and where each part of it is written.
 
 use super::granted::own;
-use super::memory;
+use super::memory::{self, Told};
 use crate::config::{
     self, AccessLog, Balance, ClientCertForward, Config, LinkOrigin, LinkSpec, PathMatch, PluginRef, Report, Route, Site, TlsSpec,
     UpstreamSpec, show_duration,
@@ -46,8 +46,8 @@ pub struct Explained {
     place: Result<(usize, usize), Refused>,
     /// Routes of the site in the order of precedence.
     considered: Vec<(usize, Finding)>,
-    /// Beside the links of the route: whether their decisions are remembered.
-    memory: Vec<String>,
+    /// Beside the links of the route: what is told of their guests.
+    memory: Vec<Told>,
 }
 
 /// Why no route takes the request. The tokens are those of the log.
@@ -60,7 +60,7 @@ enum Refused {
     Misdirected(usize),
 }
 
-/// Answers from the text of the configuration; no socket is opened, and components are loaded only to see which decisions are remembered.
+/// Answers from the text of the configuration; no socket is opened, and components are read for their phases, and loaded only to see which decisions are remembered.
 pub fn explain(path: &Path, question: Question) -> Result<Explained, ExplainError> {
     let (config, _warnings) = config::load(path).map_err(ExplainError::Config)?;
     let head = head(question)?;
@@ -166,8 +166,9 @@ impl Explained {
         for (index, link) in route.chain.iter().enumerate() {
             let title = if index == 0 { "chain" } else { "" };
             let entered = if enters(link, &self.head) { "" } else { "  (not entered: `when` does not hold)" };
-            let (may, memory) = (self.may(link), self.memory.get(index).map_or("", String::as_str));
-            let text = format!("{}. {}{}  {}{may}{entered}  [{memory}]", index + 1, link.name, of(link), link.shown_settings());
+            let may = self.may(link);
+            let (phases, memory) = self.memory.get(index).map(|told| (told.phases.join(", "), &*told.memory)).unwrap_or_default();
+            let text = format!("{}. {}{}  {}{may}{entered}  {phases}  [{memory}]", index + 1, link.name, of(link), link.shown_settings());
             row(out, title, &text, &format!("{} ({})", link.at, origin(&link.origin)));
         }
         match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
@@ -230,7 +231,8 @@ impl Explained {
                 answer["route"] = json!({ "pattern": route.pattern, "path": path(&route.matches.path), "at": route.at.to_string() });
                 answer["chain"] = route.chain.iter().map(|link| self.link_json(link)).collect();
                 for (link, memory) in answer["chain"].as_array_mut().into_iter().flatten().zip(&self.memory) {
-                    link["remembered"] = json!(memory);
+                    link["phases"] = json!(memory.phases);
+                    link["remembered"] = json!(memory.memory);
                 }
                 answer["upstream"] = match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
                     Some((name, spec)) => {

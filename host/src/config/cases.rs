@@ -84,6 +84,8 @@ pub struct MadeRequest {
     pub client: IpAddr,
     /// As links before this one would have set them.
     pub attributes: Vec<(String, String)>,
+    /// `None`: it has none.
+    pub body: Option<MadeBody>,
 }
 
 /// A made-up response.
@@ -91,6 +93,18 @@ pub struct MadeRequest {
 pub struct MadeResponse {
     pub status: StatusCode,
     pub headers: HeaderMap,
+    /// `None`: it is empty.
+    pub body: Option<MadeBody>,
+}
+
+/// A made-up body.
+#[derive(Debug, Clone, Default)]
+pub struct MadeBody {
+    /// As they come, one after the other.
+    pub pieces: Vec<String>,
+    /// Whether its length is known when it begins.
+    pub stated: bool,
+    pub trailers: HeaderMap,
 }
 
 /// All that must hold of one decision. There is always a [`Wanted::Verdict`].
@@ -112,8 +126,12 @@ pub enum Wanted {
     Upstream(String),
     /// Of the reply.
     Status(u16),
-    /// Of the reply: the whole.
+    /// Of what goes on, or of the reply: the whole.
     Body(String),
+    /// `None`: it is not there.
+    Trailer(String, Option<Vec<String>>),
+    /// What the plugin wants with the body.
+    Want(&'static str),
     /// A header of what goes on: the request, the response or the reply. `None`: it is not there.
     Header(String, Option<Vec<String>>),
     Method(String),
@@ -135,5 +153,7 @@ pub enum Wanted {
 }
 
 /// Verdicts by their names in files, and the causes of faults by the reasons that the log has.
-pub const VERDICTS: [&str; 5] = ["next", "forward", "reply", "abort", "fault"];
+pub const VERDICTS: [&str; 6] = ["next", "forward", "reply", "abort", "fault", "too-large"];
 pub const FAULTS: [&str; 5] = ["trap", "timeout", "memory", "bad-output", "overload"];
+/// What can be done with a body.
+pub const WANTS: [&str; 4] = ["pass", "watch", "transform", "buffer"];

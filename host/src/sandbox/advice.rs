@@ -47,6 +47,7 @@ impl Refusal {
             Self::NotGranted { .. } | Self::Item { .. } => {
                 "a component may import portcullis:plugin/… and parts of WASI 0.2; compose it with what else it needs (wac plug)"
             }
+            Self::Ungranted { grant, .. } => return Some(format!("add: allow = {{ {grant} }}")),
             Self::Version { import, .. } | Self::Newer { import, .. } if import.starts_with("wasi:") => "build it for WASI 0.2",
             Self::Version { .. } | Self::Newer { .. } => {
                 "the file is newer than this proxy: use a newer proxy, or build against an SDK of this one's version"

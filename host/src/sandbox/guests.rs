@@ -55,7 +55,7 @@ impl Guests {
 
     /// Linear memory of a guest that is there now, bytes.
     pub fn memory(&self) -> Option<usize> {
-        self.reused.borrow().guest.as_ref().or(self.idle.borrow().last()).map(Guest::memory)
+        self.reused.borrow().as_ref().or(self.idle.borrow().last()).map(Guest::memory)
     }
 
     #[cfg(test)]

@@ -1,5 +1,6 @@
 //! `plugin bench`: what a plugin costs, per call and to have.
 
+mod bodies;
 mod measure;
 mod report;
 
@@ -10,11 +11,11 @@ use super::subject::{AllowArgument, DeskError, Subject, not_granted};
 use super::{log, made, on_a_worker};
 use crate::app::filters::{Loaded, settle};
 use crate::app::prepare::sandbox;
-use crate::chain::{Fault, Filter};
-use crate::config::cases::{Cases, MadeRequest, MadeResponse};
-use crate::config::{Allow, FailurePolicy, GuestLimits, Isolation, LinkSpec, Report};
+use crate::chain::{Fault, Filter, Hold};
+use crate::config::cases::{Cases, MadeBody, MadeRequest, MadeResponse};
+use crate::config::{Allow, Isolation, LinkSpec, Report};
 use crate::message::{Exchange, Reply, RequestHead, ResponseHead};
-use crate::sandbox::{Configured, ErrandError, Errands, Grant, Guest, Guests, Sandbox};
+use crate::sandbox::{Configured, ErrandError, Errands, Grant, Guests, Held, Remember, Sandbox};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use measure::{Spread, spread, touched};
@@ -43,6 +44,32 @@ pub(in crate::app::desk) struct Row {
     pub cost: Result<Spread, String>,
 }
 
+/// Who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Reused,
+    Fresh,
+    /// Nobody, once a guest has.
+    Remembered,
+}
+
+impl Who {
+    const fn isolation(self) -> Isolation {
+        match self {
+            Self::Reused => Isolation::Worker,
+            Self::Fresh | Self::Remembered => Isolation::Request,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Reused => "worker",
+            Self::Fresh => "request",
+            Self::Remembered => "remembered",
+        }
+    }
+}
+
 /// What a plugin is shown.
 struct Scene {
     name: String,
@@ -50,6 +77,8 @@ struct Scene {
     request: RequestHead,
     client: IpAddr,
     response: ResponseHead,
+    /// Of the request, and of the response, for plugins that look at them.
+    bodies: (MadeBody, MadeBody),
 }
 
 /// What takes longer to load is not loaded again to see whether it always does.
@@ -87,12 +116,13 @@ pub fn bench(bench: &Bench<'_>) -> Result<Benched, DeskError> {
         return Err(DeskError::NotGranted(missing));
     }
     let scenes = scenes(&subject, bench, cases.as_ref())?;
-    let desk = Desk { loaded: &loaded, allow: &allow, limits, cases: cases.as_ref(), time: bench.time };
+    let terms = Grant { limits, ..subject.terms(&loaded) };
+    let desk = Desk { loaded: &loaded, allow: &allow, terms, cases: cases.as_ref(), time: bench.time };
     let mut rows = Vec::new();
     let mut guest = None;
     for scene in &scenes {
-        for (isolation, name) in [(Isolation::Worker, "worker"), (Isolation::Request, "request")] {
-            rows.extend(on_a_worker(desk.scene(scene, isolation, name))??);
+        for guests in [Who::Reused, Who::Fresh, Who::Remembered] {
+            rows.extend(on_a_worker(desk.scene(scene, guests))??);
         }
         if guest.is_none() {
             guest = on_a_worker(desk.guest(scene))??;
@@ -104,25 +134,35 @@ pub fn bench(bench: &Bench<'_>) -> Result<Benched, DeskError> {
 
 fn scenes(subject: &Subject, bench: &Bench<'_>, cases: Option<&Cases>) -> Result<Vec<Scene>, DeskError> {
     let failed = |name: &str, why: String| DeskError::Settings { file: name.to_owned(), why };
-    let plain = MadeResponse { status: StatusCode::OK, headers: HeaderMap::new() };
+    let plain = MadeResponse { status: StatusCode::OK, headers: HeaderMap::new(), body: None };
     let Some(cases) = cases else {
         let headers = BROWSER.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
         let url = Uri::from_static("https://example.test/some/path?with=a&query=b");
         let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-        let request = MadeRequest { method: Method::GET, url, headers, client, attributes: Vec::new() };
+        let request = MadeRequest { method: Method::GET, url, headers, client, attributes: Vec::new(), body: None };
         let fields = [("content-type", "text/html; charset=utf-8"), ("server", "origin"), ("cache-control", "no-cache")];
         let headers = fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
         let request = made::head(&request).map_err(|error| failed("the request", error.to_string()))?;
         let response = made::response(&MadeResponse { headers, ..plain });
-        return Ok(vec![Scene { name: "a browser's request".to_owned(), link: subject.link(bench.settings)?, request, client, response }]);
+        let (link, bodies) = (subject.link(bench.settings)?, (text(), text()));
+        return Ok(vec![Scene { name: "a browser's request".to_owned(), link, request, client, response, bodies }]);
     };
     let steps = cases.cases.iter().filter_map(|case| Some((case, case.steps.first()?)));
     let scene = |(case, step): (&crate::config::cases::Case, &crate::config::cases::Step)| {
         let request = made::head(&step.request).map_err(|error| failed(&case.name, error.to_string()))?;
-        let response = made::response(step.response.as_ref().unwrap_or(&plain));
-        Ok(Scene { name: case.name.clone(), link: case.link.clone(), request, client: step.request.client, response })
+        let given = step.response.as_ref().unwrap_or(&plain);
+        let bodies = (step.request.body.clone().unwrap_or_default(), given.body.clone().unwrap_or_default());
+        let (link, response) = (case.link.clone(), made::response(given));
+        Ok(Scene { name: case.name.clone(), link, request, client: step.request.client, response, bodies })
     };
     steps.map(scene).collect()
+}
+
+/// A page of text: of the length that web pages have.
+fn text() -> MadeBody {
+    const LINES: usize = 1024;
+    let line = "The quick brown fox jumps over the lazy dog, and all of that again.\n";
+    MadeBody { pieces: vec![line.repeat(LINES)], stated: true, ..MadeBody::default() }
 }
 
 /// Compiled anew, and taken from a cache of compiled plugins.
@@ -172,17 +212,18 @@ impl Drop for Place {
 struct Desk<'d> {
     loaded: &'d Loaded,
     allow: &'d Allow,
-    limits: GuestLimits,
+    terms: Grant,
     cases: Option<&'d Cases>,
     time: Duration,
 }
 
 impl Desk<'_> {
-    fn configured(&self, scene: &Scene, isolation: Isolation) -> Result<Arc<Configured>, DeskError> {
+    fn configured(&self, scene: &Scene, who: Who) -> Result<Arc<Configured>, DeskError> {
         let world = World { stores: self.cases.map(|cases| &cases.stores), secrets: self.cases.map(|cases| &cases.secrets), clock: None };
         let rights = outside::rights(self.allow, &world);
-        let grant = Grant { limits: self.limits, isolation, fail: FailurePolicy::default(), rights, census: Arc::default() };
-        let settled = settle(self.loaded, &scene.link, None, |_| grant).map(|(configured, _)| configured);
+        let remember = Remember { wanted: who == Who::Remembered, secret: scene.link.has_secrets() };
+        let grant = Grant { isolation: Some(who.isolation()), rights, remember, ..self.terms.clone() };
+        let settled = settle(self.loaded, &scene.link, None, None, |_| grant).map(|(configured, _)| configured);
         settled.map_err(|problems| {
             let mut report = Report::default();
             report.add(problems);
@@ -197,13 +238,31 @@ impl Desk<'_> {
         Upstreams::default().open(answers, Ok::<_, ErrandError>(otherwise))
     }
 
-    async fn scene(&self, scene: &Scene, isolation: Isolation, name: &'static str) -> Result<Vec<Row>, DeskError> {
-        let guests = self.configured(scene, isolation)?.on_worker(Some(self.errands()));
+    async fn scene(&self, scene: &Scene, who: Who) -> Result<Vec<Row>, DeskError> {
+        let configured = self.configured(scene, who)?;
+        if who == Who::Remembered && configured.remembers().is_err() {
+            return Ok(Vec::new());
+        }
+        let guests = configured.on_worker(Some(self.errands()));
         let exchange = made::exchange(&scene.request, scene.client, 1, "example.test", "/*");
+        let row = |phase, cost| Row { isolation: who.name(), phase, scene: scene.name.clone(), cost };
+        let mut rows = Vec::new();
+        if let Some(hold) = guests.hold(&exchange) {
+            let phases = hold.phases();
+            drop(hold);
+            let messages = bodies::Messages::new(guests, exchange, scene);
+            if phases.request || phases.request_body {
+                let cost = spread(self.time, async |count| messages.requests(count).await).await;
+                rows.push(row(if phases.request_body { "request+body" } else { "on-request" }, cost));
+            }
+            if phases.response || phases.response_body {
+                let cost = spread(self.time, async |count| messages.responses(count).await).await;
+                rows.push(row(if phases.response_body { "response+body" } else { "on-response" }, cost));
+            }
+            return Ok(rows);
+        }
         let call = Call { guests: &guests, exchange: &exchange, scene };
         let (request, response) = guests.phases();
-        let row = |phase, cost| Row { isolation: name, phase, scene: scene.name.clone(), cost };
-        let mut rows = Vec::new();
         if request {
             let cost = spread(self.time, async |count| call.requests(count).await).await;
             rows.push(row("on-request", cost));
@@ -217,13 +276,16 @@ impl Desk<'_> {
 
     /// Linear memory of a guest that was called, and how much of it was touched. `None`: it is never called under these settings.
     async fn guest(&self, scene: &Scene) -> Result<Option<(usize, usize)>, DeskError> {
-        let configured = self.configured(scene, Isolation::Worker)?;
+        let configured = self.configured(scene, Who::Reused)?;
         let exchange = made::exchange(&scene.request, scene.client, 1, "example.test", "/*");
         let mut crowd = Vec::with_capacity(CROWD);
         let errands = self.errands();
         let before = touched();
         for _ in 0..CROWD {
             let guests = configured.on_worker(Some(errands.clone()));
+            if guests.hold(&exchange).is_some() {
+                return Ok(None);
+            }
             let call = Call { guests: &guests, exchange: &exchange, scene };
             let (request, _) = guests.phases();
             // A fault has been told as a row.
@@ -243,7 +305,7 @@ struct Call<'c> {
 }
 
 impl Call<'_> {
-    async fn request(&self, held: &mut Option<Guest>) -> Result<(), Fault> {
+    async fn request(&self, held: &mut Option<Held>) -> Result<(), Fault> {
         let Self { guests, exchange, scene } = self;
         let decided = match guests.waits() {
             false => guests.on_request(exchange, &scene.request, held),
@@ -252,7 +314,7 @@ impl Call<'_> {
         decided.map(drop)
     }
 
-    async fn response(&self, held: &mut Option<Guest>) -> Result<(), Fault> {
+    async fn response(&self, held: &mut Option<Held>) -> Result<(), Fault> {
         let Self { guests, exchange, scene } = self;
         let decided = match guests.waits() {
             false => guests.on_response(exchange, &scene.request, &scene.response, held),
@@ -278,7 +340,7 @@ impl Call<'_> {
         while left > 0 {
             let some = left.min(AT_ONCE);
             left -= some;
-            let mut held: Vec<Option<Guest>> = Vec::with_capacity(some);
+            let mut held: Vec<Option<Held>> = Vec::with_capacity(some);
             for _ in 0..some {
                 let mut one = None;
                 if self.guests.phases().0 {

@@ -5,20 +5,21 @@ mod report;
 
 pub use report::Tested;
 
+use super::body::Left;
 use super::log::Kept;
 use super::outside::{self, Upstreams, World};
 use super::subject::{DeskError, Subject, not_granted};
 use super::watch::{Notes, Phase, Seen, Watched};
 use super::{log, made, on_a_worker};
 use crate::app::filters::{Known, Loaded, settle};
-use crate::chain::{Chain, Course, Decision, Fault, Link, Walk};
-use crate::config::cases::{Case, Cases, Check, Step, Wanted};
-use crate::config::{Diagnostic, FailurePolicy, Location};
-use crate::message::{Exchange, Reply, RequestHead, ResponseHead};
+use crate::chain::{Chain, Course, Decision, Failing, Fault, Link, Verdict, Walk, Way};
+use crate::config::cases::{Case, Cases, Check, MadeResponse, Step, Wanted};
+use crate::config::{Diagnostic, Location};
+use crate::message::{Exchange, Reply, RequestHead};
 use crate::sandbox::{ErrandError, Grant, HeldTime};
 use bytes::Bytes;
-use hold::After;
-use http::{HeaderMap, StatusCode};
+use hold::{After, Observed};
+use http::{HeaderMap, Method, StatusCode};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -48,8 +49,7 @@ pub struct Failure {
 pub struct Decided {
     /// From 0.
     pub step: usize,
-    pub phase: Phase,
-    pub decision: Result<Decision, Fault>,
+    pub seen: Seen,
 }
 
 /// Runs all cases of a file against a component. An error: they could not be run at all.
@@ -61,29 +61,26 @@ pub fn test(file: &Path, cases: &Path) -> Result<Tested, DeskError> {
     if !missing.is_empty() {
         return Err(DeskError::NotGranted(missing));
     }
+    let limits = cases.limits.unwrap_or_else(|| subject.limits());
+    let usual = subject.terms(&loaded);
+    let terms = Grant { limits, isolation: cases.isolation.or(usual.isolation), ..usual };
     let kept = log::keep();
     let mut outcomes = Vec::new();
     for case in &cases.cases {
-        outcomes.push(on_a_worker(run(&loaded, &cases, case, &kept))?);
+        outcomes.push(on_a_worker(run((&loaded, &terms), &cases, case, &kept))?);
     }
     Ok(Tested { outcomes, warnings })
 }
 
-async fn run(loaded: &Loaded, cases: &Cases, case: &Case, kept: &Kept) -> Outcome {
+async fn run((loaded, terms): (&Loaded, &Grant), cases: &Cases, case: &Case, kept: &Kept) -> Outcome {
     let clock = HeldTime::new(cases.now);
     let world = World { stores: Some(&cases.stores), secrets: Some(&cases.secrets), clock: Some(Arc::clone(&clock)) };
     let rights = outside::rights(&cases.allow, &world);
-    let grant = Grant {
-        limits: cases.limits.unwrap_or_default(),
-        isolation: cases.isolation.unwrap_or_default(),
-        fail: FailurePolicy::default(),
-        rights,
-        census: Arc::default(),
-    };
+    let grant = Grant { rights, ..terms.clone() };
     let upstreams = cases.upstreams.keys().map(|name| &*name.0).chain([UPSTREAM]).collect();
     let known = Known { upstreams, stores: cases.stores.keys().map(|name| &*name.0).collect() };
     let mut outcome = Outcome { name: case.name.clone(), at: case.at.clone(), failures: Vec::new(), decided: Vec::new(), log: Vec::new() };
-    match settle(loaded, &case.link, Some(&known), |_| grant) {
+    match settle(loaded, &case.link, Some(&known), None, |_| grant) {
         Err(problems) => outcome.failures = refused(case, &problems),
         Ok(_) if !case.refused.is_empty() => {
             let unheld =
@@ -95,7 +92,7 @@ async fn run(loaded: &Loaded, cases: &Cases, case: &Case, kept: &Kept) -> Outcom
             let nobody = Err(ErrandError::Failed("nothing in the file of cases answers this".to_owned()));
             let errands = upstreams.open(cases.upstreams.clone(), nobody);
             let notes = Notes::default();
-            let filters = [Watched::new(0, Rc::new(configured.on_worker(Some(errands))), &notes)];
+            let filters = [Rc::new(Watched::new(0, Rc::new(configured.on_worker(Some(errands))), &notes))];
             let link = Link { filter: 0, when: None, spec: Arc::new(case.link.clone()) };
             let chain = Chain { links: Box::new([link]) };
             let desk = Desk { chain: &chain, filters: &filters, notes: &notes, upstreams: &upstreams, known: &known.upstreams, kept };
@@ -124,7 +121,7 @@ fn refused(case: &Case, problems: &[Diagnostic]) -> Vec<Failure> {
 /// One case's link with its guests, and what is looked at while they decide.
 struct Desk<'d> {
     chain: &'d Chain,
-    filters: &'d [Watched],
+    filters: &'d [Rc<Watched>],
     notes: &'d Notes,
     upstreams: &'d Upstreams,
     known: &'d [&'d str],
@@ -146,12 +143,16 @@ impl Desk<'_> {
         }
         let mut walk = Walk::new(self.chain, self.filters);
         let knows = |name: &str| self.known.contains(&name);
-        let course = walk.on_request(&mut exchange, &mut head, knows, |_, _| {}).await;
+        let mut body = made::request_body(step.request.body.as_ref());
+        let course = walk.on_request(&mut exchange, &mut head, &mut body, knows, |_, _| {}).await;
         let goes_on = matches!(course, Course::Onward | Course::Forward(_));
-        let after = After { head: Some(&head), headers: headers_of(&course).unwrap_or(&head.headers), exchange: &exchange };
-        self.judge(number, step, Phase::Request, &after, outcome);
+        let left = if goes_on { body.read().await } else { Left::default() };
+        let headers = headers_of(&course).unwrap_or(&head.headers);
+        let too_large = matches!(course, Course::Ungathered(_));
+        let after = After { head: Some(&head), headers, exchange: &exchange, left: &left, too_large };
+        self.judge(number, step, Way::Request, &after, outcome);
         let Some(made) = &step.response else { return };
-        if !goes_on {
+        if !goes_on || left.broken.is_some() {
             if step.expect_response.is_some() {
                 outcome.fail(&step.at, "response", "one to decide about", "none: the request phase ended the exchange".to_owned());
             }
@@ -161,8 +162,7 @@ impl Desk<'_> {
             Course::Forward(upstream) => upstream,
             _ => UPSTREAM.into(),
         });
-        let mut response = made::response(made);
-        self.respond(number, step, &mut walk, (&mut exchange, &head, &mut response), outcome).await;
+        self.respond(number, step, &mut walk, (&mut exchange, &head, made), outcome).await;
     }
 
     async fn respond(
@@ -170,41 +170,50 @@ impl Desk<'_> {
         number: usize,
         step: &Step,
         walk: &mut Walk<'_, Watched>,
-        (exchange, request, response): (&mut Exchange, &RequestHead, &mut ResponseHead),
+        (exchange, request, made): (&mut Exchange, &RequestHead, &MadeResponse),
         outcome: &mut Outcome,
     ) {
+        let mut response = made::response(made);
+        let mut body = made::response_body(made.body.as_ref(), request.method == Method::HEAD);
+        let mut too_large = false;
         // A fault is seen in the decision, and nobody gets this.
-        let failed = |_: &Fault| Reply { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() };
+        let failed = |failing: Failing| {
+            too_large = matches!(failing, Failing::Ungathered(_));
+            Reply { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() }
+        };
         // An abort is seen in the decision.
-        let _ = walk.on_response(exchange, request, response, |_, _| {}, failed).await;
-        let after = After { head: None, headers: &response.headers, exchange };
-        self.judge(number, step, Phase::Response, &after, outcome);
+        let _ = walk.on_response(exchange, request, &mut response, &mut body, |_, _| {}, failed).await;
+        let left = body.read().await;
+        let after = After { head: None, headers: &response.headers, exchange, left: &left, too_large };
+        self.judge(number, step, Way::Response, &after, outcome);
     }
 
-    /// Holds what was decided in a phase against what was expected.
-    fn judge(&self, number: usize, step: &Step, phase: Phase, after: &After<'_>, outcome: &mut Outcome) {
-        let seen: Vec<Seen> = self.notes.take();
+    /// Holds what was decided about a message against what was expected.
+    fn judge(&self, number: usize, step: &Step, way: Way, after: &After<'_>, outcome: &mut Outcome) {
+        let seen: Vec<Seen> = self.notes.take().into_iter().filter(|seen| seen.phase.way() == way).collect();
         let (log, asked, unanswered) = (self.kept.lines(), self.upstreams.asked(), self.upstreams.unanswered());
-        let expected = match phase {
-            Phase::Request => &step.expect,
-            Phase::Response => &step.expect_response,
+        let expected = match way {
+            Way::Request => &step.expect,
+            Way::Response => &step.expect_response,
         };
-        let decided = seen.into_iter().find(|seen| seen.phase == phase).map(|seen| seen.decided);
+        let decided = together(&seen);
         match (&decided, expected) {
             (Some(decided), Some(expected)) => {
-                let observed = hold::Observed { decided, after, asked, log: &log };
+                let observed = Observed { decided, seen: &seen, after, asked, log: &log };
                 outcome.failures.extend(expected.checks.iter().filter_map(|check| observed.against(check)));
             }
             // That a request goes on is taken for granted where something is said of the response only.
-            (Some(decided), None) if phase == Phase::Request => {
-                let observed = hold::Observed { decided, after, asked, log: &log };
-                let goes_on = ["next", "forward"].contains(&super::shown::word(decided));
+            (Some(decided), None) if way == Way::Request => {
+                let observed = Observed { decided, seen: &seen, after, asked, log: &log };
+                let goes_on = ["next", "forward"].contains(&observed.word());
                 let check = Check { wanted: Wanted::Verdict("next"), at: step.at.clone() };
                 outcome.failures.extend(observed.against(&check).filter(|_| !goes_on));
             }
             (None, Some(_)) => {
-                let called = format!("`{}` is called", phase.export());
-                outcome.fail(&step.at, phase.export(), &called, "it is not, under these settings".to_owned());
+                let (head, body) =
+                    if way == Way::Request { (Phase::Request, Phase::RequestBody) } else { (Phase::Response, Phase::ResponseBody) };
+                let called = format!("`{}` or `{}` is called", head.export(), body.export());
+                outcome.fail(&step.at, head.export(), &called, "neither is, under these settings".to_owned());
             }
             _ => {}
         }
@@ -214,8 +223,25 @@ impl Desk<'_> {
             }
         }
         outcome.log.extend(log);
-        outcome.decided.extend(decided.map(|decision| Decided { step: number, phase, decision }));
+        outcome.decided.extend(seen.into_iter().map(|seen| Decided { step: number, seen }));
     }
+}
+
+/// What was decided about a message, by its head and by its body: the last word with all edits. `None`: nothing was asked.
+fn together(seen: &[Seen]) -> Option<Result<Decision, Fault>> {
+    let mut all = Decision { verdict: Verdict::Next, edits: Vec::new() };
+    for seen in seen {
+        match &seen.decided {
+            Ok(decision) => {
+                all.edits.extend(decision.edits.iter().cloned());
+                if !matches!(decision.verdict, Verdict::Next) {
+                    all.verdict = decision.verdict.clone();
+                }
+            }
+            Err(fault) => return Some(Err(fault.clone())),
+        }
+    }
+    (!seen.is_empty()).then_some(Ok(all))
 }
 
 impl Outcome {

@@ -4,7 +4,7 @@ use super::outside::{World, rights};
 use super::subject::{AllowArgument, DeskError, Subject, not_granted};
 use crate::app::filters::{Loaded, settle};
 use crate::app::prepare::sandbox;
-use crate::config::{Allow, Diagnostic, FailurePolicy, Isolation, LinkSpec};
+use crate::config::{Allow, Diagnostic, LinkSpec};
 use crate::sandbox::{Capability, Grant, LoadError, Standing};
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -106,15 +106,9 @@ impl Reviewed {
 
     fn settings(&mut self, subject: &Subject, loaded: &Loaded) {
         let rights = rights(&subject.allow(self.allow.clone(), &[], &[]), &World::default());
-        let grant = Grant {
-            limits: subject.limits(),
-            isolation: Isolation::default(),
-            fail: FailurePolicy::default(),
-            rights,
-            census: Arc::default(),
-        };
+        let grant = Grant { rights, ..subject.terms(loaded) };
         // Which upstreams there are is the operator's affair.
-        let (found, refused) = match settle(loaded, &self.link, None, |_| grant) {
+        let (found, refused) = match settle(loaded, &self.link, None, None, |_| grant) {
             Ok((_, warnings)) => (warnings, false),
             Err(problems) => (problems, true),
         };

@@ -1,10 +1,13 @@
 //! Exchanges that never were.
 
+use super::body::Passed;
 use crate::app::explain::{ExplainError, request_head};
-use crate::config::cases::{MadeRequest, MadeResponse};
+use crate::config::Limits;
+use crate::config::cases::{MadeBody, MadeRequest, MadeResponse};
 use crate::message::{
     Alpn, Connection, Exchange, ExchangeId, RequestHead, ResponseHead, Scheme, TlsFacts, TlsVersion, authority, hop_by_hop,
 };
+use bytes::Bytes;
 use http::{HeaderMap, Version};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -38,6 +41,23 @@ pub fn exchange(head: &RequestHead, client: IpAddr, id: u64, site: &str, route: 
 
 pub fn response(made: &MadeResponse) -> ResponseHead {
     ResponseHead { status: made.status, headers: visible(&made.headers) }
+}
+
+/// A request's body: nothing, if there is none.
+pub fn request_body(made: Option<&MadeBody>) -> Passed {
+    let limits = Limits::default();
+    made.map_or_else(|| Passed::none(&limits), |made| body(made, &limits))
+}
+
+/// A response always has one, if only an empty one. `described`: it answers HEAD.
+pub fn response_body(made: Option<&MadeBody>, described: bool) -> Passed {
+    let empty = MadeBody { stated: true, ..MadeBody::default() };
+    body(made.unwrap_or(&empty), &Limits::default()).described(described)
+}
+
+fn body(made: &MadeBody, limits: &Limits) -> Passed {
+    let pieces: Vec<Bytes> = made.pieces.iter().map(|piece| Bytes::from(piece.clone())).collect();
+    Passed::of(&pieces, visible(&made.trailers), made.stated, limits)
 }
 
 /// Without what plugins are never shown.

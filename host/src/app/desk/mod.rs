@@ -1,10 +1,11 @@
 //! Tools for authors: a plugin on a desk, in the real sandbox, without a proxy around it. Opens no socket and keeps no state.
 //!
 //! In reading order: `subject` (the file), `outside` (what it is granted, and what stands for it), `watch` (a filter that is looked at while
-//! it decides), `made` (exchanges that never were), `shown` (decisions in words); then one file per command: `check`, `cases` (`plugin test`),
+//! it decides), `made` and `body` (exchanges that never were), `shown` (decisions in words); then one file per command: `check`, `cases` (`plugin test`),
 //! `bench`, `rehearse` (`plugin explain`), `new`.
 
 mod bench;
+mod body;
 mod cases;
 mod check;
 mod log;

@@ -1,24 +1,25 @@
 //! `plugin explain`: one made-up request through the chain of its route, in the real sandbox. No upstream and no far store is asked, nothing is
 //! kept.
 
+use super::body::Passed;
 use super::log::keep;
 use super::outside::Upstreams;
-use super::watch::{Notes, Phase, Seen, Watched};
-use super::{DeskError, made, on_a_worker, shown};
+use super::watch::{Notes, Seen, Watched};
+use super::{DeskError, body, made, on_a_worker, shown};
 use crate::app::explain::{ExplainError, Explained, Question, explain, origin, row};
 use crate::app::filters::Filters;
+use crate::app::granted::Granted;
 use crate::app::origin::Origins;
 use crate::app::prepare::sandbox;
 use crate::app::state;
-use crate::app::watch::Watch;
-use crate::chain::{Chain, Course, Fault, Link, Walk};
-use crate::config::cases::MadeResponse;
+use crate::chain::{Chain, Course, Failing, Fault, Link, Walk, Way};
+use crate::config::cases::{MadeBody, MadeResponse};
 use crate::config::{Config, LinkSpec, Report, StoreBackend};
 use crate::message::{Exchange, ExchangeId, Reply, RequestHead, ResponseHead};
 use crate::proxy::Failure;
 use crate::sandbox::{ErrandError, SandboxError};
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::path::Path;
@@ -59,6 +60,8 @@ struct Left {
     head: RequestHead,
     response: Option<ResponseHead>,
     exchange: Exchange,
+    /// Of what is sent, and of what is answered.
+    bodies: (body::Left, body::Left),
 }
 
 /// Where the request phase led.
@@ -67,16 +70,24 @@ enum End {
     Reply(u16),
     Abort,
     Failed,
+    /// A link would have buffered less of the request's body.
+    Ungathered,
 }
 
-/// Sends a request along its chain, and a response back.
-pub fn rehearse(path: &Path, question: Question, client: IpAddr, answer: &MadeResponse) -> Result<Rehearsed, RehearseError> {
+/// Sends a request along its chain, and a response back. `messages`: the request's body, and the response.
+pub fn rehearse(
+    path: &Path,
+    question: Question,
+    client: IpAddr,
+    messages: (Option<MadeBody>, MadeResponse),
+) -> Result<Rehearsed, RehearseError> {
     let explained = explain(path, question)?;
     let (mut config, mut report) = crate::config::load(path).map_err(RehearseError::Config)?;
     let stand_ins = stand_in(&mut config);
     let (sandbox, origins) = (sandbox(None)?, Origins::nobody(&state::place(config.server.state.as_deref())));
     let mut found = Vec::new();
-    let filters = Filters::build(&config, &sandbox, &origins, &Watch::default(), &mut found);
+    let granted = Granted::open(&config, &Arc::default(), sandbox.local_store(), None, &mut found);
+    let filters = Filters::build(&config, (&sandbox, &origins), &granted, None, &mut found);
     report.add(found);
     if report.errors() > 0 {
         return Err(RehearseError::Config(report));
@@ -84,7 +95,7 @@ pub fn rehearse(path: &Path, question: Question, client: IpAddr, answer: &MadeRe
     let mut rehearsed = Rehearsed { explained, course: None, seen: Vec::new(), left: None, log: Vec::new(), stand_ins };
     if rehearsed.explained.route().is_some() {
         let kept = keep();
-        on_a_worker(rehearsed.walk(&filters, client, answer))?;
+        on_a_worker(rehearsed.walk(&filters, client, &messages))?;
         rehearsed.log = kept.lines();
     }
     Ok(rehearsed)
@@ -103,7 +114,7 @@ fn stand_in(config: &mut Config) -> Vec<String> {
 }
 
 impl Rehearsed {
-    async fn walk(&mut self, filters: &Filters, client: IpAddr, answer: &MadeResponse) {
+    async fn walk(&mut self, filters: &Filters, client: IpAddr, (sent, answer): &(Option<MadeBody>, MadeResponse)) {
         let Some((site, route)) = self.explained.route() else { return };
         let upstreams = Upstreams::default();
         let refused = ErrandError::Failed("`plugin explain` contacts no upstream".to_owned());
@@ -111,10 +122,10 @@ impl Rehearsed {
         let notes = Notes::default();
         let watched = |(number, link): (usize, &LinkSpec)| {
             // Filters were built without an error, so each link has one.
-            let filter = filters.index(link)?;
-            Some(Watched::new(number, Rc::new(filters.configured(filter).on_worker(Some(errands.clone()))), &notes))
+            let guests = filters.of(link)?.on_worker(Some(errands.clone()));
+            Some(Rc::new(Watched::new(number, Rc::new(guests), &notes)))
         };
-        let guests: Vec<Watched> = route.chain.iter().enumerate().filter_map(watched).collect();
+        let guests: Vec<Rc<Watched>> = route.chain.iter().enumerate().filter_map(watched).collect();
         let link = |(number, spec): (usize, &LinkSpec)| Link {
             filter: number,
             when: spec.when.clone().map(Arc::new),
@@ -125,13 +136,22 @@ impl Rehearsed {
         let mut exchange = made::exchange(&head, client, 1, &site.name.to_string(), &route.pattern);
         let mut walk = Walk::new(&chain, &guests);
         let known = |name: &str| self.explained.config.upstreams.keys().any(|known| known.0 == name);
-        let course = walk.on_request(&mut exchange, &mut head, known, |_, _| {}).await;
+        let mut body = made::request_body(sent.as_ref());
+        let course = walk.on_request(&mut exchange, &mut head, &mut body, known, |_, _| {}).await;
         let (end, reply) = match course {
             Course::Onward => (End::Upstream(route.to.as_ref().map(ToString::to_string)), None),
             Course::Forward(name) => (End::Upstream(Some(name.to_string())), None),
             Course::Reply(reply) => (End::Reply(reply.status.as_u16()), Some(*reply)),
             Course::Abort => (End::Abort, None),
             Course::Failed(fault) => (End::Failed, failed(&fault)),
+            Course::Ungathered(why) => (End::Ungathered, Failure::ungathered(why, Way::Request).reply(ExchangeId(1))),
+        };
+        let onward = matches!(end, End::Upstream(_));
+        let sent = if onward { body.read().await } else { body::Left::default() };
+        let described = head.method == Method::HEAD;
+        let mut back = match &reply {
+            Some(reply) => Passed::whole(reply.body.clone()).described(described),
+            None => made::response_body(answer.body.as_ref(), described),
         };
         let mut response = match (&end, reply) {
             (End::Abort, _) => None,
@@ -144,12 +164,13 @@ impl Rehearsed {
         };
         if let Some(response) = &mut response {
             // An abort is seen in the decision.
-            let _ = walk.on_response(&mut exchange, &head, response, |_, _| {}, |fault| failed(fault).unwrap_or_else(nothing)).await;
+            let _ = walk.on_response(&mut exchange, &head, response, &mut back, |_, _| {}, instead).await;
         }
+        let answered = back.read().await;
         drop(walk);
         self.course = Some(end);
         self.seen = notes.take();
-        self.left = Some(Left { head, response, exchange });
+        self.left = Some(Left { head, response, exchange, bodies: (sent, answered) });
     }
 
     /// Whether a route takes the request and no link faulted.
@@ -164,23 +185,23 @@ impl Rehearsed {
         row(&mut out, "site", &site.name.to_string(), &site.at.to_string());
         row(&mut out, "route", &route.pattern, &route.at.to_string());
         for (number, link) in route.chain.iter().enumerate() {
-            let seen = self.seen(number, Phase::Request);
-            self.link_rows(&mut out, if number == 0 { "request" } else { "" }, number, link, seen);
+            self.link_rows(&mut out, if number == 0 { "request" } else { "" }, number, link, Way::Request);
         }
         row(&mut out, "then", &ending(end), "");
-        let passed =
-            route.chain.iter().enumerate().rev().filter_map(|(number, link)| Some((number, link, self.seen(number, Phase::Response)?)));
-        for (place, (number, link, seen)) in passed.enumerate() {
-            self.link_rows(&mut out, if place == 0 { "response" } else { "" }, number, link, Some(seen));
+        let passed = route.chain.iter().enumerate().rev().filter(|(number, _)| self.seen(*number, Way::Response).next().is_some());
+        for (place, (number, link)) in passed.enumerate() {
+            self.link_rows(&mut out, if place == 0 { "response" } else { "" }, number, link, Way::Response);
         }
         if let Some(left) = &self.left {
             if matches!(end, End::Upstream(_)) {
                 row(&mut out, "sent", &request_line(&left.head), "");
                 field_rows(&mut out, &left.head.headers);
+                body_rows(&mut out, &left.bodies.0);
             }
             if let Some(response) = &left.response {
                 row(&mut out, "answered", &response.status.to_string(), "");
                 field_rows(&mut out, &response.headers);
+                body_rows(&mut out, &left.bodies.1);
             }
             for (name, value) in &left.exchange.attributes {
                 row(&mut out, "attribute", &format!("{name}: {value}"), "");
@@ -195,18 +216,25 @@ impl Rehearsed {
         out
     }
 
-    fn link_rows(&self, out: &mut String, title: &str, number: usize, link: &LinkSpec, seen: Option<&Seen>) {
-        let decided =
-            seen.map_or_else(|| "not asked".to_owned(), |seen| format!("{}  ({})", shown::verdict(&seen.decided), micros(seen.took)));
+    /// A link's part in a message: what it decided by the head, and by the body.
+    fn link_rows(&self, out: &mut String, title: &str, number: usize, link: &LinkSpec, way: Way) {
+        let name = format!("{}. {}", number + 1, link.name);
         let place = format!("{} ({})", link.at, origin(&link.origin));
-        row(out, title, &format!("{}. {}  {decided}", number + 1, link.name), &place);
-        for edit in seen.map(|seen| shown::edits(&seen.decided)).unwrap_or_default() {
-            row(out, "", &format!("   {edit}"), "");
+        if self.seen(number, way).next().is_none() {
+            row(out, title, &format!("{name}  not asked"), &place);
+        }
+        for (nth, seen) in self.seen(number, way).enumerate() {
+            let body = if seen.body.is_some() { "body: " } else { "" };
+            let decided = format!("{name}  {body}{}  ({})", shown::seen(seen), micros(seen.took));
+            row(out, if nth == 0 { title } else { "" }, &decided, &place);
+            for edit in shown::all_edits(seen) {
+                row(out, "", &format!("   {edit}"), "");
+            }
         }
     }
 
-    fn seen(&self, link: usize, phase: Phase) -> Option<&Seen> {
-        self.seen.iter().find(|seen| seen.filter == link && seen.phase == phase)
+    fn seen(&self, link: usize, way: Way) -> impl Iterator<Item = &Seen> {
+        self.seen.iter().filter(move |seen| seen.filter == link && seen.phase.way() == way)
     }
 
     pub fn json(&self) -> Value {
@@ -215,18 +243,20 @@ impl Rehearsed {
         };
         let mut answer = self.explained.json();
         let one = |seen: &Seen| {
-            let mut shown = shown::json(&seen.decided);
+            let mut shown = shown::seen_json(seen);
             shown["link"] = json!(route.chain.get(seen.filter).map(|link| &*link.name));
             shown["number"] = json!(seen.filter + 1);
-            shown["phase"] = json!(seen.phase.export());
             shown["took_ns"] = json!(u64::try_from(seen.took.as_nanos()).unwrap_or(u64::MAX));
             shown
         };
         answer["decisions"] = self.seen.iter().map(one).collect();
         answer["then"] = json!(ending(end));
+        let (sent, answered) = &left.bodies;
         answer["sent"] = json!({ "line": request_line(&left.head), "headers": fields(&left.head.headers) });
+        with_body(&mut answer["sent"], sent);
         if let Some(response) = &left.response {
             answer["answered"] = json!({ "status": response.status.as_u16(), "headers": fields(&response.headers) });
+            with_body(&mut answer["answered"], answered);
         }
         answer["attributes"] = left.exchange.attributes.iter().map(|(name, value)| (name.to_string(), json!(&**value))).collect();
         answer["log"] = json!(self.log);
@@ -238,6 +268,14 @@ impl Rehearsed {
 /// As the proxy answers for a fault.
 fn failed(fault: &Fault) -> Option<Reply> {
     Failure::Plugin(fault.cause).reply(ExchangeId(1))
+}
+
+fn instead(failing: Failing) -> Reply {
+    let reply = match failing {
+        Failing::Fault(fault) => failed(&fault),
+        Failing::Ungathered(why) => Failure::ungathered(why, Way::Response).reply(ExchangeId(1)),
+    };
+    reply.unwrap_or_else(nothing)
 }
 
 /// Faults are always answered; this stands for an answer that there is not.
@@ -252,6 +290,7 @@ fn ending(end: &End) -> String {
         End::Reply(status) => format!("answered {status} without an upstream"),
         End::Abort => "the connection is closed without an answer".to_owned(),
         End::Failed => "answered with an error, since a link faulted".to_owned(),
+        End::Ungathered => "answered 413: the body is larger than a link wants to buffer".to_owned(),
     }
 }
 
@@ -263,6 +302,34 @@ fn request_line(head: &RequestHead) -> String {
 fn field_rows(out: &mut String, headers: &HeaderMap) {
     for (name, value) in headers {
         row(out, "", &format!("   {name}: {}", shown::text(value)), "");
+    }
+}
+
+/// The beginning of a body, and how long it is.
+fn body_rows(out: &mut String, left: &body::Left) {
+    /// Enough to see what became of it.
+    const SHOWN: usize = 200;
+    if !left.bytes.is_empty() {
+        let begin = String::from_utf8_lossy(&left.bytes[..left.bytes.len().min(SHOWN)]).escape_debug().to_string();
+        row(out, "", &format!("   body: {} bytes: {begin}{}", left.bytes.len(), if left.bytes.len() > SHOWN { "…" } else { "" }), "");
+    }
+    for (name, value) in &left.trailers {
+        row(out, "", &format!("   trailer {name}: {}", shown::text(value)), "");
+    }
+    if let Some(error) = &left.broken {
+        row(out, "", &format!("   body: broken off: {error}"), "");
+    }
+}
+
+fn with_body(shown: &mut Value, left: &body::Left) {
+    if !left.bytes.is_empty() {
+        shown["body"] = json!(String::from_utf8_lossy(&left.bytes));
+    }
+    if !left.trailers.is_empty() {
+        shown["trailers"] = fields(&left.trailers);
+    }
+    if let Some(error) = &left.broken {
+        shown["broken"] = json!(error.to_string());
     }
 }
 

@@ -1,6 +1,7 @@
 //! Decisions in words, one line for the verdict and one for each edit; the same words stand in files of cases.
 
-use crate::chain::{Cause, Decision, Edit, Fault, Verdict};
+use super::watch::{Looked, Seen};
+use crate::chain::{Cause, Decision, Edit, Fault, Verdict, Want};
 use http::HeaderValue;
 use serde_json::{Value, json};
 
@@ -54,6 +55,47 @@ fn edit(edit: &Edit) -> String {
         Edit::SetQuery(None) => "remove-query".to_owned(),
         Edit::SetAttribute(name, value) => format!("set-attribute {name}: {value}"),
     }
+}
+
+pub const fn want(want: Want) -> &'static str {
+    match want {
+        Want::Pass => "pass",
+        Want::Watch => "watch",
+        Want::Transform => "transform",
+        Want::Buffer(_) => "buffer",
+    }
+}
+
+/// What was decided in a phase, of a body with what is done with it: `transform, 3 pieces`.
+pub fn seen(seen: &Seen) -> String {
+    let said = verdict(&seen.decided);
+    let Some(body) = &seen.body else { return said };
+    let most = if let Want::Buffer(most) = body.want { format!(" {most} bytes") } else { String::new() };
+    let pieces = match (body.want, body.pieces) {
+        (Want::Watch | Want::Transform, 1) => ", 1 piece".to_owned(),
+        (Want::Watch | Want::Transform, pieces) => format!(", {pieces} pieces"),
+        _ => String::new(),
+    };
+    let said = if said == "next" { String::new() } else { format!("; {said}") };
+    format!("{}{most}{pieces}{said}", want(body.want))
+}
+
+/// Those of the trailers last.
+pub fn all_edits(seen: &Seen) -> Vec<String> {
+    let mut all = edits(&seen.decided);
+    all.extend(seen.body.iter().flat_map(|body| &body.trailers).map(|of| format!("trailers {}", edit(of))));
+    all
+}
+
+pub fn seen_json(seen: &Seen) -> Value {
+    let mut shown = json(&seen.decided);
+    shown["edits"] = json!(all_edits(seen));
+    shown["phase"] = json!(seen.phase.export());
+    if let Some(Looked { want: wanted, pieces, .. }) = &seen.body {
+        shown["want"] = json!(want(*wanted));
+        shown["pieces"] = json!(pieces);
+    }
+    shown
 }
 
 /// Bytes that are no text are shown as `\xff`.

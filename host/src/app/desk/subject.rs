@@ -4,9 +4,9 @@ use crate::app::filters::Loaded;
 use crate::app::prepare::sandbox;
 use crate::config::cases::Cases;
 use crate::config::{
-    Allow, GuestLimits, LinkOrigin, LinkSpec, Location, PluginName, PluginRef, Report, SettingsSchema, StoreName, UpstreamName,
+    Allow, GuestLimits, Isolation, LinkOrigin, LinkSpec, Location, PluginName, PluginRef, Report, SettingsSchema, StoreName, UpstreamName,
 };
-use crate::sandbox::{Capability, LoadError, Sandbox, SandboxError, bundled, read_component};
+use crate::sandbox::{Capability, Grant, LoadError, Sandbox, SandboxError, bundled, read_component};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
@@ -71,6 +71,16 @@ impl Subject {
     /// What the proxy has for it where nothing is written.
     pub fn limits(&self) -> GuestLimits {
         self.own.map_or_else(GuestLimits::default, GuestLimits::of_bundled)
+    }
+
+    /// What the proxy has for a link of it where nothing is written; with no rights.
+    pub fn terms(&self, loaded: &Loaded) -> Grant {
+        let isolation = match self.own {
+            None => Some(Isolation::default()),
+            Some(_) if loaded.plugin.body_phases() != (false, false) => Some(Isolation::Request),
+            Some(_) => None,
+        };
+        Grant { limits: self.limits(), isolation, ..Grant::default() }
     }
 
     /// With what the binary grants a plugin of its own, of the stores and upstreams that there are.

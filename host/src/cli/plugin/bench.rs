@@ -14,8 +14,8 @@ pub struct Bench {
     #[arg(long, value_name = "CAPABILITY", conflicts_with = "cases")]
     allow: Vec<app::AllowArgument>,
     /// Settings of a link, as TOML or JSON; none unless given
-    #[arg(long, value_name = "FILE", conflicts_with = "cases")]
-    config: Option<PathBuf>,
+    #[arg(long, alias = "config", value_name = "FILE", conflicts_with = "cases")]
+    settings: Option<PathBuf>,
     /// Measure the first exchange of each case of this file, with the file's grants and settings
     #[arg(long, value_name = "FILE")]
     cases: Option<PathBuf>,
@@ -29,7 +29,7 @@ pub struct Bench {
 
 impl Bench {
     pub fn execute(self) -> ExitCode {
-        let (settings, cases) = (self.config.as_deref(), self.cases.as_deref());
+        let (settings, cases) = (self.settings.as_deref(), self.cases.as_deref());
         let bench = app::Bench { file: &self.file, allow: &self.allow, settings, cases, time: Duration::from_millis(self.time) };
         match app::plugin_bench(&bench) {
             Ok(benched) => answer(self.json, || benched.json(), || benched.text(), benched.measured()),

@@ -13,8 +13,8 @@ pub struct Check {
     #[arg(long, value_name = "CAPABILITY")]
     allow: Vec<app::AllowArgument>,
     /// Settings of a link, as TOML or JSON; none unless given
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    #[arg(long, alias = "config", value_name = "FILE")]
+    settings: Option<PathBuf>,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -22,7 +22,7 @@ pub struct Check {
 
 impl Check {
     pub fn execute(self) -> ExitCode {
-        match app::plugin_check(&self.file, &self.allow, self.config.as_deref()) {
+        match app::plugin_check(&self.file, &self.allow, self.settings.as_deref()) {
             Ok(reviewed) => answer(self.json, || reviewed.json(), || reviewed.text(), reviewed.well()),
             Err(error) => failed(&error),
         }

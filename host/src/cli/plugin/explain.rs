@@ -1,11 +1,11 @@
-//! `portcullis plugin explain METHOD URL`
+//! `portcullis plugin explain METHOD URL [FILE]`
 
 use super::{answer, failed, misused};
 use crate::app;
-use crate::config::cases::MadeResponse;
+use crate::cli::ConfigFile;
+use crate::config::cases::{MadeBody, MadeResponse};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -17,6 +17,9 @@ pub struct Explain {
     /// A header field of the request; may be repeated
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE")]
     headers: Vec<String>,
+    /// The request's body
+    #[arg(short, long, value_name = "TEXT")]
+    data: Option<String>,
     /// The client's address
     #[arg(long, value_name = "ADDRESS", default_value = "192.0.2.1")]
     client: IpAddr,
@@ -26,9 +29,11 @@ pub struct Explain {
     /// A header field of the made-up response; may be repeated
     #[arg(long = "response-header", value_name = "NAME: VALUE")]
     response_headers: Vec<String>,
-    /// The configuration file
-    #[arg(short, long, value_name = "FILE", default_value = "portcullis.toml")]
-    config: PathBuf,
+    /// The body of the made-up response
+    #[arg(long, value_name = "TEXT")]
+    response_data: Option<String>,
+    #[command(flatten)]
+    file: ConfigFile,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -38,8 +43,9 @@ impl Explain {
     pub fn execute(self) -> ExitCode {
         let Some(headers) = fields(&self.response_headers) else { return misused(&"--response-header is written as `Name: value`") };
         let question = app::Question { method: self.method, url: self.url, headers: self.headers };
-        let response = MadeResponse { status: self.status, headers };
-        match app::plugin_explain(&self.config, question, self.client, &response) {
+        let body = |text: String| MadeBody { pieces: vec![text], stated: true, trailers: HeaderMap::new() };
+        let response = MadeResponse { status: self.status, headers, body: self.response_data.map(body) };
+        match app::plugin_explain(self.file.path(), question, self.client, (self.data.map(body), response)) {
             Ok(rehearsed) => answer(self.json, || rehearsed.json(), || rehearsed.text(), rehearsed.well()),
             Err(error) => failed(&error),
         }

@@ -2,7 +2,7 @@
 
 use super::tables::{key, named, required, table};
 use super::{ALLOW, DURATION, Form, GUEST_LIMITS, Keys, Kind, METHOD, TEXT, UPSTREAM_NAME};
-use crate::config::cases::{FAULTS, VERDICTS};
+use crate::config::cases::{FAULTS, VERDICTS, WANTS};
 
 static URL: Form = Form { name: "an absolute URL", pattern: "^https?://.+" };
 static ADDRESS: Form = Form { name: "an IP address", pattern: "^[0-9a-fA-F.:]+$" };
@@ -108,8 +108,12 @@ pub static REQUEST: Keys = table(
         key("headers", Kind::Table(&HEADERS), "{ user-agent = \"curl/8\" }", "Its fields."),
         key("client", Kind::Text(&ADDRESS), "\"192.0.2.1\"", "The client's address; 192.0.2.1 unless written."),
         key("attributes", Kind::Table(&TEXTS_BY_NAME), "{ tenant = \"acme\" }", "As links before it would have set them."),
+        key("body", TEXTS, "\"a=1\"", BODY),
+        key("trailers", Kind::Table(&HEADERS), "{ x-sum = \"1\" }", "Fields behind its body."),
     ],
 );
+
+const BODY: &str = "Its body; a list: in these pieces, and without a stated length.";
 
 pub static RESPONSE: Keys = table(
     "made-response",
@@ -117,6 +121,8 @@ pub static RESPONSE: Keys = table(
     &[
         key("status", Kind::Whole(101, 599), "200", "200 unless written."),
         key("headers", Kind::Table(&HEADERS), "{ content-type = \"text/html\" }", "Its fields."),
+        key("body", TEXTS, "\"hello\"", BODY),
+        key("trailers", Kind::Table(&HEADERS), "{ x-sum = \"1\" }", "Fields behind its body."),
     ],
 );
 
@@ -128,11 +134,13 @@ pub static EXPECT: Keys = table(
             "verdict",
             Kind::Choice(&VERDICTS),
             "\"next\"",
-            "\"next\", unless `status` or `body` say \"reply\", `upstream` \"forward\" or `fault` \"fault\".",
+            "\"next\", unless `status` or `body` say \"reply\", `upstream` \"forward\" or `fault` \"fault\"; \"too-large\": it would buffer less of the body.",
         ),
         key("upstream", Kind::Text(&UPSTREAM_NAME), "\"canary\"", "Where it is forwarded to."),
         key("status", Kind::Whole(200, 599), "403", "The reply's status."),
-        key("body", Kind::Text(&TEXT), "\"no\\n\"", "The reply's body, the whole of it."),
+        key("body", Kind::Text(&TEXT), "\"no\\n\"", "The whole body: of the reply, or of what goes on if that was given one."),
+        key("trailers", Kind::Table(&WANTED_HEADERS), "{ x-lines = \"2\" }", "Fields behind the body; false: not there."),
+        key("want", Kind::Choice(&WANTS), "\"transform\"", "What it wants with the body."),
         key("headers", Kind::Table(&WANTED_HEADERS), "{ x-user = \"alice\", x-gone = false }", "Fields of what goes on, or of the reply."),
         key("method", Kind::Text(&METHOD), "\"GET\"", "The request's method afterwards."),
         key("authority", Kind::Text(&TEXT), "\"app.test\"", "The request's host afterwards."),

@@ -14,6 +14,7 @@ use crate::config::surroundings::Surroundings;
 use crate::config::{
     Code, Diagnostic, GuestLimits, LinkOrigin, LinkSpec, PluginName, PluginRef, Report, StoreName, UpstreamName, forms, keys,
 };
+use expect::About;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -92,7 +93,7 @@ impl<'r> Reading<'r, '_> {
                 .as_ref()
                 .filter(|subject| subject.entry("limits").is_some())
                 .map(|subject| plugins::limits(subject, GuestLimits::default())),
-            isolation: subject.as_ref().filter(|subject| subject.entry("isolate").is_some()).map(plugins::isolation),
+            isolation: subject.as_ref().and_then(plugins::isolation),
             now: self.now(root),
             secrets: secrets.collect(),
             stores: self.stores(root),
@@ -191,16 +192,17 @@ impl<'r> Reading<'r, '_> {
             (None, Some(before)) => Some(before.request.clone()),
             (None, None) => Some(made::plain_request()),
         };
-        let expect = reader.open_key("expect", &keys::EXPECT).map(|table| expect::expected(context, &table, true));
-        let expect_response = reader.open_key("expect-response", &keys::EXPECT).map(|table| expect::expected(context, &table, false));
+        let response = reader.open_key("response", &keys::RESPONSE).map(|table| made::response(context, &table));
+        let bodied = request.as_ref().is_some_and(|made| made.body.is_some());
+        let about = About { request: true, bodied };
+        let expect = reader.open_key("expect", &keys::EXPECT).map(|table| expect::expected(context, &table, about));
+        let about = About { request: false, bodied: response.as_ref().is_some_and(|made| made.body.is_some()) };
+        let expect_response = reader.open_key("expect-response", &keys::EXPECT).map(|table| expect::expected(context, &table, about));
         if reader.entry("expect").is_none() && reader.entry("expect-response").is_none() {
             let found = Diagnostic::error(Code::Missing, context.place(reader.span), format!("{} expects nothing", reader.section()));
             context.report(found.help("for example: expect = { verdict = \"next\" }"));
         }
-        let response = match reader.open_key("response", &keys::RESPONSE) {
-            Some(table) => Some(made::response(context, &table)),
-            None => expect_response.as_ref().map(|_| made::plain_response()),
-        };
+        let response = response.or_else(|| expect_response.as_ref().map(|_| made::plain_response()));
         Some(Step { after, request: request?, response, expect, expect_response, at: context.location(reader.span) })
     }
 }

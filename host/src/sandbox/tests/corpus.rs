@@ -3,9 +3,10 @@
 
 use super::connections::{ENDING, arrival, hello};
 use super::*;
-use crate::chain::{ConnectionFilter, Hello};
+use crate::chain::{Called, ConnectionFilter, Hello, Hold, Output, Part, Want, Way};
 use crate::message::{Admission, Arrival, Refusal, Reply};
 use crate::observe::metrics::PluginMetrics;
+use http_body_util::{BodyExt, Empty};
 use std::collections::BTreeSet;
 use tokio::sync::mpsc;
 
@@ -15,7 +16,7 @@ fn corpus() -> PathBuf {
 
 fn kept(name: &str, settings: serde_json::Value, rights: Rights) -> Guests {
     let plugin = sandbox().load_file(&corpus().join(name), None).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let grant = Grant { rights: Arc::new(rights), ..Grant::default() };
+    let grant = Grant { limits: patient(), isolation: Some(Isolation::Worker), rights: Arc::new(rights), ..Grant::default() };
     let configured = plugin.configure_under(&settings, grant, name);
     let (errands, mut asked) = mpsc::unbounded_channel::<(Errand, Answering)>();
     let guests = configured.unwrap_or_else(|error| panic!("{name}: {error:?}")).on_worker(Some(errands));
@@ -148,10 +149,109 @@ fn what_was_built_when_capabilities_came_runs() {
     capabilities("3-sdk.wasm");
 }
 
+/// What a phase of a body answers; nothing here has to wait.
+fn now<T>(called: Called<T>) -> T {
+    let Called::Now(Some(Ok(answer))) = called else { panic!("it does not answer") };
+    answer
+}
+
+fn bodied(what: &str) -> RequestHead {
+    let mut head = request(None);
+    head.headers.insert("x-body", HeaderValue::from_str(what).unwrap());
+    head
+}
+
+/// Of a piece: what is kept of it (`[..]`) and what is written, in order.
+fn given(output: &Output, piece: &[u8]) -> String {
+    let part = |part: &Part| match part {
+        Part::Keep(range) => format!("[{}]", String::from_utf8_lossy(&piece[range.clone()])),
+        Part::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+    };
+    output.parts.iter().map(part).collect()
+}
+
+/// Bodies of both ways, as the SDK has them, and `take`.
+fn bodies(name: &str) {
+    let guests = kept(name, serde_json::json!({ "store": "s" }), everything());
+    let piece = bytes::Bytes::from_static(b"ab");
+    let trailers = HeaderMap::new();
+    let hold = guests.hold(&exchange()).expect("it looks at bodies");
+    let all = hold.phases();
+    assert!(all.request && all.request_body && all.response_body && !all.response, "{all:?}");
+
+    let mut asking = request(None);
+    asking.headers.insert("x-do", HeaderValue::from_static("take"));
+    assert_eq!(set_header(&now(hold.on_request(&exchange(), &asking))), "0");
+    let Verdict::Reply(reply) = now(hold.on_request(&exchange(), &asking)).verdict else { panic!("the bucket is empty") };
+    assert_eq!(reply.status, StatusCode::TOO_MANY_REQUESTS);
+
+    let started = now(hold.begin_request(&exchange(), &bodied("watch"), Some(2)));
+    assert!(matches!(started.want, Want::Watch) && format!("{:?}", started.edits) == "[SetHeader(\"x-length\", \"2\")]", "{started:?}");
+    now(hold.watch(Way::Request, &piece));
+    now(hold.end(Way::Request, &trailers));
+
+    let mut head = response();
+    head.headers.insert("x-body", HeaderValue::from_static("transform"));
+    let started = now(hold.begin_response(&exchange(), &request(None), &head, None));
+    assert!(
+        matches!(started.want, Want::Transform) && format!("{:?}", started.edits) == "[SetHeader(\"x-status\", \"200\")]",
+        "{started:?}"
+    );
+    assert_eq!(given(&now(hold.transform(Way::Response, &piece)), &piece), "[ab]ab");
+    let end = now(hold.end(Way::Response, &trailers));
+    assert_eq!((end.parts, end.edits.len()), (vec![bytes::Bytes::from_static(b"!")], 2));
+
+    let hold = guests.hold(&exchange()).expect("it looks at bodies");
+    assert!(matches!(now(hold.begin_request(&exchange(), &bodied("buffer"), None)).want, Want::Buffer(1000)));
+    let judged = now(hold.whole(Way::Request, &piece, &trailers));
+    assert_eq!((set_header(&judged.decision), judged.body.as_deref()), ("2".to_owned(), Some(&b"kept"[..])));
+}
+
+#[test]
+fn what_was_built_when_bodies_came_runs() {
+    bodies("4-sdk.wasm");
+    let piece = bytes::Bytes::from_static(b"ab");
+    let guests = kept("4-wit-bindgen.wasm", serde_json::json!({ "do": "request:double" }), Rights::default());
+    let hold = guests.hold(&exchange()).expect("it looks at bodies");
+    assert!(matches!(now(hold.begin_request(&exchange(), &request(None), None)).want, Want::Transform));
+    assert_eq!(given(&now(hold.transform(Way::Request, &piece)), &piece), "[ab]ab");
+    now(hold.end(Way::Request, &HeaderMap::new()));
+    let guests = kept("4-wit-bindgen.wasm", serde_json::json!({ "do": "buffer-replace" }), Rights::default());
+    let hold = guests.hold(&exchange()).expect("it looks at bodies");
+    assert!(matches!(now(hold.begin_response(&exchange(), &request(None), &response(), None)).want, Want::Buffer(1000)));
+    let judged = now(hold.whole(Way::Response, &piece, &HeaderMap::new()));
+    assert_eq!(judged.body.as_deref(), Some(&b"ba"[..]));
+}
+
+#[test]
+fn what_was_built_as_a_service_of_wasi_answers() {
+    let bytes = std::fs::read(corpus().join("4-service.wasm")).unwrap();
+    let grant = ServiceGrant { limits: patient(), http: ["idp".to_owned()].into() };
+    let service = sandbox().load_service(&bytes, None, grant, "kept").unwrap_or_else(|error| panic!("{error}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let local = tokio::task::LocalSet::new();
+    let text = local.block_on(&runtime, async {
+        let asked = http::Request::get("http://kept.test/hello").body(Empty::<bytes::Bytes>::new()).unwrap();
+        let answer = service.handle(asked, false, None).await.unwrap_or_else(|cause| panic!("{cause:?}"));
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.into_body().collect().await.unwrap().to_bytes()
+    });
+    assert_eq!(&text[..], b"hello from a component\n");
+}
+
 #[test]
 fn every_component_of_the_corpus_is_run() {
     let files = std::fs::read_dir(corpus()).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
     let there: BTreeSet<String> = files.filter(|name| name.ends_with(".wasm")).collect();
-    let run = ["1-sdk.wasm", "1-wit-bindgen.wasm", "2-sdk.wasm", "2-wit-bindgen.wasm", "3-sdk.wasm"];
+    let run = [
+        "1-sdk.wasm",
+        "1-wit-bindgen.wasm",
+        "2-sdk.wasm",
+        "2-wit-bindgen.wasm",
+        "3-sdk.wasm",
+        "4-sdk.wasm",
+        "4-wit-bindgen.wasm",
+        "4-service.wasm",
+    ];
     assert_eq!(there, run.into_iter().map(str::to_owned).collect());
 }

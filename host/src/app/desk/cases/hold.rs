@@ -1,7 +1,9 @@
 //! One decision held against one thing that was expected of it.
 
 use super::Failure;
+use crate::app::desk::body::Left;
 use crate::app::desk::shown;
+use crate::app::desk::watch::Seen;
 use crate::chain::{Decision, Fault, Verdict};
 use crate::config::cases::{Check, Wanted};
 use crate::message::{Exchange, Reply, RequestHead};
@@ -14,11 +16,17 @@ pub struct After<'a> {
     /// Of what goes on, or of the reply.
     pub headers: &'a HeaderMap,
     pub exchange: &'a Exchange,
+    /// The body of what goes on.
+    pub left: &'a Left,
+    /// The plugin would have buffered less than there was.
+    pub too_large: bool,
 }
 
 /// All there is to hold against what was expected.
 pub struct Observed<'o> {
     pub decided: &'o Result<Decision, Fault>,
+    /// By phase.
+    pub seen: &'o [Seen],
     pub after: &'o After<'o>,
     pub asked: usize,
     pub log: &'o [String],
@@ -31,11 +39,16 @@ impl Observed<'_> {
         (!holds).then(|| Failure { at: check.at.clone(), what: name(&check.wanted), wanted: wanted(&check.wanted), got })
     }
 
+    pub fn word(&self) -> &'static str {
+        if self.after.too_large { "too-large" } else { shown::word(self.decided) }
+    }
+
     /// And what there is instead.
     fn holds(&self, check: &Wanted) -> (bool, String) {
         let head = self.after.head;
         let same = |wanted: &str, is: Option<&str>| (is == Some(wanted), quoted(is));
         match check {
+            Wanted::Verdict(word) if self.after.too_large => (*word == "too-large", "too-large".to_owned()),
             Wanted::Verdict(word) => (*word == shown::word(self.decided), shown::verdict(self.decided)),
             Wanted::Upstream(name) => same(name, self.upstream()),
             Wanted::Status(status) => {
@@ -43,8 +56,16 @@ impl Observed<'_> {
                 (is == Some(*status), is.map_or_else(|| "no reply".to_owned(), |status| status.to_string()))
             }
             Wanted::Body(body) => {
-                let is = self.reply().map(|reply| String::from_utf8_lossy(&reply.body));
-                same(body, is.as_deref())
+                let is = self.reply().map_or(&self.after.left.bytes, |reply| &reply.body);
+                same(body, Some(&String::from_utf8_lossy(is)))
+            }
+            Wanted::Trailer(name, values) => {
+                let is: Vec<String> = self.after.left.trailers.get_all(name).iter().map(shown::text).collect();
+                (is == *values.as_deref().unwrap_or_default(), several(&is))
+            }
+            Wanted::Want(want) => {
+                let is = self.seen.iter().find_map(|seen| seen.body.as_ref());
+                same(want, is.map(|body| shown::want(body.want)))
             }
             Wanted::Header(name, values) => {
                 let is: Vec<String> = self.after.headers.get_all(name).iter().map(shown::text).collect();
@@ -62,7 +83,7 @@ impl Observed<'_> {
                 (is.as_deref() == value.as_deref(), quoted(is.as_deref()))
             }
             Wanted::Edits(edits) => {
-                let is = shown::edits(self.decided);
+                let is: Vec<String> = self.seen.iter().flat_map(shown::all_edits).collect();
                 (is == *edits, listed(&is))
             }
             Wanted::Asked(count) => (*count == self.asked, self.asked.to_string()),
@@ -97,6 +118,8 @@ fn name(check: &Wanted) -> String {
         Wanted::Status(_) => "status".to_owned(),
         Wanted::Body(_) => "body".to_owned(),
         Wanted::Header(name, _) => format!("header {name}"),
+        Wanted::Trailer(name, _) => format!("trailer {name}"),
+        Wanted::Want(_) => "want".to_owned(),
         Wanted::Method(_) => "method".to_owned(),
         Wanted::Authority(_) => "authority".to_owned(),
         Wanted::Path(_) => "path".to_owned(),
@@ -118,13 +141,13 @@ pub fn wanted(check: &Wanted) -> String {
             quoted(Some(text))
         }
         Wanted::Status(status) => status.to_string(),
-        Wanted::Header(_, None) => "nothing".to_owned(),
-        Wanted::Header(_, Some(values)) => several(values),
+        Wanted::Header(_, None) | Wanted::Trailer(_, None) => "nothing".to_owned(),
+        Wanted::Header(_, Some(values)) | Wanted::Trailer(_, Some(values)) => several(values),
         Wanted::Query(text) | Wanted::Attribute(_, text) => quoted(text.as_deref()),
         Wanted::Edits(edits) => listed(edits),
         Wanted::Asked(count) => count.to_string(),
         Wanted::Log(text) => format!("a line with {text:?}"),
-        Wanted::Fault(cause) => quoted(Some(cause)),
+        Wanted::Fault(word) | Wanted::Want(word) => quoted(Some(word)),
         Wanted::Refused(text) => format!("refused with {text:?}"),
     }
 }

@@ -57,8 +57,8 @@ fn one(out: &mut String, Failure { at, what, wanted, got }: &Failure) {
 fn details(out: &mut String, outcome: &Outcome) {
     for decided in &outcome.decided {
         let step = if decided.step == 0 { String::new() } else { format!(" (then {})", decided.step) };
-        let _ = writeln!(out, "        {}{step} decided: {}", decided.phase.export(), shown::verdict(&decided.decision));
-        for edit in shown::edits(&decided.decision) {
+        let _ = writeln!(out, "        {}{step} decided: {}", decided.seen.phase.export(), shown::seen(&decided.seen));
+        for edit in shown::all_edits(&decided.seen) {
             let _ = writeln!(out, "            {edit}");
         }
     }
@@ -70,8 +70,7 @@ fn details(out: &mut String, outcome: &Outcome) {
 fn case(outcome: &Outcome) -> Value {
     let failure = |Failure { at, what, wanted, got }: &Failure| json!({ "at": at.to_string(), "what": what, "wanted": wanted, "got": got });
     let decided = outcome.decided.iter().map(|decided| {
-        let mut shown = shown::json(&decided.decision);
-        shown["phase"] = json!(decided.phase.export());
+        let mut shown = shown::seen_json(&decided.seen);
         shown["step"] = json!(decided.step);
         shown
     });

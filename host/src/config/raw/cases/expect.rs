@@ -1,7 +1,7 @@
 //! `expect` and `expect-response`.
 
 use super::text;
-use crate::config::cases::{Check, Expected, FAULTS, VERDICTS, Wanted};
+use crate::config::cases::{Check, Expected, FAULTS, VERDICTS, WANTS, Wanted};
 use crate::config::forms;
 use crate::config::raw::Context;
 use crate::config::raw::node::{Entry, Node, Value};
@@ -11,8 +11,16 @@ use crate::config::{Code, Diagnostic};
 /// Keys that say something of a request, which a response has not.
 const OF_REQUESTS: [&str; 5] = ["upstream", "method", "authority", "path", "query"];
 
-pub fn expected(context: &Context<'_>, table: &Reader<'_, '_>, of_request: bool) -> Expected {
-    if !of_request {
+/// What an expectation is about.
+#[derive(Debug, Clone, Copy)]
+pub struct About {
+    pub request: bool,
+    /// The message has a body; without one, a body can only be a reply's.
+    pub bodied: bool,
+}
+
+pub fn expected(context: &Context<'_>, table: &Reader<'_, '_>, about: About) -> Expected {
+    if !about.request {
         for entry in OF_REQUESTS.into_iter().filter_map(|key| table.entry(key)) {
             context.error::<()>(Code::Conflict, entry.key_span, format!("a response has no `{}`", entry.key));
         }
@@ -26,6 +34,7 @@ pub fn expected(context: &Context<'_>, table: &Reader<'_, '_>, of_request: bool)
     add("upstream", table.form("upstream", forms::name).map(Wanted::Upstream));
     add("status", table.whole("status").and_then(|status| u16::try_from(status).ok()).map(Wanted::Status));
     add("body", table.string("body").map(|(body, _)| Wanted::Body(body.to_owned())));
+    add("want", table.choice("want").map(|want| Wanted::Want(WANTS[want])));
     add("method", table.form("method", forms::method).map(|method| Wanted::Method(method.to_string())));
     for (key, make) in [("authority", Wanted::Authority as fn(String) -> Wanted), ("path", Wanted::Path)] {
         add(key, table.string(key).map(|(text, _)| make(text.to_owned())));
@@ -38,16 +47,18 @@ pub fn expected(context: &Context<'_>, table: &Reader<'_, '_>, of_request: bool)
         let line = text(context, node, "log").map(|line| Wanted::Log(line.to_owned()));
         checks.extend(line.map(|wanted| Check { wanted, at: context.location(node.span) }));
     }
-    each(context, table, "headers", &mut checks, |entry| {
-        let name = context.form(&entry.key, entry.key_span, forms::header_name)?;
-        let wanted = match &entry.value.value {
-            Value::Array(_) => Some(lines(context, &entry.value)),
-            _ => or_absent(context, entry)?.map(|value| vec![value]),
-        };
-        Some(Wanted::Header(name, wanted))
-    });
+    for (key, make) in [("headers", Wanted::Header as fn(String, Option<Vec<String>>) -> Wanted), ("trailers", Wanted::Trailer)] {
+        each(context, table, key, &mut checks, |entry| {
+            let name = context.form(&entry.key, entry.key_span, forms::header_name)?;
+            let wanted = match &entry.value.value {
+                Value::Array(_) => Some(lines(context, &entry.value)),
+                _ => or_absent(context, entry)?.map(|value| vec![value]),
+            };
+            Some(make(name, wanted))
+        });
+    }
     each(context, table, "attributes", &mut checks, |entry| Some(Wanted::Attribute(entry.key.clone(), or_absent(context, entry)?)));
-    let verdict = verdict(context, table, &checks);
+    let verdict = verdict(context, table, &checks, about.bodied);
     checks.insert(0, verdict);
     Expected { checks }
 }
@@ -66,10 +77,11 @@ pub fn refused(context: &Context<'_>, case: &Reader<'_, '_>) -> Vec<Check> {
 }
 
 /// What is written, or what the rest says.
-fn verdict(context: &Context<'_>, table: &Reader<'_, '_>, checks: &[Check]) -> Check {
+fn verdict(context: &Context<'_>, table: &Reader<'_, '_>, checks: &[Check], bodied: bool) -> Check {
     let says = |check: &&Check| match check.wanted {
         Wanted::Upstream(_) => Some("forward"),
-        Wanted::Status(_) | Wanted::Body(_) => Some("reply"),
+        Wanted::Status(_) => Some("reply"),
+        Wanted::Body(_) if !bodied => Some("reply"),
         Wanted::Fault(_) => Some("fault"),
         _ => None,
     };

@@ -1,7 +1,7 @@
 //! Made-up requests, responses and answers of upstreams.
 
 use super::text;
-use crate::config::cases::{Canned, CannedAnswer, MadeRequest, MadeResponse};
+use crate::config::cases::{Canned, CannedAnswer, MadeBody, MadeRequest, MadeResponse};
 use crate::config::forms::{self, Wrong};
 use crate::config::raw::Context;
 use crate::config::raw::node::{Node, Value};
@@ -15,11 +15,11 @@ const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
 
 pub fn plain_request() -> MadeRequest {
     let url = Uri::from_static("https://example.test/");
-    MadeRequest { method: Method::GET, url, headers: HeaderMap::new(), client: CLIENT, attributes: Vec::new() }
+    MadeRequest { method: Method::GET, url, headers: HeaderMap::new(), client: CLIENT, attributes: Vec::new(), body: None }
 }
 
 pub fn plain_response() -> MadeResponse {
-    MadeResponse { status: StatusCode::OK, headers: HeaderMap::new() }
+    MadeResponse { status: StatusCode::OK, headers: HeaderMap::new(), body: None }
 }
 
 pub fn request(context: &Context<'_>, table: &Reader<'_, '_>) -> Option<MadeRequest> {
@@ -32,6 +32,7 @@ pub fn request(context: &Context<'_>, table: &Reader<'_, '_>) -> Option<MadeRequ
     let address = |text: &str| text.parse().map_err(|_| Wrong::whole(text, "not an IP address").help("for example: 192.0.2.1"));
     made.client = table.form("client", address).unwrap_or(made.client);
     made.attributes = texts(context, table, "attributes");
+    made.body = body(context, table);
     Some(made)
 }
 
@@ -42,7 +43,20 @@ fn url(text: &str) -> Result<Uri, Wrong> {
 }
 
 pub fn response(context: &Context<'_>, table: &Reader<'_, '_>) -> MadeResponse {
-    MadeResponse { status: status(table).unwrap_or(StatusCode::OK), headers: headers(context, table, "headers") }
+    MadeResponse {
+        status: status(table).unwrap_or(StatusCode::OK),
+        headers: headers(context, table, "headers"),
+        body: body(context, table),
+    }
+}
+
+/// `None`: nothing is written of it.
+fn body(context: &Context<'_>, table: &Reader<'_, '_>) -> Option<MadeBody> {
+    let trailers = table.entry("trailers").map(|_| headers(context, table, "trailers"));
+    let Some(node) = table.get("body") else { return trailers.map(|trailers| MadeBody { trailers, ..MadeBody::default() }) };
+    let pieces = one_or_many(node).iter().filter_map(|node| text(context, node, "body")).map(str::to_owned).collect();
+    let stated = !matches!(node.value, Value::Array(_)) && trailers.is_none();
+    Some(MadeBody { pieces, stated, trailers: trailers.unwrap_or_default() })
 }
 
 pub fn canned(context: &Context<'_>, node: &Node, path: String) -> Option<Canned> {
