@@ -411,3 +411,70 @@ fn a_made_up_body_goes_through_the_chain() {
     let (code, text) = run(&files, &["explain", "GET", "http://localhost/"]);
     assert!(code == Some(0) && text.contains("on-response-body"), "{text}");
 }
+
+const CONNECTIONS: &str = r#"[plugin.config]
+deny = ["203.0.113.0/24"]
+
+[[case]]
+name          = "others come in"
+connection    = { peer = "192.0.2.9:4000" }
+expect-accept = { verdict = "next" }
+
+[[case]]
+name          = "this network does not"
+connection    = { peer = "203.0.113.9:4000", listener = "tcp" }
+expect-accept = { verdict = "reset" }
+
+[[case]]
+name          = "this one is wrong"
+connection    = { peer = "203.0.113.9:4000" }
+expect-accept = { verdict = "next" }
+"#;
+
+#[test]
+fn cases_have_connections() {
+    let (code, text) = run(&[("cases.toml", CONNECTIONS)], &["plugin", "test", "ip-filter", "cases.toml"]);
+    assert_eq!(code, Some(1), "{text}");
+    for wanted in ["ok      others come in", "ok      this network does not", "verdict: wanted next, got reset", "2 passed, 1 failed"] {
+        assert!(text.contains(wanted), "{wanted} not in:\n{text}");
+    }
+    let (code, benched) = json(&[("cases.toml", CONNECTIONS)], &["plugin", "bench", "ip-filter", "--cases", "cases.toml", "--time", "1"]);
+    assert!(code == Some(0) && benched["calls"][0]["phase"] == "connection", "{benched}");
+    let mixed = CONNECTIONS.replace("name          = \"others come in\"", "name = \"x\"\nrequest = {}\nresponse = {}");
+    let (code, text) = run(&[("cases.toml", &mixed)], &["plugin", "test", "ip-filter", "cases.toml"]);
+    assert!(
+        code == Some(1) && text.contains("`request` is of requests, and this is a connection") && text.contains("cases.toml:6:"),
+        "{text}"
+    );
+}
+
+/// What `knock` is told to do, and what is to come of it.
+const CASES_OF_KNOCK: [(&str, &str); 10] = [
+    ("close", "connection = {}\nexpect-accept.verdict = \"close\""),
+    ("forward", "connection.listener = \"tcp\"\nexpect-accept.upstream = \"canary\""),
+    // Where TLS ends, bytes cannot be forwarded before.
+    ("forward ", "connection = {}\nexpect-accept.fault = \"bad-output\""),
+    ("forward-unknown", "connection.listener = \"tcp\"\nexpect-accept.fault = \"bad-output\""),
+    ("tenant", "connection = {}\nexpect-accept.attributes = { tenant = \"acme\", other = false }"),
+    ("alert", "connection = {}\nexpect-hello.alert = 49\n[[case.then]]\nexpect-hello = { verdict = \"alert\" }"),
+    (
+        "pass-through",
+        "connection = { listener = \"tcp\", sni = \"a.test\" }\nexpect-hello = { verdict = \"pass-through\", upstream = \"canary\" }",
+    ),
+    ("forward-hello", "connection = { listener = \"tcp\", alpn = \"postgresql\" }\nexpect-hello.upstream = \"canary\""),
+    ("trap-close", "connection = {}\nexpect-close.fault = \"trap\""),
+    (
+        "look",
+        "connection = { received = 7, reason = \"stopped\" }\nexpect-close.log = [\"received=7\", \"stopped\"]\nexpect-hello.log = \"sni=example.test alpn=h2-http/1.1\"",
+    ),
+];
+
+#[test]
+fn cases_see_every_phase_of_a_connection() {
+    let of = |what: &str, rest: &str| format!("[[case]]\nname = {what:?}\nconfig = {{ do = {:?} }}\n{rest}\n", what.trim());
+    let cases =
+        "[upstream.canary]\nstatus = 200\n".to_owned() + &CASES_OF_KNOCK.iter().map(|(what, rest)| of(what, rest)).collect::<String>();
+    let guest = tools::guest("knock");
+    let (code, text) = run(&[("cases.toml", &cases)], &["plugin", "test", guest.to_str().unwrap(), "cases.toml"]);
+    assert!(code == Some(0) && text.contains(&format!("{} passed, 0 failed", CASES_OF_KNOCK.len())), "{text}");
+}

@@ -3,7 +3,7 @@
 use super::{Allow, GuestLimits, Isolation, LinkSpec, Location, StoreName, UpstreamName};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
 /// A whole file, as meant.
@@ -60,18 +60,95 @@ pub struct Case {
     pub at: Location,
 }
 
-/// One exchange of a case.
+/// One thing that happens in a case.
 #[derive(Debug, Clone)]
 pub struct Step {
     /// The clock is moved by this much before.
     pub after: Duration,
+    pub deed: Deed,
+    pub at: Location,
+}
+
+#[derive(Debug, Clone)]
+pub enum Deed {
+    Exchange(MadeExchange),
+    Connection(Box<ConnectionDeed>),
+}
+
+/// A connection from its beginning to its end, and what is expected of its phases.
+#[derive(Debug, Clone)]
+pub struct ConnectionDeed {
+    pub made: MadeConnection,
+    pub accept: Option<Expected>,
+    pub hello: Option<Expected>,
+    pub close: Option<Expected>,
+}
+
+/// One exchange of a case.
+#[derive(Debug, Clone)]
+pub struct MadeExchange {
     pub request: MadeRequest,
     /// `None`: there is no response, and the exchange ends with the request phase.
     pub response: Option<MadeResponse>,
     /// `None`: nothing is said of the request phase but that the exchange goes on.
     pub expect: Option<Expected>,
     pub expect_response: Option<Expected>,
-    pub at: Location,
+}
+
+/// A made-up connection.
+#[derive(Debug, Clone)]
+pub struct MadeConnection {
+    pub listener: MadeListener,
+    pub peer: SocketAddr,
+    pub local: SocketAddr,
+    /// How many its client has open.
+    pub open: Option<u32>,
+    /// As links before this one would have set them.
+    pub attributes: Vec<(String, String)>,
+    /// `None`: it is in the clear.
+    pub hello: Option<MadeHello>,
+    /// How it ends, unless it is refused.
+    pub ending: MadeEnding,
+}
+
+impl MadeConnection {
+    /// Of a browser, to an HTTPS listener.
+    pub fn plain() -> Self {
+        // Addresses for documentation (RFC 5737), so that nobody's are meant.
+        let address = |last, port| SocketAddr::from(([192, 0, 2, last], port));
+        Self {
+            listener: MadeListener::Https,
+            peer: address(1, 50_000),
+            local: address(80, 443),
+            open: None,
+            attributes: Vec::new(),
+            hello: Some(MadeHello { sni: Some("example.test".to_owned()), alpn: vec!["h2".to_owned(), "http/1.1".to_owned()] }),
+            ending: MadeEnding { received: 0, sent: 0, duration: Duration::ZERO, why: 0 },
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MadeListener {
+    Https,
+    Http,
+    Tcp,
+}
+
+/// What the client offers.
+#[derive(Debug, Clone, Default)]
+pub struct MadeHello {
+    pub sni: Option<String>,
+    pub alpn: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct MadeEnding {
+    pub received: u64,
+    pub sent: u64,
+    pub duration: Duration,
+    /// Index into [`ENDINGS`].
+    pub why: usize,
 }
 
 /// A made-up request.
@@ -148,12 +225,18 @@ pub enum Wanted {
     Log(String),
     /// The cause.
     Fault(&'static str),
+    /// The number of the TLS alert.
+    Alert(u8),
     /// What is said of settings that are refused.
     Refused(String),
 }
 
 /// Verdicts by their names in files, and the causes of faults by the reasons that the log has.
 pub const VERDICTS: [&str; 6] = ["next", "forward", "reply", "abort", "fault", "too-large"];
+/// Of connections.
+pub const ADMISSIONS: [&str; 7] = ["next", "reset", "close", "alert", "forward", "pass-through", "fault"];
+/// How connections end.
+pub const ENDINGS: [&str; 5] = ["done", "refused", "fault", "tls", "stopped"];
 pub const FAULTS: [&str; 5] = ["trap", "timeout", "memory", "bad-output", "overload"];
 /// What can be done with a body.
 pub const WANTS: [&str; 4] = ["pass", "watch", "transform", "buffer"];

@@ -1,6 +1,7 @@
 //! `plugin bench`: what a plugin costs, per call and to have.
 
 mod bodies;
+mod connections;
 mod measure;
 mod report;
 
@@ -11,8 +12,8 @@ use super::subject::{AllowArgument, DeskError, Subject, not_granted};
 use super::{log, made, on_a_worker};
 use crate::app::filters::{Loaded, settle};
 use crate::app::prepare::sandbox;
-use crate::chain::{Fault, Filter, Hold};
-use crate::config::cases::{Cases, MadeBody, MadeRequest, MadeResponse};
+use crate::chain::{ConnectionFilter, Fault, Filter, Hold};
+use crate::config::cases::{Case, Cases, Deed, MadeBody, MadeConnection, MadeRequest, MadeResponse};
 use crate::config::{Allow, Isolation, LinkSpec, Report};
 use crate::message::{Exchange, Reply, RequestHead, ResponseHead};
 use crate::sandbox::{Configured, ErrandError, Errands, Grant, Guests, Held, Remember, Sandbox};
@@ -71,9 +72,12 @@ impl Who {
 }
 
 /// What a plugin is shown.
+#[derive(Clone)]
 struct Scene {
     name: String,
     link: LinkSpec,
+    /// Instead of the exchange, for plugins of listeners.
+    connection: Option<MadeConnection>,
     request: RequestHead,
     client: IpAddr,
     response: ResponseHead,
@@ -115,7 +119,7 @@ pub fn bench(bench: &Bench<'_>) -> Result<Benched, DeskError> {
     if !missing.is_empty() {
         return Err(DeskError::NotGranted(missing));
     }
-    let scenes = scenes(&subject, bench, cases.as_ref())?;
+    let scenes = scenes((&subject, &loaded), bench, cases.as_ref())?;
     let terms = Grant { limits, ..subject.terms(&loaded) };
     let desk = Desk { loaded: &loaded, allow: &allow, terms, cases: cases.as_ref(), time: bench.time };
     let mut rows = Vec::new();
@@ -132,30 +136,56 @@ pub fn bench(bench: &Bench<'_>) -> Result<Benched, DeskError> {
     Ok(Benched { file: subject.file.clone(), size: subject.bytes().len(), compiled, cold, warm, guest, rows })
 }
 
-fn scenes(subject: &Subject, bench: &Bench<'_>, cases: Option<&Cases>) -> Result<Vec<Scene>, DeskError> {
+fn scenes((subject, loaded): (&Subject, &Loaded), bench: &Bench<'_>, cases: Option<&Cases>) -> Result<Vec<Scene>, DeskError> {
     let failed = |name: &str, why: String| DeskError::Settings { file: name.to_owned(), why };
     let plain = MadeResponse { status: StatusCode::OK, headers: HeaderMap::new(), body: None };
     let Some(cases) = cases else {
-        let headers = BROWSER.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
-        let url = Uri::from_static("https://example.test/some/path?with=a&query=b");
-        let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-        let request = MadeRequest { method: Method::GET, url, headers, client, attributes: Vec::new(), body: None };
-        let fields = [("content-type", "text/html; charset=utf-8"), ("server", "origin"), ("cache-control", "no-cache")];
-        let headers = fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
-        let request = made::head(&request).map_err(|error| failed("the request", error.to_string()))?;
-        let response = made::response(&MadeResponse { headers, ..plain });
-        let (link, bodies) = (subject.link(bench.settings)?, (text(), text()));
-        return Ok(vec![Scene { name: "a browser's request".to_owned(), link, request, client, response, bodies }]);
+        let scene = browser(subject.link(bench.settings)?).map_err(|why| failed("the request", why))?;
+        let connection = Some(MadeConnection::plain());
+        let connects = Scene { name: "a browser's connection".to_owned(), connection, ..scene.clone() };
+        let (heads, bodies) = (loaded.plugin.phases(), loaded.plugin.body_phases());
+        let exchanges = (heads != (false, false) || bodies != (false, false)).then_some(scene);
+        let connections = loaded.plugin.connection_phases().any().then_some(connects);
+        return Ok(exchanges.into_iter().chain(connections).collect());
     };
-    let steps = cases.cases.iter().filter_map(|case| Some((case, case.steps.first()?)));
-    let scene = |(case, step): (&crate::config::cases::Case, &crate::config::cases::Step)| {
-        let request = made::head(&step.request).map_err(|error| failed(&case.name, error.to_string()))?;
-        let given = step.response.as_ref().unwrap_or(&plain);
-        let bodies = (step.request.body.clone().unwrap_or_default(), given.body.clone().unwrap_or_default());
-        let (link, response) = (case.link.clone(), made::response(given));
-        Ok(Scene { name: case.name.clone(), link, request, client: step.request.client, response, bodies })
+    let steps = cases.cases.iter().filter_map(|case| Some((case, &case.steps.first()?.deed)));
+    let scene = |(case, deed): (&Case, &Deed)| {
+        let (name, link) = (case.name.clone(), case.link.clone());
+        let exchange = match deed {
+            Deed::Exchange(exchange) => exchange,
+            Deed::Connection(deed) => {
+                let scene = browser(link).map_err(|why| failed(&case.name, why))?;
+                return Ok(Scene { name, connection: Some(deed.made.clone()), ..scene });
+            }
+        };
+        let request = made::head(&exchange.request).map_err(|error| failed(&case.name, error.to_string()))?;
+        let given = exchange.response.as_ref().unwrap_or(&plain);
+        let bodies = (exchange.request.body.clone().unwrap_or_default(), given.body.clone().unwrap_or_default());
+        let (client, response) = (exchange.request.client, made::response(given));
+        Ok(Scene { name, link, connection: None, request, client, response, bodies })
     };
     steps.map(scene).collect()
+}
+
+/// What browsers send, and what comes back.
+fn browser(link: LinkSpec) -> Result<Scene, String> {
+    let map = |fields: &[(&'static str, &'static str)]| -> HeaderMap {
+        fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    };
+    let url = Uri::from_static("https://example.test/some/path?with=a&query=b");
+    let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+    let request = MadeRequest { method: Method::GET, url, headers: map(&BROWSER), client, attributes: Vec::new(), body: None };
+    let headers = map(&[("content-type", "text/html; charset=utf-8"), ("server", "origin"), ("cache-control", "no-cache")]);
+    let request = made::head(&request).map_err(|error| error.to_string())?;
+    let response = made::response(&MadeResponse { status: StatusCode::OK, headers, body: None });
+    let (name, bodies) = ("a browser's request".to_owned(), (text(), text()));
+    Ok(Scene { name, link, connection: None, request, client, response, bodies })
+}
+
+/// A figure that says of how much it is.
+fn bodied(row: Row, body: &MadeBody) -> Row {
+    let length: usize = body.pieces.iter().map(String::len).sum();
+    Row { scene: format!("{}, body of {length} bytes", row.scene), ..row }
 }
 
 /// A page of text: of the length that web pages have.
@@ -247,17 +277,27 @@ impl Desk<'_> {
         let exchange = made::exchange(&scene.request, scene.client, 1, "example.test", "/*");
         let row = |phase, cost| Row { isolation: who.name(), phase, scene: scene.name.clone(), cost };
         let mut rows = Vec::new();
+        if let Some(made) = &scene.connection {
+            // Decisions about connections are not remembered.
+            if who != Who::Remembered && guests.connection_phases().any() {
+                let cost = spread(self.time, async |count| connections::lives(&guests, made, count)).await;
+                rows.push(row("connection", cost));
+            }
+            return Ok(rows);
+        }
         if let Some(hold) = guests.hold(&exchange) {
             let phases = hold.phases();
             drop(hold);
             let messages = bodies::Messages::new(guests, exchange, scene);
             if phases.request || phases.request_body {
                 let cost = spread(self.time, async |count| messages.requests(count).await).await;
-                rows.push(row(if phases.request_body { "request+body" } else { "on-request" }, cost));
+                let name = if phases.request_body { "request+body" } else { "on-request" };
+                rows.push(bodied(row(name, cost), &scene.bodies.0));
             }
             if phases.response || phases.response_body {
                 let cost = spread(self.time, async |count| messages.responses(count).await).await;
-                rows.push(row(if phases.response_body { "response+body" } else { "on-response" }, cost));
+                let name = if phases.response_body { "response+body" } else { "on-response" };
+                rows.push(bodied(row(name, cost), &scene.bodies.1));
             }
             return Ok(rows);
         }
@@ -283,7 +323,7 @@ impl Desk<'_> {
         let before = touched();
         for _ in 0..CROWD {
             let guests = configured.on_worker(Some(errands.clone()));
-            if guests.hold(&exchange).is_some() {
+            if scene.connection.is_some() || guests.hold(&exchange).is_some() {
                 return Ok(None);
             }
             let call = Call { guests: &guests, exchange: &exchange, scene };

@@ -1,5 +1,6 @@
 //! `plugin test`: cases, each in a fresh guest with a fresh world around it.
 
+mod connection;
 mod hold;
 mod report;
 
@@ -10,16 +11,17 @@ use super::log::Kept;
 use super::outside::{self, Upstreams, World};
 use super::subject::{DeskError, Subject, not_granted};
 use super::watch::{Notes, Phase, Seen, Watched};
-use super::{log, made, on_a_worker};
+use super::{log, made, on_a_worker, shown};
 use crate::app::filters::{Known, Loaded, settle};
 use crate::chain::{Chain, Course, Decision, Failing, Fault, Link, Verdict, Walk, Way};
-use crate::config::cases::{Case, Cases, Check, MadeResponse, Step, Wanted};
+use crate::config::cases::{Case, Cases, Check, Deed, MadeExchange, MadeResponse, Step, Wanted};
 use crate::config::{Diagnostic, Location};
 use crate::message::{Exchange, Reply, RequestHead};
-use crate::sandbox::{ErrandError, Grant, HeldTime};
+use crate::sandbox::{ErrandError, Grant, Guests, HeldTime};
 use bytes::Bytes;
 use hold::{After, Observed};
 use http::{HeaderMap, Method, StatusCode};
+use serde_json::Value;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -49,7 +51,11 @@ pub struct Failure {
 pub struct Decided {
     /// From 0.
     pub step: usize,
-    pub seen: Seen,
+    pub phase: &'static str,
+    /// In words.
+    pub said: String,
+    pub edits: Vec<String>,
+    pub json: Value,
 }
 
 /// Runs all cases of a file against a component. An error: they could not be run at all.
@@ -92,13 +98,18 @@ async fn run((loaded, terms): (&Loaded, &Grant), cases: &Cases, case: &Case, kep
             let nobody = Err(ErrandError::Failed("nothing in the file of cases answers this".to_owned()));
             let errands = upstreams.open(cases.upstreams.clone(), nobody);
             let notes = Notes::default();
-            let filters = [Rc::new(Watched::new(0, Rc::new(configured.on_worker(Some(errands))), &notes))];
+            let guests = Rc::new(configured.on_worker(Some(errands)));
+            let filters = [Rc::new(Watched::new(0, Rc::clone(&guests), &notes))];
             let link = Link { filter: 0, when: None, spec: Arc::new(case.link.clone()) };
-            let chain = Chain { links: Box::new([link]) };
-            let desk = Desk { chain: &chain, filters: &filters, notes: &notes, upstreams: &upstreams, known: &known.upstreams, kept };
+            let chain = Arc::new(Chain { links: Box::new([link]) });
+            let known = &known.upstreams;
+            let desk = Desk { chain: &chain, filters: &filters, guests: &guests, notes: &notes, upstreams: &upstreams, known, kept };
             for (number, step) in case.steps.iter().enumerate() {
                 clock.advance(step.after);
-                desk.step(number, step, &mut outcome).await;
+                match &step.deed {
+                    Deed::Exchange(exchange) => desk.exchange(number, (step, exchange), &mut outcome).await,
+                    Deed::Connection(connection) => desk.connection(number, (step, connection), &mut outcome),
+                }
             }
         }
     }
@@ -120,8 +131,10 @@ fn refused(case: &Case, problems: &[Diagnostic]) -> Vec<Failure> {
 
 /// One case's link with its guests, and what is looked at while they decide.
 struct Desk<'d> {
-    chain: &'d Chain,
+    chain: &'d Arc<Chain>,
     filters: &'d [Rc<Watched>],
+    /// Behind the filters.
+    guests: &'d Rc<Guests>,
     notes: &'d Notes,
     upstreams: &'d Upstreams,
     known: &'d [&'d str],
@@ -129,11 +142,11 @@ struct Desk<'d> {
 }
 
 impl Desk<'_> {
-    async fn step(&self, number: usize, step: &Step, outcome: &mut Outcome) {
+    async fn exchange(&self, number: usize, (at, step): (&Step, &MadeExchange), outcome: &mut Outcome) {
         let mut head = match made::head(&step.request) {
             Ok(head) => head,
             Err(error) => {
-                outcome.fail(&step.at, "request", "one that the proxy takes", error.to_string());
+                outcome.fail(&at.at, "request", "one that the proxy takes", error.to_string());
                 return;
             }
         };
@@ -150,11 +163,11 @@ impl Desk<'_> {
         let headers = headers_of(&course).unwrap_or(&head.headers);
         let too_large = matches!(course, Course::Ungathered(_));
         let after = After { head: Some(&head), headers, exchange: &exchange, left: &left, too_large };
-        self.judge(number, step, Way::Request, &after, outcome);
+        self.judge(number, (at, step), Way::Request, &after, outcome);
         let Some(made) = &step.response else { return };
         if !goes_on || left.broken.is_some() {
             if step.expect_response.is_some() {
-                outcome.fail(&step.at, "response", "one to decide about", "none: the request phase ended the exchange".to_owned());
+                outcome.fail(&at.at, "response", "one to decide about", "none: the request phase ended the exchange".to_owned());
             }
             return;
         }
@@ -162,13 +175,13 @@ impl Desk<'_> {
             Course::Forward(upstream) => upstream,
             _ => UPSTREAM.into(),
         });
-        self.respond(number, step, &mut walk, (&mut exchange, &head, made), outcome).await;
+        self.respond(number, (at, step), &mut walk, (&mut exchange, &head, made), outcome).await;
     }
 
     async fn respond(
         &self,
         number: usize,
-        step: &Step,
+        step: (&Step, &MadeExchange),
         walk: &mut Walk<'_, Watched>,
         (exchange, request, made): (&mut Exchange, &RequestHead, &MadeResponse),
         outcome: &mut Outcome,
@@ -189,7 +202,7 @@ impl Desk<'_> {
     }
 
     /// Holds what was decided about a message against what was expected.
-    fn judge(&self, number: usize, step: &Step, way: Way, after: &After<'_>, outcome: &mut Outcome) {
+    fn judge(&self, number: usize, (at, step): (&Step, &MadeExchange), way: Way, after: &After<'_>, outcome: &mut Outcome) {
         let seen: Vec<Seen> = self.notes.take().into_iter().filter(|seen| seen.phase.way() == way).collect();
         let (log, asked, unanswered) = (self.kept.lines(), self.upstreams.asked(), self.upstreams.unanswered());
         let expected = match way {
@@ -206,14 +219,14 @@ impl Desk<'_> {
             (Some(decided), None) if way == Way::Request => {
                 let observed = Observed { decided, seen: &seen, after, asked, log: &log };
                 let goes_on = ["next", "forward"].contains(&observed.word());
-                let check = Check { wanted: Wanted::Verdict("next"), at: step.at.clone() };
+                let check = Check { wanted: Wanted::Verdict("next"), at: at.at.clone() };
                 outcome.failures.extend(observed.against(&check).filter(|_| !goes_on));
             }
             (None, Some(_)) => {
                 let (head, body) =
                     if way == Way::Request { (Phase::Request, Phase::RequestBody) } else { (Phase::Response, Phase::ResponseBody) };
                 let called = format!("`{}` or `{}` is called", head.export(), body.export());
-                outcome.fail(&step.at, head.export(), &called, "neither is, under these settings".to_owned());
+                outcome.fail(&at.at, head.export(), &called, "neither is, under these settings".to_owned());
             }
             _ => {}
         }
@@ -223,7 +236,14 @@ impl Desk<'_> {
             }
         }
         outcome.log.extend(log);
-        outcome.decided.extend(seen.into_iter().map(|seen| Decided { step: number, seen }));
+        let decided = |seen: &Seen| Decided {
+            step: number,
+            phase: seen.phase.export(),
+            said: shown::seen(seen),
+            edits: shown::all_edits(seen),
+            json: shown::seen_json(seen),
+        };
+        outcome.decided.extend(seen.iter().map(decided));
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Reviewed {
     hints: Vec<Problem>,
     allow: Allow,
     link: LinkSpec,
+    /// Whether there is a file of settings.
+    given: bool,
 }
 
 /// Something wrong or worth knowing, and what to do.
@@ -39,6 +41,7 @@ pub fn check(file: &Path, allow: &[AllowArgument], settings: Option<&Path>) -> R
         hints: Vec::new(),
         allow: AllowArgument::all(allow),
         link: subject.link(settings)?,
+        given: settings.is_some(),
     };
     reviewed.imports(&subject)?;
     match subject.load() {
@@ -113,7 +116,10 @@ impl Reviewed {
             Err(problems) => (problems, true),
         };
         for found in found {
-            let problem = told(found);
+            let mut problem = told(found);
+            if refused && !self.given {
+                problem.advice.get_or_insert_with(|| "settings are read from a file, as TOML or JSON: --settings FILE".to_owned());
+            }
             if refused { self.problems.push(problem) } else { self.hints.push(problem) }
         }
     }

@@ -1,7 +1,8 @@
 //! Decisions in words, one line for the verdict and one for each edit; the same words stand in files of cases.
 
 use super::watch::{Looked, Seen};
-use crate::chain::{Cause, Decision, Edit, Fault, Verdict, Want};
+use crate::chain::{Cause, ConnectionDecision, Decision, Edit, Fault, Verdict, Want};
+use crate::message::{Admission, Refusal};
 use http::HeaderValue;
 use serde_json::{Value, json};
 
@@ -13,8 +14,12 @@ pub fn verdict(decided: &Result<Decision, Fault>) -> String {
             Verdict::Reply(reply) => format!("reply {}", reply.status.as_u16()),
             _ => word(decided).to_owned(),
         },
-        Err(fault) => format!("fault ({}{}): {}", cause(fault.cause), if fault.open { ", passed over" } else { "" }, fault.detail),
+        Err(fault) => told(fault),
     }
+}
+
+fn told(fault: &Fault) -> String {
+    format!("fault ({}{}): {}", cause(fault.cause), if fault.open { ", passed over" } else { "" }, fault.detail)
 }
 
 pub fn word(decided: &Result<Decision, Fault>) -> &'static str {
@@ -78,6 +83,35 @@ pub fn seen(seen: &Seen) -> String {
     };
     let said = if said == "next" { String::new() } else { format!("; {said}") };
     format!("{}{most}{pieces}{said}", want(body.want))
+}
+
+/// What was decided about a connection: `next`, `close`, `alert 49`, `forward app`.
+pub fn admission(decided: &Result<ConnectionDecision, Fault>) -> String {
+    match decided.as_ref().map(|decision| &decision.admission) {
+        Ok(Admission::Refuse(Refusal::Alert(number))) => format!("alert {number}"),
+        Ok(Admission::Forward(upstream)) => format!("forward {upstream}"),
+        Ok(Admission::PassThrough(upstream)) => format!("pass-through {upstream}"),
+        Ok(_) => admission_word(decided).to_owned(),
+        Err(fault) => told(fault),
+    }
+}
+
+pub fn admission_word(decided: &Result<ConnectionDecision, Fault>) -> &'static str {
+    match decided.as_ref().map(|decision| &decision.admission) {
+        Ok(Admission::Onward) => "next",
+        Ok(Admission::Refuse(Refusal::Reset)) => "reset",
+        Ok(Admission::Refuse(Refusal::Close)) => "close",
+        Ok(Admission::Refuse(Refusal::Alert(_))) => "alert",
+        Ok(Admission::Forward(_)) => "forward",
+        Ok(Admission::PassThrough(_)) => "pass-through",
+        Err(_) => "fault",
+    }
+}
+
+/// Attributes that a decision about a connection sets.
+pub fn attributes(decided: &Result<ConnectionDecision, Fault>) -> Vec<String> {
+    let all = decided.as_ref().map(|decision| &decision.attributes[..]).unwrap_or_default();
+    all.iter().map(|(name, value)| format!("set-attribute {name}: {value}")).collect()
 }
 
 /// Those of the trailers last.

@@ -2,9 +2,10 @@
 
 use super::tables::{key, named, required, table};
 use super::{ALLOW, DURATION, Form, GUEST_LIMITS, Keys, Kind, METHOD, TEXT, UPSTREAM_NAME};
-use crate::config::cases::{FAULTS, VERDICTS, WANTS};
+use crate::config::cases::{ADMISSIONS, ENDINGS, FAULTS, VERDICTS, WANTS};
 
 static URL: Form = Form { name: "an absolute URL", pattern: "^https?://.+" };
+static SOCKET: Form = Form { name: "an address with a port", pattern: "^[0-9a-fA-F.:\\[\\]]+:[0-9]+$" };
 static ADDRESS: Form = Form { name: "an IP address", pattern: "^[0-9a-fA-F.:]+$" };
 
 const TEXTS: Kind = Kind::Either(&[Kind::Text(&TEXT), Kind::List(&Kind::Text(&TEXT))]);
@@ -83,6 +84,15 @@ pub static CASE: Keys = table(
             "\"`agent` is missing\"",
             "The settings are refused, and this is in what is said; nothing else is expected then.",
         ),
+        key("connection", Kind::Table(&CONNECTION), "{ peer = \"192.0.2.1:4000\" }", CONNECTIONS),
+        key(
+            "expect-accept",
+            Kind::Table(&EXPECT_CONNECTION),
+            "{ verdict = \"close\" }",
+            "What it is to decide when the connection is accepted.",
+        ),
+        key("expect-hello", Kind::Table(&EXPECT_CONNECTION), "{ alert = 49 }", "What it is to decide when the client hello is there."),
+        key("expect-close", Kind::Table(&EXPECT_CONNECTION), "{ log = \"gone\" }", "What is to hold when the connection has ended."),
         key("then", Kind::List(&Kind::Table(&THEN)), "[{ after = \"30s\", expect = { … } }]", "Further exchanges, one after the other."),
     ],
 );
@@ -93,9 +103,56 @@ pub static THEN: Keys = table(
     &[
         key("after", Kind::Text(&DURATION), "\"30s\"", "How far the clock is moved before."),
         key("request", Kind::Table(&REQUEST), "{ url = \"https://a.test/x\" }", "As in a case; the one before, unless written."),
+        key("connection", Kind::Table(&CONNECTION), "{ peer = \"192.0.2.1:4000\" }", "As in a case; the one before, unless written."),
+        key("expect-accept", Kind::Table(&EXPECT_CONNECTION), "{ verdict = \"close\" }", "As in a case."),
+        key("expect-hello", Kind::Table(&EXPECT_CONNECTION), "{ alert = 49 }", "As in a case."),
+        key("expect-close", Kind::Table(&EXPECT_CONNECTION), "{ log = \"gone\" }", "As in a case."),
         key("expect", Kind::Table(&EXPECT), "{ status = 403 }", "As in a case."),
         key("response", Kind::Table(&RESPONSE), "{ status = 200 }", "As in a case."),
         key("expect-response", Kind::Table(&EXPECT), "{ headers = { x-a = \"1\" } }", "As in a case."),
+    ],
+);
+
+const CONNECTIONS: &str = "A connection instead of a request, from its beginning to its end: for plugins of listeners.";
+
+pub static CONNECTION: Keys = table(
+    "made-connection",
+    "A connection as it reaches the plugin.",
+    &[
+        key("listener", Kind::Choice(&["https", "http", "tcp"]), "\"tcp\"", "What accepted it; \"https\" unless written."),
+        key("peer", Kind::Text(&SOCKET), "\"192.0.2.1:50000\"", "The client's address; this unless written."),
+        key("local", Kind::Text(&SOCKET), "\"192.0.2.80:443\"", "The listener's address; this unless written."),
+        key("connections", Kind::Whole(1, 1_000_000), "1", "How many the client has open, as the attribute peer.connections."),
+        key("attributes", Kind::Table(&TEXTS_BY_NAME), "{ tenant = \"acme\" }", "As links before it would have set them."),
+        key(
+            "sni",
+            Kind::Text(&TEXT),
+            "\"app.test\"",
+            "The name in the client hello. On \"tcp\", there is one if this or `alpn` is written.",
+        ),
+        key("alpn", TEXTS, "\"h2\"", "The protocols that the client offers."),
+        key("received", Kind::Whole(0, i64::MAX), "0", "Bytes that the client sent, when it has ended."),
+        key("sent", Kind::Whole(0, i64::MAX), "0", "Bytes that it was sent."),
+        key("duration", Kind::Text(&DURATION), "\"1s\"", "How long it was open."),
+        key("reason", Kind::Choice(&ENDINGS), "\"done\"", "Why it ended, unless it was refused."),
+    ],
+);
+
+pub static EXPECT_CONNECTION: Keys = table(
+    "expect-connection",
+    "What must hold; what is not written may be as it likes, but for the verdict.",
+    &[
+        key(
+            "verdict",
+            Kind::Choice(&ADMISSIONS),
+            "\"close\"",
+            "\"next\", unless `alert` says \"alert\", `upstream` \"forward\" or `fault` \"fault\".",
+        ),
+        key("alert", Kind::Whole(0, 255), "49", "The number of the TLS alert."),
+        key("upstream", Kind::Text(&UPSTREAM_NAME), "\"db\"", "Where it is forwarded or passed through to."),
+        key("attributes", Kind::Table(&WANTED_TEXTS), "{ tenant = \"acme\" }", "Attributes afterwards; false: not there."),
+        key("log", TEXTS, "\"not let in\"", "Each is in some line that it logged."),
+        key("fault", Kind::Choice(&FAULTS), "\"timeout\"", "How it breaks the contract."),
     ],
 );
 

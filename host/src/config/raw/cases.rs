@@ -8,7 +8,7 @@ use super::names::Names;
 use super::node::{Entry, Node, Table, Value};
 use super::reader::{Reader, one_or_many, wrong_type};
 use super::{Context, build, platform, plugins, syntax};
-use crate::config::cases::{Canned, Case, Cases, Step};
+use crate::config::cases::{Canned, Case, Cases, ConnectionDeed, Deed, MadeExchange, Step};
 use crate::config::source::{Source, Sources, Span};
 use crate::config::surroundings::Surroundings;
 use crate::config::{
@@ -186,11 +186,53 @@ impl<'r> Reading<'r, '_> {
     }
 
     fn step(&self, reader: &Reader<'_, 'r>, after: Duration, before: Option<&Step>) -> Option<Step> {
+        let goes_on = matches!(before, Some(Step { deed: Deed::Connection(_), .. })) && reader.entry("request").is_none();
+        let deed = if goes_on || reader.entry("connection").is_some() {
+            self.connection(reader, before).map(Box::new).map(Deed::Connection)
+        } else {
+            self.exchange(reader, before).map(Deed::Exchange)
+        };
+        Some(Step { after, deed: deed?, at: self.context.location(reader.span) })
+    }
+
+    /// A connection has nothing of an exchange, and the other way round.
+    fn nothing_of(&self, reader: &Reader<'_, '_>, others: &[&str], why: &str) {
+        for entry in others.iter().filter_map(|key| reader.entry(key)) {
+            self.context.error::<()>(Code::Conflict, entry.key_span, format!("`{}` {why}", entry.key));
+        }
+    }
+
+    fn expects_nothing(&self, reader: &Reader<'_, '_>, keys: &[&str], example: &str) {
+        if keys.iter().all(|key| reader.entry(key).is_none()) {
+            let place = self.context.place(reader.span);
+            let found = Diagnostic::error(Code::Missing, place, format!("{} expects nothing", reader.section()));
+            self.context.report(found.help(format!("for example: {example}")));
+        }
+    }
+
+    fn connection(&self, reader: &Reader<'_, 'r>, before: Option<&Step>) -> Option<ConnectionDeed> {
         let context = self.context;
-        let request = match (reader.open_key("request", &keys::REQUEST), before) {
+        let phases = ["expect-accept", "expect-hello", "expect-close"];
+        self.nothing_of(reader, &["request", "response", "expect", "expect-response"], "is of requests, and this is a connection");
+        self.expects_nothing(reader, &phases, "expect-accept = { verdict = \"next\" }");
+        let made = match (reader.open_key("connection", &keys::CONNECTION), before.map(|before| &before.deed)) {
+            (Some(table), _) => made::connection(context, &table),
+            (None, Some(Deed::Connection(before))) => before.made.clone(),
+            (None, _) => return None,
+        };
+        let [accept, hello, close] =
+            phases.map(|key| reader.open_key(key, &keys::EXPECT_CONNECTION).map(|table| expect::of_connection(context, &table)));
+        Some(ConnectionDeed { made, accept, hello, close })
+    }
+
+    fn exchange(&self, reader: &Reader<'_, 'r>, before: Option<&Step>) -> Option<MadeExchange> {
+        let context = self.context;
+        self.nothing_of(reader, &["expect-accept", "expect-hello", "expect-close"], "is of connections: write `connection` too");
+        self.expects_nothing(reader, &["expect", "expect-response"], "expect = { verdict = \"next\" }");
+        let request = match (reader.open_key("request", &keys::REQUEST), before.map(|before| &before.deed)) {
             (Some(table), _) => made::request(context, &table),
-            (None, Some(before)) => Some(before.request.clone()),
-            (None, None) => Some(made::plain_request()),
+            (None, Some(Deed::Exchange(before))) => Some(before.request.clone()),
+            (None, _) => Some(made::plain_request()),
         };
         let response = reader.open_key("response", &keys::RESPONSE).map(|table| made::response(context, &table));
         let bodied = request.as_ref().is_some_and(|made| made.body.is_some());
@@ -198,12 +240,8 @@ impl<'r> Reading<'r, '_> {
         let expect = reader.open_key("expect", &keys::EXPECT).map(|table| expect::expected(context, &table, about));
         let about = About { request: false, bodied: response.as_ref().is_some_and(|made| made.body.is_some()) };
         let expect_response = reader.open_key("expect-response", &keys::EXPECT).map(|table| expect::expected(context, &table, about));
-        if reader.entry("expect").is_none() && reader.entry("expect-response").is_none() {
-            let found = Diagnostic::error(Code::Missing, context.place(reader.span), format!("{} expects nothing", reader.section()));
-            context.report(found.help("for example: expect = { verdict = \"next\" }"));
-        }
         let response = response.or_else(|| expect_response.as_ref().map(|_| made::plain_response()));
-        Some(Step { after, request: request?, response, expect, expect_response, at: context.location(reader.span) })
+        Some(MadeExchange { request: request?, response, expect, expect_response })
     }
 }
 

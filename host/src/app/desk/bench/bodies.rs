@@ -50,7 +50,8 @@ impl<'m> Messages<'m> {
 
     async fn request(&self, walk: &mut Walk<'_, Guests>) -> Result<(), Fault> {
         let (mut exchange, mut head) = (self.exchange.clone(), self.scene.request.clone());
-        let mut body = made::request_body(Some(&self.scene.bodies.0));
+        let sent = Some(&self.scene.bodies.0).filter(|body| !body.pieces.is_empty());
+        let mut body = made::request_body(sent);
         let mut found = None;
         walk.on_request(&mut exchange, &mut head, &mut body, |_| true, |_, fault| found = Some(fault.clone())).await;
         Self::end(body, found).await

@@ -31,14 +31,14 @@ impl Benched {
         if let Some((memory, touched)) = self.guest {
             let _ = writeln!(out, "guest     {} KiB of memory, {} KiB of it touched", memory >> 10, touched >> 10);
         }
-        let _ = writeln!(out, "\n{:<9}{:<13}{:>12}  {:<20}", "isolate", "phase", "CPU per call", "[10% .. 90%]");
+        let _ = writeln!(out, "\n{:<11}{:<14}{:>12}  {:<20}", "guest", "phase", "CPU per call", "[10% .. 90%]");
         for Row { isolation, phase, scene, cost } in &self.rows {
             let _ = match cost {
                 Ok(Spread { median, low, high }) => {
                     let around = format!("[{} .. {}]", micro(*low), micro(*high));
-                    writeln!(out, "{isolation:<9}{phase:<13}{:>9} µs  {around:<20}{scene}", micro(*median))
+                    writeln!(out, "{isolation:<11}{phase:<14}{:>9} µs  {around:<20}{scene}", micro(*median))
                 }
-                Err(fault) => writeln!(out, "{isolation:<9}{phase:<13}fault ({fault})  {scene}"),
+                Err(fault) => writeln!(out, "{isolation:<11}{phase:<14}fault ({fault})  {scene}"),
             };
         }
         out

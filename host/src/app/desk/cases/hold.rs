@@ -92,6 +92,7 @@ impl Observed<'_> {
                 let is = self.decided.as_ref().err().map(|fault| shown::cause(fault.cause));
                 same(cause, is)
             }
+            Wanted::Alert(_) => (false, "no connection".to_owned()),
             Wanted::Refused(_) => (false, "settings that were taken".to_owned()),
         }
     }
@@ -111,7 +112,7 @@ impl Observed<'_> {
     }
 }
 
-fn name(check: &Wanted) -> String {
+pub fn name(check: &Wanted) -> String {
     match check {
         Wanted::Verdict(_) => "verdict".to_owned(),
         Wanted::Upstream(_) => "upstream".to_owned(),
@@ -129,6 +130,7 @@ fn name(check: &Wanted) -> String {
         Wanted::Asked(_) => "requests to upstreams".to_owned(),
         Wanted::Log(_) => "log".to_owned(),
         Wanted::Fault(_) => "fault".to_owned(),
+        Wanted::Alert(_) => "alert".to_owned(),
         Wanted::Refused(_) => "settings".to_owned(),
     }
 }
@@ -146,13 +148,14 @@ pub fn wanted(check: &Wanted) -> String {
         Wanted::Query(text) | Wanted::Attribute(_, text) => quoted(text.as_deref()),
         Wanted::Edits(edits) => listed(edits),
         Wanted::Asked(count) => count.to_string(),
+        Wanted::Alert(number) => number.to_string(),
         Wanted::Log(text) => format!("a line with {text:?}"),
         Wanted::Fault(word) | Wanted::Want(word) => quoted(Some(word)),
         Wanted::Refused(text) => format!("refused with {text:?}"),
     }
 }
 
-fn quoted(text: Option<&str>) -> String {
+pub fn quoted(text: Option<&str>) -> String {
     text.map_or_else(|| "nothing".to_owned(), |text| format!("{text:?}"))
 }
 
@@ -165,6 +168,6 @@ fn several(values: &[String]) -> String {
 }
 
 /// One to a line.
-fn listed(lines: &[String]) -> String {
+pub fn listed(lines: &[String]) -> String {
     if lines.is_empty() { "none".to_owned() } else { lines.join("\n") }
 }

@@ -1,7 +1,6 @@
 //! What became of the cases, for people and for programs.
 
 use super::{Failure, Outcome};
-use crate::app::desk::shown;
 use crate::config::Report;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -57,8 +56,8 @@ fn one(out: &mut String, Failure { at, what, wanted, got }: &Failure) {
 fn details(out: &mut String, outcome: &Outcome) {
     for decided in &outcome.decided {
         let step = if decided.step == 0 { String::new() } else { format!(" (then {})", decided.step) };
-        let _ = writeln!(out, "        {}{step} decided: {}", decided.seen.phase.export(), shown::seen(&decided.seen));
-        for edit in shown::all_edits(&decided.seen) {
+        let _ = writeln!(out, "        {}{step} decided: {}", decided.phase, decided.said);
+        for edit in &decided.edits {
             let _ = writeln!(out, "            {edit}");
         }
     }
@@ -70,7 +69,7 @@ fn details(out: &mut String, outcome: &Outcome) {
 fn case(outcome: &Outcome) -> Value {
     let failure = |Failure { at, what, wanted, got }: &Failure| json!({ "at": at.to_string(), "what": what, "wanted": wanted, "got": got });
     let decided = outcome.decided.iter().map(|decided| {
-        let mut shown = shown::seen_json(&decided.seen);
+        let mut shown = decided.json.clone();
         shown["step"] = json!(decided.step);
         shown
     });

@@ -1,7 +1,7 @@
 //! `expect` and `expect-response`.
 
 use super::text;
-use crate::config::cases::{Check, Expected, FAULTS, VERDICTS, WANTS, Wanted};
+use crate::config::cases::{ADMISSIONS, Check, Expected, FAULTS, VERDICTS, WANTS, Wanted};
 use crate::config::forms;
 use crate::config::raw::Context;
 use crate::config::raw::node::{Entry, Node, Value};
@@ -63,10 +63,42 @@ pub fn expected(context: &Context<'_>, table: &Reader<'_, '_>, about: About) -> 
     Expected { checks }
 }
 
+/// Of a phase of a connection.
+pub fn of_connection(context: &Context<'_>, table: &Reader<'_, '_>) -> Expected {
+    let mut checks = Vec::new();
+    let mut add = |key: &str, wanted: Option<Wanted>| {
+        if let (Some(entry), Some(wanted)) = (table.entry(key), wanted) {
+            checks.push(Check { wanted, at: context.location(entry.key_span) });
+        }
+    };
+    add("alert", table.whole("alert").and_then(|alert| u8::try_from(alert).ok()).map(Wanted::Alert));
+    add("upstream", table.form("upstream", forms::name).map(Wanted::Upstream));
+    add("fault", table.choice("fault").map(|cause| Wanted::Fault(FAULTS[cause])));
+    for node in table.get("log").map(one_or_many).unwrap_or_default() {
+        let line = text(context, node, "log").map(|line| Wanted::Log(line.to_owned()));
+        checks.extend(line.map(|wanted| Check { wanted, at: context.location(node.span) }));
+    }
+    each(context, table, "attributes", &mut checks, |entry| Some(Wanted::Attribute(entry.key.clone(), or_absent(context, entry)?)));
+    let says = |check: &Check| match check.wanted {
+        Wanted::Alert(_) => Some("alert"),
+        Wanted::Upstream(_) => Some("forward"),
+        Wanted::Fault(_) => Some("fault"),
+        _ => None,
+    };
+    let written = table.choice("verdict").map(|choice| ADMISSIONS[choice]);
+    let verdict = written.or_else(|| checks.iter().find_map(says)).unwrap_or("next");
+    let span = table.get("verdict").map_or(table.span, |node| node.span);
+    checks.insert(0, Check { wanted: Wanted::Verdict(verdict), at: context.location(span) });
+    Expected { checks }
+}
+
 /// What is to be said of settings that are refused.
 pub fn refused(context: &Context<'_>, case: &Reader<'_, '_>) -> Vec<Check> {
     let Some(node) = case.get("refused") else { return Vec::new() };
-    for entry in ["request", "expect", "response", "expect-response", "then"].into_iter().filter_map(|key| case.entry(key)) {
+    for entry in ["request", "expect", "response", "expect-response", "connection", "expect-accept", "expect-hello", "expect-close", "then"]
+        .into_iter()
+        .filter_map(|key| case.entry(key))
+    {
         context.error::<()>(Code::Conflict, entry.key_span, "settings that are refused decide nothing");
     }
     let check = |node: &Node| {

@@ -1,7 +1,9 @@
 //! Made-up requests, responses and answers of upstreams.
 
 use super::text;
-use crate::config::cases::{Canned, CannedAnswer, MadeBody, MadeRequest, MadeResponse};
+use crate::config::cases::{
+    Canned, CannedAnswer, MadeBody, MadeConnection, MadeEnding, MadeHello, MadeListener, MadeRequest, MadeResponse,
+};
 use crate::config::forms::{self, Wrong};
 use crate::config::raw::Context;
 use crate::config::raw::node::{Node, Value};
@@ -9,6 +11,7 @@ use crate::config::raw::reader::{Reader, one_or_many};
 use crate::config::{Code, Diagnostic, keys};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 /// An address for documentation (RFC 5737), so that nobody's is meant.
 const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -57,6 +60,31 @@ fn body(context: &Context<'_>, table: &Reader<'_, '_>) -> Option<MadeBody> {
     let pieces = one_or_many(node).iter().filter_map(|node| text(context, node, "body")).map(str::to_owned).collect();
     let stated = !matches!(node.value, Value::Array(_)) && trailers.is_none();
     Some(MadeBody { pieces, stated, trailers: trailers.unwrap_or_default() })
+}
+
+pub fn connection(context: &Context<'_>, table: &Reader<'_, '_>) -> MadeConnection {
+    let mut made = MadeConnection::plain();
+    made.listener = [MadeListener::Https, MadeListener::Http, MadeListener::Tcp][table.choice("listener").unwrap_or(0)];
+    let socket = |text: &str| text.parse().map_err(|_| Wrong::whole(text, "no address with a port").help("for example: 192.0.2.1:50000"));
+    made.peer = table.form("peer", socket).unwrap_or(made.peer);
+    made.local = table.form("local", socket).unwrap_or(made.local);
+    made.open = table.whole("connections").and_then(|open| u32::try_from(open).ok());
+    made.attributes = texts(context, table, "attributes");
+    let offered = [table.entry("sni"), table.entry("alpn")].into_iter().flatten().next();
+    if let Some(entry) = offered {
+        let alpn = table.get("alpn").map(one_or_many).unwrap_or_default();
+        let alpn = alpn.iter().filter_map(|node| text(context, node, "alpn")).map(str::to_owned).collect();
+        made.hello = Some(MadeHello { sni: table.string("sni").map(|(name, _)| name.to_owned()), alpn });
+        if made.listener == MadeListener::Http {
+            context.error::<()>(Code::Conflict, entry.key_span, "there is no client hello on a listener without TLS");
+        }
+    } else if made.listener != MadeListener::Https {
+        made.hello = None;
+    }
+    let bytes = |key: &str| table.whole(key).and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0);
+    let duration = table.duration("duration", Duration::ZERO).unwrap_or_default();
+    made.ending = MadeEnding { received: bytes("received"), sent: bytes("sent"), duration, why: table.choice("reason").unwrap_or(0) };
+    made
 }
 
 pub fn canned(context: &Context<'_>, node: &Node, path: String) -> Option<Canned> {
