@@ -235,8 +235,9 @@ fn what_a_plugin_costs_is_measured() {
     assert!(benched["guest"]["memory"].as_u64() >= Some(64 << 10), "{benched}");
     let calls: Vec<_> =
         benched["calls"].as_array().unwrap().iter().map(|call| (call["isolate"].as_str(), call["phase"].as_str())).collect();
-    let both = ["worker", "request"].map(|isolate| ["on-request", "on-response"].map(|phase| (Some(isolate), Some(phase))));
-    assert_eq!(calls, both.concat());
+    // It is pure, so that its decisions are remembered.
+    let all = ["worker", "request", "remembered"].map(|isolate| ["on-request", "on-response"].map(|phase| (Some(isolate), Some(phase))));
+    assert_eq!(calls, all.concat());
     assert!(benched["calls"][0]["cpu"]["median_ns"].as_u64() > Some(0), "{benched}");
     let (code, text) = run(&[("cases.toml", CASES)], &["plugin", "bench", "headers", "--cases", "cases.toml", "--time", "1"]);
     assert!(code == Some(0) && text.contains("the tenant is set") && text.contains("so is this"), "{text}");
