@@ -35,6 +35,36 @@ fn check_passes_what_is_right() {
 }
 
 #[test]
+fn every_command_takes_its_file_as_an_argument_or_as_an_option() {
+    let state = tempfile::tempdir().unwrap();
+    let config = GOOD.replace("\"state\"", &format!("{:?}", state.path()));
+    let commands: [&[&str]; 6] = [
+        &["check"],
+        &["explain", "GET", "https://localhost/"],
+        &["explain", "tcp", ":5432"],
+        &["plugin", "explain", "GET", "https://localhost/"],
+        &["reload"],
+        &["ca", "root"],
+    ];
+    for command in commands {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("other.toml"), &config).unwrap();
+        let ask = |file: &[&str]| said(&proxy::run(dir.path(), &[command, file].concat()));
+        let times = |text: &str| text.split_whitespace().filter(|word| !word.contains("µs") && word.parse::<f64>().is_err()).count();
+        let (code, text) = ask(&["other.toml"]);
+        for option in ["-c", "--config"] {
+            let (same, said) = ask(&[option, "other.toml"]);
+            assert_eq!((same, times(&said)), (code, times(&text)), "{command:?} {option}\n{text}\n{said}");
+        }
+        // The usual file is not there, and is not what was read.
+        let (unnamed, without) = ask(&[]);
+        assert!((unnamed, &without) != (code, &text), "{command:?}\n{text}");
+        let (code, text) = ask(&["other.toml", "-c", "other.toml"]);
+        assert!(code == Some(2) && text.contains("cannot be used with"), "{command:?}\n{text}");
+    }
+}
+
+#[test]
 fn check_prints_every_mistake_with_its_place_and_a_suggestion() {
     let config = r#"[site.localhost]
 tls = "locl"
@@ -171,6 +201,7 @@ fn explain_and_inspect_say_whose_decisions_are_remembered() {
     let line = |start: &str| text.lines().find(|line| line.contains(start)).unwrap_or_else(|| panic!("no {start} in:\n{text}"));
     assert!(line("1. request-id").contains("[one guest per worker]"), "{text}");
     assert!(line("2. headers").contains("[decisions are remembered]"), "{text}");
+    assert!(line("2. headers").contains("  on-request, on-response  "), "{text}");
     assert!(line("3. who").contains("[one guest per worker]"), "{text}");
     let asked = format!("{config}\n[plugin.request-id]\nisolate = \"request\"\n");
     let (_, text) = run(&asked, &["explain", "GET", "https://localhost:8443/api/x"]);

@@ -5,6 +5,7 @@
 mod access;
 mod acme;
 mod admin;
+mod authors;
 mod bodies;
 mod capabilities;
 mod certificates;
@@ -24,6 +25,7 @@ mod manager;
 mod mtls;
 mod origin_faults;
 mod plugins;
+mod polyglot;
 mod pressure;
 mod reload;
 mod routing;

@@ -7,6 +7,7 @@ mod demo;
 mod deny;
 mod dist;
 mod fuzz;
+mod polyglot;
 mod run;
 mod setup;
 mod test;
@@ -50,8 +51,19 @@ const COMMANDS: &[Command] = &[
     },
     Command { name: "fuzz", usage: "[SECONDS]", about: "runs each fuzz target for a while (20 s unless said)", run: fuzz::run },
     Command { name: "deny", usage: "", about: "checks licences, advisories and duplicates of all dependencies", run: deny::run },
+    Command {
+        name: "polyglot",
+        usage: "",
+        about: "builds examples/polyglot in every language there, runs their cases, prints what each costs",
+        run: polyglot::run,
+    },
     Command { name: "setup", usage: "", about: "installs what a build needs: the target wasm32-wasip2", run: setup::run },
-    Command { name: "wit", usage: "", about: "makes sdk/abi/*.meta anew from wit/", run: wit::run },
+    Command {
+        name: "wit",
+        usage: "[--ship]",
+        about: "makes sdk/abi/*.meta anew from wit/; notes what is new there as shipped",
+        run: wit::run,
+    },
     Command { name: "bundle", usage: "DIR", about: "builds the bundled plugins into DIR, for PORTCULLIS_BUNDLED=DIR", run: bundle::run },
 ];
 

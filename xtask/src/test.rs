@@ -4,7 +4,7 @@ use crate::{apt, demo, run, wasm_target};
 use std::process::Command;
 
 /// Debian's packages that the end-to-end tests run.
-const PROGRAMS: [&str; 18] = [
+const PROGRAMS: [&str; 20] = [
     "curl",
     "openssl",
     "nghttp2-client",
@@ -23,6 +23,8 @@ const PROGRAMS: [&str; 18] = [
     "nodejs",
     "npm",
     "chromium",
+    "clang",
+    "wasi-libc",
 ];
 
 pub fn run(arguments: &[String]) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! `portcullis explain METHOD URL`: what would happen to a request, and where each part of it is written.
 
 use super::granted::own;
-use super::memory;
+use super::memory::{self, Told};
 use crate::config::{
     self, AccessLog, Balance, ClientCertForward, Config, LinkOrigin, LinkSpec, PathMatch, PluginRef, Report, Route, Site, TlsSpec,
     UpstreamSpec, show_duration,
@@ -40,14 +40,14 @@ pub enum ExplainError {
 
 /// What would happen.
 pub struct Explained {
-    config: Config,
-    head: RequestHead,
+    pub(super) config: Config,
+    pub(super) head: RequestHead,
     /// Index of the site, and of the route in it.
     place: Result<(usize, usize), Refused>,
     /// Routes of the site in the order of precedence.
     considered: Vec<(usize, Finding)>,
-    /// Beside the links of the route: whether their decisions are remembered.
-    memory: Vec<String>,
+    /// Beside the links of the route: what is told of their guests.
+    memory: Vec<Told>,
 }
 
 /// Why no route takes the request. The tokens are those of the log.
@@ -60,7 +60,7 @@ enum Refused {
     Misdirected(usize),
 }
 
-/// Answers from the text of the configuration; no socket is opened, and components are loaded only to see which decisions are remembered.
+/// Answers from the text of the configuration; no socket is opened, and components are read for their phases, and loaded only to see which decisions are remembered.
 pub fn explain(path: &Path, question: Question) -> Result<Explained, ExplainError> {
     let (config, _warnings) = config::load(path).map_err(ExplainError::Config)?;
     explain_under(config, question, memory::told)
@@ -90,6 +90,19 @@ pub(super) fn explain_under(
 
 fn head(question: Question) -> Result<RequestHead, ExplainError> {
     let Question { method, url, headers } = question;
+    let mut fields = HeaderMap::new();
+    for line in headers {
+        let field = line
+            .split_once(':')
+            .and_then(|(name, value)| Some((HeaderName::try_from(name.trim()).ok()?, HeaderValue::try_from(value.trim()).ok()?)));
+        let (name, value) = field.ok_or(ExplainError::Header(line))?;
+        fields.append(name, value);
+    }
+    request_head(method, url, fields)
+}
+
+/// The head of a request for an absolute URL, as links would see it.
+pub(super) fn request_head(method: Method, url: Uri, headers: HeaderMap) -> Result<RequestHead, ExplainError> {
     let scheme = match url.scheme_str() {
         Some("http") => Scheme::Http,
         Some("https") => Scheme::Https,
@@ -99,18 +112,17 @@ fn head(question: Question) -> Result<RequestHead, ExplainError> {
     let authority = authority::normalise(ByteString::from(named.as_str()), scheme).map_err(|_| ExplainError::Url(url.clone()))?;
     let asked = url.path_and_query().map_or("/", |asked| asked.as_str());
     let (path, query) = target::normalise(ByteString::from(asked)).map_err(|bad| ExplainError::Target(bad.to_string()))?;
-    let mut fields = HeaderMap::new();
-    for line in headers {
-        let field = line
-            .split_once(':')
-            .and_then(|(name, value)| Some((HeaderName::try_from(name.trim()).ok()?, HeaderValue::try_from(value.trim()).ok()?)));
-        let (name, value) = field.ok_or(ExplainError::Header(line))?;
-        fields.append(name, value);
-    }
-    Ok(RequestHead { method, scheme, authority, path, query, headers: fields })
+    Ok(RequestHead { method, scheme, authority, path, query, headers })
 }
 
 impl Explained {
+    /// The route that takes the request, with its site.
+    pub(super) fn route(&self) -> Option<(&Site, &Route)> {
+        let (site, route) = self.place.as_ref().ok()?;
+        let site = self.config.sites.get(*site)?;
+        Some((site, site.routes.get(*route)?))
+    }
+
     /// Whether a route, or the redirect to https, takes the request.
     pub fn found(&self) -> bool {
         matches!(self.place, Ok(_) | Err(Refused::Redirect(..)))
@@ -163,8 +175,9 @@ impl Explained {
         for (index, link) in route.chain.iter().enumerate() {
             let title = if index == 0 { "chain" } else { "" };
             let entered = if enters(link, &self.head) { "" } else { "  (not entered: `when` does not hold)" };
-            let (may, memory) = (self.may(link), self.memory.get(index).map_or("", String::as_str));
-            let text = format!("{}. {}{}  {}{may}{entered}  [{memory}]", index + 1, link.name, of(link), link.shown_settings());
+            let may = self.may(link);
+            let (phases, memory) = self.memory.get(index).map(|told| (told.phases.join(", "), &*told.memory)).unwrap_or_default();
+            let text = format!("{}. {}{}  {}{may}{entered}  {phases}  [{memory}]", index + 1, link.name, of(link), link.shown_settings());
             row(out, title, &text, &format!("{} ({})", link.at, origin(&link.origin)));
         }
         match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
@@ -227,7 +240,8 @@ impl Explained {
                 answer["route"] = json!({ "pattern": route.pattern, "path": path(&route.matches.path), "at": route.at.to_string() });
                 answer["chain"] = route.chain.iter().map(|link| self.link_json(link)).collect();
                 for (link, memory) in answer["chain"].as_array_mut().into_iter().flatten().zip(&self.memory) {
-                    link["remembered"] = json!(memory);
+                    link["phases"] = json!(memory.phases);
+                    link["remembered"] = json!(memory.memory);
                 }
                 answer["upstream"] = match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
                     Some((name, spec)) => {

@@ -4,7 +4,7 @@
 use super::granted::{Granted, Named, apart};
 use super::origin::{Origin, Origins};
 use crate::config::{Component, Config, Diagnostic, LinkOrigin, LinkSpec, PluginName, PluginRef, SettingsSchema};
-use crate::sandbox::{ConfigureError, Configured, Errands, Guests, Plugin, Sandbox};
+use crate::sandbox::{ConfigureError, Configured, Errands, Grant, Guests, Plugin, Sandbox};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -51,9 +51,9 @@ impl HeldGuests {
 }
 
 /// A loaded component with its compiled schema.
-struct Loaded {
-    plugin: Arc<Plugin>,
-    schema: Option<SettingsSchema>,
+pub(super) struct Loaded {
+    pub plugin: Arc<Plugin>,
+    pub schema: Option<SettingsSchema>,
 }
 
 impl Filters {
@@ -187,13 +187,36 @@ fn configure(
     loaded: &Loaded,
     before: Option<&Filters>,
 ) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
-    let named = loaded.schema.as_ref().map_or(Ok(Named::default()), |schema| named(config, link, schema))?;
     let spec = match &link.plugin {
         PluginRef::Declared(name) => config.plugins.get(name),
         PluginRef::Bundled(_) => None,
     };
-    let mut grant = granted.grant(link, spec, named);
-    apart(&mut grant, spec, &loaded.plugin);
+    let upstreams = config.upstreams.keys().map(|name| &*name.0).collect();
+    let known = Known { upstreams, stores: config.stores.keys().map(|name| &*name.0).collect() };
+    settle(loaded, link, Some(&known), before, |named| {
+        let mut grant = granted.grant(link, spec, named);
+        apart(&mut grant, spec, &loaded.plugin);
+        grant
+    })
+}
+
+/// What settings may name.
+pub(super) struct Known<'k> {
+    pub upstreams: Vec<&'k str>,
+    pub stores: Vec<&'k str>,
+}
+
+/// Checks a link's settings against the schema, then asks the plugin itself, unless one of those `before` is the same. `known`: `None`, if it
+/// does not matter what they name.
+pub(super) fn settle(
+    loaded: &Loaded,
+    link: &LinkSpec,
+    known: Option<&Known<'_>>,
+    before: Option<&Filters>,
+    grant: impl FnOnce(Named) -> Grant,
+) -> Result<(Arc<Configured>, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let named = loaded.schema.as_ref().map_or(Ok(Named::default()), |schema| named(known, link, schema))?;
+    let grant = grant(named);
     let kept = before.and_then(|before| before.of(link)).filter(|kept| kept.is(loaded.plugin.digest(), &grant, &link.name));
     let configured = match kept {
         Some(kept) => Ok(Arc::clone(kept)),
@@ -213,19 +236,19 @@ fn configure(
 }
 
 /// The upstreams and stores that a link's settings name, once the schema has nothing against them.
-fn named(config: &Config, link: &LinkSpec, schema: &SettingsSchema) -> Result<Named, Vec<Diagnostic>> {
+fn named(known: Option<&Known<'_>>, link: &LinkSpec, schema: &SettingsSchema) -> Result<Named, Vec<Diagnostic>> {
     let mut broken = schema.check(link);
     let mut named = Named::default();
     for (name, at) in schema.upstreams(link) {
-        match config.upstreams.keys().any(|known| known.0 == name) {
-            true => named.upstreams.push(name),
-            false => broken.push(Diagnostic::upstream_undefined(config, &name, at)),
+        match known.filter(|known| !known.upstreams.contains(&&*name)) {
+            None => named.upstreams.push(name),
+            Some(known) => broken.push(Diagnostic::upstream_undefined(&known.upstreams, &name, at)),
         }
     }
     for (name, at) in schema.stores(link) {
-        match config.stores.keys().any(|known| known.0 == name) {
-            true => named.stores.push(name),
-            false => broken.push(Diagnostic::store_undefined(config, &name, at)),
+        match known.filter(|known| !known.stores.contains(&&*name)) {
+            None => named.stores.push(name),
+            Some(known) => broken.push(Diagnostic::store_undefined(&known.stores, &name, at)),
         }
     }
     if broken.is_empty() { Ok(named) } else { Err(broken) }

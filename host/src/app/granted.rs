@@ -6,7 +6,7 @@ use crate::config::{
     Allow, Config, Diagnostic, FailurePolicy, GuestLimits, Isolation, LinkSpec, Placeless, PluginName, PluginRef, PluginSource, PluginSpec,
     StoreName, StoreSpec,
 };
-use crate::sandbox::{Capability, Grant, Plugin, Remember, Rights, Store, bundled};
+use crate::sandbox::{Capability, Grant, Plugin, Remember, Rights, Store, Time, bundled};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -56,6 +56,7 @@ impl Granted {
             secrets: secrets.collect(),
             stores: kv.iter().filter_map(|name| Some((name.0.clone(), self.stores.get(name)?.1.clone()))).collect(),
             http: http.iter().map(|upstream| upstream.0.clone()).collect(),
+            time: Time::Real,
         }
     }
 

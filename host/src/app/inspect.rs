@@ -103,7 +103,7 @@ impl Inspected {
         let mut out = String::new();
         let mut line = |title: &str, text: &str| {
             // Writing to a string cannot fail.
-            let _ = writeln!(out, "{title:<12}{text}");
+            let _ = writeln!(out, "{title:<13}{text}");
         };
         let found = &self.inspection;
         line("file", &format!("{} ({} bytes)", self.file, found.size));

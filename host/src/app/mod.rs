@@ -5,13 +5,14 @@
 //! that can still be wrong with a checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `generation` (all of
 //! it), `worker` and `floor` (one core, from generation to generation), `keeper` (certificates that change), `lookout` and `control` (who
 //! asks for a reload), `reload`, `watch` (what can be seen) and `pages` (the same as JSON), `systemd`, `run`; then the answers to questions: `check`, `explain` (with `memory`),
-//! `inspect`, `depot` (to and from registries), and `ca`.
+//! `inspect`, `depot` (to and from registries), and `ca`; and `desk`, the tools for who writes plugins.
 
 mod ca;
 mod check;
 mod control;
 mod corridors;
 mod depot;
+mod desk;
 mod door;
 mod errands;
 mod explain;
@@ -43,6 +44,8 @@ pub use ca::{CaError, CaPlace, issue as ca_issue, root as ca_root, trust as ca_t
 pub use check::{Checked, check};
 pub use control::{AskError, Said, ask_diff, ask_reload};
 pub use depot::{fetch as plugin_fetch, push as plugin_push, signing_key};
+pub use desk::{AllowArgument, Bench, Benched, DeskError, Made, New, NewError, RehearseError, Rehearsed, Reviewed, Tested};
+pub use desk::{bench as plugin_bench, check as plugin_check, new as plugin_new, rehearse as plugin_explain, test as plugin_test};
 pub use explain::{Explained, Question, explain};
 pub use explain_tcp::{Reached, TcpExplained, TcpQuestion, explain_tcp};
 pub use inspect::{Inspected, inspect};

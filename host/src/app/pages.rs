@@ -39,7 +39,7 @@ pub fn explain(asked: &Explain, generation: &Generation) -> Result<Value, Refusa
     let method = asked.method.parse::<Method>().map_err(|error: http::method::InvalidMethod| wrong(&error))?;
     let url = asked.url.parse::<Uri>().map_err(|error: http::uri::InvalidUri| wrong(&error))?;
     let question = Question { method, url, headers: asked.headers.clone() };
-    let memory = |_: &Config, chain: &[LinkSpec]| memory::known(&generation.prepared.filters, chain);
+    let memory = |config: &Config, chain: &[LinkSpec]| memory::known(&generation.prepared.filters, config, chain);
     let explained = explain_under(generation.prepared.config.clone(), question, memory);
     explained.as_ref().map(Explained::json).map_err(|error: &ExplainError| wrong(error))
 }

@@ -1,5 +1,6 @@
 //! `portcullis ca root|trust|issue`
 
+use super::ConfigFile;
 use crate::app::{self, CaError, CaPlace, IssuedFor};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,9 +41,9 @@ pub struct Place {
     /// The state directory; unless given, the configuration's, or the usual one
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
-    /// The configuration file that names the state directory [default: portcullis.toml, if there is one]
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    // Names the state directory; its default is read only if it is there.
+    #[command(flatten)]
+    file: ConfigFile,
 }
 
 impl Ca {
@@ -73,7 +74,7 @@ fn tell(said: Result<String, CaError>, end: &str) -> ExitCode {
 }
 
 impl From<Place> for CaPlace {
-    fn from(Place { state, config }: Place) -> Self {
-        Self { required: config.is_some(), config: config.unwrap_or_else(|| "portcullis.toml".into()), state }
+    fn from(Place { state, file }: Place) -> Self {
+        Self { required: file.is_named(), config: file.path().to_path_buf(), state }
     }
 }

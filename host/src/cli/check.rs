@@ -18,7 +18,7 @@ pub struct Check {
 
 impl Check {
     pub fn execute(self) -> ExitCode {
-        let checked = app::check(&self.file.config);
+        let checked = app::check(self.file.path());
         let checked = if self.online { checked.online() } else { checked };
         if !self.json {
             super::say(&checked.servers(), "");
@@ -26,7 +26,7 @@ impl Check {
         if self.json {
             super::say(&format!("{:#}", checked.json()), "\n");
         } else if checked.is_clean() {
-            super::say(&format!("{}: nothing is wrong ({})", self.file.config.display(), checked.summary()), "\n");
+            super::say(&format!("{}: nothing is wrong ({})", self.file.path().display(), checked.summary()), "\n");
         } else {
             super::say(&checked.text(), "");
         }

@@ -1,9 +1,8 @@
-//! `portcullis explain METHOD URL` and `portcullis explain tcp ADDRESS`
+//! `portcullis explain METHOD URL [FILE]` and `portcullis explain tcp ADDRESS [FILE]`
 
-use super::exit;
+use super::{ConfigFile, exit};
 use crate::app;
 use serde_json::Value;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -23,9 +22,8 @@ pub struct Explain {
     /// After `tcp`: a protocol that the client offers; may be repeated
     #[arg(long, value_name = "PROTOCOL")]
     alpn: Vec<String>,
-    /// The configuration file
-    #[arg(short, long, value_name = "FILE", default_value = "portcullis.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    file: ConfigFile,
     /// Print as JSON
     #[arg(long)]
     json: bool,
@@ -43,7 +41,7 @@ impl Explain {
             Err(error) => return misused(&format!("`{}` is no URL: {error}", self.target)),
         };
         let question = app::Question { method: self.method, url, headers: self.headers };
-        match app::explain(&self.config, question) {
+        match app::explain(self.file.path(), question) {
             Ok(explained) => print(self.json, || explained.json(), || explained.text(), explained.found()),
             Err(error) => failed(&error),
         }
@@ -57,7 +55,7 @@ impl Explain {
             return misused(&format!("`{}` is no address, such as 10.0.0.1:5432, [::1]:5432, :5432 or unix:/run/db.sock", self.target));
         };
         let question = app::TcpQuestion { address, sni: self.sni, alpn: self.alpn };
-        match app::explain_tcp(&self.config, question) {
+        match app::explain_tcp(self.file.path(), question) {
             Ok(explained) => print(self.json, || explained.json(), || explained.text(), explained.found()),
             Err(error) => failed(&error),
         }

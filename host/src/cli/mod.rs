@@ -13,7 +13,7 @@ mod schema;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// A reverse proxy that terminates TLS, routes HTTP, and lets chains of sandboxed Wasm components decide.
@@ -48,12 +48,25 @@ enum Command {
     Plugin(plugin::Plugin),
 }
 
-/// Which file, for the commands that read one.
+/// Which file, for the commands that read one: all of them take it either way.
 #[derive(clap::Args)]
 struct ConfigFile {
-    /// The configuration file
-    #[arg(value_name = "FILE", default_value = "portcullis.toml")]
-    config: PathBuf,
+    /// The configuration file [default: portcullis.toml]
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// The same, as an option
+    #[arg(short, long, value_name = "FILE", conflicts_with = "file")]
+    config: Option<PathBuf>,
+}
+
+impl ConfigFile {
+    fn is_named(&self) -> bool {
+        self.file.is_some() || self.config.is_some()
+    }
+
+    fn path(&self) -> &Path {
+        self.file.as_deref().or(self.config.as_deref()).unwrap_or(Path::new("portcullis.toml"))
+    }
 }
 
 /// Runs the command that the process was started with.

@@ -19,7 +19,7 @@ pub struct Reload {
 
 impl Reload {
     pub fn execute(self) -> ExitCode {
-        match app::ask_reload(&self.file.config, self.state.as_deref()) {
+        match app::ask_reload(self.file.path(), self.state.as_deref()) {
             Ok(said) => {
                 super::say(&if self.json { said.json() } else { said.words() }, "");
                 exit(said.well)

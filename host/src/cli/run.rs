@@ -16,7 +16,7 @@ pub struct Run {
 
 impl Run {
     pub fn execute(self) -> ExitCode {
-        match app::run(&self.file.config, self.tls_key_log.as_deref()) {
+        match app::run(self.file.path(), self.tls_key_log.as_deref()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("{error}");

@@ -5,6 +5,7 @@
 
 mod acme;
 mod admin;
+pub mod cases;
 mod chain;
 mod changes;
 mod code;
@@ -45,6 +46,7 @@ pub use changes::{Change, How};
 pub use code::Code;
 pub use defaults::{DefaultRow, Defaults};
 pub use diagnostic::{Diagnostic, Extent, Place, Report, Severity};
+pub use forms::plugin_name;
 pub use limits::{Limits, RouteTimeouts};
 pub use listen::{ListenAddress, ListenSpec, Peers};
 pub use location::Location;
@@ -101,6 +103,16 @@ pub fn load(path: &Path) -> Result<(Config, Report), Report> {
 pub fn load_from(path: &Path, around: &dyn Surroundings) -> Result<(Config, Report), Report> {
     let (config, report) = raw::config(raw::gather(path, around), around);
     if report.errors() == 0 { Ok((config, report)) } else { Err(report) }
+}
+
+/// A file of cases for a plugin that is called `plugin`. `Ok` has at most warnings in its report.
+pub fn load_cases(path: &Path, plugin: &str) -> Result<(cases::Cases, Report), Report> {
+    raw::cases(path, plugin, &Disk)
+}
+
+/// Settings that stand in a TOML file of their own, as those of a link.
+pub fn load_settings(path: &Path, plugin: &str) -> Result<(LinkSpec, Report), Report> {
+    raw::lone_settings(path, plugin, &Disk)
 }
 
 impl Config {

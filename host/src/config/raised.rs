@@ -2,7 +2,7 @@
 //! certificate is worded by `certs`, which has it as data.
 
 use super::diagnostic::{Extent, Place, Severity};
-use super::{Code, Config, Diagnostic, LinkSpec, Location, PluginSpec};
+use super::{Code, Diagnostic, LinkSpec, Location, PluginSpec};
 use std::fmt::Display;
 
 impl Diagnostic {
@@ -101,9 +101,8 @@ impl Diagnostic {
     }
 
     /// E012 for an upstream that a plugin's settings name.
-    pub fn upstream_undefined(config: &Config, name: &str, at: Location) -> Self {
+    pub fn upstream_undefined(known: &[&str], name: &str, at: Location) -> Self {
         let found = Self::error(Code::Undefined, at.into(), format!("upstream `{name}` is not declared"));
-        let known: Vec<&str> = config.upstreams.keys().map(|name| &*name.0).collect();
         match super::raw::nearest(name, known.iter().copied()) {
             Some(near) => found.label(format!("did you mean `{near}`?")),
             None => found,
@@ -111,9 +110,8 @@ impl Diagnostic {
     }
 
     /// E012 for a store that a plugin's settings name.
-    pub fn store_undefined(config: &Config, name: &str, at: Location) -> Self {
+    pub fn store_undefined(known: &[&str], name: &str, at: Location) -> Self {
         let found = Self::error(Code::Undefined, at.into(), format!("kv `{name}` is not declared"));
-        let known: Vec<&str> = config.stores.keys().map(|name| &*name.0).collect();
         match super::raw::nearest(name, known.iter().copied()) {
             Some(near) => found.label(format!("did you mean `{near}`?")),
             None if known.is_empty() => found.help(format!("for example: [kv] {name} = \"redis://127.0.0.1:6379/0\"")),
@@ -129,6 +127,7 @@ impl Diagnostic {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
     /// The second half of the example in the design (config.md), to the letter.
     #[test]

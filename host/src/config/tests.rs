@@ -298,10 +298,9 @@ fn files_on_disk_are_found_relative_to_the_file_that_names_them() {
 #[test]
 fn every_described_key_is_read() {
     let raw = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/raw");
-    let source: String = std::fs::read_dir(raw)
-        .expect("readable")
-        .map(|entry| std::fs::read_to_string(entry.expect("readable").path()).expect("UTF-8"))
-        .collect();
+    let files = [raw.clone(), raw.join("cases")].into_iter().flat_map(|folder| std::fs::read_dir(folder).expect("readable"));
+    let files = files.map(|entry| entry.expect("readable").path()).filter(|path| path.is_file());
+    let source: String = files.map(|path| std::fs::read_to_string(path).expect("UTF-8")).collect();
     let described = [
         &keys::ROOT,
         &keys::SERVER_TABLE,
@@ -331,6 +330,14 @@ fn every_described_key_is_read() {
         &keys::TCP_TLS,
         &keys::SNI_ENTRY,
         &keys::TCP_TIMEOUT,
+        &keys::CASES,
+        &keys::CASE_PLUGIN,
+        &keys::CANNED,
+        &keys::CASE,
+        &keys::THEN,
+        &keys::REQUEST,
+        &keys::RESPONSE,
+        &keys::EXPECT,
     ];
     for key in described.iter().flat_map(|keys| keys.keys) {
         assert!(source.contains(&format!("\"{}\"", key.name)), "nothing reads `{}`", key.name);

@@ -53,7 +53,7 @@ fn ticks(time: Duration) -> u64 {
 }
 
 #[allow(unsafe_code, reason = "clock_gettime has no safe wrapper among our dependencies; it fills the struct it is given")]
-pub(super) fn thread_cpu_time() -> Duration {
+pub fn thread_cpu_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid, writable timespec for the length of the call.
     let done = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };

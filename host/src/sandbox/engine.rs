@@ -7,10 +7,11 @@ use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, Po
 /// Tables of a guest hold at most this many elements, 8 bytes each. Large Rust guests have some thousand functions in theirs.
 pub(super) const TABLE_ELEMENTS: usize = 10_000;
 
-/// Core instances, memories and tables of one component: a std guest has 4 to 6, 1 and 2 to 3.
-pub(super) const CORE_INSTANCES: u32 = 16;
-pub(super) const MEMORIES: u32 = 2;
-pub(super) const TABLES: u32 = 6;
+/// Core instances, memories and tables of one component: a std guest of Rust has 4 to 6, 1 and 2 to 3; Python, whose libraries are instances of
+/// their own, has 38, and stubs of WASI that tools put into a component bring memories. Room costs nothing until it is used.
+pub(super) const CORE_INSTANCES: u32 = 64;
+pub(super) const MEMORIES: u32 = 4;
+pub(super) const TABLES: u32 = 8;
 
 /// Memory that a freed slot keeps for its next guest, bytes. With `PAGEMAP_SCAN` (Linux 6.7) only touched pages are reset, so
 /// that keeping more costs nothing; without, every kept byte is cleared each time.

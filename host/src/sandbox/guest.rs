@@ -280,6 +280,12 @@ impl Guest {
     }
 }
 
+impl Guest {
+    pub(super) fn memory(&self) -> usize {
+        self.0.store.data().ceiling.used()
+    }
+}
+
 impl Live {
     /// A phase of this exchange begins.
     #[inline]

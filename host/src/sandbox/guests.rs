@@ -53,6 +53,11 @@ impl Guests {
         Self { configured, tally, reused: RefCell::default(), idle: RefCell::default(), errands, memory, holds, ward }
     }
 
+    /// Linear memory of a guest that is there now, bytes.
+    pub fn memory(&self) -> Option<usize> {
+        self.reused.borrow().as_ref().or(self.idle.borrow().last()).map(Guest::memory)
+    }
+
     #[cfg(test)]
     pub(super) const fn configured_for_test(&self) -> &Arc<Configured> {
         &self.configured

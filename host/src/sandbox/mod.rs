@@ -9,6 +9,7 @@
 //! and what of it must be granted), `cache`; and `service`, for components that are no plugins but answer requests themselves.
 
 mod abi;
+mod advice;
 mod bodies;
 pub mod bundled;
 mod breaker;
@@ -20,6 +21,7 @@ mod connection;
 mod describe;
 mod direct;
 mod engine;
+mod exported;
 mod fault;
 mod fields;
 mod grants;
@@ -42,6 +44,7 @@ mod service;
 mod state;
 mod stores;
 mod ticker;
+mod time;
 mod trace;
 mod types;
 mod ward;
@@ -52,9 +55,11 @@ mod tests;
 
 pub use bodies::{BodyHold, BodyPlan};
 pub use census::Census;
+pub use clock::thread_cpu_time;
 pub use configured::{Configured, Counts};
 pub use connection::{AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
 pub use describe::Description;
+pub use exported::phases as exported_phases;
 pub use grants::{Import, Refusal, Standing};
 pub use guest::Guest;
 pub use guests::{Guests, Held};
@@ -67,3 +72,4 @@ pub use plugin::{ConfigureError, Grant, Plugin, Problem, Remember};
 pub use remembered::Forgets;
 pub use service::{Answer, AnswerError, Service, ServiceGrant};
 pub use stores::Store;
+pub use time::{HeldTime, Time};

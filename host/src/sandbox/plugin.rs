@@ -157,6 +157,12 @@ impl Plugin {
         &self.digest
     }
 
+    /// Bytes of machine code and what belongs to it, shared by all guests.
+    pub fn compiled_size(&self) -> usize {
+        let image = self.linked.pre.component().image_range();
+        (image.end as usize).saturating_sub(image.start as usize)
+    }
+
     /// Whether it exports `on-request`, and `on-response`. What it does under given settings is in the [`Plan`].
     pub const fn phases(&self) -> (bool, bool) {
         (self.exports.request.is_some(), self.exports.response.is_some())

@@ -96,6 +96,10 @@ impl Drop for Ceiling {
 }
 
 impl Ceiling {
+    pub(super) const fn used(&self) -> usize {
+        self.used
+    }
+
     pub(super) const fn new(memory: usize) -> Self {
         Self { memory, used: 0, refused: None, tally: None }
     }

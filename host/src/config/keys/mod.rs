@@ -2,6 +2,7 @@
 //! (`schema`) and the lists in error messages share, so that they cannot differ.
 
 mod admin;
+mod cases;
 mod certificates;
 mod chains;
 mod observe;
@@ -13,6 +14,7 @@ mod tcp;
 mod trust;
 
 pub use admin::*;
+pub use cases::*;
 pub use certificates::*;
 pub use chains::*;
 pub use observe::*;

@@ -4,6 +4,7 @@
 mod acme;
 mod admin;
 mod build;
+mod cases;
 mod certificate;
 mod chains;
 mod client_certs;
@@ -33,6 +34,7 @@ mod trust;
 mod upstreams;
 
 pub use build::config;
+pub use cases::{cases, lone_settings};
 pub use files::{Files, gather};
 pub use reader::nearest;
 

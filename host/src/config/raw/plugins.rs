@@ -119,7 +119,7 @@ fn source(context: &Context<'_>, path: &str, span: Span) -> Option<PluginSource>
     Some(PluginSource::Path(context.sources.resolve(span.file, path)))
 }
 
-fn limits(reader: &Reader<'_, '_>, usual: GuestLimits) -> GuestLimits {
+pub(super) fn limits(reader: &Reader<'_, '_>, usual: GuestLimits) -> GuestLimits {
     let mut limits = usual;
     let Some(table) = reader.open_key("limits", &keys::GUEST_LIMITS) else { return limits };
     let memory = table.form("memory", |text| {
@@ -141,7 +141,7 @@ fn limits(reader: &Reader<'_, '_>, usual: GuestLimits) -> GuestLimits {
     limits
 }
 
-fn isolation(reader: &Reader<'_, '_>) -> Option<Isolation> {
+pub(super) fn isolation(reader: &Reader<'_, '_>) -> Option<Isolation> {
     reader.choice("isolate").map(|choice| if choice == 1 { Isolation::Request } else { Isolation::Worker })
 }
 

@@ -3,6 +3,7 @@
 use crate::config::Allow;
 use crate::observe::metrics::PluginSeries;
 use crate::sandbox::stores::Store;
+use crate::sandbox::time::Time;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -81,6 +82,8 @@ pub struct Rights {
     pub stores: BTreeMap<String, Arc<Store>>,
     /// Upstreams.
     pub http: BTreeSet<String>,
+    /// The machine's, unless a tool holds it.
+    pub time: Time,
 }
 
 impl Rights {
@@ -90,12 +93,13 @@ impl Rights {
 
     /// Whether guests can do the same with either, on the same stores and series.
     pub fn is(&self, other: &Self) -> bool {
-        let Self { granted, metrics, secrets, stores, http } = self;
+        let Self { granted, metrics, secrets, stores, http, time } = self;
         let series = |series: &Option<Arc<PluginSeries>>| series.as_ref().map(Arc::as_ptr);
         type Named<'a> = (&'a String, &'a Arc<Store>);
         let same = |(one, other): (Named<'_>, Named<'_>)| one.0 == other.0 && Arc::ptr_eq(one.1, other.1);
         let stores = stores.len() == other.stores.len() && stores.iter().zip(&other.stores).all(same);
-        stores && *granted == other.granted && series(metrics) == series(&other.metrics) && *secrets == other.secrets && *http == other.http
+        let named = stores && *time == other.time;
+        named && *granted == other.granted && series(metrics) == series(&other.metrics) && *secrets == other.secrets && *http == other.http
     }
 
     /// Whether what is granted may have to be waited for.

@@ -1,6 +1,7 @@
 //! A store in this process. Full when it is full: nothing is evicted before it expires, since a counter that is forgotten is a limit that
 //! does not hold, and a session that is forgotten is a user who must log in again. (That is why it is no cache crate.)
 
+use super::Time;
 use super::{Add, Operation, Outcome, Replace, Set, StoreError, Take, Taken};
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
@@ -18,6 +19,7 @@ const OVERHEAD: usize = 96;
 pub struct MemoryStore {
     shards: Box<[Mutex<Shard>]>,
     hasher: RandomState,
+    time: Time,
 }
 
 struct Shard {
@@ -47,6 +49,11 @@ enum Value {
 
 impl MemoryStore {
     pub(super) fn new(bytes: usize) -> Self {
+        Self::by(bytes, Time::Real)
+    }
+
+    /// Expires by this time.
+    pub(super) fn by(bytes: usize, time: Time) -> Self {
         let hasher = RandomState::default();
         let count = (bytes / LEAST_OF_SHARD).clamp(1, MOST_SHARDS);
         // Down to a power of two.
@@ -55,14 +62,14 @@ impl MemoryStore {
             let entries = HashMap::with_hasher(hasher.clone());
             Mutex::new(Shard { entries, used: 0, most: bytes / count, news: 0, in_vain: None })
         };
-        Self { shards: (0..count).map(|_| shard()).collect(), hasher }
+        Self { shards: (0..count).map(|_| shard()).collect(), hasher, time }
     }
 
     pub(super) fn run(&self, operation: Operation) -> Result<Outcome, StoreError> {
         // Bits that the table does not use for what is near.
         let shard = (self.hasher.hash_one(operation.key()) >> 40) as usize % self.shards.len();
         let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
+        let now = self.time.instant();
         match operation {
             Operation::Get(key) => Ok(Outcome::Value(shard.live(&key, now).map(|entry| entry.value.bytes()))),
             Operation::Set(Set { key, value, ttl }) => shard.put(key, Value::of(value), due(now, ttl), now).map(|()| Outcome::Done(true)),

@@ -6,6 +6,7 @@ mod redis;
 
 pub(super) use bucket::{Bucket, Taken};
 
+use super::time::Time;
 use crate::config::{StoreBackend, StoreSpec};
 use memory::MemoryStore;
 use redis::RedisStore;
@@ -102,6 +103,16 @@ impl Store {
     /// In this process, for the bundled plugins that need one without the operator's doing.
     pub fn local() -> Self {
         Self::Memory(MemoryStore::new(LOCAL))
+    }
+
+    /// One in this process that expires by `time`.
+    pub fn memory(bytes: usize, time: Time) -> Self {
+        Self::Memory(MemoryStore::by(bytes, time))
+    }
+
+    /// Puts a value there without waiting, for tools. Whether it could be done.
+    pub fn put(&self, key: &str, value: &str) -> bool {
+        self.run_here(Operation::Set(Set { key: key.into(), value: value.into(), ttl: None })).is_ok()
     }
 
     /// Without waiting.

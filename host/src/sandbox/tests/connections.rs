@@ -19,7 +19,7 @@ fn knock(what: &str) -> Guests {
     knock_with(what, Isolation::Worker, FailPolicy::Closed)
 }
 
-fn arrival() -> Arrival {
+pub(super) fn arrival() -> Arrival {
     Arrival {
         id: ConnectionId(9),
         peer: Some("[::ffff:192.0.2.1]:4000".parse().unwrap()),
@@ -31,7 +31,7 @@ fn arrival() -> Arrival {
     }
 }
 
-fn hello() -> ClientHello {
+pub(super) fn hello() -> ClientHello {
     ClientHello {
         version: 0x0303,
         ciphers: vec![0x1301, 0x1302],
@@ -43,7 +43,7 @@ fn hello() -> ClientHello {
     }
 }
 
-const ENDING: Ending = Ending { received: 10, sent: 20, duration: Duration::from_millis(3), why: EndReason::Done };
+pub(super) const ENDING: Ending = Ending { received: 10, sent: 20, duration: Duration::from_millis(3), why: EndReason::Done };
 
 /// What is logged meanwhile.
 fn logged(work: impl FnOnce()) -> String {

@@ -2,6 +2,7 @@
 
 mod across;
 mod connections;
+mod corpus;
 mod direct;
 mod loading;
 mod misbehaviour;

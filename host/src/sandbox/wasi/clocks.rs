@@ -4,7 +4,7 @@ use super::Cx;
 use crate::sandbox::fault::Stop;
 use crate::sandbox::offer::Offer;
 use std::sync::LazyLock;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 use wasmtime::component::{ComponentType, Lower, Resource};
 
 /// `wasi:io/poll.pollable`. Handle [`READY`] always is, others are numbers of timers.
@@ -56,14 +56,14 @@ struct Datetime {
 
 pub(super) fn link(offer: &mut Offer<'_>) -> wasmtime::Result<()> {
     let mut wall = offer.interface("wasi:clocks/wall-clock")?;
-    wall.func("now", |_, ()| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    wall.func("now", |cx, ()| {
+        let now = cx.data().backing.rights.time.wall();
         Ok((Datetime { seconds: now.as_secs(), nanoseconds: now.subsec_nanos() },))
     })?;
     wall.func("resolution", |_, ()| Ok((Datetime { seconds: 0, nanoseconds: 1 },)))?;
 
     let mut monotonic = offer.interface("wasi:clocks/monotonic-clock")?;
-    monotonic.func("now", |_, ()| Ok((now(),)))?;
+    monotonic.func("now", |cx, ()| Ok((cx.data().backing.rights.time.monotonic(),)))?;
     monotonic.func("resolution", |_, ()| Ok((1u64,)))?;
     monotonic.func("subscribe-instant", |cx, (due,): (u64,)| subscribe(cx, due))?;
     monotonic.func("subscribe-duration", |cx, (after,): (u64,)| subscribe(cx, now().saturating_add(after)))
