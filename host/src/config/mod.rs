@@ -12,6 +12,7 @@ mod defaults;
 mod diagnostic;
 mod forms;
 mod keys;
+mod layout;
 mod limits;
 mod limits_table;
 mod listen;
@@ -97,6 +98,15 @@ pub fn load(path: &Path) -> Result<(Config, Report), Report> {
 pub fn load_from(path: &Path, around: &dyn Surroundings) -> Result<(Config, Report), Report> {
     let (config, report) = raw::config(raw::gather(path, around), around);
     if report.errors() == 0 { Ok((config, report)) } else { Err(report) }
+}
+
+/// A file's text in its canonical layout. `Err`: where it is not TOML.
+pub fn format(path: &Path, text: &str) -> Result<String, Report> {
+    let memory = Memory { files: [(path.to_path_buf(), text.to_owned())].into(), ..Memory::default() };
+    let (Ok((_, report)) | Err(report)) = load_from(path, &memory);
+    // What else is wrong with it does not keep it from being laid out.
+    let report = report.only(Code::Syntax);
+    layout::canonical(text).filter(|_| report.errors() == 0).ok_or(report)
 }
 
 impl Config {

@@ -140,6 +140,7 @@ impl Record {
     }
 
     pub fn refused(mut self, reason: &'static str) {
+        debug_assert!(super::reasons::is_listed(reason), "{reason} is not in the table");
         self.reason = Some(reason);
     }
 
