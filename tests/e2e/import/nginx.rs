@@ -21,7 +21,8 @@ fn an_imported_site_answers_as_nginx_does() {
             server {{
                 listen {listen};
                 server_name app.test www.app.test;
-                add_header X-Edge "a {{b}}";
+                add_header X-Edge "a {{b}}" always;
+                proxy_set_header Host $host;
                 location / {{
                     proxy_pass http://app;
                     proxy_http_version 1.1;
