@@ -54,7 +54,7 @@ pub use plugin::{Allow, BreakerSpec, FailPolicy, FailurePolicy, GuestLimits, Iso
 pub use recorded::{Recorded, Recorder};
 pub use route::{FieldMatch, PathMatch, Route, RouteMatch};
 pub use schema::schema;
-pub use server::{AccessLog, ServerSpec};
+pub use server::{AccessLog, AccessRules, ServerSpec};
 pub use settings::{SettingsSchema, check_settings, upstreams_named};
 pub use site::{CertifiedFiles, ClientCertForward, ClientCertSpec, Site, SiteName, TlsSpec};
 pub use stamp::FileStamp;

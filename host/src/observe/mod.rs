@@ -8,6 +8,7 @@ mod escape;
 mod exposition;
 mod line;
 mod log;
+mod mask;
 pub mod metrics;
 mod numbers;
 mod parts;
@@ -16,6 +17,7 @@ mod rate_cap;
 mod registry;
 mod tally;
 mod tunnel_line;
+mod vocabulary;
 
 pub use exposition::{Exposition, Family, FamilyKind, Format};
 pub use line::Entry;

@@ -59,12 +59,14 @@ impl<F: Filter> Proxy<F> {
         filters: impl Into<Rc<[Rc<F>]>>,
         upstreams: Rc<Upstreams>,
     ) -> Rc<Self> {
+        access.turn(&snapshot.access_rules);
         let current = RefCell::new(Rc::new(Current::new(snapshot, filters.into(), upstreams)));
         Rc::new(Self { current, ids: Ids::new(worker), ledger: Ledger::new(access, tally) })
     }
 
     /// Exchanges that begin from now on see this snapshot; others end with the one they began with, which is returned.
     pub fn install(&self, snapshot: Arc<Snapshot>, filters: impl Into<Rc<[Rc<F>]>>, upstreams: Rc<Upstreams>) -> Outgoing<F> {
+        self.ledger.turn(&snapshot.access_rules);
         let earlier = self.current.replace(Rc::new(Current::new(snapshot, filters.into(), upstreams)));
         Outgoing(Rc::downgrade(&earlier))
     }
