@@ -38,7 +38,10 @@ fn the_units_are_right_and_let_little_through() {
 fn calls(set: &str, sets: &BTreeMap<String, Vec<String>>) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for name in sets.get(set).unwrap_or_else(|| panic!("systemd knows no {set}")) {
-        if name.starts_with('@') { found.extend(calls(name, sets)) } else { drop(found.insert(name.clone())) }
+        match name.starts_with('@') {
+            true => found.extend(calls(name, sets)),
+            false => found.extend([name.clone()]),
+        }
     }
     found
 }

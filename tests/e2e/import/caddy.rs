@@ -28,7 +28,7 @@ fn an_imported_site_answers_as_caddy_does() {
     let listen: std::net::SocketAddr = caddy.name().parse().unwrap();
     let (text, lost) = import("caddy", &file);
     // `auto_https` and `bind` have no counterpart; `admin` is another thing.
-    assert_eq!(lost.len(), 4, "{lost:#?}\n{text}");
+    assert_eq!(lost.len(), 3, "{lost:#?}\n{text}");
     let text = text.replace(&format!("\":{}\"", listen.port()), &format!("\"{listen}\""));
     sound(&text, dir.path());
     let proxy = serve(&text, listen);

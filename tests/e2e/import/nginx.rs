@@ -81,8 +81,9 @@ fn limits_and_passwords_are_carried_over() {
     let text = format!(
         "limit_req_zone $binary_remote_addr zone=one:1m rate=1r/m;\nserver {{\n listen {listen};\n server_name a.test;\n gzip on;\n gzip_types text/css;\n \
          location /once/ {{ limit_req zone=one burst=1 nodelay; proxy_pass http://{0}; }}\n \
-         location /staff/ {{ auth_basic staff; auth_basic_user_file users; proxy_pass http://{0}; }}\n}}\n",
-        origin.name()
+         location /staff/ {{ auth_basic staff; auth_basic_user_file {1}; proxy_pass http://{0}; }}\n}}\n",
+        origin.name(),
+        dir.path().join("users").display()
     );
     let file = dir.path().join("site.conf");
     fs::write(&file, text).unwrap();

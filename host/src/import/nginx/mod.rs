@@ -14,7 +14,7 @@ mod value;
 use super::ImportError;
 use super::draft::{Draft, Lost};
 pub(super) use super::line::Line;
-use nginx_lint_parser::ast::Directive;
+use nginx_lint_parser::ast::{Argument, Directive};
 use nginx_lint_parser::parse_string;
 use scope::Scope;
 use std::collections::BTreeSet;
@@ -169,15 +169,9 @@ impl Reader {
                 file: file.to_path_buf(),
                 line: directive.name_span.start.line,
                 name: directive.name.clone(),
-                args: directive.args.iter().map(|arg| arg.as_str().to_owned()).map(unmarked).collect(),
+                args: words(&directive.args),
                 block: None,
             };
-            // The parser takes variables apart from their `$`.
-            for (arg, written) in line.args.iter_mut().zip(&directive.args) {
-                if written.is_variable() {
-                    *arg = written.raw.clone();
-                }
-            }
             if let Some(block) = &directive.block {
                 line.block = Some(self.lines(block.directives(), file)?);
             }
@@ -220,6 +214,21 @@ impl Reader {
         }
         Ok(lines)
     }
+}
+
+/// The parser takes what is one word apart where a variable begins.
+fn words(args: &[Argument]) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut end = None;
+    for arg in args {
+        let text = if arg.is_variable() { arg.raw.clone() } else { unmarked(arg.as_str().to_owned()) };
+        match words.last_mut().filter(|_| end == Some(arg.span.start.offset)) {
+            Some(word) => word.push_str(&text),
+            None => words.push(text),
+        }
+        end = Some(arg.span.end.offset);
+    }
+    words
 }
 
 /// Escapes of nginx's own grammar, which are none in what is meant.
