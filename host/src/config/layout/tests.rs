@@ -43,8 +43,13 @@ fn texts_of_several_lines_stay_as_they_are() {
 
 #[test]
 fn what_is_not_toml_is_left_alone() {
-    for text in ["a = ", "a = [1", "[x", "a b"] {
+    for text in ["a = [1", "[x", "a b"] {
         assert_eq!(canonical(text), None, "{text}");
+    }
+    // Not all that is no TOML is seen in its tokens.
+    for text in ["a = ", "a = b", "a = 1\na = 2 2"] {
+        let report = crate::config::format(Path::new("a.toml"), text).expect_err(text);
+        assert!(report.text().contains("E001"), "{text}");
     }
     assert_eq!(canonical(&format!("a = {}", "[".repeat(100_000))), None);
     assert_eq!(laid(""), "");
