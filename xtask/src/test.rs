@@ -4,7 +4,7 @@ use crate::{apt, demo, run, wasm_target};
 use std::process::Command;
 
 /// Debian's packages that the end-to-end tests run.
-const PROGRAMS: [&str; 16] = [
+const PROGRAMS: [&str; 18] = [
     "curl",
     "openssl",
     "nghttp2-client",
@@ -21,6 +21,8 @@ const PROGRAMS: [&str; 16] = [
     "apache2-utils",
     "minisign",
     "nodejs",
+    "caddy",
+    "strace",
 ];
 
 pub fn run(arguments: &[String]) -> Result<(), String> {
