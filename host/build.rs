@@ -97,7 +97,9 @@ fn target_is_there() -> Result<(), String> {
     if std {
         return Ok(());
     }
-    Err(format!("the bundled plugins need the target {TARGET}, which this toolchain does not have\nrun: cargo xtask setup"))
+    Err(format!(
+        "the bundled plugins need the target {TARGET}, which this toolchain does not have\nrun: rustup target add {TARGET}   (or, in the repository: cargo xtask setup)"
+    ))
 }
 
 fn is_std(name: &OsStr) -> bool {

@@ -40,6 +40,7 @@ const ARROWS: &[Room] = &[
     Room { name: "wire", may: &["message"], outside: &["tokio"] },
     Room { name: "certs", may: &["config", "observe"], outside: &["rustls", "rcgen", "tokio", "hyper", "hyper_util", "tokio_rustls"] }, // ACME talks to CAs
     Room { name: "trust", may: &["config"], outside: &["tokio", "rustls", "oci_client"] }, // asks registries for plugins
+    Room { name: "import", may: &["config"], outside: &[] },
     Room { name: "chain", may: &["message", "config"], outside: &[] },
     Room {
         name: "sandbox",
@@ -61,7 +62,8 @@ const ARROWS: &[Room] = &[
     Room {
         name: "app",
         may: &[
-            "message", "config", "observe", "wire", "certs", "trust", "chain", "sandbox", "upstream", "listen", "proxy", "tunnel", "admin",
+            "message", "config", "observe", "wire", "certs", "trust", "import", "chain", "sandbox", "upstream", "listen", "proxy",
+            "tunnel", "admin",
         ],
         outside: &["tokio", "hyper", "hyper_util", "rustls", "socket2"],
     },

@@ -11,6 +11,7 @@
 //!                             sandbox     plugins, guests, limits       — the only room that names wasmtime
 //!    leaves: message (HTTP vocabulary)  config (text → checked values)  observe (log, metrics, traces)  certs (and ⇄ ACME CAs)
 //!            wire (HTTP/1.1 in bytes, for both walls)  trust (plugins' origin and signatures, and ⇄ registries)
+//!            import (other servers' configurations → ours)
 //!    beside: admin (metrics, health, API, dashboard; reads observe, and what app shows it; passes on what is asked for)
 //! ```
 //!
@@ -51,5 +52,6 @@ pub mod listen;
 pub mod proxy;
 pub mod tunnel;
 pub mod admin;
+pub mod import;
 pub mod app;
 pub mod cli;

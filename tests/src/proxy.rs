@@ -38,6 +38,12 @@ impl Proxy {
         std::fs::write(dir.path().join("portcullis.toml"), complete(config)).expect("written");
         let mut command = command(dir.path(), &[&["run", "portcullis.toml"], arguments].concat());
         command.envs(environment.iter().copied());
+        Self::start_as(dir, command)
+    }
+
+    /// The proxy as this command starts it in `dir`, where its configuration stands.
+    pub fn start_as(dir: TempDir, mut command: Command) -> Self {
+        command.current_dir(dir.path()).env("NO_COLOR", "1").env_remove("RUST_LOG").stdin(Stdio::null());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
         let output = Arc::new((Mutex::new(Lines::default()), Condvar::new()));
         collect(child.stderr.take().expect("piped"), output.clone(), |lines| &mut lines.stderr);

@@ -2,11 +2,13 @@
 
 mod apt;
 mod bench;
+mod book;
 mod bundle;
 mod demo;
 mod deny;
 mod dist;
 mod fuzz;
+mod package;
 mod polyglot;
 mod run;
 mod setup;
@@ -64,6 +66,14 @@ const COMMANDS: &[Command] = &[
         about: "makes sdk/abi/*.meta anew from wit/; notes what is new there as shipped",
         run: wit::run,
     },
+    Command {
+        name: "book",
+        usage: "[--write]",
+        about: "builds the book into target/book; --write: after its reference pages were made anew",
+        run: book::run,
+    },
+    Command { name: "deb", usage: "[--profile NAME]", about: "builds a Debian package into target/debian", run: package::deb },
+    Command { name: "sbom", usage: "", about: "writes what the proxy is built from, as CycloneDX, into target/sbom", run: package::sbom },
     Command { name: "bundle", usage: "DIR", about: "builds the bundled plugins into DIR, for PORTCULLIS_BUNDLED=DIR", run: bundle::run },
 ];
 

@@ -4,7 +4,7 @@ use crate::{apt, demo, run, wasm_target};
 use std::process::Command;
 
 /// Debian's packages that the end-to-end tests run.
-const PROGRAMS: [&str; 20] = [
+const PROGRAMS: [&str; 22] = [
     "curl",
     "openssl",
     "nghttp2-client",
@@ -25,6 +25,8 @@ const PROGRAMS: [&str; 20] = [
     "chromium",
     "clang",
     "wasi-libc",
+    "caddy",
+    "strace",
 ];
 
 pub fn run(arguments: &[String]) -> Result<(), String> {

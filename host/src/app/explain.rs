@@ -3,8 +3,8 @@
 use super::granted::own;
 use super::memory::{self, Told};
 use crate::config::{
-    self, AccessLog, Balance, ClientCertForward, Config, LinkOrigin, LinkSpec, PathMatch, PluginRef, Report, Route, Site, TlsSpec,
-    UpstreamSpec, show_duration,
+    self, Balance, ClientCertForward, Config, LinkOrigin, LinkSpec, PathMatch, PluginRef, Report, Route, Site, TlsSpec, UpstreamSpec,
+    show_duration,
 };
 use crate::message::{RequestHead, Scheme, authority, target};
 use crate::proxy::{self, Finding};
@@ -188,11 +188,7 @@ impl Explained {
         }
         let times = self.times(route).map(|(name, time)| format!("{name} {}", time.map_or("none".to_owned(), show_duration)));
         row(out, "timeouts", &times.join(", "), "");
-        let log = match self.config.server.access_log {
-            AccessLog::Off => "off",
-            AccessLog::Text => "text",
-            AccessLog::Json => "json",
-        };
+        let log = self.config.server.access_log.name();
         row(out, "access log", log, "");
     }
 

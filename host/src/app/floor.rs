@@ -96,6 +96,7 @@ impl Floor {
             tasks: JoinSet::new(),
             timers: JoinSet::new(),
         };
+        floor.ledger.write_as(ready.change.snapshot.access_log, &ready.change.snapshot.access_rules);
         floor.arrange(ready);
         floor
     }
@@ -112,7 +113,7 @@ impl Floor {
         upstreams.place(&change.services.on_worker(&self.outside));
         self.ways.turn(Rc::clone(&upstreams), limits);
         self.guests = self.guests.succeed(&change.filters, &self.errands);
-        self.ledger.write_as(change.snapshot.access_log);
+        self.ledger.write_as(change.snapshot.access_log, &change.snapshot.access_rules);
         let earlier = self.proxy.install(Arc::clone(&change.snapshot), self.guests.all(), upstreams, tracer);
         self.timers.spawn_local(see_out(earlier, patience, Rc::clone(&self.listeners)));
         let closing = self.arrange(ready);

@@ -5,7 +5,7 @@
 //! that can still be wrong with a checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `generation` (all of
 //! it), `worker` and `floor` (one core, from generation to generation), `keeper` (certificates that change), `lookout` and `control` (who
 //! asks for a reload), `reload`, `watch` (what can be seen) and `pages` (the same as JSON), `systemd`, `run`; then the answers to questions: `check`, `explain` (with `memory`),
-//! `inspect`, `depot` (to and from registries), and `ca`; and `desk`, the tools for who writes plugins.
+//! `inspect`, `depot` (to and from registries), `why`, and `ca`; and `desk`, the tools for who writes plugins.
 
 mod ca;
 mod check;
@@ -37,9 +37,11 @@ mod services;
 mod state;
 mod systemd;
 mod watch;
+mod why;
 mod worker;
 
 pub use crate::certs::IssuedFor;
+pub use crate::import::{From as ImportFrom, import};
 pub use ca::{CaError, CaPlace, issue as ca_issue, root as ca_root, trust as ca_trust};
 pub use check::{Checked, check};
 pub use control::{AskError, Said, ask_diff, ask_reload};
@@ -50,3 +52,4 @@ pub use explain::{Explained, Question, explain};
 pub use explain_tcp::{Reached, TcpExplained, TcpQuestion, explain_tcp};
 pub use inspect::{Inspected, inspect};
 pub use run::{StartError, run};
+pub use why::{Meaning, likely, meanings, text as meanings_text, why};

@@ -3,13 +3,17 @@
 
 mod ca;
 mod check;
+mod completions;
 mod defaults;
 mod diff;
 mod explain;
+mod fmt;
+mod import;
 mod plugin;
 mod reload;
 mod run;
 mod schema;
+mod why;
 
 use clap::{Parser, Subcommand};
 use std::io::Write;
@@ -36,10 +40,21 @@ enum Command {
     Check(check::Check),
     /// Show what would happen to a request or a TCP connection: site or listener, route, links, upstream, timeouts
     Explain(explain::Explain),
+    /// Say what a code of `check` means, or a reason token of the log, of metrics and of Proxy-Status
+    Why(why::Why),
+    /// Lay out configuration files canonically; values, comments and order stay as they are
+    Fmt(fmt::Fmt),
+    /// Print the configuration of another server as one of Portcullis, as far as it can be carried over
+    #[command(subcommand)]
+    Import(import::Import),
     /// Print every limit and timeout that holds when nothing is written, with its reason
     Defaults(defaults::Defaults),
     /// Print the JSON Schema of the configuration, for editors
     Schema(schema::Schema),
+    /// Print a shell's completion script: `portcullis completions bash > /etc/bash_completion.d/portcullis`
+    Completions(completions::Completions),
+    /// Print the manual page, or write one for each command
+    Man(completions::Man),
     /// The local CA: print its root, trust it, make certificates by hand
     #[command(subcommand)]
     Ca(ca::Ca),
@@ -77,8 +92,13 @@ pub fn main() -> ExitCode {
         Command::Diff(command) => command.execute(),
         Command::Check(command) => command.execute(),
         Command::Explain(command) => command.execute(),
+        Command::Why(command) => command.execute(),
+        Command::Fmt(command) => command.execute(),
+        Command::Import(command) => command.execute(),
         Command::Defaults(command) => command.execute(),
         Command::Schema(command) => command.execute(),
+        Command::Completions(command) => command.execute(),
+        Command::Man(command) => command.execute(),
         Command::Ca(command) => command.execute(),
         Command::Plugin(command) => command.execute(),
     }

@@ -119,6 +119,13 @@ impl Report {
         self.sort();
     }
 
+    /// The findings with this code.
+    #[must_use]
+    pub(super) fn only(mut self, code: Code) -> Self {
+        self.found.retain(|found| found.code == code);
+        self
+    }
+
     /// In file order: the main file first, included ones as they were read; what has no place comes last.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         &self.found

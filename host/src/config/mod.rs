@@ -13,6 +13,7 @@ mod defaults;
 mod diagnostic;
 mod forms;
 mod keys;
+mod layout;
 mod limits;
 mod limits_table;
 mod listen;
@@ -57,7 +58,7 @@ pub use plugin::{Allow, BreakerSpec, FailPolicy, FailurePolicy, GuestLimits, Iso
 pub use recorded::{Recorded, Recorder};
 pub use route::{FieldMatch, PathMatch, Route, RouteMatch};
 pub use schema::schema;
-pub use server::{AccessLog, ServerSpec};
+pub use server::{AccessLog, AccessRules, ServerSpec};
 pub use settings::{SettingsSchema, check_settings, upstreams_named};
 pub use site::{CertifiedFiles, ClientCertForward, ClientCertSpec, Site, SiteName, TlsSpec};
 pub use stamp::FileStamp;
@@ -113,6 +114,15 @@ pub fn load_cases(path: &Path, plugin: &str) -> Result<(cases::Cases, Report), R
 /// Settings that stand in a TOML file of their own, as those of a link.
 pub fn load_settings(path: &Path, plugin: &str) -> Result<(LinkSpec, Report), Report> {
     raw::lone_settings(path, plugin, &Disk)
+}
+
+/// A file's text in its canonical layout. `Err`: where it is not TOML.
+pub fn format(path: &Path, text: &str) -> Result<String, Report> {
+    let memory = Memory { files: [(path.to_path_buf(), text.to_owned())].into(), ..Memory::default() };
+    let (Ok((_, report)) | Err(report)) = load_from(path, &memory);
+    // What else is wrong with it does not keep it from being laid out.
+    let report = report.only(Code::Syntax);
+    layout::canonical(text).filter(|_| report.errors() == 0).ok_or(report)
 }
 
 impl Config {

@@ -2,6 +2,7 @@
 
 use super::{Location, Peers};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// `[server]` as meant.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +16,7 @@ pub struct ServerSpec {
     /// Peers whose `X-Forwarded-*` and `Forwarded` are believed. Empty: nobody's.
     pub trusted_proxies: Peers,
     pub access_log: AccessLog,
+    pub access_rules: Arc<AccessRules>,
     /// Whether files of the configuration that change are taken over without being asked for.
     pub watch: bool,
 }
@@ -27,6 +29,7 @@ impl Default for ServerSpec {
             ticket_keys: None,
             trusted_proxies: Peers::default(),
             access_log: AccessLog::default(),
+            access_rules: Arc::default(),
             watch: true,
         }
     }
@@ -39,4 +42,38 @@ pub enum AccessLog {
     #[default]
     Text,
     Json,
+    /// With the names of the Elastic Common Schema.
+    Ecs,
+    /// With those of OpenTelemetry's semantic conventions.
+    Otel,
+}
+
+impl AccessLog {
+    /// As it is written.
+    pub const NAMES: [&'static str; 5] = ["off", "text", "json", "ecs", "otel"];
+    const ALL: [Self; 5] = [Self::Off, Self::Text, Self::Json, Self::Ecs, Self::Otel];
+
+    /// By its place among the names.
+    pub(super) fn numbered(index: usize) -> Self {
+        Self::ALL.get(index).copied().unwrap_or_default()
+    }
+
+    pub const fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+}
+
+/// Which exchanges are written, and what of them is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccessRules {
+    /// Percent of those that ended as they should; all others are written.
+    pub sample: u8,
+    /// Names of query parameters, and of links' attributes, whose values are not written, beside those that usually are secrets; lower case.
+    pub mask: Vec<String>,
+}
+
+impl Default for AccessRules {
+    fn default() -> Self {
+        Self { sample: 100, mask: Vec::new() }
+    }
 }

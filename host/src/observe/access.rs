@@ -1,7 +1,10 @@
 //! Where access lines go: each worker has a buffer of its own, one thread writes them out. A worker never waits for the output:
 //! lines that find their buffer full are counted and dropped.
 
-use crate::config::AccessLog;
+use super::vocabulary::Vocabulary;
+use crate::config::{AccessLog, AccessRules};
+use crate::message::ExchangeId;
+use std::cell::RefCell;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -25,16 +28,20 @@ pub struct AccessOutput {
 
 /// What can be written as a line. `time` is RFC 3339.
 pub trait Line {
-    fn text(&self, out: &mut Vec<u8>, time: &str);
+    fn id(&self) -> ExchangeId;
+    /// It ended otherwise than it should: written whatever the sample.
+    fn matters(&self) -> bool;
+    fn text(&self, out: &mut Vec<u8>, time: &str, rules: &AccessRules);
     /// One object; keys always in the same order, absent ones left out.
-    fn json(&self, out: &mut Vec<u8>, time: &str);
+    fn json(&self, out: &mut Vec<u8>, time: &str, terms: Vocabulary, rules: &AccessRules);
 }
 
 /// One worker's end.
 pub struct AccessWriter {
     shared: Arc<Shared>,
     lines: Arc<Mutex<Vec<u8>>>,
-    clock: std::cell::RefCell<Clock>,
+    clock: RefCell<Clock>,
+    rules: RefCell<Arc<AccessRules>>,
 }
 
 #[derive(Default)]
@@ -73,7 +80,7 @@ impl AccessOutput {
     pub fn writer(&self) -> AccessWriter {
         let lines = Arc::default();
         lock(&self.shared.workers).push(Arc::clone(&lines));
-        AccessWriter { shared: Arc::clone(&self.shared), lines, clock: std::cell::RefCell::default() }
+        AccessWriter { shared: Arc::clone(&self.shared), lines, clock: RefCell::default(), rules: RefCell::default() }
     }
 
     /// Lines dropped so far because the output was too slow.
@@ -99,20 +106,35 @@ impl Drop for AccessOutput {
 }
 
 impl AccessWriter {
-    /// Writes one line, if the mode is not off. Never waits for the output.
+    /// What holds from now on.
+    pub fn turn(&self, rules: &Arc<AccessRules>) {
+        *self.rules.borrow_mut() = Arc::clone(rules);
+    }
+
+    /// Writes one line, if the mode is not off and the sample has it. Never waits for the output.
     pub fn write(&self, mode: AccessLog, entry: &impl Line) {
-        let write = match mode {
+        let rules = self.rules.borrow();
+        let terms = match mode {
             AccessLog::Off => return,
-            AccessLog::Text => Line::text,
-            AccessLog::Json => Line::json,
+            AccessLog::Text => None,
+            AccessLog::Json => Some(Vocabulary::Ours),
+            AccessLog::Ecs => Some(Vocabulary::Ecs),
+            AccessLog::Otel => Some(Vocabulary::Otel),
         };
+        if !is_sampled(entry.id(), rules.sample) && !entry.matters() {
+            return;
+        }
         let mut clock = self.clock.borrow_mut();
         let mut lines = lock(&self.lines);
         if lines.len() >= FULL {
             self.shared.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        write(entry, &mut lines, clock.read(SystemTime::now()));
+        let time = clock.read(SystemTime::now());
+        match terms {
+            None => entry.text(&mut lines, time, &rules),
+            Some(terms) => entry.json(&mut lines, time, terms, &rules),
+        }
         let high = lines.len() >= HIGH;
         drop(lines);
         if high {
@@ -121,6 +143,14 @@ impl AccessWriter {
             self.shared.want(Wanted::Soon);
         }
     }
+}
+
+/// Whether an exchange is among so many of a hundred: the same answer whoever asks, and even whatever numbers are given out in a row.
+fn is_sampled(id: ExchangeId, percent: u8) -> bool {
+    // The end of SplitMix64, which spreads neighbours over all there is.
+    let spread = (id.0 ^ (id.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let spread = (spread ^ (spread >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    (spread ^ (spread >> 31)) % 100 < u64::from(percent)
 }
 
 impl Shared {
@@ -270,6 +300,23 @@ mod tests {
         drop(gate);
         drop(output);
         assert!(lines(&written) > 1000);
+    }
+
+    #[test]
+    fn a_sample_has_its_share_and_all_that_matters() {
+        let share = |percent| (0..100_000).filter(|id| is_sampled(ExchangeId(*id), percent)).count();
+        assert_eq!((share(0), share(100)), (0, 100_000));
+        assert!((9_000..=11_000).contains(&share(10)), "{}", share(10));
+        let (sender, written) = mpsc::channel();
+        let output = AccessOutput::start(Output(sender, None)).expect("a thread");
+        let writer = output.writer();
+        writer.turn(&Arc::new(AccessRules { sample: 0, ..AccessRules::default() }));
+        for (status, reason) in [(200, None), (304, None), (404, Some("no_route")), (500, None)] {
+            writer.write(AccessLog::Text, &crate::observe::Entry { status: Some(status), reason, ..entry() });
+        }
+        drop(writer);
+        drop(output);
+        assert_eq!(lines(&written), 2);
     }
 
     #[test]

@@ -2,7 +2,10 @@
 
 use super::access::Line;
 use super::escape::{quoted, word};
-use super::parts::{Cost, logged, members, print, words};
+use super::mask;
+use super::parts::{Cost, logged, print, words};
+use super::vocabulary::{Field, Vocabulary};
+use crate::config::AccessRules;
 use crate::message::ExchangeId;
 use bytestring::ByteString;
 use std::net::IpAddr;
@@ -46,35 +49,16 @@ pub struct Entry<'a> {
     pub attributes: &'a [(ByteString, ByteString)],
 }
 
-/// Parameters whose values are not written, lower case: credentials and one-time codes of OAuth 2, signed links, and what people
-/// call a password.
-const SECRET_PARAMETERS: &[&str] = &[
-    "access_token",
-    "api_key",
-    "apikey",
-    "auth",
-    "client_secret",
-    "code",
-    "id_token",
-    "jwt",
-    "key",
-    "pass",
-    "passwd",
-    "password",
-    "refresh_token",
-    "secret",
-    "session",
-    "sig",
-    "signature",
-    "state",
-    "token",
-    "x-amz-credential",
-    "x-amz-security-token",
-    "x-amz-signature",
-];
-
 impl Line for Entry<'_> {
-    fn text(&self, out: &mut Vec<u8>, time: &str) {
+    fn id(&self) -> ExchangeId {
+        self.id
+    }
+
+    fn matters(&self) -> bool {
+        self.reason.is_some() || self.status.is_none_or(|status| status >= 400)
+    }
+
+    fn text(&self, out: &mut Vec<u8>, time: &str, rules: &AccessRules) {
         print(out, format_args!("{time} {:016x} {} ", self.id.0, self.client));
         word(out, self.method);
         out.push(b' ');
@@ -83,7 +67,7 @@ impl Line for Entry<'_> {
         } else {
             print(out, format_args!("{}://", self.scheme));
             word(out, self.host);
-            word(out, &self.target());
+            word(out, &self.target(rules));
         }
         out.push(b' ');
         word(out, self.protocol);
@@ -94,31 +78,41 @@ impl Line for Entry<'_> {
         }
         out.push(b' ');
         word(out, self.reason.unwrap_or_default());
-        words(out, self.names());
+        words(out, self.names().map(|(field, value)| (Vocabulary::Ours.name(field), value)));
         self.cost().text(out);
         if !self.links.is_empty() {
             let links: Vec<_> = self.links.iter().map(|(name, how)| format!("{name}:{how}")).collect();
             out.extend_from_slice(b" links=");
             word(out, &links.join(","));
         }
-        words(out, logged(self.attributes));
+        words(out, logged(self.attributes, rules));
         out.push(b'\n');
     }
 
-    fn json(&self, out: &mut Vec<u8>, time: &str) {
-        print(out, format_args!("{{\"time\":\"{time}\",\"id\":\"{:016x}\",\"client\":\"{}\"", self.id.0, self.client));
-        members(out, self.client_cert.map(|subject| ("client_cert", subject)).into_iter());
-        let head =
-            [("protocol", self.protocol), ("scheme", self.scheme), ("method", self.method), ("host", self.host), ("path", self.path)];
-        let query = self.query.map(masked);
-        let named = head.into_iter().filter(|(_, value)| !value.is_empty()).chain(query.as_deref().map(|query| ("query", query)));
-        members(out, named.chain(self.reason.map(|reason| ("reason", reason))).chain(self.names()));
+    fn json(&self, out: &mut Vec<u8>, time: &str, terms: Vocabulary, rules: &AccessRules) {
+        terms.text(out, Field::Time, time);
+        terms.event(out, self.matters(), false);
+        print(
+            out,
+            format_args!(",\"{}\":\"{:016x}\",\"{}\":\"{}\"", terms.name(Field::Id), self.id.0, terms.name(Field::Client), self.client),
+        );
+        terms.texts(out, self.client_cert.map(|subject| (Field::ClientCert, subject)).into_iter());
+        let head = [
+            (Field::Protocol, self.protocol),
+            (Field::Scheme, self.scheme),
+            (Field::Method, self.method),
+            (Field::Host, self.host),
+            (Field::Path, self.path),
+        ];
+        let query = self.query.map(|query| mask::query(query, rules));
+        let named = head.into_iter().filter(|(_, value)| !value.is_empty()).chain(query.as_deref().map(|query| (Field::Query, query)));
+        terms.texts(out, named.chain(self.reason.map(|reason| (Field::Reason, reason))).chain(self.names()));
         if let Some(status) = self.status {
-            print(out, format_args!(",\"status\":{status}"));
+            terms.number(out, Field::Status, status.into());
         }
-        self.cost().json(out);
+        self.cost().json(out, terms);
         if !self.links.is_empty() {
-            out.extend_from_slice(b",\"links\":[");
+            print(out, format_args!(",\"{}\":[", terms.name(Field::Links)));
             for (index, (name, how)) in self.links.iter().enumerate() {
                 out.extend_from_slice(if index > 0 { b",{\"name\":" } else { b"{\"name\":" });
                 quoted(out, name);
@@ -126,39 +120,24 @@ impl Line for Entry<'_> {
             }
             out.push(b']');
         }
-        members(out, logged(self.attributes));
+        logged(self.attributes, rules).for_each(|(name, value)| terms.attribute(out, name, value));
         out.extend_from_slice(b"}\n");
     }
 }
 
 impl Entry<'_> {
-    fn names(&self) -> impl Iterator<Item = (&str, &str)> {
-        let matched = [("site", self.site), ("route", self.route)].into_iter().filter(|(_, value)| !value.is_empty());
-        matched.chain(self.upstream.map(|upstream| ("upstream", upstream))).chain(self.server.map(|server| ("server", server)))
+    fn names(&self) -> impl Iterator<Item = (Field, &str)> {
+        let matched = [(Field::Site, self.site), (Field::Route, self.route)].into_iter().filter(|(_, value)| !value.is_empty());
+        matched.chain(self.upstream.map(|upstream| (Field::Upstream, upstream))).chain(self.server.map(|server| (Field::Server, server)))
     }
 
     fn cost(&self) -> Cost {
-        Cost { total: self.total, part: ("first", self.first), received: self.received, sent: self.sent }
+        Cost { total: self.total, part: (Field::First, self.first), received: self.received, sent: self.sent }
     }
 
-    fn target(&self) -> String {
-        self.query.map_or_else(|| self.path.to_owned(), |query| format!("{}?{}", self.path, masked(query)))
+    fn target(&self, rules: &AccessRules) -> String {
+        self.query.map_or_else(|| self.path.to_owned(), |query| format!("{}?{}", self.path, mask::query(query, rules)))
     }
-}
-
-/// The query with the values of secret parameters replaced by `***`.
-fn masked(query: &str) -> String {
-    let pairs = query.split('&').map(|pair| match pair.split_once('=') {
-        Some((name, _)) if is_secret(name) => format!("{name}=***"),
-        _ => pair.to_owned(),
-    });
-    pairs.collect::<Vec<_>>().join("&")
-}
-
-/// Names are decoded first: `%74oken` is `token` to the origin.
-fn is_secret(name: &str) -> bool {
-    let decoded = form_urlencoded::parse(name.as_bytes()).next().map(|(name, _)| name.to_ascii_lowercase());
-    decoded.is_some_and(|name| SECRET_PARAMETERS.contains(&name.as_str()))
 }
 
 #[cfg(test)]
@@ -195,13 +174,17 @@ pub(super) mod tests {
 
     fn text(entry: &Entry<'_>) -> String {
         let mut out = Vec::new();
-        entry.text(&mut out, TIME);
+        entry.text(&mut out, TIME, &AccessRules::default());
         String::from_utf8(out).expect("UTF-8")
     }
 
     fn json(entry: &Entry<'_>) -> serde_json::Value {
+        json_in(entry, Vocabulary::Ours)
+    }
+
+    fn json_in(entry: &Entry<'_>, terms: Vocabulary) -> serde_json::Value {
         let mut out = Vec::new();
-        entry.json(&mut out, TIME);
+        entry.json(&mut out, TIME, terms, &AccessRules::default());
         assert_eq!(out.iter().filter(|byte| **byte == b'\n').count(), 1);
         serde_json::from_slice(&out).expect("JSON")
     }
@@ -270,16 +253,29 @@ pub(super) mod tests {
         assert_eq!(json(&entry)["log.a"], evil);
     }
 
+    /// Names as the Elastic Common Schema and OpenTelemetry's semantic conventions have them.
     #[test]
-    fn secrets_in_the_query_are_masked() {
-        let cases = [
-            ("a=1&token=t&b", "a=1&token=***&b"),
-            ("Access_Token=t", "Access_Token=***"),
-            ("%74oken=t", "%74oken=***"),
-            ("tokens=1", "tokens=1"),
-        ];
-        for (given, expected) in cases {
-            assert_eq!(masked(given), expected, "{given}");
-        }
+    fn others_find_the_fields_under_their_names() {
+        let attributes = [("log.tenant".into(), "acme".into()), ("log.authorization".into(), "Bearer x".into())];
+        let entry = Entry { host: "app.test:8443", query: Some("token=t"), upstream: Some("api"), attributes: &attributes, ..entry() };
+        let expected = serde_json::json!({
+            "@timestamp": TIME, "ecs.version": "8.11.0", "event.kind": "event", "event.category": ["web"], "event.type": ["access"],
+            "event.outcome": "success", "http.request.id": "0000000000001a2b", "client.ip": "192.0.2.7", "http.version": "1.1", "url.scheme": "https",
+            "http.request.method": "GET", "url.domain": "app.test", "url.path": "/api/x", "url.query": "token=***", "portcullis.site": "app.test",
+            "portcullis.route": "/api/*", "portcullis.upstream": "api", "http.response.status_code": 200, "event.duration": 1_500_000,
+            "http.request.body.bytes": 0, "http.response.body.bytes": 12, "labels.tenant": "acme", "labels.authorization": "***",
+        });
+        assert_eq!(json_in(&entry, Vocabulary::Ecs), expected);
+        let expected = serde_json::json!({
+            "timestamp": TIME, "portcullis.exchange.id": "0000000000001a2b", "client.address": "192.0.2.7", "network.protocol.version": "1.1",
+            "url.scheme": "https", "http.request.method": "GET", "server.address": "app.test", "url.path": "/api/x", "url.query": "token=***",
+            "portcullis.site": "app.test", "http.route": "/api/*", "portcullis.upstream": "api", "http.response.status_code": 200,
+            "http.server.request.duration": 0.0015, "http.request.body.size": 0, "http.response.body.size": 12, "log.tenant": "acme",
+            "log.authorization": "***",
+        });
+        assert_eq!(json_in(&entry, Vocabulary::Otel), expected);
+        let failed = Entry { status: Some(502), reason: Some("connect_refused"), ..entry };
+        assert_eq!(json_in(&failed, Vocabulary::Ecs)["event.outcome"], "failure");
+        assert_eq!(json_in(&failed, Vocabulary::Otel)["error.type"], "connect_refused");
     }
 }

@@ -8,6 +8,7 @@ mod escape;
 mod exposition;
 mod line;
 mod log;
+mod mask;
 pub mod metrics;
 mod numbers;
 pub mod otlp;
@@ -19,6 +20,7 @@ mod registry;
 mod tally;
 mod tracer;
 mod tunnel_line;
+mod vocabulary;
 
 pub use exposition::{Exposition, Family, FamilyKind, Format};
 pub use line::Entry;

@@ -2,7 +2,9 @@
 
 use super::access::Line;
 use super::escape::word;
-use super::parts::{Cost, logged, members, print, words};
+use super::parts::{Cost, logged, print, words};
+use super::vocabulary::{Field, Vocabulary};
+use crate::config::AccessRules;
 use crate::message::ExchangeId;
 use bytestring::ByteString;
 use std::net::{IpAddr, SocketAddr};
@@ -36,33 +38,50 @@ pub struct TunnelEntry<'a> {
 }
 
 impl TunnelEntry<'_> {
-    fn names(&self) -> impl Iterator<Item = (&str, &str)> {
-        let all = [("sni", self.sni), ("upstream", self.upstream), ("server", self.server)];
+    fn names(&self) -> impl Iterator<Item = (Field, &str)> {
+        let all = [(Field::Sni, self.sni), (Field::Upstream, self.upstream), (Field::Server, self.server)];
         all.into_iter().filter_map(|(name, value)| Some((name, value?)))
     }
 
     fn cost(&self) -> Cost {
-        Cost { total: self.total, part: ("connect", self.connect), received: self.received, sent: self.sent }
+        Cost { total: self.total, part: (Field::Connect, self.connect), received: self.received, sent: self.sent }
     }
 }
 
 impl Line for TunnelEntry<'_> {
-    fn text(&self, out: &mut Vec<u8>, time: &str) {
+    fn id(&self) -> ExchangeId {
+        self.id
+    }
+
+    fn matters(&self) -> bool {
+        self.reason.is_some()
+    }
+
+    fn text(&self, out: &mut Vec<u8>, time: &str, rules: &AccessRules) {
         print(out, format_args!("{time} {:016x} {} TCP {} ", self.id.0, self.client, self.listener));
         word(out, self.reason.unwrap_or_default());
-        words(out, self.names());
+        words(out, self.names().map(|(field, value)| (Vocabulary::Ours.name(field), value)));
         self.cost().text(out);
-        words(out, logged(self.attributes));
+        words(out, logged(self.attributes, rules));
         out.push(b'\n');
     }
 
-    fn json(&self, out: &mut Vec<u8>, time: &str) {
-        print(out, format_args!("{{\"time\":\"{time}\",\"id\":\"{:016x}\",\"client\":\"{}\"", self.id.0, self.client));
-        print(out, format_args!(",\"protocol\":\"TCP\",\"listener\":\"{}\"", self.listener));
-        let more = self.client_cert.map(|subject| ("client_cert", subject));
-        members(out, self.reason.map(|reason| ("reason", reason)).into_iter().chain(self.names()).chain(more));
-        self.cost().json(out);
-        members(out, logged(self.attributes));
+    fn json(&self, out: &mut Vec<u8>, time: &str, terms: Vocabulary, rules: &AccessRules) {
+        terms.text(out, Field::Time, time);
+        terms.event(out, self.matters(), true);
+        print(
+            out,
+            format_args!(",\"{}\":\"{:016x}\",\"{}\":\"{}\"", terms.name(Field::Id), self.id.0, terms.name(Field::Client), self.client),
+        );
+        let protocol = match terms {
+            Vocabulary::Ours => "\"protocol\":\"TCP\"",
+            Vocabulary::Ecs | Vocabulary::Otel => "\"network.transport\":\"tcp\"",
+        };
+        print(out, format_args!(",{protocol},\"{}\":\"{}\"", terms.name(Field::Listener), self.listener));
+        let more = self.client_cert.map(|subject| (Field::ClientCert, subject));
+        terms.texts(out, self.reason.map(|reason| (Field::Reason, reason)).into_iter().chain(self.names()).chain(more));
+        self.cost().json(out, terms);
+        logged(self.attributes, rules).for_each(|(name, value)| terms.attribute(out, name, value));
         out.extend_from_slice(b"}\n");
     }
 }
@@ -91,8 +110,9 @@ mod tests {
 
     fn both(entry: &TunnelEntry<'_>) -> (String, serde_json::Value) {
         let (mut text, mut json) = (Vec::new(), Vec::new());
-        entry.text(&mut text, "T");
-        entry.json(&mut json, "T");
+        let rules = AccessRules::default();
+        entry.text(&mut text, "T", &rules);
+        entry.json(&mut json, "T", Vocabulary::Ours, &rules);
         (String::from_utf8(text).expect("UTF-8"), serde_json::from_slice(&json).expect("JSON"))
     }
 

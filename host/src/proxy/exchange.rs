@@ -5,7 +5,7 @@ use super::failure::{self, Failure};
 use super::inbound::Inbound;
 use super::record::{Asked, Record};
 use crate::chain::{Acted, Failing, Fault, Link, Way};
-use crate::config::AccessLog;
+use crate::config::{AccessLog, AccessRules};
 use crate::message::trace::Standing;
 use crate::message::{Answer, BodyError, Connection, Exchange, ExchangeId, Reply, RequestHead};
 use crate::observe::access::AccessWriter;
@@ -61,6 +61,11 @@ impl Ledger {
         // Arbitrary: enough to see what is going on, too little to fill a disk within a day.
         let cap = || RefCell::new(RateCap::new(20, Duration::from_millis(500)));
         Rc::new(Self { active: Cell::new(0), access, tally, faults: cap(), failures: cap() })
+    }
+
+    /// What holds for access lines from now on.
+    pub fn turn(&self, rules: &Arc<AccessRules>) {
+        self.access.turn(rules);
     }
 
     /// `by`: one more exchange runs, or one fewer.

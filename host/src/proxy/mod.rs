@@ -62,6 +62,7 @@ impl<F: Filter> Proxy<F> {
         upstreams: Rc<Upstreams>,
         tracer: Option<Tracer>,
     ) -> Rc<Self> {
+        access.turn(&snapshot.access_rules);
         let current = RefCell::new(Rc::new(Current::new(snapshot, filters.into(), upstreams, tracer)));
         Rc::new(Self { current, ids: Ids::new(worker), ledger: Ledger::new(access, tally) })
     }
@@ -74,6 +75,7 @@ impl<F: Filter> Proxy<F> {
         upstreams: Rc<Upstreams>,
         tracer: Option<Tracer>,
     ) -> Outgoing<F> {
+        self.ledger.turn(&snapshot.access_rules);
         let earlier = self.current.replace(Rc::new(Current::new(snapshot, filters.into(), upstreams, tracer)));
         Outgoing(Rc::downgrade(&earlier))
     }

@@ -2,7 +2,9 @@
 
 use super::Router;
 use crate::chain::{Chain, Link};
-use crate::config::{AccessLog, ClientCertForward, Config, Limits, LinkSpec, Peers, Route, RouteTimeouts, Site, TlsSpec, UpstreamName};
+use crate::config::{
+    AccessLog, AccessRules, ClientCertForward, Config, Limits, LinkSpec, Peers, Route, RouteTimeouts, Site, TlsSpec, UpstreamName,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ pub struct Snapshot {
     pub limits: Limits,
     pub trusted_proxies: Peers,
     pub access_log: AccessLog,
+    pub access_rules: Arc<AccessRules>,
     /// Where sites with TLS are served; requests in the clear are sent there.
     pub https_port: u16,
     /// What CAs are shown in the clear, whatever the sites say; `None`: no site needs it.
@@ -70,6 +73,7 @@ impl Snapshot {
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
             access_log: config.server.access_log,
+            access_rules: Arc::clone(&config.server.access_rules),
             https_port: config.listen.https_port(),
             proofs: None,
         }

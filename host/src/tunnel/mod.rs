@@ -1,16 +1,18 @@
 //! The TCP corridor: a connection in, a connection out, and bytes both ways until both sides are done. Looks at none of them; what TLS
 //! a client asked for was read by the listening wall.
 //!
-//! In reading order: `routes` (which upstream), this file (a connection from end to end), `record` (what is said of it), `relay` (bytes
+//! In reading order: `routes` (which upstream), this file (a connection from end to end), `record` and `reasons` (what is said of it), `relay` (bytes
 //! both ways), `flow` (one way of it), `pipe` (its way without copying), `ends`.
 
 mod ends;
 mod flow;
 mod pipe;
+mod reasons;
 mod record;
 mod relay;
 mod routes;
 
+pub use reasons::{TUNNEL_REASONS, TunnelReason};
 pub use record::Ledger;
 pub use routes::Routes;
 

@@ -2,7 +2,7 @@
 
 use super::Arrival;
 use super::flow::Means;
-use crate::config::AccessLog;
+use crate::config::{AccessLog, AccessRules};
 use crate::message::{Attributes, ClientIdentity, ExchangeId, Traffic};
 use crate::observe::access::AccessWriter;
 use crate::observe::{RateCap, TunnelEntry, WorkerTally};
@@ -47,8 +47,9 @@ impl Ledger {
     }
 
     /// How lines are written from now on.
-    pub fn write_as(&self, mode: AccessLog) {
+    pub fn write_as(&self, mode: AccessLog, rules: &Arc<AccessRules>) {
         self.mode.set(mode);
+        self.access.turn(rules);
     }
 
     /// Tunnels that are not over.
@@ -140,6 +141,7 @@ impl Record {
     }
 
     pub fn refused(mut self, reason: &'static str) {
+        debug_assert!(super::reasons::is_listed(reason), "{reason} is not in the table");
         self.reason = Some(reason);
     }
 

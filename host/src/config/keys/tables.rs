@@ -1,7 +1,7 @@
 //! The tables themselves: the root, and what stands in it, in reading order.
 
 use super::*;
-use crate::config::limits_table;
+use crate::config::{AccessLog, limits_table};
 
 pub(super) const fn key(name: &'static str, kind: Kind, example: &'static str, doc: &'static str) -> Key {
     Key { name, kind, doc, example, required: false }
@@ -90,7 +90,12 @@ pub static SERVER_TABLE: Keys = Keys {
                 "[\"10.0.0.0/8\"]",
                 "Peers whose X-Forwarded-* and Forwarded are believed; \"unix\" for those that come over a Unix socket.",
             ),
-            key("access-log", Kind::Choice(&["off", "text", "json"]), "\"json\"", "How exchanges are written to standard output."),
+            key(
+                "access-log",
+                Kind::Either(&[Kind::Choice(&AccessLog::NAMES), Kind::Table(&ACCESS_LOG)]),
+                "\"json\"",
+                "How exchanges are written to standard output. A string is `format`.",
+            ),
             key(
                 "watch",
                 Kind::Truth,
@@ -101,6 +106,31 @@ pub static SERVER_TABLE: Keys = Keys {
         ],
     )
 };
+
+pub static ACCESS_LOG: Keys = table(
+    "access-log",
+    "How exchanges and TCP connections are written to standard output, which of them, and what of them is not.",
+    &[
+        key(
+            "format",
+            Kind::Choice(&AccessLog::NAMES),
+            "\"ecs\"",
+            "Text for people (unless written), JSON, or JSON with the names of the Elastic Common Schema or of OpenTelemetry.",
+        ),
+        key(
+            "sample",
+            Kind::Text(&PERCENT),
+            "\"10%\"",
+            "How many of those that ended as they should are written, all unless written here; those with a reason, or a status from 400 up, always are.",
+        ),
+        key(
+            "mask",
+            Kind::Either(&[Kind::Text(&TEXT), Kind::List(&Kind::Text(&TEXT))]),
+            "[\"sid\", \"invite\"]",
+            "Query parameters (and `log.` attributes) whose values are written as ***, beside those that usually are secrets.",
+        ),
+    ],
+);
 
 pub static LISTEN_TABLE: Keys = Keys {
     later: &["proxy-protocol"],

@@ -3,16 +3,19 @@
 use super::Context;
 use super::chains::{Chains, Item};
 use super::inbound;
-use super::reader::Reader;
+use super::node::Value;
+use super::reader::{Reader, chosen};
 use crate::config::forms::{self, Wrong};
 use crate::config::limits_table::{Amount, LIMITS, Unit};
 use crate::config::units;
-use crate::config::{AccessLog, Limits, ServerSpec, keys};
+use crate::config::{AccessLog, AccessRules, Limits, ServerSpec, keys};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// `[server]`, and its chain as written.
 pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains) -> (ServerSpec, Vec<Item>) {
     let Some(reader) = root.open_key("server", &keys::SERVER_TABLE) else { return Default::default() };
+    let (access_log, access_rules) = access(context, &reader);
     let spec = ServerSpec {
         workers: reader.whole("workers").and_then(|n| usize::try_from(n).ok()).and_then(std::num::NonZeroUsize::new),
         state: reader.string("state").map(|(path, span)| context.sources.resolve(span.file, path)),
@@ -24,14 +27,30 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains) -> (S
             "say who it is",
             "name the networks of your load balancers only",
         ),
-        access_log: match reader.choice("access-log") {
-            Some(0) => AccessLog::Off,
-            Some(2) => AccessLog::Json,
-            _ => AccessLog::Text,
-        },
+        access_log,
+        access_rules: Arc::new(access_rules),
         watch: reader.truth("watch").unwrap_or(true),
     };
     (spec, chains.items(context, &reader))
+}
+
+/// `"json"`, or `{ format, sample, mask }`.
+fn access(context: &Context<'_>, reader: &Reader<'_, '_>) -> (AccessLog, AccessRules) {
+    let mut rules = AccessRules::default();
+    let numbered = |number: Option<usize>| number.map_or_else(AccessLog::default, AccessLog::numbered);
+    let format = match reader.get("access-log").map(|node| (&node.value, node)) {
+        None => AccessLog::default(),
+        Some((Value::String(text), node)) => numbered(chosen(context, text, node.span, &AccessLog::NAMES)),
+        Some((Value::Table(_), _)) => {
+            let Some(table) = reader.open_key("access-log", &keys::ACCESS_LOG) else { return Default::default() };
+            rules.sample = table.form("sample", units::percent).and_then(|percent| u8::try_from(percent).ok()).unwrap_or(rules.sample);
+            let mask = table.list("mask", |text| Ok(text.to_ascii_lowercase()));
+            rules.mask = mask.unwrap_or_default().into_iter().map(|(name, _)| name).collect();
+            numbered(table.choice("format"))
+        }
+        Some((_, node)) => reader.wrong("access-log", node).unwrap_or_default(),
+    };
+    (format, rules)
 }
 
 /// `[limits]` over the defaults.

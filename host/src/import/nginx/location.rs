@@ -1,0 +1,129 @@
+//! `location` blocks as routes.
+
+use super::super::draft::{Action, Draft, Route};
+use super::action;
+use super::scope::Scope;
+use super::{Line, is_meaningless};
+use regex::Regex;
+
+/// What says where a request goes.
+const ACTIONS: [&str; 2] = ["proxy_pass", "return"];
+
+pub fn routes(server: &Line, scope: &Scope, draft: &mut Draft) -> Vec<Route> {
+    let mut found = Found { routes: Vec::new(), regexes: 0 };
+    // Of regular expressions nginx takes the first that fits; ours go by priority, highest first.
+    let locations: Vec<&Line> = server.lines().iter().filter(|line| line.name == "location").collect();
+    let own = server.lines().iter().find(|line| ACTIONS.contains(&&*line.name));
+    if let Some(line) = own {
+        // `return` in a server comes before all locations.
+        if !locations.is_empty() {
+            draft.lost.extend(locations.iter().map(|line| line.lost("never entered: the server answers everything itself")));
+        }
+        found.add("/*".to_owned(), None, server, scope, draft);
+        if found.routes.is_empty() {
+            draft.lost.push(line.lost("the site answers 404 instead"));
+        }
+        return found.routes;
+    }
+    for line in server.lines().iter().filter(|line| line.name == "rewrite") {
+        draft.lost.push(line.lost("`rewrite` and `redirect` links do this, in a route's chain"));
+    }
+    locations.iter().for_each(|line| found.location(line, scope, draft));
+    found.routes
+}
+
+struct Found {
+    routes: Vec<Route>,
+    regexes: i64,
+}
+
+impl Found {
+    fn location(&mut self, line: &Line, scope: &Scope, draft: &mut Draft) {
+        let Some((pattern, prefix)) = self.pattern(line, draft) else { return };
+        let mut inner = scope.inner(line.lines());
+        for line in line.lines() {
+            match &*line.name {
+                "location" | "rewrite" => {}
+                name if ACTIONS.contains(&name) => {}
+                _ => inner.take(line, draft),
+            }
+        }
+        self.add(pattern, prefix.as_deref(), line, &inner, draft);
+        line.lines().iter().filter(|line| line.name == "location").for_each(|line| self.location(line, &inner, draft));
+    }
+
+    /// The route's pattern, and the prefix that it stands for.
+    fn pattern(&mut self, line: &Line, draft: &mut Draft) -> Option<(String, Option<String>)> {
+        let (modifier, text) = if line.args.len() > 1 { (line.arg(0), line.arg(1)) } else { ("", line.arg(0)) };
+        match modifier {
+            _ if text.starts_with('@') => {
+                draft.lost.push(line.lost("a location with a name: nothing leads there"));
+                None
+            }
+            "=" => Some((format!("={text}"), Some(text.to_owned()))),
+            "~" | "~*" => {
+                let regex = format!("{}{text}", if modifier == "~*" { "(?i)" } else { "" });
+                if let Err(error) = Regex::new(&regex) {
+                    let why = error.to_string();
+                    draft.lost.push(line.lost(why.lines().last().unwrap_or_default().to_owned()));
+                    return None;
+                }
+                self.regexes += 1;
+                Some((format!("~{regex}"), None))
+            }
+            "" | "^~" => {
+                if !text.starts_with('/') {
+                    draft.lost.push(line.lost("no path"));
+                    return None;
+                }
+                if modifier == "^~" {
+                    draft.lost.push(line.lost("regular expressions come before prefixes; it was written as a prefix"));
+                }
+                let stem = text.trim_end_matches('/');
+                if stem == text {
+                    draft.lost.push(line.lost(format!("`{text}/*` takes {text} and what is below it, not {text}x")));
+                }
+                Some((format!("{stem}/*"), Some(text.to_owned())))
+            }
+            other => {
+                draft.lost.push(line.lost(format!("`{other}` is not known here")));
+                None
+            }
+        }
+    }
+
+    /// `block`: whose `proxy_pass` or `return` says where it leads.
+    fn add(&mut self, pattern: String, prefix: Option<&str>, block: &Line, scope: &Scope, draft: &mut Draft) {
+        let acts: Vec<&Line> = block.lines().iter().filter(|line| ACTIONS.contains(&&*line.name)).collect();
+        // `return` is carried out before `proxy_pass`.
+        let Some(act) = acts.iter().find(|line| line.name == "return").or(acts.first()) else {
+            let inner = block.lines().iter().any(|line| line.name == "location");
+            if !inner && !block.lines().iter().all(|line| is_meaningless(&line.name)) {
+                draft.lost.push(block.lost("leads nowhere that can be carried over: no `proxy_pass`, no `return`"));
+            }
+            return;
+        };
+        let made = match &*act.name {
+            "return" => action::answer(act).map(|action| Route::new(pattern.clone(), action)),
+            _ => action::pass(act, block, prefix, scope, draft).map(|route| Route { pattern: pattern.clone(), ..route }),
+        };
+        match made {
+            Ok(mut route) => {
+                route.headers = scope.headers();
+                if !matches!(route.action, Action::To(_)) {
+                    route.headers.request = Default::default();
+                }
+                let mut chain = scope.chain(block, draft);
+                chain.append(&mut route.chain);
+                route.chain = chain;
+                route.priority = pattern.starts_with('~').then(|| 1000 - self.regexes);
+                if self.routes.iter().any(|there| there.pattern == route.pattern) {
+                    draft.lost.push(block.lost(format!("`{pattern}` stands there already")));
+                } else {
+                    self.routes.push(route);
+                }
+            }
+            Err(why) => draft.lost.push(act.lost(why)),
+        }
+    }
+}

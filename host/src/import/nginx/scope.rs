@@ -1,0 +1,330 @@
+//! What blocks inherit from those around them: fields, times, certificates, limits. A block that sets one kind of it for itself inherits nothing of that
+//! kind, as in nginx.
+
+use super::super::draft::{Draft, Edits, Headers, Link, Tls};
+use super::super::write::quoted;
+use super::{Line, is_meaningless, value};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+#[derive(Clone, Default)]
+pub struct Scope {
+    folder: PathBuf,
+    /// Names of ours by names of nginx's.
+    pub upstreams: BTreeMap<String, String>,
+    /// Of `limit_req_zone`: rate and key.
+    zones: BTreeMap<String, (String, &'static str)>,
+    pub request: Edits,
+    pub response: Response,
+    /// What the server gets as `Host`, if not what the client asked for.
+    pub host: Option<Host>,
+    pub timeout: BTreeMap<&'static str, String>,
+    pub certificate: Option<String>,
+    pub key: Option<String>,
+    client_ca: Option<String>,
+    verify: Option<bool>,
+    pub server_tls: ServerTls,
+    limits: Vec<Link>,
+    access: Vec<(bool, String)>,
+    realm: Option<String>,
+    users: Option<String>,
+    /// Something that kept requests out could not be carried over.
+    pub closed: bool,
+    gzip: bool,
+    gzip_settings: Vec<(&'static str, String)>,
+}
+
+#[derive(Clone, Default)]
+pub struct Response {
+    pub add: Vec<(String, String)>,
+    pub hide: Vec<String>,
+}
+
+#[derive(Clone, PartialEq)]
+pub enum Host {
+    /// As the client asked.
+    Clients,
+    Literal(String),
+}
+
+#[derive(Clone, Default)]
+pub struct ServerTls {
+    pub ca: Option<String>,
+    pub name: Option<String>,
+    /// Off in nginx unless it is switched on.
+    pub verify: bool,
+}
+
+/// Lets nobody in.
+pub fn closed() -> Link {
+    Link { plugin: "ip-filter", settings: vec![("deny", "[\"0.0.0.0/0\", \"::/0\"]".to_owned())] }
+}
+
+/// Fields that say what is said here anyway.
+const IMPLIED: &[(&str, &[&str])] = &[
+    ("x-forwarded-for", &["$proxy_add_x_forwarded_for", "$remote_addr"]),
+    ("x-forwarded-proto", &["$scheme", "https", "http"]),
+    ("x-forwarded-scheme", &["$scheme"]),
+    ("x-forwarded-host", &["$host", "$http_host", "$host:$server_port"]),
+    ("upgrade", &["$http_upgrade"]),
+    ("connection", &["upgrade", "Upgrade", "$connection_upgrade", "$http_connection", "", "keep-alive", "close"]),
+    ("accept-encoding", &["$http_accept_encoding"]),
+];
+
+/// Who is let in. Without them, more would be.
+const GUARDS: &[&str] = &[
+    "allow",
+    "auth_basic",
+    "auth_jwt",
+    "auth_request",
+    "deny",
+    "if",
+    "limit_except",
+    "satisfy",
+    "secure_link",
+    "ssl_verify_client",
+    "valid_referers",
+];
+
+impl Scope {
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, ..Self::default() }
+    }
+
+    /// For a block inside: what is set for itself takes the place of what it inherits.
+    pub fn inner(&self, lines: &[Line]) -> Self {
+        let has = |names: &[&str]| lines.iter().any(|line| names.contains(&&*line.name));
+        let mut inner = self.clone();
+        if has(&["proxy_set_header"]) {
+            (inner.request, inner.host) = (Edits::default(), None);
+        }
+        if has(&["add_header"]) {
+            inner.response.add.clear();
+        }
+        if has(&["proxy_hide_header"]) {
+            inner.response.hide.clear();
+        }
+        if has(&["limit_req"]) {
+            inner.limits.clear();
+        }
+        if has(&["allow", "deny"]) {
+            inner.access.clear();
+        }
+        inner
+    }
+
+    pub fn path(&self, text: &str) -> String {
+        if Path::new(text).is_absolute() { text.to_owned() } else { self.folder.join(text).display().to_string() }
+    }
+
+    /// A directive that blocks inside inherit, or that is not known.
+    pub fn take(&mut self, line: &Line, draft: &mut Draft) {
+        if let Err(why) = self.taken(line) {
+            let guards = GUARDS.contains(&&*line.name);
+            self.closed |= guards;
+            draft.lost.push(line.lost(if guards { format!("{why}; until then, what it protects answers 403") } else { why }));
+        }
+    }
+
+    fn taken(&mut self, line: &Line) -> Result<(), String> {
+        let off = line.arg(0) == "off";
+        match &*line.name {
+            "proxy_set_header" => return self.request_field(line.arg(0), line.arg(1)),
+            "add_header" => {
+                let text = value::field(line.arg(1)).map_err(|variable| format!("{variable} has no counterpart"))?;
+                self.response.add.push((line.arg(0).to_owned(), text));
+            }
+            "proxy_hide_header" => self.response.hide.push(line.arg(0).to_owned()),
+            "proxy_read_timeout" => {
+                let time = value::duration(line.arg(0)).ok_or("not a time that can be carried over")?;
+                self.timeout.extend([("response", time.clone()), ("idle", time)]);
+            }
+            "ssl_certificate" => self.certificate = Some(self.path(line.arg(0))),
+            "ssl_certificate_key" => self.key = Some(self.path(line.arg(0))),
+            "ssl_client_certificate" => self.client_ca = Some(self.path(line.arg(0))),
+            "ssl_verify_client" => match line.arg(0) {
+                "on" => self.verify = Some(true),
+                "optional" => self.verify = Some(false),
+                "off" => self.verify = None,
+                _ => return Err("clients are verified by the site's CA, or not at all".into()),
+            },
+            "proxy_ssl_trusted_certificate" => self.server_tls.ca = Some(self.path(line.arg(0))),
+            "proxy_ssl_name" => self.server_tls.name = Some(value::plain(line.arg(0)).map_err(|_| "a name that varies")?),
+            "proxy_ssl_verify" => self.server_tls.verify = !off,
+            "limit_req" => return self.limit(line),
+            "allow" => self.access.push((true, line.arg(0).to_owned())),
+            "deny" => self.access.push((false, line.arg(0).to_owned())),
+            "auth_basic" => self.realm = (!off).then(|| line.arg(0).to_owned()),
+            "auth_basic_user_file" => self.users = Some(self.path(line.arg(0))),
+            "gzip" => self.gzip = !off,
+            "gzip_types" => {
+                let types: Vec<String> = line.args.iter().filter(|kind| *kind != "*").map(|kind| quoted(kind)).collect();
+                self.gzip_settings.retain(|(key, _)| *key != "types");
+                // HTML is always one of them.
+                self.gzip_settings.push(("types", format!("[\"text/html\", {}]", types.join(", "))));
+            }
+            "gzip_min_length" if line.arg(0).bytes().all(|byte| byte.is_ascii_digit()) => {
+                self.gzip_settings.push(("min-length", line.arg(0).to_owned()))
+            }
+            "gzip_comp_level" => self.gzip_settings.push(("level", line.arg(0).to_owned())),
+            "real_ip_header" if ["X-Forwarded-For", "Forwarded"].contains(&line.arg(0)) => {}
+            "real_ip_header" => {
+                return Err("believed are X-Forwarded-For and Forwarded (or the PROXY protocol: `accept` in [listen])".into());
+            }
+            "real_ip_recursive" => {}
+            "ssl_protocols" | "ssl_ciphers" | "ssl_prefer_server_ciphers" | "ssl_ecdh_curve" | "ssl_dhparam" | "ssl_conf_command" => {
+                return Err("TLS 1.2 and 1.3 with the suites of rustls, which cannot be chosen".into());
+            }
+            "ssl_stapling" | "ssl_stapling_verify" | "ssl_trusted_certificate" => {
+                return Err("a staple is a file: `tls = { …, ocsp }`".into());
+            }
+            "client_max_body_size" if line.arg(0) == "0" => {}
+            "client_max_body_size" => return Err("bodies stream, and have no limit".into()),
+            "proxy_connect_timeout" => return Err("is for all: `[limits] connect`".into()),
+            "proxy_send_timeout" | "send_timeout" | "client_body_timeout" | "client_header_timeout" | "keepalive_timeout" => {
+                return Err("is for all: see `portcullis defaults`".into());
+            }
+            "proxy_next_upstream" | "proxy_next_upstream_tries" | "proxy_next_upstream_timeout" => {
+                return Err("see `[limits] retries`".into());
+            }
+            "limit_conn" | "limit_conn_zone" => return Err("`conn-limit` counts connections, in a listener's chain".into()),
+            "satisfy" if line.arg(0) == "all" => {}
+            "auth_request" | "auth_request_set" => return Err("`forward-auth` asks a server".into()),
+            "sub_filter" | "sub_filter_once" | "sub_filter_types" => return Err("`body-rewrite` does this".into()),
+            "expires" => return Err("`cache-control` does this".into()),
+            "root" | "alias" | "index" | "try_files" | "autoindex" => return Err("files are not served here: put a server behind".into()),
+            "fastcgi_pass" | "uwsgi_pass" | "scgi_pass" | "grpc_pass" | "memcached_pass" => {
+                return Err("servers are spoken to in HTTP/1.1".into());
+            }
+            "error_page" => return Err("errors have a short text of the proxy's".into()),
+            "if" => return Err("a condition: `match` of a route, `when` of a link, or a plugin".into()),
+            "set" => return Err("a variable of your own: a plugin's job".into()),
+            "mirror" => return Err("requests are not mirrored".into()),
+            name if name.starts_with("proxy_cache") => return Err("responses are not cached".into()),
+            name if name.starts_with("fastcgi_") || name.starts_with("uwsgi_") || name.starts_with("grpc_") => {}
+            name if is_meaningless(name) => {}
+            _ => return Err("not known here".into()),
+        }
+        Ok(())
+    }
+
+    fn request_field(&mut self, name: &str, text: &str) -> Result<(), String> {
+        let lower = name.to_ascii_lowercase();
+        if lower == "host" {
+            self.host = Some(match text {
+                "$host" | "$http_host" | "$host:$server_port" | "$server_name" => Host::Clients,
+                "$proxy_host" => return Ok(self.host = None),
+                _ => Host::Literal(value::plain(text).map_err(|variable| format!("{variable} has no counterpart"))?),
+            });
+            return Ok(());
+        }
+        if IMPLIED.iter().any(|(implied, texts)| *implied == lower && texts.contains(&text)) {
+            return Ok(());
+        }
+        if text.is_empty() {
+            self.request.remove.push(name.to_owned());
+            return Ok(());
+        }
+        let text = value::field(text).map_err(|variable| format!("{variable} has no counterpart"))?;
+        self.request.set.push((name.to_owned(), text));
+        Ok(())
+    }
+
+    /// `limit_req_zone KEY zone=NAME:SIZE rate=RATE`
+    pub fn zone(&mut self, line: &Line, draft: &mut Draft) {
+        let parameter = |name: &str| line.args.iter().find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='));
+        let key = match line.arg(0) {
+            "$binary_remote_addr" | "$remote_addr" => Some("client.ip"),
+            "$server_name" | "$host" | "$http_host" => Some("host"),
+            "$uri" | "$request_uri" => Some("path"),
+            _ => None,
+        };
+        let rate = parameter("rate").and_then(|rate| {
+            Some(rate.strip_suffix("r/s").map(|n| format!("{n}/s")).or(rate.strip_suffix("r/m").map(|n| format!("{n}/m")))?)
+        });
+        match (key, rate, parameter("zone")) {
+            (Some(key), Some(rate), Some(zone)) => {
+                self.zones.insert(zone.split(':').next().unwrap_or_default().to_owned(), (rate, key));
+            }
+            _ => draft.lost.push(line.lost("see `key` of `rate-limit`")),
+        }
+    }
+
+    fn limit(&mut self, line: &Line) -> Result<(), String> {
+        let parameter = |name: &str| line.args.iter().find_map(|arg| arg.strip_prefix(name)?.strip_prefix('='));
+        let zone = parameter("zone").unwrap_or_default();
+        let (rate, key) = self.zones.get(zone).ok_or_else(|| format!("its zone `{zone}` could not be carried over"))?;
+        // nginx lets one through and `burst` more.
+        let burst = parameter("burst").and_then(|burst| burst.parse::<u32>().ok()).unwrap_or(0).saturating_add(1);
+        let name = zone.to_ascii_lowercase();
+        let settings = vec![("name", quoted(&name)), ("rate", quoted(rate)), ("burst", burst.to_string()), ("key", quoted(key))];
+        self.limits.push(Link { plugin: "rate-limit", settings });
+        Ok(())
+    }
+
+    /// Who is let in, and what is done before and after.
+    pub fn chain(&self, line: &Line, draft: &mut Draft) -> Vec<Link> {
+        let mut chain = Vec::new();
+        if self.gzip {
+            chain.push(Link { plugin: "compress", settings: self.gzip_settings.clone() });
+        }
+        match self.filter() {
+            Ok(filter) => chain.extend(filter),
+            Err(why) => {
+                chain.push(closed());
+                draft.lost.push(line.lost(format!("{why}; until then, it answers 403")));
+            }
+        }
+        if self.closed {
+            chain.push(closed());
+        }
+        chain.extend(self.limits.iter().cloned());
+        if let Some(realm) = &self.realm {
+            let Some(users) = &self.users else {
+                draft.lost.push(line.lost("`auth_basic` without `auth_basic_user_file`; until then, it answers 403"));
+                chain.push(closed());
+                return chain;
+            };
+            let settings =
+                vec![("htpasswd", format!("{{ file = {} }}", quoted(users))), ("realm", quoted(realm)), ("forward", "true".to_owned())];
+            chain.push(Link { plugin: "basic-auth", settings });
+        }
+        chain
+    }
+
+    /// nginx takes the first that fits, `ip-filter` the most specific one: the same where one of the lists is "all the rest".
+    fn filter(&self) -> Result<Option<Link>, String> {
+        let all = |(allowed, whom): &(bool, String)| (whom == "all").then_some(*allowed);
+        let Some(first) = self.access.first() else { return Ok(None) };
+        let rest = self.access.last().and_then(all);
+        let named: Vec<&(bool, String)> = self.access.iter().filter(|entry| all(entry).is_none()).collect();
+        let alike = named.iter().all(|(allowed, _)| *allowed == first.0);
+        let networks = format!("[{}]", named.iter().map(|(_, whom)| quoted(whom)).collect::<Vec<_>>().join(", "));
+        match (first.0, rest) {
+            (true, Some(false)) if alike && !named.is_empty() => {
+                Ok(Some(Link { plugin: "ip-filter", settings: vec![("allow", networks)] }))
+            }
+            (false, None | Some(true)) if alike && !named.is_empty() => {
+                Ok(Some(Link { plugin: "ip-filter", settings: vec![("deny", networks)] }))
+            }
+            (false, Some(false)) if named.is_empty() => Ok(Some(closed())),
+            (true, None | Some(true)) if alike => Ok(None),
+            _ => Err("`allow` and `deny` mixed: `ip-filter` goes by the longest prefix, not by order".into()),
+        }
+    }
+
+    pub fn tls(&self) -> Tls {
+        match (&self.certificate, &self.key) {
+            (Some(cert), Some(key)) => {
+                let client = self.verify.and_then(|required| Some((self.client_ca.clone()?, required)));
+                Tls::Files { cert: cert.clone(), key: key.clone(), client }
+            }
+            _ => Tls::Implied,
+        }
+    }
+
+    pub fn headers(&self) -> Headers {
+        let response = Edits { add: self.response.add.clone(), remove: self.response.hide.clone(), ..Edits::default() };
+        Headers { request: self.request.clone(), response }
+    }
+}

@@ -1,0 +1,108 @@
+//! Values with variables of nginx, as texts with placeholders of ours.
+
+/// What a variable is called in a field's value.
+const FIELDS: &[(&str, &str)] = &[
+    ("binary_remote_addr", "client.ip"),
+    ("host", "request.host"),
+    ("http_host", "request.authority"),
+    ("realip_remote_addr", "peer.ip"),
+    ("remote_addr", "client.ip"),
+    ("remote_port", "client.port"),
+    ("request_id", "request.id"),
+    ("request_method", "request.method"),
+    ("scheme", "request.scheme"),
+    ("server_addr", "server.ip"),
+    ("server_name", "site"),
+    ("server_port", "server.port"),
+    ("ssl_client_fingerprint", "tls.client.fingerprint"),
+    ("ssl_client_i_dn", "tls.client.issuer"),
+    ("ssl_client_s_dn", "tls.client.subject"),
+    ("ssl_client_serial", "tls.client.serial"),
+    ("ssl_protocol", "tls.version"),
+    ("ssl_server_name", "tls.sni"),
+    ("uri", "request.path"),
+    ("args", "request.query"),
+    ("query_string", "request.query"),
+];
+
+/// And in a redirect. The query is kept there without being named.
+const REDIRECTS: &[(&str, &str)] = &[
+    ("host", "host"),
+    ("http_host", "host"),
+    ("server_name", "host"),
+    ("request_uri", "path"),
+    ("uri", "path"),
+    ("document_uri", "path"),
+    ("scheme", "scheme"),
+];
+
+/// A field's value. `Err`: the variable that there is not.
+pub fn field(text: &str) -> Result<String, String> {
+    filled(text, |name| {
+        let known = FIELDS.iter().find(|(variable, _)| *variable == name).map(|(_, ours)| format!("{{{ours}}}"));
+        known.or_else(|| name.strip_prefix("http_").map(|field| format!("{{request.header.{}}}", field.replace('_', "-"))))
+    })
+}
+
+/// Where a redirect leads.
+pub fn redirect(text: &str) -> Result<String, String> {
+    // The query follows by itself.
+    let text = text.strip_suffix("$is_args$args").unwrap_or(text);
+    filled(text, |name| REDIRECTS.iter().find(|(variable, _)| *variable == name).map(|(_, ours)| format!("{{{ours}}}")))
+}
+
+/// Text without variables.
+pub fn plain(text: &str) -> Result<String, String> {
+    taken_apart(text, |out, plain| out.push_str(plain), |_| None)
+}
+
+fn filled(text: &str, ours: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    taken_apart(text, |out, plain| out.push_str(&plain.replace('{', "{{").replace('}', "}}")), ours)
+}
+
+fn taken_apart(text: &str, keep: impl Fn(&mut String, &str), ours: impl Fn(&str) -> Option<String>) -> Result<String, String> {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('$') {
+        keep(&mut out, before);
+        let (name, after) = match after.strip_prefix('{') {
+            Some(inner) => inner.split_once('}').unwrap_or((inner, "")),
+            None => after.split_at(after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len())),
+        };
+        out.push_str(&ours(name).ok_or_else(|| format!("${name}"))?);
+        rest = after;
+    }
+    keep(&mut out, rest);
+    Ok(out)
+}
+
+/// `60`, `60s`, `1m`, `500ms`, `1h30m`: a duration of ours.
+pub fn duration(text: &str) -> Option<String> {
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits(text) {
+        return Some(format!("{text}s"));
+    }
+    let units = text.trim_start_matches(|c: char| c.is_ascii_digit());
+    let usual = ["ms", "s", "m", "h", "d"].contains(&units) && digits(&text[..text.len() - units.len()]);
+    usual.then(|| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn variables_become_placeholders() {
+        assert_eq!(field("a $remote_addr-${host} {x}").as_deref(), Ok("a {client.ip}-{request.host} {{x}}"));
+        assert_eq!(field("$http_x_api_key").as_deref(), Ok("{request.header.x-api-key}"));
+        assert_eq!(field("$my_own"), Err("$my_own".to_owned()));
+        assert_eq!(redirect("https://$host$request_uri").as_deref(), Ok("https://{host}{path}"));
+        assert_eq!(redirect("/new$uri$is_args$args").as_deref(), Ok("/new{path}"));
+        assert_eq!(plain("a {b}").as_deref(), Ok("a {b}"));
+    }
+
+    #[test]
+    fn times_have_units() {
+        assert_eq!((duration("60").as_deref(), duration("5m").as_deref(), duration("1M")), (Some("60s"), Some("5m"), None));
+    }
+}

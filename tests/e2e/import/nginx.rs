@@ -1,0 +1,167 @@
+//! nginx.conf.
+
+use super::{import, same, serve, sound};
+use portcullis_tests::{Origin, Server, get, tools};
+use std::fs;
+use std::process::Command;
+
+#[test]
+fn an_imported_site_answers_as_nginx_does() {
+    let (app, api) = (Origin::named("app"), Origin::named("api"));
+    let (app, api) = (app.name(), api.name());
+    let http = |listen: std::net::SocketAddr| {
+        format!(
+            r#"
+            upstream app {{ server {app}; keepalive 8; }}
+            server {{
+                listen {listen} default_server;
+                server_name _;
+                return 404;
+            }}
+            server {{
+                listen {listen};
+                server_name app.test www.app.test;
+                add_header X-Edge "a {{b}}" always;
+                proxy_set_header Host $host;
+                location / {{
+                    proxy_pass http://app;
+                    proxy_http_version 1.1;
+                    proxy_set_header Connection "";
+                    proxy_set_header Host $host;
+                    proxy_set_header X-Real-IP $remote_addr;
+                    proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+                    proxy_set_header X-Kind "plain $request_method";
+                    proxy_set_header X-Gone "";
+                    proxy_read_timeout 30s;
+                }}
+                location /api/ {{
+                    proxy_pass http://{api}/;
+                    proxy_set_header Host $http_host;
+                }}
+                location /v1/ {{
+                    proxy_pass http://{api}/v2/;
+                    proxy_set_header Host backend.test;
+                    proxy_hide_header X-Origin;
+                }}
+                location = /exact {{ return 200 "exactly\n"; }}
+                location /old/ {{ return 301 https://new.test$request_uri; }}
+                location ~ ^/img/(.*)\.png$ {{
+                    proxy_pass http://app;
+                    rewrite ^/img/(.*)\.png$ /pictures/$1 break;
+                }}
+                location /closed/ {{ deny all; proxy_pass http://app; }}
+                location /open/ {{ allow 127.0.0.0/8; deny all; proxy_pass http://app; }}
+                location /gone/ {{ return 410; }}
+            }}"#
+        )
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let nginx = Server::nginx(|listen, _| http(listen));
+    let listen: std::net::SocketAddr = nginx.name().parse().unwrap();
+    let file = dir.path().join("nginx.conf");
+    fs::write(&file, format!("events {{}}\nhttp {{ {} }}", http(listen))).unwrap();
+    let (text, lost) = import("nginx", &file);
+    assert_eq!(lost, Vec::<String>::new(), "{text}");
+    sound(&text, dir.path());
+    let proxy = serve(&text, listen);
+    for path in ["/", "/x?a=1", "/api/users?b=2", "/v1/x", "/exact", "/old/page?c=3", "/img/cat.png", "/closed/x", "/open/x", "/gone/x"] {
+        same(listen, proxy.http(), "app.test", path, "X-Gone: 1\r\n", &["host", "x-real-ip", "x-kind", "x-gone"]);
+    }
+    same(listen, proxy.http(), "www.app.test", "/x", "", &["host"]);
+    same(listen, proxy.http(), "other.test", "/x", "", &[]);
+}
+
+#[test]
+fn limits_and_passwords_are_carried_over() {
+    let origin = Origin::named("app");
+    let dir = tempfile::tempdir().unwrap();
+    let htpasswd = tools::need("htpasswd", "apache2-utils");
+    assert!(Command::new(htpasswd).args(["-cbB", "-C", "4"]).arg(dir.path().join("users")).args(["ann", "pw"]).status().unwrap().success());
+    let listen = portcullis_tests::nobody();
+    let text = format!(
+        "limit_req_zone $binary_remote_addr zone=one:1m rate=1r/m;\nserver {{\n listen {listen};\n server_name a.test;\n gzip on;\n gzip_types text/css;\n \
+         location /once/ {{ limit_req zone=one burst=1 nodelay; proxy_pass http://{0}; }}\n \
+         location /staff/ {{ auth_basic staff; auth_basic_user_file {1}; proxy_pass http://{0}; }}\n}}\n",
+        origin.name(),
+        dir.path().join("users").display()
+    );
+    let file = dir.path().join("site.conf");
+    fs::write(&file, text).unwrap();
+    let (text, lost) = import("nginx", &file);
+    assert_eq!(lost, Vec::<String>::new(), "{text}");
+    sound(&text, dir.path());
+    let proxy = serve(&text, listen);
+    let statuses = [(); 3].map(|()| get(proxy.http(), "a.test", "/once/x").status);
+    assert_eq!(statuses, [200, 200, 429]);
+    assert_eq!(get(proxy.http(), "a.test", "/staff/x").status, 401);
+    let known = portcullis_tests::get_with(proxy.http(), "a.test", "/staff/x", "Authorization: Basic YW5uOnB3\r\n");
+    assert_eq!((known.status, known.text().to_lowercase().contains("authorization: basic")), (200, true));
+}
+
+#[test]
+fn what_is_lost_is_told_and_what_it_kept_out_stays_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let listen = portcullis_tests::nobody();
+    let text = format!(
+        "worker_processes auto;\nevents {{}}\nhttp {{\n  sendfile on;\n  map $http_upgrade $up {{ default upgrade; }}\n  server {{\n    listen {listen};\n    \
+         server_name a.test;\n    client_max_body_size 10m;\n    location /files/ {{ root /srv; }}\n    location /secret/ {{\n      auth_request /auth;\n      \
+         proxy_pass http://127.0.0.1:9;\n    }}\n    location /v/ {{ proxy_pass http://$backend; }}\n    location / {{ proxy_pass http://127.0.0.1:9; frobnicate on; }}\n  }}\n}}\n"
+    );
+    let file = dir.path().join("nginx.conf");
+    fs::write(&file, text).unwrap();
+    let (text, lost) = import("nginx", &file);
+    let places: Vec<&str> = lost.iter().map(|line| line.split(": ").next().unwrap()).collect();
+    let expected = [5, 9, 10, 10, 12, 15, 16].map(|line| format!("nginx.conf:{line}"));
+    assert_eq!(places, expected, "{lost:#?}");
+    assert!(lost[4].contains("`auth_request /auth`") && lost[4].contains("403"), "{}", lost[4]);
+    assert!(lost[6].contains("`frobnicate on`"), "{}", lost[6]);
+    sound(&text, dir.path());
+    let proxy = serve(&text, listen);
+    assert_eq!(get(proxy.http(), "a.test", "/secret/x").status, 403);
+}
+
+#[test]
+fn tls_names_and_redirects_become_one_site() {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = portcullis_tests::pki::Authority::new("import");
+    authority.issue(dir.path(), "app", &["app.example.com", "www.example.com"]);
+    authority.write(dir.path(), "partners");
+    fs::create_dir(dir.path().join("sites")).unwrap();
+    fs::write(
+        dir.path().join("sites/app.conf"),
+        "server { listen 80; listen [::]:80; server_name app.example.com www.example.com; return 301 https://$host$request_uri; }\n\
+         server {\n listen 443 ssl http2; listen [::]:443 ssl http2;\n server_name app.example.com www.example.com;\n ssl_certificate app.pem;\n \
+         ssl_certificate_key app.key;\n ssl_client_certificate partners.pem;\n ssl_verify_client optional;\n \
+         location / { proxy_pass https://10.0.0.1:8443; proxy_ssl_verify on; proxy_ssl_trusted_certificate partners.pem; proxy_ssl_name app.internal; }\n}\n",
+    )
+    .unwrap();
+    let stream = "stream { upstream db { server 10.0.0.5:5432; } server { listen 5432; proxy_pass db; proxy_timeout 10m; } }\n";
+    fs::write(dir.path().join("nginx.conf"), format!("events {{}}\nhttp {{ include sites/*.conf; }}\n{stream}")).unwrap();
+    let (text, lost) = import("nginx", &dir.path().join("nginx.conf"));
+    assert_eq!(lost, Vec::<String>::new(), "{text}");
+    assert!(!text.contains("[listen]"), "the usual ports go without saying: {text}");
+    sound(&text, dir.path());
+    for part in [
+        "[site.\"app.example.com\"]",
+        "client = { ca = ",
+        "require = false",
+        "servers = [\"https://10.0.0.1:8443\"]",
+        "name = \"app.internal\"",
+        "[tcp.\":5432\"]",
+        "timeout = { idle = \"10m\" }",
+    ] {
+        assert!(text.contains(part), "{part} in:\n{text}");
+    }
+}
+
+/// What Debian's nginx is installed with.
+#[test]
+fn the_configuration_of_a_fresh_nginx_says_what_is_missing() {
+    tools::need("nginx", "nginx-light");
+    let file = std::path::Path::new("/etc/nginx/nginx.conf");
+    let output = portcullis_tests::proxy::run(std::path::Path::new("/"), &["import", "nginx", file.to_str().unwrap()]);
+    let (text, said) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains("files are not served here"), "{said}");
+    assert!(text.contains("[site.\"*\"]") && text.contains("404"), "{text}");
+}

@@ -1,0 +1,74 @@
+//! `cargo xtask deb` and `cargo xtask sbom`: what is handed to those who install. Both with cargo's own tools for it, built from source where they are not
+//! there.
+
+use crate::{run, wasm_target};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const CARGO_DEB: &str = "3.8.0";
+const CARGO_CYCLONEDX: &str = "0.5.9";
+
+/// Builds the proxy (`--profile NAME`; `dist` unless said) and packs it, with its manual pages and completion scripts, into target/debian.
+pub fn deb(arguments: &[String]) -> Result<(), String> {
+    let profile = match arguments {
+        [] => "dist",
+        [flag, profile] if flag == "--profile" => profile,
+        _ => return Err("takes nothing, or --profile NAME".to_owned()),
+    };
+    wasm_target::ensure()?;
+    run::run(run::cargo().args(["build", "--locked", "--package", "portcullis", "--profile", profile]))?;
+    let built = run::root().join("target").join(if profile == "dev" { "debug" } else { profile }).join("portcullis");
+    let staged = run::root().join("target/package");
+    stage(&built, &staged)?;
+    let tool = tool("cargo-deb", CARGO_DEB)?;
+    // What is packed is what was staged, whatever profile it is of.
+    run::run(Command::new(tool).args(["--no-build", "--no-strip", "--package", "portcullis"]).current_dir(run::root()))
+}
+
+/// Everything that is made from the binary; `assets` of host/Cargo.toml names it.
+fn stage(built: &Path, staged: &Path) -> Result<(), String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", staged.display());
+    let _earlier = fs::remove_dir_all(staged);
+    for folder in ["man", "completions"] {
+        fs::create_dir_all(staged.join(folder)).map_err(failed)?;
+    }
+    fs::copy(built, staged.join("portcullis")).map_err(failed)?;
+    run::run(Command::new(built).args(["man", "--out"]).arg(staged.join("man")))?;
+    for (shell, file) in [("bash", "portcullis"), ("zsh", "_portcullis"), ("fish", "portcullis.fish")] {
+        let script = run::read(Command::new(built).args(["completions", shell]))?;
+        fs::write(staged.join("completions").join(file), script + "\n").map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Writes target/sbom/portcullis.cdx.json: everything that the proxy is built from, by name, version, licence and checksum.
+pub fn sbom(arguments: &[String]) -> Result<(), String> {
+    if !arguments.is_empty() {
+        return Err("takes nothing".to_owned());
+    }
+    let folder = run::root().join("target/sbom");
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let mut cyclonedx = Command::new(tool("cargo-cyclonedx", CARGO_CYCLONEDX)?);
+    cyclonedx.args(["cyclonedx", "--format", "json", "--spec-version", "1.5", "--override-filename", "portcullis.cdx", "--manifest-path"]);
+    run::run(cyclonedx.arg(run::root().join("host/Cargo.toml")))?;
+    // It writes beside the manifest of each package of the workspace.
+    let made = run::root().join("host/portcullis.cdx.json");
+    let place = folder.join("portcullis.cdx.json");
+    fs::rename(&made, &place).map_err(|error| format!("{}: {error}", made.display()))?;
+    println!("{}", place.display());
+    Ok(())
+}
+
+/// The one on the PATH, or our own of this version.
+fn tool(name: &str, version: &str) -> Result<PathBuf, String> {
+    if run::read(Command::new(name).arg("--version")).is_ok() {
+        return Ok(name.into());
+    }
+    let tools = run::root().join("target/tools");
+    let own = tools.join("bin").join(name);
+    if !own.exists() {
+        run::run(run::cargo().args(["install", "--locked", name, "--version", version, "--root"]).arg(&tools))?;
+    }
+    Ok(own)
+}
