@@ -1,5 +1,6 @@
 //! One generation as the process holds it, and the count of those that are not gone yet.
 
+use super::checks::Checks;
 use super::corridors::{Course, Courses};
 use super::door::{DoorPlan, DoorPlans};
 use super::keeper;
@@ -7,10 +8,12 @@ use super::listeners::{self, Bound, Listener};
 use super::prepare::Prepared;
 use super::systemd::Inherited;
 use super::worker::{Change, Waiting};
-use crate::config::Report;
+use crate::config::{Report, UpstreamName, UpstreamSpec};
 use crate::proxy::Snapshot;
 use crate::sandbox::Configured;
 use rustls::KeyLog;
+use std::collections::BTreeMap;
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -22,6 +25,8 @@ pub struct Generation {
     pub snapshot: Arc<Snapshot>,
     courses: Courses,
     doors: DoorPlans,
+    upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
+    checks: Checks,
 }
 
 /// Why a configuration that is right cannot be served here.
@@ -31,6 +36,8 @@ pub enum AssembleError {
     Bind(Report),
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
+    #[error("servers cannot be looked at: {0}")]
+    Checks(#[from] io::Error),
 }
 
 impl Generation {
@@ -58,7 +65,9 @@ impl Generation {
         let port = listeners.iter().find_map(|listener| listener.bound.speaks.https().then(|| listener.bound.address.port()).flatten());
         snapshot.https_port = port.unwrap_or(snapshot.https_port);
         let all = listeners.iter().map(|listener| listener.bound.clone()).collect();
-        let generation = Self { number, listeners: all, snapshot: Arc::new(snapshot), courses, doors, prepared };
+        let upstreams = Arc::new(config.upstreams.clone());
+        let checks = Checks::start(&upstreams, &prepared.papers.outbound, &config.limits, before.map(|before| &before.checks))?;
+        let generation = Self { number, listeners: all, snapshot: Arc::new(snapshot), courses, doors, upstreams, checks, prepared };
         let changes = generation.changes(listeners, before, workers);
         Ok((generation, changes))
     }
@@ -72,13 +81,13 @@ impl Generation {
 
     fn changes(&self, listeners: Vec<Listener>, before: Option<&Self>, workers: usize) -> Vec<Change> {
         let config = &self.prepared.config;
-        let upstreams = Arc::new(config.upstreams.clone());
         let change = |_| Change {
             snapshot: self.snapshot.clone(),
-            upstreams: upstreams.clone(),
+            upstreams: self.upstreams.clone(),
             outbound: self.prepared.papers.outbound.clone(),
             filters: self.prepared.filters.clone(),
             services: self.prepared.services.clone(),
+            board: self.checks.board.clone(),
             listeners: Vec::with_capacity(listeners.len()),
         };
         let mut changes: Vec<Change> = (0..workers).map(change).collect();

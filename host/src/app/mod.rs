@@ -9,6 +9,7 @@
 
 mod ca;
 mod check;
+mod checks;
 mod control;
 mod corridors;
 mod depot;
@@ -34,6 +35,7 @@ mod run;
 mod services;
 mod state;
 mod systemd;
+mod ticks;
 mod watch;
 mod worker;
 

@@ -32,6 +32,8 @@ pub struct Entry<'a> {
     pub upstream: Option<&'a str>,
     /// Address of the server that answered.
     pub server: Option<&'a str>,
+    /// How many times a server was tried. Written if it was more than once.
+    pub attempts: u32,
     /// To the end of the response body.
     pub total: Duration,
     /// From sending the request to the upstream until its response head.
@@ -95,6 +97,9 @@ impl Line for Entry<'_> {
         out.push(b' ');
         word(out, self.reason.unwrap_or_default());
         words(out, self.names());
+        if self.attempts > 1 {
+            print(out, format_args!(" attempts={}", self.attempts));
+        }
         self.cost().text(out);
         if !self.links.is_empty() {
             let links: Vec<_> = self.links.iter().map(|(name, how)| format!("{name}:{how}")).collect();
@@ -115,6 +120,9 @@ impl Line for Entry<'_> {
         members(out, named.chain(self.reason.map(|reason| ("reason", reason))).chain(self.names()));
         if let Some(status) = self.status {
             print(out, format_args!(",\"status\":{status}"));
+        }
+        if self.attempts > 1 {
+            print(out, format_args!(",\"attempts\":{}", self.attempts));
         }
         self.cost().json(out);
         if !self.links.is_empty() {
@@ -184,6 +192,7 @@ pub(super) mod tests {
             route: "/api/*",
             upstream: None,
             server: None,
+            attempts: 1,
             total: Duration::from_micros(1500),
             first: None,
             received: 0,

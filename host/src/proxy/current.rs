@@ -5,6 +5,7 @@ use super::failure::Failure;
 use super::paths::Part;
 use super::snapshot::ClientCertEntry;
 use super::{Missed, RouteEntry, SiteEntry, Snapshot, Terms};
+use crate::chain::{Audience, Chain, Filter, GoingOut};
 use crate::message::{ClientAuth, Connection, RequestHead, Scheme, authority};
 use crate::observe::{RouteTally, WorkerTally};
 use crate::upstream::Upstreams;
@@ -34,7 +35,16 @@ pub(super) struct Current<F> {
     /// Beside them; looked up when a route takes its first request, so that only routes that are used cost anything.
     tallies: Box<[OnceCell<Arc<RouteTally>>]>,
     /// Beside the snapshot's terms.
-    destinations: Box<[Option<Destination>]>,
+    terms: Box<[TermsHere<F>]>,
+}
+
+/// Terms, likewise.
+struct TermsHere<F> {
+    destination: Option<Destination>,
+    /// Of all links of the chain.
+    going_out: GoingOut,
+    /// `None`: no link wants to be told of ends.
+    audience: Option<Rc<Audience<F>>>,
 }
 
 /// A site as a worker has it at hand: small, since the next request may be for any other.
@@ -64,6 +74,10 @@ pub(super) struct Place<'c> {
     pub site: ByteString,
     pub route: ByteString,
     pub terms: &'c Terms,
+    /// Their index.
+    pub terms_index: usize,
+    /// What links want beyond heads.
+    pub going_out: GoingOut,
     tally: &'c OnceCell<Arc<RouteTally>>,
     /// `None`: a link must answer.
     pub destination: Option<&'c Destination>,
@@ -78,7 +92,7 @@ impl Place<'_> {
     }
 }
 
-impl<F> Current<F> {
+impl<F: Filter> Current<F> {
     pub fn new(snapshot: Arc<Snapshot>, filters: Rc<[Rc<F>]>, upstreams: Rc<Upstreams>) -> Self {
         let mut text = String::new();
         let site = |site: &SiteEntry| SiteHere { name: Part::add(&mut text, &site.name), tls: site.tls, client: site.client };
@@ -86,11 +100,25 @@ impl<F> Current<F> {
         let route = |route: &RouteEntry| RouteHere { pattern: Part::add(&mut text, &route.pattern), terms: route.terms };
         let routes: Box<[RouteHere]> = snapshot.routes.iter().map(route).collect();
         let tallies = routes.iter().map(|_| OnceCell::new()).collect();
-        let destination = |terms: &Terms| terms.to.as_ref().and_then(|to| Destination::of(&upstreams, to.0.as_str().into()));
-        let destinations = snapshot.terms.iter().map(destination).collect();
-        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, over: Cell::new(false), tallies, destinations }
+        let terms = |terms: &Terms| {
+            let going_out = going_out(&terms.chain, &filters);
+            TermsHere {
+                destination: terms.to.as_ref().and_then(|to| Destination::of(&upstreams, to.0.as_str().into())),
+                going_out,
+                audience: going_out.done.then(|| Rc::new(Audience::of(&terms.chain, &filters))),
+            }
+        };
+        let terms = snapshot.terms.iter().map(terms).collect();
+        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, over: Cell::new(false), tallies, terms }
     }
+}
 
+fn going_out<F: Filter>(chain: &Chain, filters: &[Rc<F>]) -> GoingOut {
+    let of = chain.links.iter().filter_map(|link| filters.get(link.filter)).map(|filter| filter.going_out());
+    of.fold(GoingOut::default(), GoingOut::or)
+}
+
+impl<F> Current<F> {
     /// From now on exchanges fail where they wait, once they are polled.
     pub fn end(&self) {
         self.over.set(true);
@@ -133,14 +161,23 @@ impl<F> Current<F> {
         let (Some(RouteHere { pattern, terms }), Some(tally)) = (self.routes.get(index), self.tallies.get(index)) else {
             return Err(Failure::NoRoute);
         };
-        let (Some(terms), Some(destination)) = (self.snapshot.terms.get(*terms as usize), self.destinations.get(*terms as usize)) else {
+        let terms_index = *terms as usize;
+        let (Some(terms), Some(TermsHere { destination, going_out, audience: _ })) =
+            (self.snapshot.terms.get(terms_index), self.terms.get(terms_index))
+        else {
             return Err(Failure::NoRoute);
         };
-        Ok(Place { site: name, route: self.part(*pattern), terms, tally, destination: destination.as_ref(), client: here.client })
+        let (route, going_out, destination) = (self.part(*pattern), *going_out, destination.as_ref());
+        Ok(Place { site: name, route, terms, terms_index, going_out, tally, destination, client: here.client })
     }
 
     fn part(&self, part: Part) -> ByteString {
         self.text.slice_ref(self.text.get(part.range()).unwrap_or_default())
+    }
+
+    /// Who is told how an exchange on these terms ended.
+    pub fn audience(&self, terms_index: usize) -> Option<&Rc<Audience<F>>> {
+        self.terms.get(terms_index).and_then(|terms| terms.audience.as_ref())
     }
 
     pub fn knows(&self, upstream: &str) -> bool {

@@ -3,6 +3,7 @@
 mod across;
 mod connections;
 mod direct;
+mod going_out;
 mod loading;
 mod misbehaviour;
 mod one_block;
