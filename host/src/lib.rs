@@ -26,10 +26,10 @@
 //! 7. `chain/walk.rs` `on_request`, link by link → `sandbox` → guest → verdict or fault
 //!    (a link that looks at bodies: `chain/handling.rs` asks it what it wants, `chain/strand.rs` passes it the pieces)
 //! 8. next → the route's upstream · forward → the one chosen · reply → straight to 10
-//! 9. `upstream` picks a server, takes a pooled connection or connects, sends, retries within budget
+//! 9. `upstream` picks a server (`proxy/guide.rs`: links may choose), takes a pooled connection or connects, sends, retries within budget
 //! 10. `chain/walk.rs` `on_response`: the same links in reverse order
 //! 11. `proxy/outbound.rs` → `listen`; the body streams under the exchange's guard
-//! 12. any error on the way → `proxy/failure.rs`; one access line when the body ends
+//! 12. any error on the way → `proxy/failure.rs`; one access line when the body ends, and links that want it are told (`proxy/farewell.rs`)
 //!
 //! A connection for `[tcp."addr"]` takes the other corridor: `listen/connection.rs` looks at the client hello if there is one
 //! (`listen/peek.rs`), `tunnel/routes.rs` finds the upstream, `upstream` connects, `tunnel/relay.rs` carries bytes both ways.

@@ -52,6 +52,8 @@
 //! - **Bodies**: `on_request_body` and `on_response_body` say of each body whether it is to be watched, transformed piece by piece or buffered; see
 //!   [`body`].
 //! - **Connections**: `on_accept`, `on_client_hello` and `on_close` are phases below HTTP, for listeners; see [`connection`].
+//! - **Upstreams**: `on_balance` chooses servers, `on_attempt` has a say in retries, `on_done` learns how an exchange ended, `on_tick` is
+//!   called from time to time; see [`upstream`].
 //! - **Interest**: `#[interest(method, path, headers = ["cookie"], attributes = ["client.ip"])]` on a phase says what it wants to see;
 //!   `fn plan(&self, plan: &mut Plan)` changes that by the settings. What is not asked for is not sent.
 //! - **Checks**: `fn check(&self) -> Result<(), Vec<Problem>>` refuses settings that the schema cannot; or
@@ -107,6 +109,7 @@ mod template;
 pub mod tracing;
 #[cfg(not(target_family = "wasm"))]
 pub mod test;
+pub mod upstream;
 mod verdict;
 
 /// Where the functions of capabilities lead: to the proxy, or on the native target to what a test made of it.
@@ -119,13 +122,16 @@ pub use body::{RequestBegin, RequestBody, ResponseBegin, ResponseBody};
 pub use connection::{AcceptVerdict, Accepted, ClientHello, Closed, ConnectionEdits, HelloVerdict};
 pub use edits::{Edits, RequestEdits};
 pub use head::{Fields, Request, Response, host};
-pub use plan::{AcceptInterest, CloseInterest, HelloInterest, Plan, RequestInterest, ResponseInterest};
+pub use plan::{
+    AcceptInterest, AttemptInterest, BalanceInterest, CloseInterest, DoneInterest, HelloInterest, Plan, RequestInterest, ResponseInterest,
+};
 pub use problem::{Pointer, Problem};
 pub use template::{Piece, Template};
+pub use upstream::{AttemptVerdict, BalanceVerdict, Candidate, Choice, Done, FailedAttempt, Tick, UpstreamEdits};
 pub use verdict::{Bytes, Reply, ResponseVerdict, Verdict};
 
-/// Makes a plugin of an `impl` block: its methods `on_request`, `on_response`, `on_request_body`, `on_response_body`, `on_accept`, `on_client_hello` and
-/// `on_close` become the exports of the component, each if it is there.
+/// Makes a plugin of an `impl` block: its methods `on_request`, `on_response`, `on_request_body`, `on_response_body`, `on_accept`, `on_client_hello`,
+/// `on_close`, `on_balance`, `on_attempt`, `on_done` and `on_tick` become the exports of the component, each if it is there.
 ///
 /// The methods `configure`, `check` and `plan` have the meanings that the [front page](crate) gives; others are the author's own.
 /// `#[plugin(name = "…", description = "…")]` replace the package's name and the doc comment.
@@ -189,8 +195,9 @@ pub use portcullis_sdk_macros::settings;
 pub mod prelude {
     pub use crate::settings::{Map, OneOrMany, StoreName, Upstream};
     pub use crate::{
-        AcceptVerdict, Accepted, ClientHello, Closed, ConnectionEdits, Edits, Fields, HelloVerdict, Plan, Pointer, Problem, Reply, Request,
-        RequestBegin, RequestBody, RequestEdits, Response, ResponseBegin, ResponseBody, ResponseVerdict, Verdict, plugin, settings,
+        AcceptVerdict, Accepted, AttemptVerdict, BalanceVerdict, Candidate, Choice, ClientHello, Closed, ConnectionEdits, Done, Edits,
+        FailedAttempt, Fields, HelloVerdict, Plan, Pointer, Problem, Reply, Request, RequestBegin, RequestBody, RequestEdits, Response,
+        ResponseBegin, ResponseBody, ResponseVerdict, Tick, UpstreamEdits, Verdict, plugin, settings,
     };
     pub use alloc::borrow::ToOwned;
     pub use alloc::boxed::Box;

@@ -6,6 +6,7 @@ use crate::problem::Problem;
 use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 /// What a plugin does under the settings it was given.
 ///
@@ -19,6 +20,10 @@ pub struct Plan {
     pub(crate) accept: Option<AcceptInterest>,
     pub(crate) client_hello: Option<HelloInterest>,
     pub(crate) close: Option<CloseInterest>,
+    pub(crate) balance: Option<BalanceInterest>,
+    pub(crate) attempt: Option<AttemptInterest>,
+    pub(crate) done: Option<DoneInterest>,
+    pub(crate) tick: Option<Duration>,
     pub(crate) warnings: Vec<Problem>,
 }
 
@@ -91,6 +96,46 @@ impl Plan {
     /// `on_close` has nothing to do under these settings and is not to be called.
     pub fn skip_close(&mut self) {
         self.close = None;
+    }
+
+    /// What `on_balance` wants to see. Asking makes sure that the phase is entered.
+    pub fn balance(&mut self) -> &mut BalanceInterest {
+        self.balance.get_or_insert_default()
+    }
+
+    /// What `on_attempt` wants to see. Asking makes sure that the phase is entered.
+    pub fn attempt(&mut self) -> &mut AttemptInterest {
+        self.attempt.get_or_insert_default()
+    }
+
+    /// What `on_done` wants to see. Asking makes sure that the phase is entered.
+    pub fn done(&mut self) -> &mut DoneInterest {
+        self.done.get_or_insert_default()
+    }
+
+    /// `on_tick` is called this often, on each worker: 100 ms to a day.
+    pub fn tick(&mut self, every: Duration) {
+        self.tick = Some(every);
+    }
+
+    /// `on_balance` has nothing to do under these settings and is not to be called.
+    pub fn skip_balance(&mut self) {
+        self.balance = None;
+    }
+
+    /// `on_attempt` has nothing to do under these settings and is not to be called.
+    pub fn skip_attempt(&mut self) {
+        self.attempt = None;
+    }
+
+    /// `on_done` has nothing to do under these settings and is not to be called.
+    pub fn skip_done(&mut self) {
+        self.done = None;
+    }
+
+    /// `on_tick` has nothing to do under these settings and is not to be called.
+    pub fn skip_tick(&mut self) {
+        self.tick = None;
     }
 
     /// Tells the operator about something doubtful; stops nothing. `path` is a JSON pointer into the settings.
@@ -283,5 +328,161 @@ of_connections! {
         reason REASON = 8,
         /// The number that ties the phases of one connection together.
         connection CONNECTION = 16,
+    }
+}
+
+/// What `on_balance` wants to see.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BalanceInterest {
+    /// Bits in the order of the contract's `balance-fields`, without `exchange`.
+    pub(crate) fields: u8,
+    pub(crate) asked: Asked,
+}
+
+impl BalanceInterest {
+    pub(crate) const UPSTREAM: u8 = 1;
+    pub(crate) const METHOD: u8 = 2;
+    pub(crate) const PATH: u8 = 4;
+    pub(crate) const ADDRESS: u8 = 8;
+    pub(crate) const WEIGHT: u8 = 16;
+    pub(crate) const TAGS: u8 = 32;
+    pub(crate) const LOAD: u8 = 64;
+    const EXCHANGE: u8 = 128;
+
+    pub(crate) fn flags(&self) -> u8 {
+        self.fields | if self.asked.exchange { Self::EXCHANGE } else { 0 }
+    }
+
+    fn ask(&mut self, bit: u8) -> &mut Self {
+        self.fields |= bit;
+        self
+    }
+
+    /// The upstream's name.
+    pub fn upstream(&mut self) -> &mut Self {
+        self.ask(Self::UPSTREAM)
+    }
+
+    /// The request's method.
+    pub fn method(&mut self) -> &mut Self {
+        self.ask(Self::METHOD)
+    }
+
+    /// The request's path.
+    pub fn path(&mut self) -> &mut Self {
+        self.ask(Self::PATH)
+    }
+
+    /// Each server's address.
+    pub fn address(&mut self) -> &mut Self {
+        self.ask(Self::ADDRESS)
+    }
+
+    /// Each server's weight.
+    pub fn weight(&mut self) -> &mut Self {
+        self.ask(Self::WEIGHT)
+    }
+
+    /// Each server's tags.
+    pub fn tags(&mut self) -> &mut Self {
+        self.ask(Self::TAGS)
+    }
+
+    /// What runs on each server, and how long it takes.
+    pub fn load(&mut self) -> &mut Self {
+        self.ask(Self::LOAD)
+    }
+
+    /// The number that ties the phases of one exchange together.
+    pub fn exchange(&mut self) -> &mut Self {
+        self.asked.exchange = true;
+        self
+    }
+
+    /// A field of the request's head, in lower case.
+    pub fn header(&mut self, name: impl Into<Cow<'static, str>>) -> &mut Self {
+        self.asked.header(name.into());
+        self
+    }
+
+    /// An attribute such as `client.ip`, or one that another link sets.
+    pub fn attribute(&mut self, name: impl Into<Cow<'static, str>>) -> &mut Self {
+        self.asked.attribute(name.into());
+        self
+    }
+}
+
+/// What `on_attempt` wants to see, and after which statuses it wants to be asked.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttemptInterest {
+    pub(crate) fields: u8,
+    pub(crate) statuses: Vec<u16>,
+    pub(crate) attributes: Vec<Cow<'static, str>>,
+}
+
+impl AttemptInterest {
+    pub(crate) const SERVER: u8 = 1;
+    pub(crate) const REASON: u8 = 2;
+    pub(crate) const CANDIDATES: u8 = 4;
+    pub(crate) const EXCHANGE: u8 = 8;
+
+    fn ask(&mut self, bit: u8) -> &mut Self {
+        self.fields |= bit;
+        self
+    }
+
+    /// The address of the server.
+    pub fn server(&mut self) -> &mut Self {
+        self.ask(Self::SERVER)
+    }
+
+    /// The reason token.
+    pub fn reason(&mut self) -> &mut Self {
+        self.ask(Self::REASON)
+    }
+
+    /// Where another attempt could go.
+    pub fn candidates(&mut self) -> &mut Self {
+        self.ask(Self::CANDIDATES)
+    }
+
+    /// The number that ties the phases of one exchange together.
+    pub fn exchange(&mut self) -> &mut Self {
+        self.ask(Self::EXCHANGE)
+    }
+
+    /// A response of this status counts as a failed attempt. At most 64.
+    pub fn status(&mut self, status: u16) -> &mut Self {
+        if !self.statuses.contains(&status) {
+            self.statuses.push(status);
+        }
+        self
+    }
+
+    /// An attribute such as `route`, or one that another link sets.
+    pub fn attribute(&mut self, name: impl Into<Cow<'static, str>>) -> &mut Self {
+        let name = name.into();
+        if !self.attributes.contains(&name) {
+            self.attributes.push(name);
+        }
+        self
+    }
+}
+
+of_connections! {
+    /// What `on_done` wants to see.
+    DoneInterest {
+        /// The upstream's name.
+        upstream UPSTREAM = 1,
+        /// The address of the last server.
+        server SERVER = 2,
+        /// Why it did not end as it should.
+        reason REASON = 4,
+        /// How long it took, as a whole and to the response head.
+        times TIMES = 8,
+        /// Bytes of both bodies.
+        bytes BYTES = 16,
+        /// The number that ties the phases of one exchange together.
+        exchange EXCHANGE = 32,
     }
 }

@@ -9,6 +9,7 @@ use crate::head::{Request, Response};
 use crate::plan::Plan;
 use crate::problem::Problem;
 use crate::settings::Setting;
+use crate::upstream::{AttemptVerdict, BalanceVerdict, Choice, Done, FailedAttempt, Tick, UpstreamEdits};
 use crate::verdict::{ResponseVerdict, Verdict};
 use alloc::vec::Vec;
 
@@ -60,6 +61,26 @@ pub trait OnClientHello: Plugin {
 /// A plugin that wants to know when connections end.
 pub trait OnClose: Plugin {
     fn on_close(&self, closed: &Closed<'_>);
+}
+
+/// A plugin that chooses servers.
+pub trait OnBalance: Plugin {
+    fn on_balance(&self, choice: &Choice<'_>, edit: &mut UpstreamEdits<'_>) -> BalanceVerdict;
+}
+
+/// A plugin that has a say in whether an attempt is followed by another.
+pub trait OnAttempt: Plugin {
+    fn on_attempt(&self, failed: &FailedAttempt<'_>, edit: &mut UpstreamEdits<'_>) -> AttemptVerdict;
+}
+
+/// A plugin that wants to know how exchanges end.
+pub trait OnDone: Plugin {
+    fn on_done(&self, done: &Done<'_>);
+}
+
+/// A plugin that works without being asked.
+pub trait OnTick: Plugin {
+    fn on_tick(&self, tick: &Tick<'_>);
 }
 
 /// What `plugin inspect` shows about a plugin.

@@ -6,7 +6,7 @@ use wit_component::{StringEncoding, metadata};
 use wit_parser::Resolve;
 
 /// Each file, and the world that it describes. Worlds of one item, so that a component exports and imports just what it uses.
-const FILES: [(&str, &str); 19] = [
+const FILES: [(&str, &str); 24] = [
     ("lifecycle", "export portcullis:plugin/lifecycle@0.1.0;"),
     ("on-request", "export portcullis:plugin/on-request@0.1.0;"),
     ("on-response", "export portcullis:plugin/on-response@0.1.0;"),
@@ -17,6 +17,11 @@ const FILES: [(&str, &str); 19] = [
     ("bodies", "export portcullis:plugin/bodies@0.1.0;"),
     ("on-request-body", "export portcullis:plugin/on-request-body@0.1.0;"),
     ("on-response-body", "export portcullis:plugin/on-response-body@0.1.0;"),
+    ("upstreams", "export portcullis:plugin/upstreams@0.1.0;"),
+    ("on-balance", "export portcullis:plugin/on-balance@0.1.0;"),
+    ("on-attempt", "export portcullis:plugin/on-attempt@0.1.0;"),
+    ("on-done", "export portcullis:plugin/on-done@0.1.0;"),
+    ("on-tick", "export portcullis:plugin/on-tick@0.1.0;"),
     ("wasi-random", "import wasi:random/random@0.2.0;"),
     ("log", "import portcullis:plugin/log@0.1.0;"),
     ("clock", "import portcullis:plugin/clock@0.1.0;"),
@@ -86,7 +91,7 @@ fn shims_have_the_contract_s_core_signatures() {
             assert_eq!(written_signature(written), expected, "{module}#{name}");
         }
     }
-    assert_eq!(seen, (18, 20), "the capabilities; describe, configure, plan-connections, plan-bodies, release, and the phases");
+    assert_eq!(seen, (18, 25), "the capabilities; describe, configure, the plans, release, and the phases");
 }
 
 fn after<'s>(source: &'s str, what: &str) -> &'s str {

@@ -11,8 +11,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Watching is off unless a test says otherwise, so that reloads are those that are asked for.
-const HEAD: &str = "[server]\nworkers = 2\nstate = \"state\"\nwatch = false\n";
-const HTTP: &str = "[listen]\nhttp = [\"127.0.0.1:0\"]\n";
+pub const HEAD: &str = "[server]\nworkers = 2\nstate = \"state\"\nwatch = false\n";
+pub const HTTP: &str = "[listen]\nhttp = [\"127.0.0.1:0\"]\n";
 
 fn write(proxy: &Proxy, config: &str) {
     fs::write(proxy.dir.path().join("portcullis.toml"), config).unwrap();
@@ -26,7 +26,7 @@ fn reload(proxy: &Proxy) -> (bool, Value) {
 }
 
 /// Takes over this configuration, and says what has changed.
-fn turn_to(proxy: &Proxy, config: &str) -> Vec<String> {
+pub fn turn_to(proxy: &Proxy, config: &str) -> Vec<String> {
     write(proxy, config);
     let (well, said) = reload(proxy);
     assert!(well, "{said}");
@@ -42,7 +42,7 @@ fn settled(proxy: &Proxy) -> Value {
     })
 }
 
-fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         if let Some(found) = found() {

@@ -29,11 +29,21 @@ fn every_example_is_right_as_it_stands() {
     }
     let beside = dir.path().join("target/wasm32-wasip2/release");
     fs::create_dir_all(&beside).unwrap();
-    for name in ["first-plugin", "auth-cache", "component-service"] {
+    for name in ["first-plugin", "auth-cache", "component-service", "zone-balance"] {
         let plugin = built(&tools::repository().join("examples").join(name));
         fs::copy(&plugin, beside.join(plugin.file_name().unwrap())).unwrap();
     }
-    for name in ["hello", "tls-site", "canary", "first-plugin", "auth-cache", "component-service", "tcp-postgres", "sni-passthrough"] {
+    for name in [
+        "hello",
+        "tls-site",
+        "canary",
+        "first-plugin",
+        "auth-cache",
+        "component-service",
+        "zone-balance",
+        "tcp-postgres",
+        "sni-passthrough",
+    ] {
         fs::copy(tools::repository().join("examples").join(name).join("portcullis.toml"), dir.path().join("portcullis.toml")).unwrap();
         let output = proxy::run(dir.path(), &["check"]);
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stdout));
@@ -158,12 +168,33 @@ fn a_third_party_plugin_from_outside_the_repository() {
 
 #[test]
 fn the_plugins_own_tests_pass_without_wasm() {
-    for name in ["first-plugin", "auth-cache"] {
+    for name in ["first-plugin", "auth-cache", "zone-balance"] {
         let mut cargo = Command::new(env!("CARGO"));
         cargo.args(["test", "--quiet", "--target-dir"]).arg(tools::repository().join("target/examples"));
         let output = cargo.current_dir(tools::repository().join("examples").join(name)).output().unwrap();
         assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
     }
+}
+
+#[test]
+fn zone_balance() {
+    let plugin = built(&tools::repository().join("examples/zone-balance"));
+    let (near, far) = (Origin::named("near"), Origin::named("far"));
+    let busy = Origin::says("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    let with = |near: &Origin| {
+        example("zone-balance", &[("127.0.0.1:9001", near), ("127.0.0.1:9002", &far)])
+            .replace("target/wasm32-wasip2/release/zone_balance.wasm", plugin.to_str().unwrap())
+    };
+    let proxy = Proxy::start(&with(&near));
+    for _ in 0..10 {
+        assert_eq!(get(proxy.http(), "localhost", "/").header("x-origin"), Some("near"));
+    }
+    proxy.access_line(|line| line.contains("links=zone:chose"));
+    // The near server is overloaded: the far one is asked, and the client never knows.
+    let proxy = Proxy::start(&with(&busy));
+    let answer = get(proxy.http(), "localhost", "/");
+    assert_eq!((answer.status, answer.header("x-origin")), (200, Some("far")));
+    proxy.access_line(|line| line.contains("attempts=2") && line.contains("zone:chose,zone:judged"));
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use super::granted::own;
 use super::memory::{self, Told};
 use crate::config::{
-    self, Balance, ClientCertForward, Config, LinkOrigin, LinkSpec, PathMatch, PluginRef, Report, Route, Site, TlsSpec, UpstreamSpec,
-    show_duration,
+    self, Balance, ClientCertForward, Config, Limits, LinkOrigin, LinkSpec, PathMatch, PluginRef, Report, RetrySpec, Route, Site, TlsSpec,
+    UpstreamServer, UpstreamSpec, show_duration,
 };
 use crate::message::{RequestHead, Scheme, authority, target};
 use crate::proxy::{self, Finding};
@@ -188,6 +188,9 @@ impl Explained {
         }
         let times = self.times(route).map(|(name, time)| format!("{name} {}", time.map_or("none".to_owned(), show_duration)));
         row(out, "timeouts", &times.join(", "), "");
+        if route.to.is_some() {
+            row(out, "retry", &retry(&route.retry, &self.config.limits), "");
+        }
         let log = self.config.server.access_log.name();
         row(out, "access log", log, "");
     }
@@ -241,11 +244,12 @@ impl Explained {
                 }
                 answer["upstream"] = match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
                     Some((name, spec)) => {
-                        let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
+                        let servers: Vec<_> = spec.servers.iter().map(server_json).collect();
                         json!({ "name": name.to_string(), "balance": balance(spec), "servers": servers, "at": spec.at.to_string() })
                     }
                     None => Value::Null,
                 };
+                answer["retry"] = json!(route.to.as_ref().map(|_| retry(&route.retry, &self.config.limits)));
                 answer["timeouts"] =
                     self.times(route).into_iter().map(|(name, time)| (name.to_owned(), json!(time.map(show_duration)))).collect();
             }
@@ -336,12 +340,30 @@ pub(super) fn balance(spec: &UpstreamSpec) -> &'static str {
     match spec.balance {
         Balance::P2c => "p2c",
         Balance::RoundRobin => "round-robin",
+        Balance::Least => "least",
     }
 }
 
 pub(super) fn servers(spec: &UpstreamSpec) -> String {
     let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
     format!("{}{}", servers.join(" "), if spec.tls.is_some() { "  over TLS" } else { "" })
+}
+
+/// When another server is tried.
+fn retry(spec: &RetrySpec, limits: &Limits) -> String {
+    let words = [(spec.connect, "connect"), (spec.reset, "reset"), (spec.timeout, "timeout")];
+    let mut on: Vec<String> = words.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()).collect();
+    on.extend(spec.statuses.iter().map(ToString::to_string));
+    let tries = spec.tries.unwrap_or(limits.retries + 1);
+    if tries == 1 || on.is_empty() {
+        return "never".to_owned();
+    }
+    let per_try = spec.per_try.map(|time| format!(", {} each", show_duration(time))).unwrap_or_default();
+    format!("on {}: {tries} tries{per_try}, budget {}%", on.join(", "), spec.budget.unwrap_or(limits.retry_budget))
+}
+
+pub(super) fn server_json(server: &UpstreamServer) -> Value {
+    json!({ "address": server.address.to_string(), "weight": server.weight, "tags": server.tags, "at": server.at.to_string() })
 }
 
 pub(super) fn path(path: &PathMatch) -> Value {

@@ -1,6 +1,6 @@
 //! `portcullis explain tcp ADDRESS`: what would happen to a connection, and where each part of it is written.
 
-use super::explain::{ExplainError, balance, row, servers};
+use super::explain::{ExplainError, balance, row, server_json, servers};
 use crate::config::{self, Config, ListenAddress, SiteName, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamName, show_duration};
 use crate::message::{ClientHello, Unrouted};
 use crate::tunnel::Routes;
@@ -230,7 +230,7 @@ impl TcpExplained {
             }
         }
         if let Some((name, spec)) = self.upstream().and_then(|name| self.config.upstreams.get_key_value(name)) {
-            let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
+            let servers: Vec<_> = spec.servers.iter().map(server_json).collect();
             answer["upstream"] =
                 json!({ "name": name.to_string(), "balance": balance(spec), "servers": servers, "at": spec.at.to_string() });
             answer["timeouts"] = self.times().into_iter().map(|(name, time)| (name.to_owned(), json!(show_duration(time)))).collect();

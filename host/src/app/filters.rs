@@ -173,8 +173,8 @@ fn misplaced(link: &LinkSpec, plugin: &Plugin) -> Option<Diagnostic> {
         LinkOrigin::Listener => {
             "exports no phase of connections (`on-accept`, `on-client-hello`, `on-close`), and requests are not seen in a listener's chain"
         }
-        _ if plugin.phases() != (false, false) || plugin.body_phases() != (false, false) => return None,
-        _ => "exports no phase of requests, responses or bodies; it belongs in the `chain` of [listen] or of a [tcp] listener",
+        _ if plugin.phases() != (false, false) || plugin.body_phases() != (false, false) || plugin.upstream_phases().any() => return None,
+        _ => "exports no phase of requests, such as `on-request`; it belongs in the `chain` of [listen] or of a [tcp] listener",
     };
     Some(Diagnostic::phase_missing(&link.plugin.to_string(), link.at.clone(), &why))
 }

@@ -5,6 +5,7 @@ use super::door::DoorKeeper;
 use super::errands::{self, Ways};
 use super::filters::HeldGuests;
 use super::services::Outside;
+use super::ticks::Ticks;
 use super::worker::{Change, Means, Waiting};
 use crate::config::Limits;
 use crate::listen::{Accepting, Entrance, Gate, Handler, Reception, Shutdown, Stopper, accept, stopping};
@@ -32,11 +33,14 @@ pub struct Ready {
 
 /// A worker's place of work.
 pub struct Floor {
+    /// Its number in the process, and how many workers there are.
+    worker: (u16, u16),
     gate: Arc<Gate>,
     ways: Rc<Ways>,
     errands: Errands,
     outside: Outside,
     guests: HeldGuests,
+    ticks: Ticks,
     doors: Rc<DoorKeeper>,
     ledger: Rc<Ledger>,
     proxy: Rc<Proxy<Guests>>,
@@ -69,11 +73,11 @@ impl Ready {
 impl Floor {
     /// The first generation.
     pub fn open(means: Means, mut ready: Ready) -> Self {
-        let Means { number, gate, access, tunnel_access, tally } = means;
+        let Means { number, workers, gate, access, tunnel_access, tally } = means;
         let tracer = ready.change.tracer.take();
         let change = &ready.change;
         let limits = Arc::new(change.snapshot.limits.clone());
-        let upstreams = Upstreams::counting(&change.upstreams, &change.outbound, &limits, tally.as_deref());
+        let upstreams = Upstreams::counting(&change.upstreams, &change.outbound, &limits, tally.as_deref(), &change.board);
         let ways = Ways::new(Rc::clone(&upstreams), limits);
         let outside = Outside::default();
         upstreams.place(&change.services.on_worker(&outside));
@@ -83,9 +87,11 @@ impl Floor {
         let guests = HeldGuests::default().succeed(&change.filters, &errands);
         let proxy = Proxy::new(number, (access, tally.clone()), Arc::clone(&change.snapshot), guests.all(), upstreams, tracer);
         let mut floor = Self {
+            worker: (number, workers),
             gate,
             errands,
             outside,
+            ticks: Ticks::default().succeed(&guests.all(), (number, workers)),
             guests,
             doors: DoorKeeper::new(number, Rc::clone(&ways)),
             ledger: Ledger::new(number, change.snapshot.access_log, tunnel_access, tally.clone()),
@@ -109,10 +115,11 @@ impl Floor {
         let change = &ready.change;
         let patience = self.proxy.snapshot().limits.stop;
         let limits = Arc::new(change.snapshot.limits.clone());
-        let upstreams = self.ways.now().succeed(&change.upstreams, &change.outbound, &limits, self.tally.as_deref());
+        let upstreams = self.ways.now().succeed(&change.upstreams, &change.outbound, &limits, self.tally.as_deref(), &change.board);
         upstreams.place(&change.services.on_worker(&self.outside));
         self.ways.turn(Rc::clone(&upstreams), limits);
         self.guests = self.guests.succeed(&change.filters, &self.errands);
+        self.ticks = self.ticks.succeed(&self.guests.all(), self.worker);
         self.ledger.write_as(change.snapshot.access_log, &change.snapshot.access_rules);
         let earlier = self.proxy.install(Arc::clone(&change.snapshot), self.guests.all(), upstreams, tracer);
         self.timers.spawn_local(see_out(earlier, patience, Rc::clone(&self.listeners)));

@@ -1,5 +1,6 @@
 //! One generation as the process holds it, and the count of those that are not gone yet.
 
+use super::checks::Checks;
 use super::corridors::{Course, Courses};
 use super::door::{DoorPlan, DoorPlans};
 use super::keeper;
@@ -8,12 +9,13 @@ use super::prepare::Prepared;
 use super::systemd::Inherited;
 use super::watch::Watch;
 use super::worker::{Change, Waiting};
-use crate::config::{Config, Report};
+use crate::config::{Config, Report, UpstreamName, UpstreamSpec};
 use crate::observe::Tracer;
 use crate::observe::otlp::Outlet;
 use crate::proxy::Snapshot;
 use crate::sandbox::Configured;
 use rustls::KeyLog;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -28,6 +30,8 @@ pub struct Generation {
     doors: DoorPlans,
     /// `None`: nothing is traced.
     outlet: Option<Outlet>,
+    upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
+    checks: Checks,
 }
 
 /// Why a configuration that is right cannot be served here.
@@ -38,7 +42,9 @@ pub enum AssembleError {
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
     #[error("there is no thread for traces to be had: {0}")]
-    Traces(#[from] io::Error),
+    Traces(io::Error),
+    #[error("servers cannot be looked at: {0}")]
+    Checks(io::Error),
 }
 
 impl Generation {
@@ -66,9 +72,13 @@ impl Generation {
         // The port that the kernel chose, for redirects.
         let port = listeners.iter().find_map(|listener| listener.bound.speaks.https().then(|| listener.bound.address.port()).flatten());
         snapshot.https_port = port.unwrap_or(snapshot.https_port);
-        let outlet = outlet(watch, config, before)?;
+        let outlet = outlet(watch, config, before).map_err(AssembleError::Traces)?;
         let all = listeners.iter().map(|listener| listener.bound.clone()).collect();
-        let generation = Self { number, listeners: all, snapshot: Arc::new(snapshot), courses, doors, outlet, prepared };
+        let upstreams = Arc::new(config.upstreams.clone());
+        let checks = Checks::start(&upstreams, &prepared.papers.outbound, &config.limits, before.map(|before| &before.checks))
+            .map_err(AssembleError::Checks)?;
+        let generation =
+            Self { number, listeners: all, snapshot: Arc::new(snapshot), courses, doors, outlet, upstreams, checks, prepared };
         let changes = generation.changes(listeners, before, workers);
         Ok((generation, changes))
     }
@@ -82,14 +92,14 @@ impl Generation {
 
     fn changes(&self, listeners: Vec<Listener>, before: Option<&Self>, workers: usize) -> Vec<Change> {
         let config = &self.prepared.config;
-        let upstreams = Arc::new(config.upstreams.clone());
         let change = |_| Change {
             snapshot: self.snapshot.clone(),
-            upstreams: upstreams.clone(),
+            upstreams: self.upstreams.clone(),
             outbound: self.prepared.papers.outbound.clone(),
             filters: self.prepared.filters.clone(),
             services: self.prepared.services.clone(),
             tracer: self.tracer(),
+            board: self.checks.board.clone(),
             listeners: Vec::with_capacity(listeners.len()),
         };
         let mut changes: Vec<Change> = (0..workers).map(change).collect();

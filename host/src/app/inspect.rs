@@ -5,8 +5,8 @@ use super::prepare::sandbox;
 use crate::chain::ConnectionPhases;
 use crate::config::{Reference, SigningKey};
 use crate::sandbox::{
-    BodyPlan, Capability, ConfigureError, ConnectionPlan, Forgets, Inspection, Interest, LoadError, Plan, RequestInterest, SandboxError,
-    Standing, bundled, read_component,
+    Capability, ConfigureError, Forgets, Inspection, Interest, LoadError, Plans, RequestInterest, SandboxError, ServerInterest, Standing,
+    UpstreamPhases, UpstreamPlan, bundled, read_component,
 };
 use crate::trust::{self, SignatureError};
 use serde_json::{Value, json};
@@ -118,7 +118,7 @@ impl Inspected {
                 }
                 line("phases", &phases(plugin).join(", "));
                 match &plugin.plan {
-                    Ok((plan, connections, bodies)) => interest(plan, connections, bodies, |text| line("interest", text)),
+                    Ok(plans) => interest(plans, |text| line("interest", text)),
                     Err(error) => line("interest", &format!("depends on its settings: {}", problems(error).join("; "))),
                 }
                 line("remembered", &remembers(&plugin.remembers));
@@ -163,9 +163,9 @@ impl Inspected {
                 json["settings"] = json!(about.settings);
                 json["remembered"] = json!(remembers(&plugin.remembers));
                 match &plugin.plan {
-                    Ok((plan, connections, bodies)) => {
+                    Ok(plans) => {
                         let mut wants = Vec::new();
-                        interest(plan, connections, bodies, |text| wants.push(text.to_owned()));
+                        interest(plans, |text| wants.push(text.to_owned()));
                         json["interest"] = json!(wants);
                     }
                     Err(error) => json["needs"] = json!(problems(error)),
@@ -201,7 +201,7 @@ fn hex(digest: &[u8]) -> String {
 
 fn phases(plugin: &crate::sandbox::Inspected) -> Vec<&'static str> {
     let ((request, response), (request_body, response_body)) = (plugin.phases, plugin.body_phases);
-    let of: ConnectionPhases = plugin.connection_phases;
+    let (of, out): (ConnectionPhases, UpstreamPhases) = (plugin.connection_phases, plugin.upstream_phases);
     let all = [
         (request, "on-request"),
         (request_body, "on-request-body"),
@@ -210,6 +210,10 @@ fn phases(plugin: &crate::sandbox::Inspected) -> Vec<&'static str> {
         (of.accept, "on-accept"),
         (of.client_hello, "on-client-hello"),
         (of.close, "on-close"),
+        (out.balance, "on-balance"),
+        (out.attempt, "on-attempt"),
+        (out.done, "on-done"),
+        (out.tick, "on-tick"),
     ];
     all.into_iter().filter(|(there, _)| *there).map(|(_, name)| name).collect()
 }
@@ -232,7 +236,7 @@ fn problems(error: &ConfigureError) -> Vec<String> {
 }
 
 /// A line for each phase that is entered under the settings `{}`.
-fn interest(plan: &Plan, connections: &ConnectionPlan, bodies: &BodyPlan, mut line: impl FnMut(&str)) {
+fn interest(Plans { heads: plan, connections, bodies, upstreams }: &Plans, mut line: impl FnMut(&str)) {
     if let Some(wants) = &plan.request {
         line(&format!("requests: {}", of_request(wants)));
     }
@@ -272,7 +276,9 @@ fn interest(plan: &Plan, connections: &ConnectionPlan, bodies: &BodyPlan, mut li
         ];
         line(&format!("closed connections: {}", shown(&fields, &wants.attributes)));
     }
-    if plan.request.is_none() && plan.response.is_none() && !connections.phases().any() && !bodies.any() {
+    going_out(upstreams, &mut line);
+    let heads = plan.request.is_some() || plan.response.is_some();
+    if !heads && !connections.phases().any() && !bodies.any() && !upstreams.any() {
         line("nothing with empty settings");
     }
 }
@@ -290,10 +296,53 @@ fn of_request(wants: &RequestInterest) -> String {
     wanted(fields, &wants.shown)
 }
 
-fn shown(fields: &[(bool, &str)], attributes: &[String]) -> String {
+fn going_out(upstreams: &UpstreamPlan, line: &mut impl FnMut(&str)) {
+    if let Some(wants) = &upstreams.balance {
+        let ServerInterest { address, weight, tags, load } = wants.servers;
+        let fields = [
+            (wants.upstream, "upstream"),
+            (wants.method, "method"),
+            (wants.path, "path"),
+            (address, "servers' address"),
+            (weight, "servers' weight"),
+            (tags, "servers' tags"),
+            (load, "servers' load"),
+            (wants.exchange, "exchange"),
+        ];
+        let mut names: Vec<String> = wants.headers.iter().map(|name| format!("header {name}")).collect();
+        names.extend(wants.attributes.iter().map(|name| format!("attribute {name}")));
+        line(&format!("choices of servers: {}", listed(&fields, names)));
+    }
+    if let Some(wants) = &upstreams.attempt {
+        let fields = [(wants.server, "server"), (wants.reason, "reason"), (wants.candidates, "candidates"), (wants.exchange, "exchange")];
+        let mut names: Vec<String> = wants.statuses.iter().map(|status| format!("status {status}")).collect();
+        names.extend(wants.attributes.iter().map(|name| format!("attribute {name}")));
+        line(&format!("failed attempts: {}", listed(&fields, names)));
+    }
+    if let Some(wants) = &upstreams.done {
+        let fields = [
+            (wants.upstream, "upstream"),
+            (wants.server, "server"),
+            (wants.reason, "reason"),
+            (wants.times, "times"),
+            (wants.bytes, "bytes"),
+            (wants.exchange, "exchange"),
+        ];
+        line(&format!("ends of exchanges: {}", shown(&fields, &wants.attributes)));
+    }
+    if let Some(every) = upstreams.tick {
+        line(&format!("ticks: every {every:?} on each worker"));
+    }
+}
+
+fn listed(fields: &[(bool, &str)], more: Vec<String>) -> String {
     let mut names: Vec<String> = fields.iter().filter(|(wanted, _)| *wanted).map(|(_, name)| (*name).to_owned()).collect();
-    names.extend(attributes.iter().map(|name| format!("attribute {name}")));
+    names.extend(more);
     if names.is_empty() { "entered, sees nothing".to_owned() } else { names.join(", ") }
+}
+
+fn shown(fields: &[(bool, &str)], attributes: &[String]) -> String {
+    listed(fields, attributes.iter().map(|name| format!("attribute {name}")).collect())
 }
 
 fn wanted(mut names: Vec<String>, shown: &Interest) -> String {

@@ -9,6 +9,7 @@
 
 mod ca;
 mod check;
+mod checks;
 mod control;
 mod corridors;
 mod depot;
@@ -36,6 +37,7 @@ mod run;
 mod services;
 mod state;
 mod systemd;
+mod ticks;
 mod watch;
 mod why;
 mod worker;

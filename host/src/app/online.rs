@@ -56,13 +56,13 @@ fn servers(config: &Config, outbound: &Outbound) -> Vec<Wanted> {
         if spec.tls.is_some() && tls.is_none() {
             continue;
         }
-        for (index, (server, at)) in spec.servers.iter().zip(&spec.servers_at).enumerate() {
+        for (index, server) in spec.servers.iter().enumerate() {
             // Runs in this process, once it serves.
-            if matches!(server, ServerAddress::Component(_)) {
+            if matches!(server.address, ServerAddress::Component(_)) {
                 continue;
             }
             let tls = tls.as_ref().and_then(|tls| tls.get(index)).cloned();
-            wanted.push((name.clone(), server.clone(), at.clone(), tls, spec.proxy_protocol));
+            wanted.push((name.clone(), server.address.clone(), server.at.clone(), tls, spec.proxy_protocol));
         }
     }
     wanted

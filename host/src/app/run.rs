@@ -237,10 +237,12 @@ async fn start(
     let gate = Gate::new(&generation.snapshot.limits);
     base.watch.serving(&gate, access);
     let tally = || generation.prepared.config.admin.is_some().then(|| base.watch.registry.worker());
+    let count = u16::try_from(workers).unwrap_or(u16::MAX);
     let mut foremen = Vec::new();
     for (number, change) in (0..).zip(changes) {
         let (access, tunnel_access) = (access.writer(), access.writer());
-        let foreman = Foreman::start(Means { number, gate: gate.clone(), access, tunnel_access, tally: tally() }, shutdown.clone())?;
+        let foreman =
+            Foreman::start(Means { number, workers: count, gate: gate.clone(), access, tunnel_access, tally: tally() }, shutdown.clone())?;
         foreman.prepare(change).await?;
         foremen.push(foreman);
     }

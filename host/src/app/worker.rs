@@ -14,6 +14,7 @@ use crate::listen::{Gate, Listening, Shutdown};
 use crate::observe::access::AccessWriter;
 use crate::observe::{Tracer, WorkerTally};
 use crate::proxy::Snapshot;
+use crate::upstream::HealthBoard;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 /// What a worker gets once. All of it can cross threads; what cannot is made on the worker.
 pub struct Means {
     pub number: u16,
+    /// How many there are.
+    pub workers: u16,
     pub gate: Arc<Gate>,
     pub access: AccessWriter,
     pub tunnel_access: AccessWriter,
@@ -40,6 +43,8 @@ pub struct Change {
     pub services: Arc<Services>,
     /// `None`: nothing is traced.
     pub tracer: Option<Tracer>,
+    /// Which servers are down.
+    pub board: Arc<HealthBoard>,
     /// All there are from then on.
     pub listeners: Vec<Waiting>,
 }

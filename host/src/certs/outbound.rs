@@ -10,7 +10,7 @@ use super::problem::CertProblem;
 use super::revocation::{list_problems, lists};
 use super::server_check::Check;
 use super::watch::{MadeOfFiles, Stamp, Taken, Watch, Watched};
-use crate::config::{CertifiedFiles, Location, Placeless, ServerAddress, UpstreamName, UpstreamSpec, UpstreamTls};
+use crate::config::{CertifiedFiles, Location, Placeless, ServerAddress, UpstreamName, UpstreamServer, UpstreamSpec, UpstreamTls};
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls::client::danger::ServerCertVerifier;
@@ -71,21 +71,21 @@ impl Outbound {
             let Some(spec) = &upstream.tls else { continue };
             let stamp = Stamp::of(&paths(spec));
             let Some(trust) = Trust::open(spec, &mut system, &mut problems) else { continue };
-            let made = |server| match self.server(name, server) {
+            let made = |server: &UpstreamServer| match self.server(name, &server.address) {
                 Some(earlier) if earlier.settings.load().origin == trust.origin => Ok(earlier.clone()),
-                _ => trust.server(spec, server),
+                _ => trust.server(spec, &server.address),
             };
             match upstream.servers.iter().map(made).collect::<Result<Vec<_>, _>>() {
                 Ok(servers) => {
                     let files = UpstreamFiles {
                         name: name.clone(),
                         spec: spec.clone(),
-                        servers: upstream.servers.iter().cloned().zip(servers.clone()).collect(),
+                        servers: upstream.servers.iter().map(|server| server.address.clone()).zip(servers.clone()).collect(),
                     };
                     if !files.files().is_empty() {
                         watched.push(Watched::new(files, stamp));
                     }
-                    opened.insert(name.clone(), upstream.servers.iter().cloned().zip(servers).collect());
+                    opened.insert(name.clone(), upstream.servers.iter().map(|server| server.address.clone()).zip(servers).collect());
                 }
                 Err(error) => problems.push(unusable(spec, &error)),
             }

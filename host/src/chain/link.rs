@@ -1,8 +1,9 @@
 //! A chain is a list of links; a link points to a filter that the worker holds.
 
-use super::{Decision, Fault, Hold};
+use super::{Decision, Fault, GoingOut, Hold, Said};
 use crate::config::{LinkSpec, When};
-use crate::message::{Exchange, RequestHead, ResponseHead};
+use crate::message::{Again, Choice, Done, Exchange, FailedAttempt, RequestHead, ResponseHead};
+use http::StatusCode;
 use std::future::ready;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -62,8 +63,49 @@ pub trait Filter {
         Box::pin(ready(self.on_response(exchange, request, head, held)))
     }
 
-    /// The fault for a decision that names an upstream which does not exist; ends the guest like any other.
-    fn unknown_upstream(&self, name: &str) -> Fault;
+    /// The fault for a decision that is well formed and that nobody can carry out; ends the guest like any other.
+    fn impossible(&self, why: &str) -> Fault;
+
+    /// In which phases on the way to an upstream, and after the exchange, it takes part under its settings.
+    fn going_out(&self) -> GoingOut {
+        GoingOut::default()
+    }
+
+    /// The place of the server that gets the request; `None`: others may choose.
+    fn on_balance(
+        &self,
+        exchange: &Exchange,
+        request: &RequestHead,
+        choice: &Choice<'_>,
+        held: &mut Option<Self::Held>,
+    ) -> Result<Said<Option<usize>>, Fault> {
+        let _ = (exchange, request, choice, held);
+        Ok(Said::only(None))
+    }
+
+    /// Whether a response of this status counts for it as a failed attempt.
+    fn judges(&self, status: StatusCode) -> bool {
+        let _ = status;
+        false
+    }
+
+    /// What is to follow a failed attempt.
+    fn on_attempt(
+        &self,
+        exchange: &Exchange,
+        request: &RequestHead,
+        failed: &FailedAttempt<'_>,
+        held: &mut Option<Self::Held>,
+    ) -> Result<Said<Again>, Fault> {
+        let _ = (exchange, request, failed, held);
+        Ok(Said::only(Again::AsConfigured))
+    }
+
+    /// The exchange is over.
+    fn on_done(&self, exchange: &Exchange, request: &RequestHead, done: &Done<'_>, held: &mut Option<Self::Held>) -> Result<(), Fault> {
+        let _ = (exchange, request, done, held);
+        Ok(())
+    }
 }
 
 /// Ordered links, outer to inner. Shared by all workers; holds no filter, only its number.

@@ -4,6 +4,7 @@ mod bodies;
 mod connection;
 mod decision;
 mod fault;
+mod going_out;
 mod handling;
 mod link;
 mod strand;
@@ -17,5 +18,6 @@ pub use bodies::{
 pub use connection::{Around, ConnectionDecision, ConnectionFilter, ConnectionPhases, ConnectionWalk, Hello, Reach};
 pub use decision::{Decision, Edit, Verdict};
 pub use fault::{Cause, Fault};
+pub use going_out::{Attendance, Audience, GoingOut, Said};
 pub use link::{Chain, Filter, Link, Waiting};
 pub use walk::{Aborted, Acted, Course, Failing, How, Replace, Walk};

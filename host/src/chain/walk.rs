@@ -2,7 +2,7 @@
 
 use super::bodies::{Carry, Hold, Ungathered};
 use super::handling::{Incoming, Outgoing, Stopped, handle};
-use super::{Chain, Edit, Fault, Filter, Link, Verdict, traced};
+use super::{Attendance, Chain, Edit, Fault, Filter, Link, Verdict, traced};
 use crate::config::When;
 use crate::message::{Exchange, Reply, RequestHead, ResponseHead};
 use bytes::Bytes;
@@ -47,30 +47,37 @@ pub struct Acted {
 pub enum How {
     Edited,
     Forwarded,
+    /// The server.
+    Chose,
+    /// An attempt that failed.
+    Judged,
     Replied,
     Aborted,
     Faulted,
 }
 
-/// A link that the request passed and that will see the response.
+/// A link that the request passed and that will see more of the exchange.
 pub struct Passed<F: Filter> {
-    link: usize,
-    held: Option<F::Held>,
+    pub(super) link: usize,
+    pub(super) held: Option<F::Held>,
+    /// Of a link that looks at bodies.
     hold: Option<F::Hold>,
 }
 
 /// One exchange's walk. Dropping it releases what filters held for the exchange.
 pub struct Walk<'c, F: Filter> {
-    chain: &'c Chain,
-    filters: &'c [Rc<F>],
-    passed: SmallVec<[Passed<F>; 4]>,
+    pub(super) chain: &'c Chain,
+    pub(super) filters: &'c [Rc<F>],
+    pub(super) passed: SmallVec<[Passed<F>; 4]>,
     acted: SmallVec<[Acted; 4]>,
+    /// `None`: no filter wants to be told of the end.
+    pub(super) attendance: Option<Rc<Attendance<F::Held>>>,
 }
 
 impl<'c, F: Filter> Walk<'c, F> {
     /// `filters` is the worker's list that the chain's links index; every index is within it.
     pub fn new(chain: &'c Chain, filters: &'c [Rc<F>]) -> Self {
-        Self { chain, filters, passed: SmallVec::new(), acted: SmallVec::new() }
+        Self { chain, filters, passed: SmallVec::new(), acted: SmallVec::new(), attendance: None }
     }
 
     pub fn acted(&self) -> &[Acted] {
@@ -113,6 +120,7 @@ impl<'c, F: Filter> Walk<'c, F> {
                 }
             }
             let (looks, sees_response) = filter.phases();
+            let stays = sees_response || filter.going_out().any();
             let mut held = None;
             let mut verdict = Verdict::Next;
             if looks {
@@ -123,7 +131,7 @@ impl<'c, F: Filter> Walk<'c, F> {
                 };
                 let decision = match decided {
                     Ok(decision) => match &decision.verdict {
-                        Verdict::Forward(name) if !knows(name) => Err(filter.unknown_upstream(name)),
+                        Verdict::Forward(name) if !knows(name) => Err(filter.impossible(&unknown_upstream(name))),
                         _ => Ok(decision),
                     },
                     Err(fault) => Err(fault),
@@ -147,17 +155,26 @@ impl<'c, F: Filter> Walk<'c, F> {
                     }
                 }
             }
+            if let Some(attendance) = self.attendance.as_ref().filter(|_| filter.going_out().done) {
+                attendance.enter(index);
+            }
             match verdict {
-                Verdict::Next if sees_response => self.passed.push(Passed { link: index, held, hold: None }),
+                Verdict::Next if stays => self.passed.push(Passed { link: index, held, hold: None }),
                 Verdict::Next => {}
                 Verdict::Forward(name) => {
-                    if sees_response {
+                    if stays {
                         self.passed.push(Passed { link: index, held, hold: None });
                     }
                     return Course::Forward(name);
                 }
-                Verdict::Reply(reply) => return Course::Reply(reply),
-                Verdict::Abort => return Course::Abort,
+                Verdict::Reply(reply) => {
+                    self.part(index, held);
+                    return Course::Reply(reply);
+                }
+                Verdict::Abort => {
+                    self.part(index, held);
+                    return Course::Abort;
+                }
             }
         }
         Course::Onward
@@ -220,6 +237,10 @@ impl<'c, F: Filter> Walk<'c, F> {
                 continue;
             }
             let filter = &self.filters[link.filter];
+            if !filter.phases().1 {
+                self.part(index, held);
+                continue;
+            }
             traced::begin(exchange, link, "on-response");
             let decided = match filter.waits() {
                 false => filter.on_response(exchange, request, head, &mut held),
@@ -228,6 +249,7 @@ impl<'c, F: Filter> Walk<'c, F> {
             traced::end(exchange, &decided);
             match decided {
                 Ok(decision) => {
+                    self.part(index, held);
                     self.note(index, &decision.verdict, !decision.edits.is_empty());
                     for edit in decision.edits {
                         edit_response(edit, exchange, &mut head.headers);
@@ -240,7 +262,7 @@ impl<'c, F: Filter> Walk<'c, F> {
                     }
                 }
                 Err(found) => {
-                    self.acted.push(Acted { link: index, how: How::Faulted });
+                    self.faulted(index);
                     fault(link, &found);
                     if !found.open {
                         body.replace(replace(head, fail(Failing::Fault(found))));
@@ -273,6 +295,27 @@ impl<'c, F: Filter> Walk<'c, F> {
         }
     }
 
+    /// The walk is done with a link. What is held for it stays with those that are to be told of the end.
+    fn part(&self, link: usize, held: Option<F::Held>) {
+        if let Some(attendance) = &self.attendance {
+            attendance.keep(link, held);
+        }
+    }
+
+    pub(super) fn faulted(&mut self, link: usize) {
+        self.acted.push(Acted { link, how: How::Faulted });
+        if let Some(attendance) = &self.attendance {
+            attendance.leave(link);
+        }
+    }
+
+    /// What a link did beyond heads; what it does again and again is noted once.
+    pub(super) fn act(&mut self, acted: Acted) {
+        if !self.acted.contains(&acted) {
+            self.acted.push(acted);
+        }
+    }
+
     fn note(&mut self, link: usize, verdict: &Verdict, edited: bool) {
         note(&mut self.acted, link, verdict, edited);
     }
@@ -300,6 +343,10 @@ pub trait Replace {
 
 impl Replace for super::Bodiless {
     fn replace(&mut self, _: Bytes) {}
+}
+
+fn unknown_upstream(name: &str) -> String {
+    format!("forwards to upstream \"{}\", which does not exist", name.escape_debug())
 }
 
 /// A link ended the exchange without an answer.

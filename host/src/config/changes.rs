@@ -125,12 +125,13 @@ chain = [{ use = "one", config = { a = 1 } }]
 "~^/v[0-9]/" = { to = "app", priority = 1 }
 [site."b.test"]
 tls = "acme"
-routes = { "/*" = { to = "app", chain = [{ use = "one", when = { path = "/x/*" } }] } }
+routes = { "/*" = { to = "app", retry = 2, chain = [{ use = "one", when = { path = "/x/*" } }] } }
 [tcp."127.0.0.1:2"]
 tls = { cert = "a.pem", key = "a.key" }
 sni = { "a.test" = "app" }
 [upstream.app]
-servers = ["https://h:1"]
+servers = ["https://h:1", { address = "https://i:1", weight = 2, tags = ["z"] }]
+health = "GET / every 5s"
 tls = { ca = "ca.pem", crl = "crl.pem", cert = "me.pem", key = "me.key" }
 "#;
 
@@ -165,6 +166,10 @@ tls = { ca = "ca.pem", crl = "crl.pem", cert = "me.pem", key = "me.key" }
             ("/x/*", "/y/*", "site b.test: changed"),
             ("sni = { \"a.test\"", "sni = { \"b.test\"", "tcp 127.0.0.1:2: changed"),
             ("https://h:1", "https://h:2", "upstream app: changed"),
+            ("crl = \"crl.pem\", cert = \"me.pem\"", "cert = \"me.pem\"", "upstream app: changed"),
+            ("every 5s", "every 6s", "upstream app: changed"),
+            ("weight = 2", "weight = 3", "upstream app: changed"),
+            ("retry = 2", "retry = 3", "site b.test: changed"),
             ("[upstream.app]", "[upstream.other]\nservers = \"h:3\"\n[upstream.app]", "upstream other: added"),
         ] {
             assert!(BEFORE.contains(from), "{from}");

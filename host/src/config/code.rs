@@ -63,6 +63,7 @@ codes! {
     42 Unreachable "server cannot be reached" "A server of an upstream does not take connections, or no TLS session with it comes about. Found by `check --online`."
     43 PeerRefused "server's certificate is refused" "The certificate of an upstream's server is not to be trusted for it. Found by `check --online`."
     50 StripMismatch "`strip` is not a prefix of the route" "Only a part of the path that every request of the route begins with can be stripped."
+    52 PerTryTooLong "one try may take longer than all" "`per-try` of `retry` is longer than the exchange may take as a whole."
     53 TrustsAll "everybody is trusted" "With 0.0.0.0/0 or ::/0 any client can claim any address in X-Forwarded-For."
     54 Unverified "server is not verified" "With verify = false anybody on the way to the upstream can take its place."
     60 Unused "declared but not used" "Nothing refers to it."

@@ -195,7 +195,7 @@ mod tests {
             tls-handshake 10s, proxy-header 5s, header-read 10s, keep-alive 75s, keep-alive-requests 10000, connection-age 1h, h2-streams 100, h2-stream-window 256KiB, \
             h2-connection-window 1MiB, h2-frame 16KiB, h2-ping-interval 30s, h2-ping-timeout 20s, h2-pending-resets 20, h2-local-resets 200, \
             h2-reset-streams 200, h2-pings 100, h2-settings 50, connections 20000, connections-per-ip 256, connect 3s, connect-tls 5s, response 60s, \
-            response-idle 60s, upgraded-idle 1h, hello-read 5s, tcp-idle 10m, pool-idle 32, pool-idle-time 55s, pool-age 1h, retries 1, retry-budget 20%, stop 30s, \
+            response-idle 60s, upgraded-idle 1h, hello-read 5s, tcp-idle 10m, pool-idle 32, pool-idle-time 55s, pool-age 1h, retries 1, retry-budget 20%, eject-after 5, eject-time 10s, stop 30s, \
             stop-upgraded 5m, memory 16MiB, cpu 5ms, directory production, challenge http-01";
         let ours: Vec<String> = Defaults::new().0.iter().map(|row| format!("{} {}", row.key, row.shown())).collect();
         assert_eq!(ours, design.split(", ").map(|row| row.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>());

@@ -107,6 +107,16 @@ pub fn server(text: &str) -> Result<(ServerAddress, bool), Wrong> {
     })
 }
 
+/// `"zone-a"`, `"rack=7"`.
+pub fn tag(text: &str) -> Result<String, Wrong> {
+    let odd = text.char_indices().find(|(_, c)| !c.is_ascii_alphanumeric() && !"-_.:=/".contains(*c));
+    match odd {
+        _ if text.is_empty() || text.len() > 64 => Err(Wrong::whole(text, "a tag has 1 to 64 characters")),
+        Some((at, c)) => Err(Wrong::at(at..at + c.len_utf8(), "a tag is letters, digits and - _ . : = /")),
+        None => Ok(text.to_owned()),
+    }
+}
+
 /// A plugin's name, or the path of a file, as written.
 fn component(text: &str, what: &str) -> Result<Component, Wrong> {
     let after = text.len() - what.len();

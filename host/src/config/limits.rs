@@ -73,6 +73,10 @@ pub struct Limits {
     pub retries: u32,
     /// Percentage of running requests that may be retries, but at least three.
     pub retry_budget: u32,
+    /// Failures in a row after which a server is set aside, by each worker for itself; 0: never.
+    pub eject_after: u32,
+    /// For how long the first time; n times this the nth time, at most 5 minutes.
+    pub eject_time: Duration,
     /// On SIGTERM: how long requests may go on, and how long upgraded connections and tunnels may.
     pub stop: Duration,
     pub stop_upgraded: Duration,
@@ -119,6 +123,8 @@ impl Default for Limits {
             pool_age: secs(3600),
             retries: 1,
             retry_budget: 20,
+            eject_after: 5,
+            eject_time: secs(10),
             stop: secs(30),
             stop_upgraded: secs(300),
         }

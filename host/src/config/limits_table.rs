@@ -154,8 +154,10 @@ limits! {
     pool_idle "pool-idle" Unit::Count(0, 100_000), "32", "idle connections kept per server and worker", "enough for bursts, few enough for small origins";
     pool_idle_time "pool-idle-time" Unit::Time(0, DAY), "\"55s\"", "and for how long", "just under the usual 60 s of servers";
     pool_age "pool-age" Unit::Time(SECOND, 365 * DAY), "\"1h\"", "age of a connection to a server", "follows changes of DNS";
-    retries "retries" Unit::Count(0, 10), "1", "further attempts, on another server, after a connection could not be made", "Envoy";
+    retries "retries" Unit::Count(0, 10), "1", "further attempts, on another server, where no connection could be made, or it ended before an idempotent request was answered", "Envoy";
     retry_budget "retry-budget" Unit::Percent, "\"20%\"", "of running requests may be retries, but at least 3", "Envoy";
+    eject_after "eject-after" Unit::Count(0, 1_000), "5", "failures of a server in a row (no connection, none that lasts, no answer in time) after which a worker sends it nothing for a while; 0 for never; at most half of the servers", "Envoy, with a wider cap for small sets";
+    eject_time "eject-time" Unit::Time(100, 300_000), "\"10s\"", "the first time, n times this the nth time, at most 5m", "Envoy: longer each time, so that one that is down for good costs little";
     stop "stop" Unit::Time(0, DAY), "\"30s\"", "requests may go on after SIGTERM", "between Traefik's 10 s and Pingora's 300 s";
     stop_upgraded "stop-upgraded" Unit::Time(0, 7 * DAY), "\"5m\"", "upgraded connections and TCP tunnels may go on after SIGTERM", "Pingora";
 }

@@ -3,8 +3,8 @@
 //! A place that is forgotten here costs little: what has it counts as changed when only its line has moved.
 
 use super::{
-    AcmeIssuer, AcmeSpec, AdminSpec, CertifiedFiles, ClientCertSpec, LinkSpec, ListenAddress, ListenSpec, Location, PluginSpec, Route,
-    ServerSpec, Site, StoreSpec, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamSpec, UpstreamTls,
+    AcmeIssuer, AcmeSpec, AdminSpec, CertifiedFiles, ClientCertSpec, HealthSpec, LinkSpec, ListenAddress, ListenSpec, Location, PluginSpec,
+    Route, ServerSpec, Site, StoreSpec, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamServer, UpstreamSpec, UpstreamTls,
 };
 
 /// Something that may say where it is written.
@@ -104,9 +104,22 @@ impl Placeless for UpstreamTls {
     }
 }
 
+impl Placeless for UpstreamServer {
+    fn placeless(&self) -> Self {
+        Self { at: Location::nowhere(), ..self.clone() }
+    }
+}
+
+impl Placeless for HealthSpec {
+    fn placeless(&self) -> Self {
+        Self { at: Location::nowhere(), ..self.clone() }
+    }
+}
+
 impl Placeless for UpstreamSpec {
     fn placeless(&self) -> Self {
-        Self { servers_at: Vec::new(), tls: self.tls.placeless(), at: Location::nowhere(), ..self.clone() }
+        let (servers, tls, health) = (self.servers.placeless(), self.tls.placeless(), self.health.placeless());
+        Self { servers, tls, health, at: Location::nowhere(), ..self.clone() }
     }
 }
 

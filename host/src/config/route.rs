@@ -1,6 +1,7 @@
 //! `[site."name".routes]`: a match with a destination and a chain.
 
 use super::{LinkSpec, Location, RouteTimeouts, UpstreamName};
+use std::time::Duration;
 
 /// A match with a destination and a chain.
 ///
@@ -16,7 +17,39 @@ pub struct Route {
     /// Outer to inner, inherited links first, shorthand (`strip`, `headers`, …) already turned into links.
     pub chain: Vec<LinkSpec>,
     pub timeouts: RouteTimeouts,
+    pub retry: RetrySpec,
     pub at: Location,
+}
+
+/// When an attempt that failed is followed by another, on another server. Whatever it says, nothing is sent twice that would not be safe.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RetrySpec {
+    /// No connection could be made.
+    pub connect: bool,
+    /// The connection ended before the response head was complete.
+    pub reset: bool,
+    /// No response head in time.
+    pub timeout: bool,
+    /// Responses that count as failed, sorted.
+    pub statuses: Vec<u16>,
+    /// Attempts in all. `None`: one more than [`super::Limits::retries`].
+    pub tries: Option<u32>,
+    /// Per cent of running requests. `None`: [`super::Limits::retry_budget`].
+    pub budget: Option<u32>,
+    /// For each attempt, to the response head.
+    pub per_try: Option<Duration>,
+}
+
+impl RetrySpec {
+    /// What holds where nothing is written.
+    pub const DEFAULT: Self =
+        Self { connect: true, reset: true, timeout: false, statuses: Vec::new(), tries: None, budget: None, per_try: None };
+}
+
+impl Default for RetrySpec {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 /// All of these must hold.

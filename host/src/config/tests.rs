@@ -135,6 +135,9 @@ fn meaning(config: &Config) -> String {
         if let Some(version) = upstream.proxy_protocol {
             let _ = writeln!(out, "  proxy-protocol {version:?}");
         }
+        if let Some(health) = &upstream.health {
+            let _ = writeln!(out, "  {health:?}");
+        }
         if let Some(tls) = &upstream.tls {
             let _ = writeln!(out, "  {tls:?}");
         }
@@ -203,6 +206,9 @@ fn route_meaning(out: &mut String, route: &Route) {
     let RouteMatch { path: _, methods, headers, query } = &route.matches;
     if !(methods.is_empty() && headers.is_empty() && query.is_empty()) {
         let _ = writeln!(out, "    match {methods:?} {headers:?} {query:?}");
+    }
+    if route.retry != RetrySpec::default() {
+        let _ = writeln!(out, "    {:?}", route.retry);
     }
     if route.timeouts != RouteTimeouts::default() {
         let _ = writeln!(out, "    {:?}", route.timeouts);

@@ -3,6 +3,7 @@
 use super::{CertifiedFiles, Location, PluginName};
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// The `x` of `[upstream.x]`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -18,9 +19,7 @@ impl fmt::Display for UpstreamName {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UpstreamSpec {
     /// At least one.
-    pub servers: Vec<ServerAddress>,
-    /// Beside `servers`: where each is written.
-    pub servers_at: Vec<Location>,
+    pub servers: Vec<UpstreamServer>,
     pub balance: Balance,
     /// Idle connections kept per server and worker. `None`: [`super::Limits::pool_idle`].
     pub pool_idle: Option<usize>,
@@ -28,22 +27,50 @@ pub struct UpstreamSpec {
     pub tls: Option<UpstreamTls>,
     /// `None`: connections begin with no PROXY header.
     pub proxy_protocol: Option<ProxyVersion>,
+    /// `None`: nobody looks at the servers.
+    pub health: Option<HealthSpec>,
     pub at: Location,
 }
 
 impl UpstreamSpec {
     /// Servers in the clear, with everything else as it is when nothing is written.
     pub fn plain(servers: Vec<ServerAddress>, at: Location) -> Self {
-        let servers_at = vec![at.clone(); servers.len()];
-        Self { servers, servers_at, balance: Balance::default(), pool_idle: None, tls: None, proxy_protocol: None, at }
+        let server = |address| UpstreamServer { address, weight: 1, tags: Vec::new(), at: at.clone() };
+        let servers = servers.into_iter().map(server).collect();
+        Self { servers, balance: Balance::default(), pool_idle: None, tls: None, proxy_protocol: None, health: None, at }
     }
 
     /// Those of its servers that are components, and where each is written.
     pub fn components(&self) -> impl Iterator<Item = (&Component, &Location)> {
-        self.servers.iter().zip(&self.servers_at).filter_map(|(server, at)| match server {
-            ServerAddress::Component(component) => Some((component, at)),
+        self.servers.iter().filter_map(|server| match &server.address {
+            ServerAddress::Component(component) => Some((component, &server.at)),
             ServerAddress::Tcp { .. } | ServerAddress::Unix(_) => None,
         })
+    }
+}
+
+/// One of an upstream's `servers` as meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UpstreamServer {
+    pub address: ServerAddress,
+    /// Its share beside those of the others. At least 1.
+    pub weight: u32,
+    /// For plugins that choose servers; none twice.
+    pub tags: Vec<String>,
+    pub at: Location,
+}
+
+impl fmt::Display for UpstreamServer {
+    /// As an operator is shown it: what is not as usual stands behind the address.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.address)?;
+        if self.weight != 1 {
+            write!(f, " (weight {})", self.weight)?;
+        }
+        if !self.tags.is_empty() {
+            write!(f, " [{}]", self.tags.join(" "))?;
+        }
+        Ok(())
     }
 }
 
@@ -63,6 +90,42 @@ pub struct UpstreamTls {
     /// What we show a server that asks for it.
     pub client: Option<CertifiedFiles>,
     pub at: Location,
+}
+
+/// `health` of `[upstream.x]` as meant: how servers are looked at while nobody asks them anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthSpec {
+    pub look: Look,
+    /// Between two looks at one server, ± 15 %.
+    pub every: Duration,
+    /// For one look.
+    pub timeout: Duration,
+    /// So many failures in a row make a server count as down, so many successes as up.
+    pub down: u32,
+    pub up: u32,
+    pub at: Location,
+}
+
+impl HealthSpec {
+    /// Every 10 s, as HAProxy and Envoy have it.
+    pub fn new(look: Look, at: Location) -> Self {
+        Self { look, every: Duration::from_secs(10), timeout: Duration::from_secs(2), down: 3, up: 2, at }
+    }
+}
+
+/// What is done to see whether a server is well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// A connection, with TLS if the upstream has it.
+    Connect,
+    Get {
+        /// Path and query.
+        target: String,
+        /// `None`: the server's address.
+        host: Option<String>,
+        /// Statuses of a server that is well; empty: 200 to 399.
+        expect: Vec<u16>,
+    },
 }
 
 /// Of the PROXY protocol.
@@ -125,4 +188,6 @@ pub enum Balance {
     #[default]
     P2c,
     RoundRobin,
+    /// The least busy of all.
+    Least,
 }

@@ -35,6 +35,8 @@ pub struct Entry<'a> {
     pub upstream: Option<&'a str>,
     /// Address of the server that answered.
     pub server: Option<&'a str>,
+    /// How many times a server was tried. Written if it was more than once.
+    pub attempts: u32,
     /// To the end of the response body.
     pub total: Duration,
     /// From sending the request to the upstream until its response head.
@@ -79,6 +81,9 @@ impl Line for Entry<'_> {
         out.push(b' ');
         word(out, self.reason.unwrap_or_default());
         words(out, self.names().map(|(field, value)| (Vocabulary::Ours.name(field), value)));
+        if self.attempts > 1 {
+            print(out, format_args!(" attempts={}", self.attempts));
+        }
         self.cost().text(out);
         if !self.links.is_empty() {
             let links: Vec<_> = self.links.iter().map(|(name, how)| format!("{name}:{how}")).collect();
@@ -109,6 +114,9 @@ impl Line for Entry<'_> {
         terms.texts(out, named.chain(self.reason.map(|reason| (Field::Reason, reason))).chain(self.names()));
         if let Some(status) = self.status {
             terms.number(out, Field::Status, status.into());
+        }
+        if self.attempts > 1 {
+            terms.number(out, Field::Attempts, self.attempts.into());
         }
         self.cost().json(out, terms);
         if !self.links.is_empty() {
@@ -163,6 +171,7 @@ pub(super) mod tests {
             route: "/api/*",
             upstream: None,
             server: None,
+            attempts: 1,
             total: Duration::from_micros(1500),
             first: None,
             received: 0,

@@ -4,6 +4,7 @@
 use super::failure::Failure;
 use super::snapshot::ClientCertEntry;
 use super::{Missed, Router, SiteEntry, Snapshot, Terms};
+use crate::chain::{Audience, Chain, Filter, GoingOut};
 use crate::message::{ClientAuth, Connection, RequestHead, Scheme, authority};
 use crate::observe::{RouteTally, Tracer, WorkerTally};
 use crate::upstream::Upstreams;
@@ -31,7 +32,16 @@ pub(super) struct Current<F> {
     /// Beside the router's routes; looked up when a route takes its first request, so that only routes that are used cost anything.
     tallies: Box<[OnceCell<Arc<RouteTally>>]>,
     /// Beside the snapshot's terms.
-    destinations: Box<[Option<Destination>]>,
+    terms: Box<[TermsHere<F>]>,
+}
+
+/// Terms, likewise.
+struct TermsHere<F> {
+    destination: Option<Destination>,
+    /// Of all links of the chain.
+    going_out: GoingOut,
+    /// `None`: no link wants to be told of ends.
+    audience: Option<Rc<Audience<F>>>,
 }
 
 /// An upstream.
@@ -48,6 +58,10 @@ pub(super) struct Place<'c> {
     pub site: ByteString,
     pub route: ByteString,
     pub terms: &'c Terms,
+    /// Their index.
+    pub terms_index: usize,
+    /// What links want beyond heads.
+    pub going_out: GoingOut,
     tally: &'c OnceCell<Arc<RouteTally>>,
     /// `None`: a link must answer.
     pub destination: Option<&'c Destination>,
@@ -62,16 +76,30 @@ impl Place<'_> {
     }
 }
 
-impl<F> Current<F> {
+impl<F: Filter> Current<F> {
     pub fn new(snapshot: Arc<Snapshot>, filters: Rc<[Rc<F>]>, upstreams: Rc<Upstreams>, tracer: Option<Tracer>) -> Self {
         let router = snapshot.router.copy();
         let tallies = (0..router.routes()).map(|_| OnceCell::new()).collect();
-        let destination = |terms: &Terms| terms.to.as_ref().and_then(|to| Destination::of(&upstreams, to.0.as_str().into()));
-        let destinations = snapshot.terms.iter().map(destination).collect();
+        let terms = |terms: &Terms| {
+            let going_out = going_out(&terms.chain, &filters);
+            TermsHere {
+                destination: terms.to.as_ref().and_then(|to| Destination::of(&upstreams, to.0.as_str().into())),
+                going_out,
+                audience: going_out.done.then(|| Rc::new(Audience::of(&terms.chain, &filters))),
+            }
+        };
+        let terms = snapshot.terms.iter().map(terms).collect();
         let tracer = tracer.map(Rc::new);
-        Self { snapshot, filters, upstreams, tracer, router, over: Cell::new(false), tallies, destinations }
+        Self { snapshot, filters, upstreams, tracer, router, over: Cell::new(false), tallies, terms }
     }
+}
 
+fn going_out<F: Filter>(chain: &Chain, filters: &[Rc<F>]) -> GoingOut {
+    let of = chain.links.iter().filter_map(|link| filters.get(link.filter)).map(|filter| filter.going_out());
+    of.fold(GoingOut::default(), GoingOut::or)
+}
+
+impl<F> Current<F> {
     /// From now on exchanges fail where they wait, once they are polled.
     pub fn end(&self) {
         self.over.set(true);
@@ -110,18 +138,26 @@ impl<F> Current<F> {
             return Err(Failure::OtherClientAuth);
         }
         let index = self.router.route(found.site, head)?.route;
-        let (Some((route, terms)), Some(tally)) = (self.router.entry(index), self.tallies.get(index)) else {
+        let (Some((route, terms_index)), Some(tally)) = (self.router.entry(index), self.tallies.get(index)) else {
             return Err(Failure::NoRoute);
         };
-        let (Some(terms), Some(destination)) = (self.snapshot.terms.get(terms), self.destinations.get(terms)) else {
+        let Some((terms, TermsHere { destination, going_out, audience: _ })) =
+            self.snapshot.terms.get(terms_index).zip(self.terms.get(terms_index))
+        else {
             return Err(Failure::NoRoute);
         };
-        Ok(Place { site, route, terms, tally, destination: destination.as_ref(), client })
+        let (going_out, destination) = (*going_out, destination.as_ref());
+        Ok(Place { site, route, terms, terms_index, going_out, tally, destination, client })
     }
 
     /// Whether whoever is at the other end may say where a request comes from, and what is traced.
     pub fn trusts(&self, connection: &Connection) -> bool {
         self.snapshot.trusted_proxies.include((!connection.unix).then(|| connection.peer.ip()))
+    }
+
+    /// Who is told how an exchange on these terms ended.
+    pub fn audience(&self, terms_index: usize) -> Option<&Rc<Audience<F>>> {
+        self.terms.get(terms_index).and_then(|terms| terms.audience.as_ref())
     }
 
     pub fn knows(&self, upstream: &str) -> bool {

@@ -5,26 +5,29 @@ use super::carried::Carried;
 use super::current::{Current, Destination, Place};
 use super::exchange::{Guard, Ledger};
 use super::failure::Failure;
+use super::guide::Guide;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::times;
-use crate::chain::{Course, Way};
+use crate::chain::{Course, Filter, Walk, Way};
 use crate::message::{BodyError, Exchange, Reply};
-use crate::upstream::{Failed, Outgoing};
+use crate::upstream::{self, Failed, Outgoing};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http_body::Body;
+use std::rc::Rc;
 
 /// What an exchange takes along when it leaves the request phase.
-pub(super) struct Departure<'a, F> {
+pub(super) struct Departure<'a, 'c, F: Filter> {
     pub ledger: &'a Ledger,
     pub current: &'a Current<F>,
+    pub walk: &'a mut Walk<'c, F>,
     pub place: &'a Place<'a>,
     pub exchange: &'a mut Exchange,
     pub inbound: &'a mut Inbound,
 }
 
-impl<F> Departure<'_, F> {
+impl<F: Filter> Departure<'_, '_, F> {
     /// The response of whoever answers. `None`: nobody does, or nobody listens any more.
     pub async fn follow<B>(self, course: Course, body: Carried<B>, guard: &mut Guard) -> Option<Outbound<B>>
     where
@@ -62,20 +65,26 @@ impl<F> Departure<'_, F> {
     where
         B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
     {
-        let Self { ledger, current, place, exchange, inbound } = self;
+        let Self { ledger, current, walk, place, exchange, inbound } = self;
         let unreadable = |name: &str, value: &str| ledger.unreadable(guard.id, name, value);
         let times = times::of(exchange, place.terms.timeouts, &current.snapshot.limits, unreadable);
         inbound.restore();
+        guard.forwarded(&destination.name);
         guard.sends(&destination.name, exchange.trace.as_ref(), &mut inbound.head.headers);
+        exchange.upstream = Some(destination.name);
+        let (upgrade, client, wants) = (inbound.upgrade.take(), Rc::clone(&exchange.connection), place.going_out);
+        // Only for chains whose links want to be asked.
+        let guide = (wants.balance || wants.attempt).then(|| Guide::new((guard.id, ledger), walk, exchange, &inbound.head, wants.balance));
         let outgoing = Outgoing {
             head: &inbound.head,
             body: RequestBody::new(body, guard.received()),
-            upgrade: inbound.upgrade.take(),
+            upgrade,
             times,
-            client: &exchange.connection,
+            client: &client,
+            guide: guide.as_ref().map(|guide| guide as &dyn upstream::Guide),
+            trail: guard.trail(),
+            retry: Some(&place.terms.retry),
         };
-        guard.forwarded(&destination.name);
-        exchange.upstream = Some(destination.name);
         match current.upstreams.send(destination.index, outgoing).await {
             Ok(answered) => {
                 guard.answered_by(&answered.attempt, Ok(answered.head.status));
@@ -83,7 +92,7 @@ impl<F> Departure<'_, F> {
             }
             Err(Failed { error, attempt }) => {
                 guard.answered_by(&attempt, Err(&error));
-                Err(error.into())
+                Err(guide.and_then(|guide| guide.halted()).map_or(error.into(), Failure::Plugin))
             }
         }
     }

@@ -1,7 +1,9 @@
-//! The identity of an exchange, and its guard: whatever way the exchange ends, the guard counts it out and writes its access line, once.
+//! An exchange's guard: whatever way the exchange ends, the guard counts it out and writes its access line, once.
 
 use super::current::Place;
 use super::failure::{self, Failure};
+use super::farewell::Tell;
+use super::ids::Hex;
 use super::inbound::Inbound;
 use super::record::{Asked, Record};
 use crate::chain::{Acted, Failing, Fault, Link, Way};
@@ -16,33 +18,9 @@ use bytestring::ByteString;
 use http::StatusCode;
 use http_body::Frame;
 use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-/// Numbers that are unique in the process: the worker in the top 16 bits, below a counter that starts anywhere, so that numbers of
-/// earlier processes do not come again soon.
-pub(super) struct Ids {
-    worker: u64,
-    next: Cell<u64>,
-}
-
-impl Ids {
-    const COUNTER: u64 = (1 << 48) - 1;
-
-    pub fn new(worker: u16) -> Self {
-        // The standard library's source of random keys.
-        let start = RandomState::new().build_hasher().finish();
-        Self { worker: u64::from(worker) << 48, next: Cell::new(start) }
-    }
-
-    pub fn next(&self) -> ExchangeId {
-        let number = self.next.get();
-        self.next.set(number.wrapping_add(1));
-        ExchangeId(self.worker | number & Self::COUNTER)
-    }
-}
 
 /// What one worker keeps of its exchanges.
 pub(super) struct Ledger {
@@ -111,15 +89,6 @@ fn with_sources(error: &dyn std::error::Error) -> String {
     sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }
 
-/// An id as logs write it.
-pub(super) struct Hex(pub ExchangeId);
-
-impl std::fmt::Display for Hex {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}", self.0.0)
-    }
-}
-
 /// What links may know.
 pub(super) fn open(id: ExchangeId, connection: Rc<Connection>, inbound: &Inbound, place: &Place<'_>) -> Exchange {
     Exchange {
@@ -140,7 +109,7 @@ pub(super) fn open(id: ExchangeId, connection: Rc<Connection>, inbound: &Inbound
 pub(super) struct Guard {
     pub id: ExchangeId,
     ledger: Rc<Ledger>,
-    /// `None`: the access log is off, and nobody collects numbers or traces, so nothing is counted or timed.
+    /// `None`: the access log is off, nobody collects numbers or traces or wants to be told, so nothing is counted or timed.
     record: Option<Box<Record>>,
     traced: Option<Box<Traced>>,
 }
@@ -194,6 +163,23 @@ impl Guard {
         }
     }
 
+    /// Links want to be told of the end.
+    pub fn tells(&mut self, farewell: Box<dyn Tell>, inbound: &Inbound) {
+        if self.record.is_none() {
+            let connection = Rc::clone(farewell.connection());
+            self.record = Some(Box::new(Record::new(AccessLog::Off, &connection)));
+            self.asked(inbound);
+        }
+        if let Some(record) = &mut self.record {
+            record.farewell = Some(farewell);
+            record.trail = Some(Rc::default());
+        }
+    }
+
+    pub fn trail(&self) -> Option<Rc<RefCell<Attempt>>> {
+        self.record.as_ref().and_then(|record| record.trail.clone())
+    }
+
     pub fn placed(&mut self, place: &Place<'_>) {
         if let Some(record) = &mut self.record {
             (record.site, record.route) = (place.site.clone(), place.route.clone());
@@ -207,6 +193,9 @@ impl Guard {
             record.attributes.clone_from(&exchange.attributes);
             let spec = |acted: &Acted| place.terms.chain.links.get(acted.link).map(|link| (Arc::clone(&link.spec), acted.how));
             record.links = acted.iter().filter_map(spec).collect();
+            if let Some(farewell) = &mut record.farewell {
+                farewell.update(exchange);
+            }
         }
     }
 
@@ -300,28 +289,22 @@ impl Guard {
 impl Drop for Guard {
     fn drop(&mut self) {
         self.ledger.runs(self.ledger.active.get() - 1);
-        if let Some(record) = &self.record {
+        if let Some(record) = &mut self.record {
+            if let (None, Some(trail)) = (&record.attempt, &record.trail) {
+                record.attempt = Some(trail.borrow().clone()).filter(|attempt| attempt.attempts > 0);
+            }
             self.ledger.tally.iter().for_each(|tally| record.count(tally));
             if let Some(traced) = self.traced.take() {
                 let (name, attributes) = record.told();
                 traced.end(name, attributes, record.status.is_none_or(|status| status.is_server_error()));
             }
             record.write(self.id, &self.ledger.access);
+            if let Some(farewell) = &record.farewell {
+                farewell.tell(&record.done(), &self.ledger);
+            }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_differ_between_and_within_workers() {
-        let (one, two) = (Ids::new(1), Ids::new(2));
-        let all: std::collections::BTreeSet<_> = (0..1000).flat_map(|_| [one.next().0, two.next().0]).collect();
-        assert_eq!(all.len(), 2000);
-        assert!(all.iter().all(|id| matches!(id >> 48, 1 | 2)));
-        let wrapping = Ids { worker: 3 << 48, next: Cell::new(u64::MAX) };
-        assert_eq!((wrapping.next().0 >> 48, wrapping.next().0), (3, 3 << 48));
     }
 }

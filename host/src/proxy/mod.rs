@@ -1,9 +1,9 @@
 //! The HTTP corridor: one request in, one answer out. Knows what to do in which order; how each step is done stands in its file.
 //!
 //! In reading order: `inbound` (what may be believed), `current` and `router` (where it goes), `departure` and `times` (on
-//! which way), `outbound` (what goes back), `body`, `carried`
-//! and `upgrade` (what follows the head), `failure` (what is said when something is wrong), `exchange` (identity, and the end of
-//! it all), `record` (what is said then).
+//! which way), `guide` (what links say to that), `outbound` (what goes back), `body`, `carried` and `upgrade` (what follows the head),
+//! `failure` (what is said when something is wrong), `ids` and `exchange` (which exchange it is, and the end of it all), `record` (what is
+//! said then), `farewell` (who is told of it).
 
 mod body;
 mod carried;
@@ -12,6 +12,9 @@ mod departure;
 mod exchange;
 mod explain;
 mod failure;
+mod farewell;
+mod guide;
+mod ids;
 mod inbound;
 mod outbound;
 mod paths;
@@ -36,9 +39,11 @@ use bytes::Bytes;
 use carried::Carried;
 use current::{Current, Place};
 use departure::Departure;
-use exchange::{Guard, Ids, Ledger};
+use exchange::{Guard, Ledger};
+use farewell::Farewell;
 use http::Method;
 use http_body::Body;
+use ids::Ids;
 use inbound::Inbound;
 use std::cell::RefCell;
 use std::pin::pin;
@@ -52,7 +57,7 @@ pub struct Proxy<F> {
     ledger: Rc<Ledger>,
 }
 
-impl<F: Filter> Proxy<F> {
+impl<F: Filter + 'static> Proxy<F> {
     /// `worker` is its number in the process; `tally` is where it counts, if anybody collects numbers; `filters` are those that the snapshot's links index; without `tracer` nothing is traced.
     pub fn new(
         worker: u16,
@@ -124,14 +129,25 @@ impl<F: Filter> Proxy<F> {
         exchange.trace = trace;
         let note = |link: &Link, fault: &Fault| self.ledger.fault(id, link, fault);
         let mut walk = Walk::new(&place.terms.chain, &current.filters);
+        if let Some(audience) = current.audience(place.terms_index) {
+            let (audience, attendance) = (Rc::clone(audience), walk.attend());
+            let farewell = Farewell { audience, attendance, exchange: exchange.clone(), request: inbound.head.clone() };
+            guard.tells(Box::new(farewell), &inbound);
+        }
         let described = inbound.head.method == Method::HEAD;
         let terms = || carried::Terms { ledger: &self.ledger, id, limits: &current.snapshot.limits };
         let mut carried = carried::Incoming { body: Carried::Own(body), terms: terms() };
         let course =
             current.within(pin!(walk.on_request(&mut exchange, &mut inbound.head, &mut carried, |name| current.knows(name), note))).await;
         guard.walked(&exchange, walk.acted(), &place);
-        let departure =
-            Departure { ledger: &self.ledger, current: &*current, place: &place, exchange: &mut exchange, inbound: &mut inbound };
+        let departure = Departure {
+            ledger: &self.ledger,
+            current: &*current,
+            walk: &mut walk,
+            place: &place,
+            exchange: &mut exchange,
+            inbound: &mut inbound,
+        };
         let followed = match course {
             Ok(course) => current.within(pin!(departure.follow(course, carried.body, &mut guard))).await,
             Err(outlived) => Err(outlived),
@@ -145,6 +161,8 @@ impl<F: Filter> Proxy<F> {
         let (head, mut body) = outbound.carried(described, terms());
         let walked = walk.on_response(&mut exchange, &inbound.head, head, &mut body, note, fail).await;
         guard.walked(&exchange, walk.acted(), &place);
+        // What links hold goes to those that are told of the end, which may come at any moment now.
+        drop(walk);
         if let Err(Aborted) = walked {
             return guard.abort();
         }

@@ -1,8 +1,9 @@
 //! What is known of an exchange while it lasts, and what is said of it when it is over: a line, numbers, a span. When that is, its guard knows.
 
+use super::farewell::Tell;
 use crate::chain::How;
 use crate::config::{AccessLog, LinkSpec};
-use crate::message::{Connection, ExchangeId, RequestHead};
+use crate::message::{Connection, Done, ExchangeId, RequestHead};
 use crate::observe::access::AccessWriter;
 use crate::observe::otlp::Attribute;
 use crate::observe::{Entry, Over, Refusal, RouteTally, WorkerTally};
@@ -10,7 +11,7 @@ use crate::upstream::Attempt;
 use bytestring::ByteString;
 use http::{StatusCode, Version};
 use smallvec::SmallVec;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,6 +40,10 @@ pub(super) struct Record {
     pub length: Option<u64>,
     pub links: SmallVec<[(Arc<LinkSpec>, How); 4]>,
     pub attributes: SmallVec<[(ByteString, ByteString); 2]>,
+    /// Who is told of the end.
+    pub farewell: Option<Box<dyn Tell>>,
+    /// For them: what was tried so far, should the client leave meanwhile.
+    pub trail: Option<Rc<RefCell<Attempt>>>,
 }
 
 /// The request as the client made it, before links changed it.
@@ -68,6 +73,23 @@ impl Record {
             length: None,
             links: SmallVec::new(),
             attributes: connection.attributes.clone(),
+            farewell: None,
+            trail: None,
+        }
+    }
+
+    pub fn done(&self) -> Done<'_> {
+        let attempt = self.attempt.as_ref();
+        Done {
+            upstream: self.upstream.as_deref(),
+            server: attempt.and_then(|attempt| attempt.server.as_deref()),
+            attempts: attempt.map_or(0, |attempt| attempt.attempts),
+            status: self.status,
+            reason: self.reason(),
+            duration: self.started.elapsed(),
+            first_byte: attempt.map(|attempt| attempt.first_byte).filter(|first| !first.is_zero()),
+            received: self.received.get(),
+            sent: self.sent,
         }
     }
 
@@ -160,6 +182,7 @@ impl Record {
                 route: &self.route,
                 upstream: self.upstream.as_deref(),
                 server: self.attempt.as_ref().and_then(|attempt| attempt.server.as_deref()),
+                attempts: self.attempt.as_ref().map_or(0, |attempt| attempt.attempts),
                 total: self.started.elapsed(),
                 first: self.attempt.as_ref().map(|attempt| attempt.first_byte).filter(|first| !first.is_zero()),
                 received: self.received.get(),
@@ -175,6 +198,8 @@ const fn how_name(how: How) -> &'static str {
     match how {
         How::Edited => "edited",
         How::Forwarded => "forwarded",
+        How::Chose => "chose",
+        How::Judged => "judged",
         How::Replied => "replied",
         How::Aborted => "aborted",
         How::Faulted => "faulted",

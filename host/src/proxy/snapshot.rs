@@ -3,7 +3,8 @@
 use super::Router;
 use crate::chain::{Chain, Link};
 use crate::config::{
-    AccessLog, AccessRules, ClientCertForward, Config, Limits, LinkSpec, Peers, Route, RouteTimeouts, Site, TlsSpec, UpstreamName,
+    AccessLog, AccessRules, ClientCertForward, Config, Limits, LinkSpec, Peers, RetrySpec, Route, RouteTimeouts, Site, TlsSpec,
+    UpstreamName,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -59,6 +60,7 @@ pub struct Terms {
     pub chain: Chain,
     pub to: Option<UpstreamName>,
     pub timeouts: RouteTimeouts,
+    pub retry: RetrySpec,
 }
 
 impl Snapshot {
@@ -97,21 +99,21 @@ impl SiteEntry {
 struct TermsBuilder<'c> {
     all: Vec<Terms>,
     /// Of routes without links.
-    shared: HashMap<(Option<&'c UpstreamName>, RouteTimeouts), u32>,
+    shared: HashMap<(Option<&'c UpstreamName>, RouteTimeouts, &'c RetrySpec), u32>,
 }
 
 impl<'c> TermsBuilder<'c> {
     fn index(&mut self, route: &'c Route, filter: &mut impl FnMut(&LinkSpec) -> usize) -> u32 {
         let next = u32::try_from(self.all.len()).expect("fewer than 2^32 routes fit in memory");
         if route.chain.is_empty() {
-            let known = *self.shared.entry((route.to.as_ref(), route.timeouts)).or_insert(next);
+            let known = *self.shared.entry((route.to.as_ref(), route.timeouts, &route.retry)).or_insert(next);
             if known < next {
                 return known;
             }
         }
         let link = |spec: &LinkSpec| Link { filter: filter(spec), when: spec.when.clone().map(Arc::new), spec: Arc::new(spec.clone()) };
         let chain = Chain { links: route.chain.iter().map(link).collect() };
-        self.all.push(Terms { chain, to: route.to.clone(), timeouts: route.timeouts });
+        self.all.push(Terms { chain, to: route.to.clone(), timeouts: route.timeouts, retry: route.retry.clone() });
         next
     }
 }

@@ -13,6 +13,7 @@ use super::lift::{self, BadOutput, Phase};
 use super::lower::{self, Space};
 use super::passing::Passing;
 use super::types;
+use super::upstreams::types as upstreams;
 use crate::chain::Decision;
 use std::mem::MaybeUninit;
 use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
@@ -56,6 +57,10 @@ pub(super) type OnResponse = TypedFunc<(u64, Response<'static>), (Decided<false>
 pub(super) type OnAccept = TypedFunc<(u64, connection::Accepted<'static>), (connection::AcceptDecision,)>;
 pub(super) type OnClientHello = TypedFunc<(u64, connection::ClientHello<'static>), (connection::HelloDecision,)>;
 pub(super) type OnClose = TypedFunc<(u64, connection::Closed<'static>), ()>;
+pub(super) type OnBalance = TypedFunc<(u64, upstreams::Choice<'static>), (upstreams::BalanceDecision,)>;
+pub(super) type OnAttempt = TypedFunc<(u64, upstreams::FailedAttempt<'static>), (upstreams::AttemptDecision,)>;
+pub(super) type OnDone = TypedFunc<(u64, upstreams::Done<'static>), ()>;
+pub(super) type OnTick = TypedFunc<(upstreams::Tick,), ()>;
 pub(super) type Reconfigure = TypedFunc<(&'static str,), (Accepted,)>;
 
 /// Types a function that `load` has checked once for its component.
@@ -84,6 +89,30 @@ pub(super) fn on_client_hello(func: Func) -> OnClientHello {
 
 /// As [`on_request`].
 pub(super) fn on_close(func: Func) -> OnClose {
+    // SAFETY: as above.
+    unsafe { TypedFunc::new_unchecked(func) }
+}
+
+/// As [`on_request`].
+pub(super) fn on_balance(func: Func) -> OnBalance {
+    // SAFETY: as above.
+    unsafe { TypedFunc::new_unchecked(func) }
+}
+
+/// As [`on_request`].
+pub(super) fn on_attempt(func: Func) -> OnAttempt {
+    // SAFETY: as above.
+    unsafe { TypedFunc::new_unchecked(func) }
+}
+
+/// As [`on_request`].
+pub(super) fn on_done(func: Func) -> OnDone {
+    // SAFETY: as above.
+    unsafe { TypedFunc::new_unchecked(func) }
+}
+
+/// As [`on_request`].
+pub(super) fn on_tick(func: Func) -> OnTick {
     // SAFETY: as above.
     unsafe { TypedFunc::new_unchecked(func) }
 }

@@ -9,11 +9,12 @@ use super::guest::{Bare, Guest};
 use super::guests::Guests;
 use super::imports::Errands;
 use super::passing::Passing;
-use super::plan::Plan;
+use super::plan::{Plan, Plans};
 use super::plugin::{Grant, Plugin, Remember};
 use super::recent::Giver;
 use super::remembered::Forgets;
 use super::state::Backing;
+use super::upstreams::UpstreamPlan;
 use crate::chain::{Cause, Fault};
 use crate::config::{BreakerSpec, FailPolicy, FailurePolicy, Isolation};
 use crate::observe::{Counter, Gauge, RateCap};
@@ -24,9 +25,7 @@ use std::time::{Duration, Instant};
 /// A plugin that has accepted its settings. Links of equal plugin, settings and policies can share one.
 pub struct Configured {
     plugin: Arc<Plugin>,
-    plan: Plan,
-    connections: ConnectionPlan,
-    bodies: BodyPlan,
+    plans: Plans,
     settings: String,
     backing: Arc<Backing>,
     pub(super) isolation: Isolation,
@@ -120,7 +119,7 @@ pub(super) struct Sampled {
 impl Configured {
     pub(super) fn new(
         plugin: Arc<Plugin>,
-        (plan, connections, bodies): (Plan, ConnectionPlan, BodyPlan),
+        plans: Plans,
         settings: String,
         backing: Arc<Backing>,
         (isolation, waits): (Isolation, bool),
@@ -130,23 +129,7 @@ impl Configured {
         // Reading a guest's debugging sections takes milliseconds of a worker's time.
         let reports = Mutex::new(RateCap::new(3, Duration::from_secs(2)));
         let tallies = Mutex::default();
-        Self {
-            plugin,
-            plan,
-            connections,
-            bodies,
-            settings,
-            backing,
-            isolation,
-            waits,
-            fail,
-            breaker,
-            reports,
-            asked,
-            remembers,
-            census,
-            tallies,
-        }
+        Self { plugin, plans, settings, backing, isolation, waits, fail, breaker, reports, asked, remembers, census, tallies }
     }
 
     pub fn plugin(&self) -> &Arc<Plugin> {
@@ -169,9 +152,14 @@ impl Configured {
             && backing.log.link() == link
     }
 
+    /// All that it does under these settings.
+    pub const fn plans(&self) -> &Plans {
+        &self.plans
+    }
+
     /// What it does and wants to see under these settings.
     pub const fn plan(&self) -> &Plan {
-        &self.plan
+        &self.plans.heads
     }
 
     pub const fn isolation(&self) -> Isolation {
@@ -188,12 +176,17 @@ impl Configured {
 
     /// What it does with connections under these settings.
     pub const fn connections(&self) -> &ConnectionPlan {
-        &self.connections
+        &self.plans.connections
     }
 
     /// What it does with bodies under its settings.
     pub const fn bodies(&self) -> &BodyPlan {
-        &self.bodies
+        &self.plans.bodies
+    }
+
+    /// What it does on the way to upstreams under these settings.
+    pub const fn upstreams(&self) -> &UpstreamPlan {
+        &self.plans.upstreams
     }
 
     /// The filter of one worker.
@@ -217,33 +210,25 @@ impl Configured {
 
     /// Of exchanges.
     const fn phases(&self) -> (bool, bool) {
-        (self.plan.request.is_some(), self.plan.response.is_some())
+        (self.plans.heads.request.is_some(), self.plans.heads.response.is_some())
     }
 
     /// A fresh configured guest.
     pub(super) fn guest(&self) -> Result<Guest, Broken> {
-        let (plugin, plan) = (&*self.plugin, &self.plan);
+        let plugin = &*self.plugin;
         let giver = if self.isolation == Isolation::Worker { Giver::new() } else { Giver::NOBODY };
-        if let Some(direct) =
-            plugin.direct.as_ref().filter(|direct| direct.has(self.phases()) && !self.connections.phases().any() && !self.bodies.any())
-        {
+        if let Some(direct) = plugin.direct.as_ref().filter(|direct| direct.has(self.phases()) && self.plans.only_heads()) {
             return Guest::inside(direct, plugin.linked.pre.engine(), &self.backing, &self.settings, giver);
         }
-        Bare::start(&plugin.linked.pre, &self.backing)?.configure(
-            &plugin.exports,
-            &self.settings,
-            plan,
-            (&self.connections, &self.bodies),
-            giver,
-        )
+        Bare::start(&plugin.linked.pre, &self.backing)?.configure(&plugin.exports, &self.settings, &self.plans, giver)
     }
 
     /// A fresh configured guest that may wait.
     pub(super) async fn waiting_guest(&self, errands: Option<Errands>) -> Result<Guest, Broken> {
-        let (plugin, plan) = (&*self.plugin, &self.plan);
+        let plugin = &*self.plugin;
         let pre = plugin.linked.waiting.as_ref().unwrap_or(&plugin.linked.pre);
         let bare = Bare::start_waiting(pre, &self.backing, errands).await?;
-        bare.configure_waiting(&plugin.exports, &self.settings, plan, &self.bodies).await
+        bare.configure_waiting(&plugin.exports, &self.settings, &self.plans).await
     }
 
     /// How long a call may take, waiting included.

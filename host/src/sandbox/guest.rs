@@ -4,34 +4,37 @@ mod bodies;
 
 pub(super) use bodies::Whose;
 
-use super::abi::{self, Decided, OnAccept, OnClientHello, OnClose, OnRequest, OnResponse, Request, Response};
+use super::abi::{
+    self, Decided, OnAccept, OnAttempt, OnBalance, OnClientHello, OnClose, OnDone, OnRequest, OnResponse, OnTick, Request, Response,
+};
 use super::bodies::{BodyFuncs, BodyPlan, types as body};
 use super::configured::Tally;
-use super::connection::{self, AcceptInterest, CloseInterest, ConnectionPlan, HelloInterest};
+use super::connection::{self, AcceptInterest, CloseInterest, HelloInterest};
 use super::direct::{Direct, Inside};
 use super::fault::Broken;
 use super::imports::Errands;
 use super::inputs::{RequestInputs, ResponseInputs};
 use super::passing::Passing;
-use super::plan::Plan;
+use super::plan::{Plan, Plans};
 use super::plugin::Exports;
 use super::recent::Giver;
 use super::state::{Backing, State, on_tick};
 use super::types;
+use super::upstreams::{self, UpstreamPlan};
 use crate::chain::{ConnectionDecision, Decision, Hello};
 use crate::message::{Arrival, Ending, Exchange};
 use std::sync::Arc;
-use wasmtime::component::{ComponentExportIndex, Func, Instance, InstancePre};
+use wasmtime::component::{ComponentExportIndex, ComponentType, Func, Instance, InstancePre, Lift};
 use wasmtime::{Engine, Store};
 
 /// What data derived types may copy out of a guest in one call, bytes. Bounds `describe` and `configure`; decisions have bounds of their own.
 const HOSTCALL_BYTES: usize = 4 << 20;
 
 /// A configured guest. Boxed, so that a walk, which is moved about, has little to carry for each link it passed.
-pub struct Guest(Box<Live>);
+pub struct Guest(pub(super) Box<Live>);
 
-struct Live {
-    store: Store<State>,
+pub(super) struct Live {
+    pub(super) store: Store<State>,
     request: Option<OnRequest>,
     response: Option<OnResponse>,
     accept: Option<OnAccept>,
@@ -41,7 +44,17 @@ struct Live {
     inside: Option<Inside>,
     /// `None`: it looks at no bodies.
     bodies: Option<Box<BodyFuncs>>,
-    giver: Giver,
+    pub(super) going_out: GoingOut,
+    pub(super) giver: Giver,
+}
+
+/// The phases on the way to upstreams, and after it.
+#[derive(Default)]
+pub(super) struct GoingOut {
+    pub(super) balance: Option<OnBalance>,
+    pub(super) attempt: Option<OnAttempt>,
+    pub(super) done: Option<OnDone>,
+    pub(super) tick: Option<OnTick>,
 }
 
 /// What a guest said to its settings.
@@ -49,6 +62,7 @@ pub(super) struct Said {
     pub(super) plan: types::Configured,
     pub(super) connections: Option<connection::types::ConnectionPlan>,
     pub(super) bodies: Option<body::BodyPlan>,
+    pub(super) upstreams: Option<upstreams::types::UpstreamPlan>,
 }
 
 /// A guest that is not configured.
@@ -92,72 +106,51 @@ impl Bare {
             .get_typed_func::<(&str,), (types::Configured,)>(&mut self.store, exports.configure)
             .and_then(|configure| configure.call(&mut self.store, (settings,)));
         let (said,) = called.map_err(|error| broken(&mut self.store, &error).during("configure"))?;
-        let connections = match exports.connections.filter(|_| said.is_ok()) {
-            Some(index) => Some(self.plan_connections(index)?),
-            None => None,
-        };
-        let bodies = match exports.bodies.filter(|_| said.is_ok()) {
-            Some(exported) => Some(self.plan_bodies(exported.plan)?),
-            None => None,
-        };
-        Ok(Said { plan: said, connections, bodies })
+        let accepted = said.is_ok();
+        let connections = self.plan_more(exports.connections.filter(|_| accepted), "plan-connections")?;
+        let bodies = self.plan_more(exports.bodies.filter(|_| accepted).map(|exported| exported.plan), "plan-bodies")?;
+        let upstreams = self.plan_more(exports.upstreams.filter(|_| accepted), "plan-upstreams")?;
+        Ok(Said { plan: said, connections, bodies, upstreams })
     }
 
-    fn plan_bodies(&mut self, index: ComponentExportIndex) -> Result<body::BodyPlan, Broken> {
+    /// One of the functions that plan more than heads, if it is there.
+    fn plan_more<T>(&mut self, index: Option<ComponentExportIndex>, func: &'static str) -> Result<Option<T>, Broken>
+    where
+        T: ComponentType + Lift + 'static,
+    {
+        let Some(index) = index else { return Ok(None) };
         begin(&mut self.store);
-        let called = self.instance.get_typed_func::<(), (body::BodyPlan,)>(&mut self.store, index);
-        let called = called.and_then(|plan| plan.call(&mut self.store, ()));
-        called.map(|(plan,)| plan).map_err(|error| broken(&mut self.store, &error))
-    }
-
-    fn plan_connections(&mut self, index: ComponentExportIndex) -> Result<connection::types::ConnectionPlan, Broken> {
-        begin(&mut self.store);
-        let called = self
-            .instance
-            .get_typed_func::<(), (connection::types::ConnectionPlan,)>(&mut self.store, index)
-            .and_then(|plan| plan.call(&mut self.store, ()));
-        called.map(|(plan,)| plan).map_err(|error| broken(&mut self.store, &error).during("plan-connections"))
+        let called = self.instance.get_typed_func::<(), (T,)>(&mut self.store, index).and_then(|plan| plan.call(&mut self.store, ()));
+        called.map(|(plan,)| Some(plan)).map_err(|error| broken(&mut self.store, &error).during(func))
     }
 
     /// Replays settings that were accepted before.
-    pub(super) fn configure(
-        mut self,
-        exports: &Exports,
-        settings: &str,
-        plan: &Plan,
-        (connections, bodies): (&ConnectionPlan, &BodyPlan),
-        giver: Giver,
-    ) -> Result<Guest, Broken> {
+    pub(super) fn configure(mut self, exports: &Exports, settings: &str, plans: &Plans, giver: Giver) -> Result<Guest, Broken> {
         let configure = abi::reconfigure(self.func(&exports.configure)?);
         begin(&mut self.store);
         let said = configure.call(&mut self.store, (settings,));
         self.accepted(said)?;
-        let (request, response) = self.exchange_phases(exports, plan)?;
-        let phases = connections.phases();
+        let (request, response) = self.exchange_phases(exports, &plans.heads)?;
+        let phases = plans.connections.phases();
         let accept = self.phase(exports.accept, phases.accept)?.map(abi::on_accept);
         let client_hello = self.phase(exports.client_hello, phases.client_hello)?.map(abi::on_client_hello);
         let close = self.phase(exports.close, phases.close)?.map(abi::on_close);
-        let bodies = self.body_phases(exports, bodies)?;
-        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, bodies, inside: None, giver })))
+        let (bodies, going_out) = (self.body_phases(exports, &plans.bodies)?, self.going_out(exports, &plans.upstreams)?);
+        let (store, inside) = (self.store, None);
+        Ok(Guest(Box::new(Live { store, request, response, accept, client_hello, close, inside, bodies, going_out, giver })))
     }
 
-    /// As [`Self::configure`], for a guest that may wait. It has phases of exchanges only.
-    pub(super) async fn configure_waiting(
-        mut self,
-        exports: &Exports,
-        settings: &str,
-        plan: &Plan,
-        bodies: &BodyPlan,
-    ) -> Result<Guest, Broken> {
+    /// As [`Self::configure`], for a guest that may wait. It has phases of exchanges, and ticks.
+    pub(super) async fn configure_waiting(mut self, exports: &Exports, settings: &str, plans: &Plans) -> Result<Guest, Broken> {
         let configure = abi::reconfigure(self.func(&exports.configure)?);
         begin(&mut self.store);
         let said = configure.call_async(&mut self.store, (settings,)).await;
         self.accepted(said)?;
-        let (request, response) = self.exchange_phases(exports, plan)?;
+        let (request, response) = self.exchange_phases(exports, &plans.heads)?;
         let (accept, client_hello, close) = (None, None, None);
-        let bodies = self.body_phases(exports, bodies)?;
-        let giver = Giver::NOBODY;
-        Ok(Guest(Box::new(Live { store: self.store, request, response, accept, client_hello, close, bodies, inside: None, giver })))
+        let (bodies, going_out) = (self.body_phases(exports, &plans.bodies)?, self.going_out(exports, &plans.upstreams)?);
+        let (store, inside, giver) = (self.store, None, Giver::NOBODY);
+        Ok(Guest(Box::new(Live { store, request, response, accept, client_hello, close, inside, bodies, going_out, giver })))
     }
 
     fn accepted(&mut self, said: wasmtime::Result<(abi::Accepted,)>) -> Result<(), Broken> {
@@ -177,6 +170,15 @@ impl Bare {
     fn body_phases(&mut self, exports: &Exports, plan: &BodyPlan) -> Result<Option<Box<BodyFuncs>>, Broken> {
         let exported = exports.bodies.filter(|_| plan.any());
         exported.map(|exported| exported.funcs(plan, |index| self.func(index)).map(Box::new)).transpose()
+    }
+
+    fn going_out(&mut self, exports: &Exports, plan: &UpstreamPlan) -> Result<GoingOut, Broken> {
+        Ok(GoingOut {
+            balance: self.phase(exports.balance, plan.balance.is_some())?.map(abi::on_balance),
+            attempt: self.phase(exports.attempt, plan.attempt.is_some())?.map(abi::on_attempt),
+            done: self.phase(exports.done, plan.done.is_some())?.map(abi::on_done),
+            tick: self.phase(exports.tick, plan.tick.is_some())?.map(abi::on_tick),
+        })
     }
 
     /// The function of a phase, if it is `wanted`.
@@ -213,8 +215,9 @@ impl Guest {
                     accept,
                     client_hello,
                     close,
-                    bodies: None,
                     inside: Some(inside),
+                    bodies: None,
+                    going_out: GoingOut::default(),
                     giver,
                 })))
             }
@@ -289,7 +292,7 @@ impl Guest {
 impl Live {
     /// A phase of this exchange begins.
     #[inline]
-    fn enter(&mut self, exchange: &Exchange) {
+    pub(super) fn enter(&mut self, exchange: &Exchange) {
         self.giver.gives();
         begin(&mut self.store);
         let state = self.store.data_mut();
@@ -306,7 +309,7 @@ impl Live {
 
 /// A phase that the guest's plan has.
 #[inline]
-fn planned<F>(func: Option<F>, phase: &str) -> Result<F, Broken> {
+pub(super) fn planned<F>(func: Option<F>, phase: &str) -> Result<F, Broken> {
     func.ok_or_else(|| Broken::bad_output(format!("`{phase}` is not planned")))
 }
 
@@ -387,7 +390,7 @@ fn store(engine: &Engine, backing: &Arc<Backing>, errands: Option<Errands>) -> S
 
 /// A call begins: its CPU time counts from here.
 #[inline]
-fn begin(store: &mut Store<State>) {
+pub(super) fn begin(store: &mut Store<State>) {
     let state = store.data_mut();
     state.clock.restart();
     state.ceiling.refused = None;
@@ -400,7 +403,7 @@ fn begin(store: &mut Store<State>) {
 }
 
 #[cold]
-fn broken(store: &mut Store<State>, error: &wasmtime::Error) -> Broken {
+pub(super) fn broken(store: &mut Store<State>, error: &wasmtime::Error) -> Broken {
     let State { ceiling, console, backing, .. } = store.data_mut();
     // What a panic says may lack a newline.
     console.flush(&backing.log);

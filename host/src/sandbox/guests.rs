@@ -8,12 +8,18 @@ use super::imports::Errands;
 use super::inputs::{Lines, RequestInputs, ResponseInputs};
 use super::remembered::{Known, Memory};
 use super::ward::Ward;
-use crate::chain::{Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases, Decision, Fault, Filter, Hello, Verdict, Waiting};
+use crate::chain::{
+    Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases, Decision, Fault, Filter, GoingOut, Hello, Said, Verdict, Waiting,
+};
 use crate::config::Isolation;
-use crate::message::{Admission, Arrival, Attributes, Ending, Exchange, RequestHead, ResponseHead};
+use crate::message::{
+    Admission, Again, Arrival, Attributes, Choice, Done, Ending, Exchange, FailedAttempt, RequestHead, ResponseHead, Tick,
+};
+use http::StatusCode;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::timeout;
 
 /// Guests that may wait and have nothing to do, of one link and worker. Enough for a busy one; arbitrary.
@@ -42,6 +48,12 @@ pub struct Held {
     guest: Option<Guest>,
     /// What was decided about the request, if that is remembered.
     asked: Option<Rc<Known>>,
+}
+
+impl Held {
+    fn by(guest: Guest) -> Self {
+        Self { guest: Some(guest), asked: None }
+    }
 }
 
 impl Guests {
@@ -115,12 +127,12 @@ impl Guests {
     }
 
     /// Whatever happens, the guest that runs is in nobody else's hands: if this future is dropped, so is the guest.
-    async fn run_waiting(
+    async fn run_waiting<T>(
         &self,
         held: &mut Option<Guest>,
-        more: bool,
-        call: impl AsyncFnOnce(&mut Guest) -> Result<Decision, Broken>,
-    ) -> Result<Decision, Fault> {
+        goes_on: impl FnOnce(&T) -> bool,
+        call: impl AsyncFnOnce(&mut Guest) -> Result<T, Broken>,
+    ) -> Result<T, Fault> {
         // Its CPU time is not taken: others run while it waits.
         let _untimed = self.tally.called();
         if let Err(kept_out) = self.ward.admitted() {
@@ -133,7 +145,7 @@ impl Guests {
                 None => self.fresh_waiting().await?,
             };
             let decision = call(&mut guest).await?;
-            if more && matches!(decision.verdict, Verdict::Next | Verdict::Forward(_)) {
+            if goes_on(&decision) {
                 *held = Some(guest);
             } else {
                 self.rest(guest);
@@ -181,13 +193,16 @@ impl Guests {
     /// By a guest.
     #[inline]
     fn decide_request(&self, exchange: &Exchange, inputs: &RequestInputs<'_>, guest: &mut Option<Guest>) -> Result<Decision, Fault> {
-        let more = self.configured.plan().response.is_some();
-        self.enter(guest, |decision| more && goes_on(decision), |guest| guest.on_request(exchange, inputs, self.configured.passing()))
+        let going_out = self.going_out();
+        let more = self.configured.plan().response.is_some() || going_out.any();
+        // Who is told of the end is told whatever was decided.
+        let stays = |decision: &Decision| going_out.done || (more && goes_on(decision));
+        self.enter(guest, stays, |guest| guest.on_request(exchange, inputs, self.configured.passing()))
     }
 
     #[inline]
     fn decide_response(&self, exchange: &Exchange, inputs: &ResponseInputs<'_>, guest: &mut Option<Guest>) -> Result<Decision, Fault> {
-        self.enter(guest, |_| false, |guest| guest.on_response(exchange, inputs, self.configured.passing()))
+        self.enter(guest, |_| self.going_out().done, |guest| guest.on_response(exchange, inputs, self.configured.passing()))
     }
 
     /// From memory, else by a guest.
@@ -284,7 +299,7 @@ impl Filter for Guests {
             None => {
                 let mut guest = None;
                 let decided = self.decide_request(exchange, &inputs, &mut guest);
-                *held = guest.map(|guest| Held { guest: Some(guest), asked: None });
+                *held = guest.map(Held::by);
                 decided
             }
         }
@@ -303,7 +318,12 @@ impl Filter for Guests {
         let inputs = ResponseInputs::new(exchange, head, interest, lines.shown());
         match &self.memory {
             Some(memory) => self.recall_response(memory, exchange, &inputs, held),
-            None => self.decide_response(exchange, &inputs, &mut held.take().and_then(|held| held.guest)),
+            None => {
+                let mut guest = held.take().and_then(|held| held.guest);
+                let decided = self.decide_response(exchange, &inputs, &mut guest);
+                *held = guest.map(Held::by);
+                decided
+            }
         }
     }
 
@@ -319,7 +339,8 @@ impl Filter for Guests {
             lines.look_up(exchange, head, &head.headers, &interest.shown);
             let inputs = RequestInputs::new(exchange, head, interest, lines.shown());
             let run = async |guest: &mut Guest| guest.on_request_waiting(exchange, &inputs, self.configured.passing()).await;
-            self.run_waiting(&mut held.insert(Held::default()).guest, plan.response.is_some(), run).await
+            let stays = |decision: &Decision| plan.response.is_some() && goes_on(decision);
+            self.run_waiting(&mut held.insert(Held::default()).guest, stays, run).await
         })
     }
 
@@ -336,12 +357,73 @@ impl Filter for Guests {
             lines.look_up(exchange, request, &head.headers, &interest.shown);
             let inputs = ResponseInputs::new(exchange, head, interest, lines.shown());
             let run = async |guest: &mut Guest| guest.on_response_waiting(exchange, &inputs, self.configured.passing()).await;
-            self.run_waiting(&mut held.get_or_insert_default().guest, false, run).await
+            self.run_waiting(&mut held.get_or_insert_default().guest, |_| false, run).await
         })
     }
 
-    fn unknown_upstream(&self, name: &str) -> Fault {
-        self.blame(format!("forwards to upstream \"{}\", which does not exist", name.escape_debug()))
+    fn impossible(&self, why: &str) -> Fault {
+        self.blame(why.to_owned())
+    }
+
+    #[inline]
+    fn going_out(&self) -> GoingOut {
+        self.configured.upstreams().phases()
+    }
+
+    fn on_balance(
+        &self,
+        exchange: &Exchange,
+        request: &RequestHead,
+        choice: &Choice<'_>,
+        held: &mut Option<Held>,
+    ) -> Result<Said<Option<usize>>, Fault> {
+        let Some(interest) = &self.configured.upstreams().balance else { return Ok(Said::only(None)) };
+        self.enter(&mut held.get_or_insert_default().guest, |_| true, |guest| guest.on_balance(exchange, request, choice, interest))
+    }
+
+    fn judges(&self, status: StatusCode) -> bool {
+        let attempt = self.configured.upstreams().attempt.as_ref();
+        attempt.is_some_and(|interest| interest.statuses.binary_search(&status.as_u16()).is_ok())
+    }
+
+    fn on_attempt(
+        &self,
+        exchange: &Exchange,
+        request: &RequestHead,
+        failed: &FailedAttempt<'_>,
+        held: &mut Option<Held>,
+    ) -> Result<Said<Again>, Fault> {
+        let Some(interest) = &self.configured.upstreams().attempt else { return Ok(Said::only(Again::AsConfigured)) };
+        self.enter(&mut held.get_or_insert_default().guest, |_| true, |guest| guest.on_attempt(exchange, request, failed, interest))
+    }
+
+    fn on_done(&self, exchange: &Exchange, request: &RequestHead, done: &Done<'_>, held: &mut Option<Held>) -> Result<(), Fault> {
+        let Some(interest) = &self.configured.upstreams().done else { return Ok(()) };
+        self.enter(&mut held.get_or_insert_default().guest, |()| false, |guest| guest.on_done(exchange, request, done, interest))
+    }
+}
+
+/// Ticks: the worker that owns these guests says when.
+impl Guests {
+    /// Between two ticks; `None`: there are none under these settings.
+    pub fn ticks_every(&self) -> Option<Duration> {
+        self.configured.upstreams().tick
+    }
+
+    /// What logs call the link.
+    pub fn link(&self) -> &str {
+        self.configured.link()
+    }
+
+    /// One tick.
+    ///
+    /// # Errors
+    /// The guest broke its contract, and is replaced.
+    pub async fn tick(&self, tick: Tick) -> Result<(), Fault> {
+        if self.configured.waits {
+            return self.run_waiting(&mut None, |()| false, async |guest: &mut Guest| guest.on_tick_waiting(tick).await).await;
+        }
+        self.enter(&mut None, |()| false, |guest| guest.on_tick(tick))
     }
 }
 
@@ -376,6 +458,7 @@ impl ConnectionFilter for Guests {
     }
 }
 
+/// Whether the link will see more of the exchange.
 fn onward() -> ConnectionDecision {
     ConnectionDecision { admission: Admission::Onward, attributes: Attributes::new() }
 }

@@ -1,13 +1,12 @@
 //! What `portcullis plugin inspect` shows of a file.
 
-use super::bodies::BodyPlan;
-use super::connection::ConnectionPlan;
 use super::describe::Description;
 use super::grants::Import;
 use super::load::{LoadError, Sandbox, digest};
-use super::plan::Plan;
+use super::plan::Plans;
 use super::plugin::{ConfigureError, Grant};
 use super::remembered::Forgets;
+use super::upstreams::UpstreamPhases;
 use crate::chain::ConnectionPhases;
 use crate::config::Isolation;
 use wasmtime::component::__internal::wasmtime_environ::wasmparser;
@@ -33,11 +32,12 @@ pub struct Inspected {
     pub connection_phases: ConnectionPhases,
     /// Whether it exports `on-request-body`, and `on-response-body`.
     pub body_phases: (bool, bool),
+    pub upstream_phases: UpstreamPhases,
     pub description: Description,
     /// Whether its decisions can be remembered with a fresh guest for each exchange; under the settings `{}`, or else as far as is known without.
     pub remembers: Result<(), Forgets>,
     /// What it does with the settings `{}`; `Err` if it needs some.
-    pub plan: Result<(Plan, ConnectionPlan, BodyPlan), ConfigureError>,
+    pub plan: Result<Plans, ConfigureError>,
 }
 
 /// A line of a `producers` section: which tool the file comes from.
@@ -65,9 +65,10 @@ pub(super) fn inspect(sandbox: &Sandbox, bytes: &[u8]) -> Result<Inspection, Loa
             phases: plugin.phases(),
             connection_phases: plugin.connection_phases(),
             body_phases: plugin.body_phases(),
+            upstream_phases: plugin.upstream_phases(),
             description: plugin.description().clone(),
             remembers,
-            plan: plan.map(|configured| (configured.plan().clone(), configured.connections().clone(), configured.bodies().clone())),
+            plan: plan.map(|configured| configured.plans().clone()),
         }
     });
     Ok(Inspection { size: bytes.len(), digest, imports: sandbox.imports(&component), producers: producers(bytes), plugin })

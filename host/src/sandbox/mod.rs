@@ -5,7 +5,7 @@
 //! thrown away and costs its own exchange only.
 //!
 //! In reading order: `load` and `plugin` (from file to filter), `guests` and `guest` (the path of a call), `remembered` (calls that need not be made), `inputs`, `abi`,
-//! `direct`, `passing`, `lower`, `lift` and `fields` (across the wall and back), `connection` and `bodies` (phases beside those of heads), `engine`, `ticker`, `clock` and `state` (limits), `offer`, `wasi`, `imports` and `stores` (what a guest can call,
+//! `direct`, `passing`, `lower`, `lift` and `fields` (across the wall and back), `connection`, `bodies` and `upstreams` (phases beside those of heads), `engine`, `ticker`, `clock` and `state` (limits), `offer`, `wasi`, `imports` and `stores` (what a guest can call,
 //! and what of it must be granted), `cache`; and `service`, for components that are no plugins but answer requests themselves.
 
 mod abi;
@@ -47,6 +47,7 @@ mod ticker;
 mod time;
 mod trace;
 mod types;
+mod upstreams;
 mod ward;
 mod wasi;
 
@@ -67,9 +68,10 @@ pub use imports::{Answering, Capability, Errand, ErrandError, Errands, Rights};
 pub use inspect::{Inspected, Inspection, Producer};
 pub use lift::{BadOutput, Phase, decision as lift_decision};
 pub use load::{LoadError, Population, Sandbox, SandboxError, SandboxOptions, digest, read_component};
-pub use plan::{Interest, Plan, RequestInterest, ResponseInterest};
+pub use plan::{Interest, Plan, Plans, RequestInterest, ResponseInterest};
 pub use plugin::{ConfigureError, Grant, Plugin, Problem, Remember};
 pub use remembered::Forgets;
 pub use service::{Answer, AnswerError, Service, ServiceGrant};
 pub use stores::Store;
 pub use time::{HeldTime, Time};
+pub use upstreams::{AttemptInterest, BalanceInterest, DoneInterest, ServerInterest, UpstreamPhases, UpstreamPlan};

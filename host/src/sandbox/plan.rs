@@ -1,8 +1,27 @@
 //! What a plugin does under its settings: which phases, and what it wants to see in each, checked and resolved once.
 
+use super::bodies::BodyPlan;
+use super::connection::ConnectionPlan;
 use super::lift::BadOutput;
+use super::upstreams::UpstreamPlan;
 use super::{Problem, types};
 use http::HeaderName;
+
+/// All that a plugin does under its settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plans {
+    pub heads: Plan,
+    pub connections: ConnectionPlan,
+    pub bodies: BodyPlan,
+    pub upstreams: UpstreamPlan,
+}
+
+impl Plans {
+    /// Whether it has no phases but `on-request` and `on-response`.
+    pub(super) fn only_heads(&self) -> bool {
+        !self.connections.phases().any() && !self.bodies.any() && !self.upstreams.any()
+    }
+}
 
 /// What `configure` returned (`wit/types.wit`, `plan`).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,4 +139,13 @@ fn interest(names: &[String], all_headers: bool, attributes: Vec<String>) -> Res
     let mut seen = std::collections::HashSet::new();
     let attributes = attributes.into_iter().filter(|name| seen.insert(name.clone())).collect();
     Ok(Interest { headers: if all_headers { Vec::new() } else { headers }, all_headers, attributes })
+}
+
+/// Names of attributes, each once.
+pub(super) fn each_once(names: Vec<String>) -> Result<Vec<String>, BadOutput> {
+    if names.len() > MOST_NAMES {
+        return Err(BadOutput::new(format!("an interest in more than {MOST_NAMES} names")));
+    }
+    let mut seen = std::collections::HashSet::new();
+    Ok(names.into_iter().filter(|name| seen.insert(name.clone())).collect())
 }

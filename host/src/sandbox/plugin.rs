@@ -15,12 +15,12 @@ use super::lift::BadOutput;
 use super::lines::Lines;
 use super::load::LoadError;
 use super::passing::Passing;
-use super::plan::Plan;
-use super::remembered::Forgets;
+use super::plan::{Plan, Plans};
 use super::remembered::eligible;
 use super::state::{Backing, State};
 use super::ticker::Ticker;
 use super::types;
+use super::upstreams::{UpstreamPhases, UpstreamPlan, types as upstreams};
 use super::wasi::Log;
 use crate::chain::{ConnectionPhases, Fault};
 use crate::config::{BreakerSpec, FailurePolicy, GuestLimits, Isolation};
@@ -124,6 +124,12 @@ pub(super) struct Exports {
     pub(super) client_hello: Option<ComponentExportIndex>,
     pub(super) close: Option<ComponentExportIndex>,
     pub(super) bodies: Option<BodyExports>,
+    /// `plan-upstreams`, which is there if one of the following is.
+    pub(super) upstreams: Option<ComponentExportIndex>,
+    pub(super) balance: Option<ComponentExportIndex>,
+    pub(super) attempt: Option<ComponentExportIndex>,
+    pub(super) done: Option<ComponentExportIndex>,
+    pub(super) tick: Option<ComponentExportIndex>,
 }
 
 /// For `describe`, which runs before any limit is configured, off the path of requests.
@@ -187,6 +193,12 @@ impl Plugin {
         }
     }
 
+    /// Which phases on the way to upstreams it exports.
+    pub const fn upstream_phases(&self) -> UpstreamPhases {
+        let Exports { balance, attempt, done, tick, .. } = &self.exports;
+        UpstreamPhases { balance: balance.is_some(), attempt: attempt.is_some(), done: done.is_some(), tick: tick.is_some() }
+    }
+
     /// What the operator must grant, with the names of the imports.
     pub fn needs(&self) -> &[(Capability, String)] {
         &self.linked.needs
@@ -219,22 +231,34 @@ impl Plugin {
         let settings = settings.to_string();
         let fault = |broken: Broken| ConfigureError::Fault(broken.into_fault(&fail, |trace| Some(trace.text(self.lines.as_ref()))));
         let said = Bare::start(&self.linked.pre, &backing).and_then(|guest| guest.plan(&self.exports, &settings)).map_err(fault)?;
-        let Said { plan: said, connections, bodies } = said;
+        let Said { plan: said, connections, bodies, upstreams } = said;
         let bad = |wrong: BadOutput| fault(Broken::bad_output(wrong.to_string()));
         let refused = |problems: Vec<Problem>| ConfigureError::Problems(problems.into_iter().map(Problem::tidied).collect());
         let plan = Plan::check(said.map_err(refused)?, self.phases()).map_err(bad)?;
         let connections = connections.map(|raw| ConnectionPlan::check(raw, self.connection_phases()).map_err(bad));
         let bodies = bodies.map(|raw| BodyPlan::check(raw, self.body_phases()).map_err(bad));
-        let plans = (plan, connections.transpose()?.unwrap_or_default(), bodies.transpose()?.unwrap_or_default());
-        if waits && plans.1.phases().any() {
+        let upstreams = upstreams.map(|raw| UpstreamPlan::check(raw, self.upstream_phases()).map_err(bad));
+        let plans = Plans {
+            heads: plan,
+            connections: connections.transpose()?.unwrap_or_default(),
+            bodies: bodies.transpose()?.unwrap_or_default(),
+            upstreams: upstreams.transpose()?.unwrap_or_default(),
+        };
+        if waits && plans.connections.phases().any() {
             return Err(fault(Broken::bad_output("it may have to wait for a store or an upstream, which phases of connections cannot")));
         }
-        let eligible = |isolation| match plans.2.any() {
-            true => Err(Forgets::Bodies),
-            false => eligible(self.linked.impure.as_deref(), &plans.0, isolation, remember),
-        };
+        if waits && plans.upstreams.phases().any() {
+            let why = "it may have to wait for a store or an upstream, which `on-balance`, `on-attempt` and `on-done` cannot";
+            return Err(fault(Broken::bad_output(why)));
+        }
+        if plans.bodies.any() && plans.upstreams.any() {
+            // Its guests are found by exchange (`bodies::Holds`), and nothing there knows of these phases.
+            let why = "it looks at bodies, which a link with `on-balance`, `on-attempt`, `on-done` or `on-tick` cannot; use two links";
+            return Err(fault(Broken::bad_output(why)));
+        }
+        let eligible = |isolation| eligible(self.linked.impure.as_deref(), &plans, isolation, remember);
         let cheaper = || match eligible(Isolation::Request) {
-            Ok(()) if plans.0.comes_again() && !plans.1.phases().any() => Isolation::Request,
+            Ok(()) if plans.heads.comes_again() && !plans.connections.phases().any() => Isolation::Request,
             _ => Isolation::Worker,
         };
         let asked = (isolation, remember);
@@ -259,15 +283,39 @@ impl Exports {
         let client_hello =
             find.func::<(u64, connection::ClientHello<'_>), (connection::HelloDecision,)>("on-client-hello", "on-client-hello")?;
         let close = find.func::<(u64, connection::Closed<'_>), ()>("on-close", "on-close")?;
+        let upstreams = find.func::<(), (upstreams::UpstreamPlan,)>("upstreams", "plan-upstreams")?;
+        let balance = find.func::<(u64, upstreams::Choice<'_>), (upstreams::BalanceDecision,)>("on-balance", "on-balance")?;
+        let attempt = find.func::<(u64, upstreams::FailedAttempt<'_>), (upstreams::AttemptDecision,)>("on-attempt", "on-attempt")?;
+        let done = find.func::<(u64, upstreams::Done<'_>), ()>("on-done", "on-done")?;
+        let tick = find.func::<(upstreams::Tick,), ()>("on-tick", "on-tick")?;
+        let any_of_upstreams = balance.or(attempt).or(done).or(tick).is_some();
+        if any_of_upstreams && upstreams.is_none() {
+            return Err(missing("upstreams"));
+        }
         let any_of_connections = accept.or(client_hello).or(close).is_some();
         if any_of_connections && connections.is_none() {
             return Err(missing("connections"));
         }
         let bodies = find.bodies()?;
-        if request.is_none() && response.is_none() && !any_of_connections && bodies.is_none() {
+        if request.is_none() && response.is_none() && !any_of_connections && bodies.is_none() && !any_of_upstreams {
             return Err(LoadError::NoPhase);
         }
-        Ok(Self { describe, configure, request, response, connections, accept, client_hello, close, bodies })
+        Ok(Self {
+            describe,
+            configure,
+            request,
+            response,
+            connections,
+            accept,
+            client_hello,
+            close,
+            bodies,
+            upstreams,
+            balance,
+            attempt,
+            done,
+            tick,
+        })
     }
 }
 

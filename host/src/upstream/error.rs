@@ -40,6 +40,10 @@ pub enum SendError {
     /// The exchange's total time is over.
     #[error("the exchange took too long")]
     Expired,
+    // A guide's.
+    /// Whoever has a say in where requests go wants this one to end.
+    #[error("the request is not to be sent")]
+    Halted,
     // Ours.
     /// No file descriptor or local port left to connect with.
     #[error("no resources left to connect to the origin")]
@@ -63,12 +67,19 @@ impl SendError {
             Self::Client(body) => body.reason(),
             Self::Expired => "exchange_timeout",
             Self::Overloaded(_) => "overload",
+            // Whoever halts it says why, so this is not heard.
+            Self::Halted => "internal",
         }
     }
 
     /// Another server may do better, and nothing of the request has been sent.
     pub(super) fn is_connect(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::ConnectTimeout | Self::Certificate(_) | Self::Handshake(_))
+    }
+
+    /// Of the server's doing: another may do better.
+    pub(super) fn is_origins(&self) -> bool {
+        self.is_connect() || matches!(self, Self::Alert(_) | Self::Reset(_) | Self::ResponseTimeout | Self::Malformed(_))
     }
 }
 

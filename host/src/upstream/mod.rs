@@ -3,7 +3,7 @@
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
-//! In reading order: `send` (one request, its attempts), `server` (choosing one), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
+//! In reading order: `send` (one request, its attempts), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `standing` (how it has done), `health` (how it does when it is looked at), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
 //! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
 
 mod announce;
@@ -11,29 +11,35 @@ mod body;
 mod channel;
 mod connect;
 mod error;
+mod guide;
+mod health;
 mod io;
+mod line;
 mod pool;
 mod probe;
 mod pump;
 mod send;
 mod server;
+mod standing;
 mod switched;
 mod tls;
 mod transfer;
 
 pub use body::Body;
 pub use error::{Failed, SendError};
+pub use guide::{Guide, Halted, Judged};
+pub use health::HealthBoard;
 pub use probe::{Probed, ProbedTls, probe};
 
 use crate::certs::Outbound;
-use crate::config::{Limits, ServerAddress, UpstreamName, UpstreamSpec};
+use crate::config::{Limits, RetrySpec, ServerAddress, UpstreamName, UpstreamSpec};
 use crate::message::{BodyError, Connection, Duplex, RequestHead, ResponseHead, Switched};
 use crate::observe::WorkerTally;
 use crate::wire::{Deadline, HeadLimits};
 use bytes::Bytes;
 use http::HeaderValue;
 use server::Upstream;
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
@@ -115,6 +121,12 @@ pub struct Outgoing<'a, B> {
     pub times: Times,
     /// Whose request it is, for upstreams whose connections belong to one client.
     pub client: &'a Rc<Connection>,
+    /// Who else has a say in it.
+    pub guide: Option<&'a dyn Guide>,
+    /// Kept up to date while the request is on its way, for whoever wants to know also if it is given up.
+    pub trail: Option<Rc<RefCell<Attempt>>>,
+    /// When it is tried again; `None`: as where nothing is written.
+    pub retry: Option<&'a RetrySpec>,
 }
 
 /// How long an origin may take.
@@ -189,28 +201,31 @@ struct Settings {
 impl Upstreams {
     /// For one worker; specs, limits and what TLS needs of one snapshot.
     pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, tls: &Outbound, limits: &Limits) -> Rc<Self> {
-        Self::counting(specs, tls, limits, None)
+        Self::counting(specs, tls, limits, None, &HealthBoard::default())
     }
 
-    /// The same, counted in the worker's numbers.
+    /// The same, counted in the worker's numbers, without those that are down by this board.
     pub fn counting(
         specs: &BTreeMap<UpstreamName, UpstreamSpec>,
         tls: &Outbound,
         limits: &Limits,
         tally: Option<&WorkerTally>,
+        board: &HealthBoard,
     ) -> Rc<Self> {
-        Self::after(&[], specs, tls, limits, tally)
+        Self::after(&[], specs, tls, limits, (tally, board))
     }
 
-    /// The same for the next snapshot: what has not changed is shared with this one, idle connections and counts of what runs included.
+    /// The same for the next snapshot: what has not changed is shared with this one, idle connections, counts of what runs and
+    /// what is thought of servers included.
     pub fn succeed(
         &self,
         specs: &BTreeMap<UpstreamName, UpstreamSpec>,
         tls: &Outbound,
         limits: &Limits,
         tally: Option<&WorkerTally>,
+        board: &HealthBoard,
     ) -> Rc<Self> {
-        Self::after(&self.upstreams, specs, tls, limits, tally)
+        Self::after(&self.upstreams, specs, tls, limits, (tally, board))
     }
 
     /// `earlier`: in the order of their names.
@@ -219,7 +234,7 @@ impl Upstreams {
         specs: &BTreeMap<UpstreamName, UpstreamSpec>,
         tls: &Outbound,
         limits: &Limits,
-        tally: Option<&WorkerTally>,
+        (tally, board): (Option<&WorkerTally>, &HealthBoard),
     ) -> Rc<Self> {
         let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
         let Limits { connect, connect_tls, retries, retry_budget, .. } = *limits;
@@ -228,7 +243,7 @@ impl Upstreams {
         let tally = |name: &UpstreamName| tally.map(|worker| worker.upstream(&name.0)).unwrap_or_default();
         let upstream = |(name, spec): (&UpstreamName, &UpstreamSpec)| {
             let earlier = earlier.binary_search_by(|upstream| (*upstream.name).cmp(&name.0)).ok().and_then(|index| earlier.get(index));
-            Upstream::after(earlier, &name.0, (spec, tls.servers(name)), limits, &tally(name))
+            Upstream::after(earlier, &name.0, (spec, tls.servers(name)), limits, (tally(name), board.of(name)))
         };
         let upstreams = specs.iter().map(upstream).collect();
         Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })

@@ -1,23 +1,20 @@
-//! One request: which server, which connection, and whether to try again.
+//! One request and its attempts: what is sent, and what is made of the answer.
 
-use super::announce;
 use super::body::{Body, Opened};
 use super::channel::Channel;
-use super::connect::connect;
 use super::io::OriginIo;
+use super::line::{Line, Outcome, USUAL};
 use super::pump::{Pump, coding};
-use super::server::{Retry, Server, Ticket, Tried, Upstream};
+use super::server::{Ticket, Upstream};
 use super::switched::SwitchedIo;
-use super::tls::handshake;
 use super::transfer::Transfer;
-use super::{Answered, Attempt, Content, FAILED, InsideFault, Outgoing, SendError, Settings};
+use super::{Answered, Attempt, Content, FAILED, InsideFault, Outgoing, SendError, Settings, Times};
 use crate::message::{BodyError, Connection, ResponseHead, Switched};
 use crate::wire::{Coding, Decoder, MalformedResponse, ReceivedResponse, put_request};
 use bytes::Bytes;
 use http::StatusCode;
 use std::future::poll_fn;
 use std::rc::Rc;
-use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 /// Sends `outgoing`, trying again where that is safe; `attempt` says what was tried, also after an error.
@@ -30,11 +27,14 @@ pub(super) async fn send<B>(
 where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    let Outgoing { head, body, upgrade, times, client } = outgoing;
+    let Outgoing { head, body, upgrade, times, client, guide, trail, retry } = outgoing;
     let coding = coding(&head.method, &body);
-    let sure = !head.method.is_idempotent() || !matches!(coding, Coding::None | Coding::Length(0));
-    let (started, until) = (Instant::now(), times.total);
-    let mut line = Line { upstream, settings, client, started, until, tried: Tried::new(), retry: None, fresh: false, sure, raw: false };
+    let idempotent = head.method.is_idempotent();
+    let sure = !idempotent || !matches!(coding, Coding::None | Coding::Length(0));
+    let mut line = Line::new(upstream, settings, client, guide).request(times.total, sure, trail);
+    line.terms = retry.unwrap_or(&USUAL);
+    // What can be tried again is sent at once, so that the time counts from the attempt's beginning, but for connecting.
+    let times = Times { response: line.terms.per_try.map_or(times.response, |one| one.min(times.response)), ..times };
     let mut pump = Pump::new(body, coding);
     let mut unsent = None;
     loop {
@@ -47,124 +47,37 @@ where
         let mut transfer = Transfer::new(channel, pump, &head.method, times, now);
         let error = match poll_fn(|cx| transfer.poll_head(cx)).await {
             Ok(received) => {
-                let now = Instant::now();
-                attempt.first_byte = now.saturating_duration_since(line.started);
-                return answer(received, transfer, upgrade.is_some(), ticket, now).map(|(head, content)| Answered {
-                    head,
-                    content,
-                    attempt: attempt.clone(),
-                });
+                let heard = Instant::now();
+                attempt.first_byte = heard.saturating_duration_since(line.started);
+                ticket.heard(heard.saturating_duration_since(now), heard);
+                let (doubted, safe) = (line.doubts(received.status), idempotent && !transfer.pump.is_touched());
+                let outcome = Outcome { brought: Ok(received.status), sent: true, safe };
+                // A connection whose response is not read cannot be used again.
+                if doubted && line.after(&outcome, ticket.index, attempt)? {
+                    pump = transfer.pump;
+                    continue;
+                }
+                let asked_to_switch = upgrade.is_some();
+                let (head, content) = answer(received, transfer, asked_to_switch, ticket, heard)?;
+                return Ok(Answered { head, content, attempt: attempt.clone() });
             }
             Err(error) => error,
         };
+        let nothing_sent = transfer.channel.out.taken() == before;
+        let safe = nothing_sent || (idempotent && !transfer.pump.is_touched());
         // A connection from the pool may have been closed by the server while the request was on its way (RFC 9112, section 9.3.1).
         let stale = attempt.reused && matches!(error, SendError::Reset(_)) && transfer.is_unanswered();
-        let nothing_sent = transfer.channel.out.taken() == before;
-        if !stale || !(nothing_sent || (head.method.is_idempotent() && !transfer.pump.is_touched())) {
-            return Err(error);
+        if !(stale && safe) {
+            let outcome = Outcome { brought: Err(&error), sent: !nothing_sent, safe: safe && transfer.is_unanswered() };
+            if !line.after(&outcome, ticket.index, attempt)? {
+                return Err(error);
+            }
         }
         if nothing_sent {
             unsent = Some(std::mem::take(&mut transfer.channel.out));
         }
         pump = transfer.pump;
         line.fresh = true;
-    }
-}
-
-/// The connections that a request may get, one after the other.
-struct Line<'a> {
-    upstream: &'a Rc<Upstream>,
-    settings: &'a Settings,
-    client: &'a Rc<Connection>,
-    started: Instant,
-    until: Option<Instant>,
-    tried: Tried,
-    /// Held while this request is on its second server.
-    retry: Option<Retry>,
-    /// Take none from the pool.
-    fresh: bool,
-    /// The request cannot be sent a second time, so one from the pool must be looked at closely.
-    sure: bool,
-    /// What will be said is not HTTP.
-    raw: bool,
-}
-
-impl Line<'_> {
-    /// A connection, its place in the count of what runs, and the time.
-    async fn channel(&mut self, attempt: &mut Attempt) -> Result<(Box<Channel>, Ticket, Instant), SendError> {
-        loop {
-            let none = || SendError::Connect(std::io::Error::new(std::io::ErrorKind::NotFound, "the upstream has no servers"));
-            let index = self.upstream.pick(&self.tried).ok_or_else(none)?;
-            let server = self.upstream.servers.get(index).ok_or_else(none)?;
-            let ticket = Ticket::new(self.upstream, server);
-            attempt.attempts += 1;
-            attempt.server = Some(server.label.clone());
-            attempt.reused = false;
-            if !self.fresh
-                && let Some(channel) = self.pooled(server)
-            {
-                attempt.reused = true;
-                return Ok((channel, ticket, self.started));
-            }
-            // Boxed: it is rare, and would make the future of every request twice as large.
-            match Box::pin(self.connect(server, attempt)).await {
-                Ok((channel, now)) => return Ok((channel, ticket, now)),
-                Err(error) => self.after(error, index)?,
-            }
-        }
-    }
-
-    /// One of the server's idle connections; only the client's own if they belong to clients.
-    fn pooled(&self, server: &Server) -> Option<Box<Channel>> {
-        match server.proxy_protocol {
-            None => server.pool.take(self.started, self.sure),
-            Some(_) => server.pool.take_of(self.client, self.started, self.sure),
-        }
-    }
-
-    async fn connect(&self, server: &Server, attempt: &mut Attempt) -> Result<(Box<Channel>, Instant), SendError> {
-        let from = Instant::now();
-        let limit = from + if server.tls.is_some() { self.settings.connect_tls } else { self.settings.connect };
-        let until = self.until.map_or(limit, |total| total.min(limit));
-        let connected = prepare(server, self.client, self.raw, until).await;
-        let now = Instant::now();
-        attempt.connect = now.saturating_duration_since(from);
-        match connected {
-            Ok(io) => {
-                let mut channel = Box::new(Channel::new(io, self.settings.heads, now));
-                channel.owner = server.proxy_protocol.map(|_| Rc::downgrade(self.client));
-                Ok((channel, now))
-            }
-            Err(SendError::ConnectTimeout) if until < limit => Err(SendError::Expired),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Allows another server to be tried, or gives the error back.
-    fn after(&mut self, error: SendError, index: usize) -> Result<(), SendError> {
-        self.tried.push(index);
-        if !error.is_connect() || self.tried.len() > self.settings.retries as usize || !self.upstream.has_other(&self.tried) {
-            return Err(error);
-        }
-        if self.retry.is_none() {
-            self.retry = Retry::new(self.upstream, self.settings.retry_budget);
-        }
-        if self.retry.is_some() { Ok(()) } else { Err(error) }
-    }
-}
-
-/// A connection to the server: said for whom if it wants to know, and with TLS on it if it wants that.
-async fn prepare(server: &Server, client: &Connection, raw: bool, until: Instant) -> Result<OriginIo, SendError> {
-    let mut socket = connect(&server.address, server.inside.get().map(|inside| &**inside), until).await?;
-    if let Some(version) = server.proxy_protocol {
-        let header = announce::header(version, client);
-        // So little always fits a new socket's buffer; it leaves by itself.
-        socket.write_all(&header).await.map_err(SendError::Connect)?;
-    }
-    match &server.tls {
-        None => Ok(OriginIo::Plain(socket)),
-        // Boxed: a handshake is large, and plain connections, of which thousands may be made at once, should not have room for one.
-        Some(tls) => Box::pin(handshake(socket, tls, raw, until)).await.map(OriginIo::Tls),
     }
 }
 
@@ -175,10 +88,9 @@ pub(super) async fn open(
     client: &Rc<Connection>,
     attempt: &mut Attempt,
 ) -> Result<(OriginIo, Ticket), SendError> {
-    let started = Instant::now();
-    let mut line =
-        Line { upstream, settings, client, started, until: None, tried: Tried::new(), retry: None, fresh: true, sure: true, raw: true };
-    let (channel, ticket, _) = line.channel(attempt).await?;
+    let mut line = Line::new(upstream, settings, client, None).raw();
+    let (channel, ticket, now) = line.channel(attempt).await?;
+    ticket.did_well(now);
     Ok((channel.io, ticket))
 }
 

@@ -1,15 +1,20 @@
 //! Upstreams and their servers as one worker knows them: who is busy with how much, and how one is chosen.
 
+use super::health::Checked;
 use super::pool::Pool;
+use super::standing::{Ejection, Standing};
 use super::{Attempt, Inside, SendError};
 use crate::certs::ServerTls;
-use crate::config::{Balance, Limits, Placeless, ProxyVersion, ServerAddress, UpstreamSpec};
+use crate::config::{Balance, Limits, Placeless, ProxyVersion, ServerAddress, UpstreamServer, UpstreamSpec};
+use crate::message::Candidate;
 use crate::observe::UpstreamTally;
 use smallvec::SmallVec;
 use std::cell::{Cell, OnceCell};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// A named set of servers.
 pub(super) struct Upstream {
@@ -18,12 +23,19 @@ pub(super) struct Upstream {
     /// Without places, to be compared with the next.
     spec: UpstreamSpec,
     balance: Balance,
+    /// Sums of weights up to and with each server; `None`: all are equal.
+    weights: Option<Box<[u32]>>,
     /// Round robin: where the next request goes.
     next: Cell<usize>,
     /// State of the generator behind p2c. Never zero.
     random: Cell<u64>,
     running: Cell<u32>,
     retrying: Cell<u32>,
+    ejection: Ejection,
+    /// Servers that are set aside, or were until lately.
+    out: Cell<usize>,
+    /// `None`: nobody looks at them.
+    checked: Option<Arc<Checked>>,
     tally: Arc<UpstreamTally>,
 }
 
@@ -39,22 +51,28 @@ pub(super) struct Server {
     /// Connections begin with a header that names the client.
     pub proxy_protocol: Option<ProxyVersion>,
     pub pool: Pool,
+    weight: u32,
+    tags: Box<[String]>,
     running: Cell<u32>,
+    /// Weighted round robin: how far behind its share it is.
+    credit: Cell<i64>,
+    standing: Standing,
+    latency: Cell<Latency>,
 }
 
-impl Server {
-    /// Whether it is the same and is spoken to in the same way.
-    fn is_as(&self, other: &Self) -> bool {
-        let tls = match (&self.tls, &other.tls) {
-            (None, None) => true,
-            (Some(own), Some(other)) => own.is(other),
-            _ => false,
-        };
-        // A component's file may have changed; it is near, so that new connections to it cost little.
-        let inside = matches!(self.address, ServerAddress::Component(_));
-        !inside && tls && self.address == other.address && self.proxy_protocol == other.proxy_protocol && self.pool.is_as(&other.pool)
-    }
+/// What a server took lately to a response head: jumps up with a slow answer, and comes down in the course of seconds.
+#[derive(Debug, Clone, Copy, Default)]
+struct Latency {
+    /// Zero: nothing is known.
+    micros: f32,
+    at: Option<Instant>,
 }
+
+/// How long a slow answer is remembered: after this time a third of it is left. As Finagle has it.
+const MEMORY: Duration = Duration::from_secs(10);
+
+/// Servers that a guide is shown at once.
+const MOST_SHOWN: usize = 256;
 
 /// Servers, by index, that already failed this request.
 pub(super) type Tried = SmallVec<[usize; 2]>;
@@ -67,43 +85,67 @@ impl Upstream {
         name: &str,
         (spec, tls): (&UpstreamSpec, Option<Vec<ServerTls>>),
         limits: &Limits,
-        tally: &Arc<UpstreamTally>,
+        (tally, checked): (Arc<UpstreamTally>, Option<Arc<Checked>>),
     ) -> Rc<Self> {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
-        let server = |(index, address): (usize, &ServerAddress)| {
-            let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age, tally);
+        let server = |(index, server): (usize, &UpstreamServer)| {
+            let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age, &tally);
             let tls = tls.as_ref().and_then(|tls| tls.get(index)).cloned();
             Server {
-                address: address.clone(),
-                label: address.to_string().into(),
+                address: server.address.clone(),
+                label: server.address.to_string().into(),
                 inside: OnceCell::new(),
                 tls,
                 proxy_protocol: spec.proxy_protocol,
                 pool,
+                weight: server.weight,
+                tags: server.tags.clone().into(),
                 running: Cell::new(0),
+                credit: Cell::new(0),
+                standing: Standing::default(),
+                latency: Cell::default(),
             }
         };
         let kept = |server: Server| {
             earlier.and_then(|earlier| earlier.servers.iter().find(|old| old.is_as(&server)).cloned()).unwrap_or(Rc::new(server))
         };
         let servers: Vec<_> = spec.servers.iter().enumerate().map(server).map(kept).collect();
+        let new = Self::new(name, spec, servers, limits, (tally, checked));
         match earlier {
-            Some(earlier) if earlier.has(&servers) && earlier.spec.means(spec) => Rc::clone(earlier),
-            _ => Rc::new(Self::new(name, spec, servers, tally)),
+            Some(earlier) if earlier.is_as(&new) => Rc::clone(earlier),
+            _ => Rc::new(new),
         }
     }
 
-    fn new(name: &str, spec: &UpstreamSpec, servers: Vec<Rc<Server>>, tally: &Arc<UpstreamTally>) -> Self {
+    fn new(
+        name: &str,
+        spec: &UpstreamSpec,
+        servers: Vec<Rc<Server>>,
+        limits: &Limits,
+        (tally, checked): (Arc<UpstreamTally>, Option<Arc<Checked>>),
+    ) -> Self {
+        let even = spec.servers.windows(2).all(|pair| matches!(pair, [one, other] if one.weight == other.weight));
+        let sums = spec.servers.iter().scan(0u32, |sum, server| {
+            *sum = sum.saturating_add(server.weight);
+            Some(*sum)
+        });
+        // Those that an earlier snapshot has set aside.
+        let now = Instant::now();
+        let out = servers.iter().filter(|server| limits.eject_after > 0 && server.standing.is_out(now)).count();
         Self {
             name: name.into(),
             servers,
             spec: spec.placeless(),
             balance: spec.balance,
+            weights: (!even).then(|| sums.collect()),
             next: Cell::new(0),
             random: Cell::new(RandomState::new().hash_one(name) | 1),
             running: Cell::new(0),
             retrying: Cell::new(0),
-            tally: Arc::clone(tally),
+            ejection: Ejection { after: limits.eject_after, time: limits.eject_time },
+            out: Cell::new(out),
+            checked,
+            tally,
         }
     }
 
@@ -127,25 +169,92 @@ impl Upstream {
         }
     }
 
-    fn has(&self, servers: &[Rc<Server>]) -> bool {
-        self.servers.len() == servers.len() && self.servers.iter().zip(servers).all(|(own, other)| Rc::ptr_eq(own, other))
+    /// Whether nothing is lost if it stays instead of `next`.
+    fn is_as(&self, next: &Self) -> bool {
+        let same = |(own, other): (&Rc<Server>, &Rc<Server>)| Rc::ptr_eq(own, other);
+        let checked = match (&self.checked, &next.checked) {
+            (None, None) => true,
+            (Some(own), Some(other)) => Arc::ptr_eq(own, other),
+            _ => false,
+        };
+        let servers = self.servers.len() == next.servers.len() && self.servers.iter().zip(&next.servers).all(same);
+        servers && checked && self.ejection == next.ejection && self.spec == next.spec
     }
 
-    /// Chooses a server that has not been tried, if there is one. `None`: the upstream has no servers.
-    pub fn pick(&self, tried: &Tried) -> Option<usize> {
+    /// Chooses a server that has not been tried and is not set aside, if there is one; else one that has not been tried. `None`: the
+    /// upstream has no servers.
+    pub fn pick(&self, tried: &Tried, now: Instant) -> Option<usize> {
         match self.servers.len() {
             0 => None,
             1 => Some(0),
-            count if tried.is_empty() => Some(match self.balance {
-                Balance::RoundRobin => self.turn(count),
-                Balance::P2c => self.quieter_of_two(count),
-            }),
+            count if tried.is_empty() && !self.has_any_out(now) && !self.checked.as_ref().is_some_and(|checked| checked.counts()) => {
+                Some(match self.balance {
+                    Balance::RoundRobin => self.turn(count),
+                    Balance::P2c => self.quieter_of_two(count),
+                    Balance::Least => self.quietest(count),
+                })
+            }
             count => {
                 let first = self.turn(count);
-                let others = (0..count).map(|offset| (first + offset) % count).filter(|index| !tried.contains(index));
-                Some(others.min_by_key(|&index| self.running_on(index)).unwrap_or(first))
+                let others = || (0..count).map(|offset| (first + offset) % count).filter(|index| !tried.contains(index));
+                let load = |index: &usize| self.load_of(*index);
+                let sound = others().filter(|index| !self.is_out(*index, now)).min_by_key(load);
+                sound.or_else(|| others().min_by_key(load)).or(Some(first))
             }
         }
+    }
+
+    /// Servers that the request may go to, in the order of the configuration; some at random where there are too many to be shown.
+    pub fn eligible(&self, tried: &Tried, now: Instant) -> SmallVec<[usize; 16]> {
+        let untried = || (0..self.servers.len()).filter(|index| !tried.contains(index));
+        let mut eligible: SmallVec<[usize; 16]> = untried().filter(|index| !self.is_out(*index, now)).collect();
+        if eligible.is_empty() {
+            eligible.extend(untried());
+        }
+        let count = eligible.len();
+        if count > MOST_SHOWN {
+            for place in 0..MOST_SHOWN {
+                eligible.swap(place, place + self.random() as usize % (count - place));
+            }
+            eligible.truncate(MOST_SHOWN);
+            eligible.sort_unstable();
+        }
+        eligible
+    }
+
+    fn is_out(&self, index: usize, now: Instant) -> bool {
+        let aside = self.out.get() > 0 && self.servers.get(index).is_some_and(|server| server.standing.is_out(now));
+        aside || self.checked.as_ref().is_some_and(|checked| checked.is_down(index))
+    }
+
+    fn has_any_out(&self, now: Instant) -> bool {
+        if self.out.get() > 0 {
+            self.out.set(self.servers.iter().filter(|server| server.standing.is_out(now)).count());
+        }
+        self.out.get() > 0
+    }
+
+    /// A server failed a request by its own doing. It may be set aside, but never more than half of them at once.
+    pub fn failed(&self, index: usize, now: Instant) {
+        let Some(server) = self.servers.get(index) else { return };
+        let may = || {
+            self.has_any_out(now);
+            (self.out.get() + 1) * 2 <= self.servers.len()
+        };
+        // Exchanges of an earlier snapshot may have set it aside meanwhile.
+        if self.ejection.after > 0 && server.standing.is_out(now) {
+            self.out.set(self.out.get().max(1));
+        }
+        if let Some(time) = server.standing.failed(self.ejection, now, may) {
+            self.out.update(|count| count + 1);
+            tracing::warn!("upstream {}: server {} fails again and again, and gets nothing for {time:?}", self.name, server.label);
+        }
+    }
+
+    /// These servers as a guide is shown them.
+    pub fn candidates(&self, indices: &[usize]) -> SmallVec<[Candidate<'_>; 8]> {
+        let shown = |index: &usize| self.servers.get(*index).map(|server| server.as_candidate(*index));
+        indices.iter().filter_map(shown).collect()
     }
 
     /// Whether a server is left that has not failed this request.
@@ -154,17 +263,57 @@ impl Upstream {
     }
 
     fn turn(&self, count: usize) -> usize {
+        if self.weights.is_some() {
+            return self.furthest_behind();
+        }
         let index = self.next.get() % count;
         self.next.set(index + 1);
         index
     }
 
+    /// Each gains its weight, the richest gets the request and pays for it what all have gained: as often as its weight says, and
+    /// spread as evenly as can be.
+    fn furthest_behind(&self) -> usize {
+        let (mut best, mut total) = ((0, i64::MIN), 0);
+        for (index, server) in self.servers.iter().enumerate() {
+            let credit = server.credit.get() + i64::from(server.weight);
+            server.credit.set(credit);
+            total += i64::from(server.weight);
+            if credit > best.1 {
+                best = (index, credit);
+            }
+        }
+        if let Some(server) = self.servers.get(best.0) {
+            server.credit.update(|credit| credit - total);
+        }
+        best.0
+    }
+
+    /// The least busy of all; of equals the one whose turn it is, so that the first does not get all that comes one by one.
+    fn quietest(&self, count: usize) -> usize {
+        let first = self.turn(count);
+        (0..count).map(|offset| (first + offset) % count).min_by_key(|index| self.load_of(*index)).unwrap_or(first)
+    }
+
     /// Two different ones at random, the less busy of them: near to "least busy" without herding, at constant cost.
     fn quieter_of_two(&self, count: usize) -> usize {
         let random = self.random() as usize;
-        let one = random % count;
-        let other = (one + 1 + (random / count) % (count - 1)) % count;
-        if self.running_on(other) < self.running_on(one) { other } else { one }
+        let (one, other) = match &self.weights {
+            None => {
+                let one = random % count;
+                (one, (one + 1 + (random / count) % (count - 1)) % count)
+            }
+            // A heavy one may be drawn twice, and is then as welcome as its weight says.
+            Some(sums) => (self.drawn(sums, random as u32), self.drawn(sums, self.random())),
+        };
+        if self.load_of(other) < self.load_of(one) { other } else { one }
+    }
+
+    /// One at random, as often as its weight says.
+    fn drawn(&self, sums: &[u32], random: u32) -> usize {
+        let total = sums.last().copied().unwrap_or(1).max(1);
+        let ticket = random % total;
+        sums.partition_point(|sum| *sum <= ticket)
     }
 
     /// xorshift64*: good enough to spread load. The upper bits are the better ones.
@@ -177,8 +326,57 @@ impl Upstream {
         (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
     }
 
-    fn running_on(&self, index: usize) -> u32 {
-        self.servers.get(index).map_or(u32::MAX, |server| server.running.get())
+    /// What runs on a server for its weight.
+    fn load_of(&self, index: usize) -> u64 {
+        self.servers.get(index).map_or(u64::MAX, |server| server.load())
+    }
+}
+
+impl Server {
+    /// Whether it is the same, counts for as much and is spoken to in the same way.
+    fn is_as(&self, other: &Self) -> bool {
+        let tls = match (&self.tls, &other.tls) {
+            (None, None) => true,
+            (Some(own), Some(other)) => own.is(other),
+            _ => false,
+        };
+        // A component's file may have changed; it is near, so that new connections to it cost little.
+        let inside = matches!(self.address, ServerAddress::Component(_));
+        !inside
+            && tls
+            && (&self.address, self.weight, &self.tags) == (&other.address, other.weight, &other.tags)
+            && self.proxy_protocol == other.proxy_protocol
+            && self.pool.is_as(&other.pool)
+    }
+
+    fn as_candidate(&self, index: usize) -> Candidate<'_> {
+        Candidate {
+            number: u32::try_from(index).unwrap_or(u32::MAX),
+            address: &self.label,
+            weight: self.weight,
+            tags: &self.tags,
+            running: self.running.get(),
+            latency: Duration::from_micros(self.latency.get().micros as u64),
+        }
+    }
+
+    /// Comparable between servers of different weights.
+    fn load(&self) -> u64 {
+        (u64::from(self.running.get()) << 16) / u64::from(self.weight)
+    }
+
+    /// It took so long to a response head.
+    fn heard(&self, took: Duration, now: Instant) {
+        let Latency { micros, at } = self.latency.get();
+        let took = took.as_micros() as f32;
+        let micros = match at {
+            Some(at) if took < micros => {
+                let kept = (-now.saturating_duration_since(at).as_secs_f32() / MEMORY.as_secs_f32()).exp();
+                micros * kept + took * (1.0 - kept)
+            }
+            _ => took,
+        };
+        self.latency.set(Latency { micros, at: Some(now) });
     }
 }
 
@@ -186,14 +384,30 @@ impl Upstream {
 pub(super) struct Ticket {
     upstream: Rc<Upstream>,
     pub server: Rc<Server>,
+    /// The server's.
+    pub index: usize,
 }
 
 impl Ticket {
-    pub fn new(upstream: &Rc<Upstream>, server: &Rc<Server>) -> Self {
+    pub fn new(upstream: &Rc<Upstream>, server: &Rc<Server>, index: usize) -> Self {
         upstream.running.update(|count| count + 1);
         upstream.tally.running.add(1);
         server.running.update(|count| count + 1);
-        Self { upstream: upstream.clone(), server: server.clone() }
+        Self { upstream: upstream.clone(), server: server.clone(), index }
+    }
+
+    /// The server took so long to a response head. Of no use where there is no choice.
+    #[inline]
+    pub fn heard(&self, took: Duration, now: Instant) {
+        if self.upstream.servers.len() > 1 {
+            self.server.heard(took, now);
+            self.server.standing.did_well(now);
+        }
+    }
+
+    /// The server did what it was asked to.
+    pub fn did_well(&self, now: Instant) {
+        self.server.standing.did_well(now);
     }
 }
 
@@ -213,12 +427,16 @@ pub(super) struct Retry {
 impl Retry {
     /// `None`: more than `percent` of what runs, and more than three, are retries already. Then retrying would only add to the load.
     pub fn new(upstream: &Rc<Upstream>, percent: u32) -> Option<Self> {
-        let share = u64::from(upstream.running.get()) * u64::from(percent) / 100;
-        if u64::from(upstream.retrying.get()) >= share.max(3) {
+        if !Self::is_affordable(upstream, percent) {
             return None;
         }
         upstream.retrying.update(|count| count + 1);
         Some(Self { upstream: upstream.clone() })
+    }
+
+    pub fn is_affordable(upstream: &Upstream, percent: u32) -> bool {
+        let share = u64::from(upstream.running.get()) * u64::from(percent) / 100;
+        u64::from(upstream.retrying.get()) < share.max(3)
     }
 }
 

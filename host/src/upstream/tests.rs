@@ -5,7 +5,6 @@ mod reuse;
 mod rig;
 
 use super::*;
-use crate::config::ServerAddress;
 use crate::wire::MalformedResponse;
 use http::Method;
 use rig::*;
@@ -103,12 +102,12 @@ async fn an_origin_that_takes_nothing_is_given_up() {
 async fn names_are_resolved_and_unknown_ones_are_errors() {
     let origin = Origin::new().await;
     let port = origin.address().port();
-    let upstreams = upstreams_with(&[], |_, spec| spec.servers = vec![ServerAddress::Tcp { host: "localhost".into(), port }]);
+    let upstreams = upstreams_with(&[], |_, spec| spec.servers = vec![named("localhost", port)]);
     let serve = origin.answer(PLAIN);
     let ((), outcome) = join!(serve, get(&upstreams));
     assert_eq!(outcome.expect("an answer").1, "ok");
 
-    let upstreams = upstreams_with(&[], |_, spec| spec.servers = vec![ServerAddress::Tcp { host: "no.such.name.invalid".into(), port }]);
+    let upstreams = upstreams_with(&[], |_, spec| spec.servers = vec![named("no.such.name.invalid", port)]);
     assert!(matches!(get(&upstreams).await, Err(SendError::Connect(_))));
 }
 

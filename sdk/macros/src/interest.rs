@@ -4,16 +4,19 @@ use proc_macro2::{Span, TokenStream};
 use quote::quote;
 use syn::parse::{Parse, ParseStream};
 use syn::punctuated::Punctuated;
-use syn::{Error, Ident, LitStr, Result, Token, bracketed};
+use syn::{Error, Ident, ImplItemFn, LitInt, LitStr, Result, Token, bracketed};
 
 /// Of the request's head; the response's status is always there.
 const FIELDS: [&str; 5] = ["method", "scheme", "authority", "path", "query"];
 
-/// Of connections, by phase.
-const OF_CONNECTIONS: [(&str, &[&str]); 3] = [
+/// Of connections and of the way to upstreams, by phase.
+const BY_PHASE: [(&str, &[&str]); 6] = [
     ("accept", &["peer", "local", "connection"]),
     ("client_hello", &["sni", "alpn", "versions", "ciphers", "ja4", "raw", "connection"]),
     ("close", &["peer", "bytes", "duration", "reason", "connection"]),
+    ("balance", &["upstream", "method", "path", "address", "weight", "tags", "load", "exchange"]),
+    ("attempt", &["server", "reason", "candidates", "exchange"]),
+    ("done", &["upstream", "server", "reason", "times", "bytes", "exchange"]),
 ];
 
 /// Never shown to plugins (`wit/types.wit`, `header`).
@@ -26,6 +29,10 @@ pub(crate) struct Interest {
     words: Vec<Ident>,
     headers: Vec<LitStr>,
     attributes: Vec<LitStr>,
+    /// Of `on_attempt`.
+    statuses: Vec<LitInt>,
+    /// Of `on_tick`.
+    every: Option<LitStr>,
 }
 
 impl Parse for Interest {
@@ -35,14 +42,17 @@ impl Parse for Interest {
             let word: Ident = input.parse()?;
             if input.peek(Token![=]) {
                 input.parse::<Token![=]>()?;
-                let names = list(input)?;
                 match &*word.to_string() {
-                    "headers" => interest.headers.extend(names),
-                    "attributes" => interest.attributes.extend(names),
+                    "headers" => interest.headers.extend(list(input)?),
+                    "attributes" => interest.attributes.extend(list(input)?),
+                    "statuses" => interest.statuses.extend(list(input)?),
+                    "every" => interest.every = Some(input.parse()?),
                     other => {
                         return Err(Error::new(
                             word.span(),
-                            format!("no `{other} = …` here; there are `headers = [\"…\"]` and `attributes = [\"…\"]`"),
+                            format!(
+                                "no `{other} = …` here; there are `headers = [\"…\"]`, `attributes = [\"…\"]`, `statuses = [503]` and `every = \"10s\"`"
+                            ),
                         ));
                     }
                 }
@@ -57,24 +67,36 @@ impl Parse for Interest {
     }
 }
 
-fn list(input: ParseStream<'_>) -> Result<Vec<LitStr>> {
+fn list<T: Parse>(input: ParseStream<'_>) -> Result<Vec<T>> {
     let inner;
     bracketed!(inner in input);
-    Ok(Punctuated::<LitStr, Token![,]>::parse_terminated_with(&inner, |input| input.parse())?.into_iter().collect())
+    Ok(Punctuated::<T, Token![,]>::parse_terminated_with(&inner, |input| input.parse())?.into_iter().collect())
 }
 
 impl Interest {
     /// Calls on `plan` that ask for it, in `phase`, as `Plan` names it.
     pub(crate) fn ask(&self, phase: &str) -> Result<TokenStream> {
         let mut calls = TokenStream::new();
-        let of_connections = OF_CONNECTIONS.iter().find(|(of, _)| *of == phase).map(|(_, words)| *words);
-        if let (Some(words), Some(header)) = (of_connections, self.headers.first()) {
-            let message = format!("connections have no header fields; there are: {}, attributes = […]", words.join(", "));
+        let by_phase = BY_PHASE.iter().find(|(of, _)| *of == phase).map(|(_, words)| *words);
+        if let (Some(words), Some(header)) = (by_phase.filter(|_| phase != "balance"), self.headers.first()) {
+            let message = format!("there are no header fields here; there are: {}, attributes = […]", words.join(", "));
             return Err(Error::new(header.span(), message));
+        }
+        if let (Some(status), true) = (self.statuses.first(), phase != "attempt") {
+            return Err(Error::new(status.span(), "`statuses` belongs to `on_attempt`"));
+        }
+        if let Some(every) = &self.every {
+            return Err(Error::new(every.span(), "`every` belongs to `on_tick`"));
+        }
+        for status in &self.statuses {
+            if !status.base10_parse::<u16>().is_ok_and(|status| (200..600).contains(&status)) {
+                return Err(Error::new(status.span(), "not the status of a response: 200 to 599"));
+            }
+            calls.extend(quote!(interest.status(#status);));
         }
         for word in &self.words {
             let name = word.to_string();
-            if let Some(words) = of_connections {
+            if let Some(words) = by_phase {
                 if !words.contains(&&*name) {
                     let message = format!("`{name}` cannot be asked for; there are: {}, attributes = […]", words.join(", "));
                     return Err(Error::new(word.span(), message));
@@ -101,6 +123,38 @@ impl Interest {
 
 fn of_request(phase: &str) -> bool {
     matches!(phase, "request" | "request_body")
+}
+
+impl Interest {
+    /// Of `on_tick`: its interval in milliseconds. `None`: the plugin's own `plan` says.
+    pub(crate) fn every(&self, method: &ImplItemFn, planned: bool) -> Result<Option<u64>> {
+        let others = self.headers.first().or(self.attributes.first()).map(LitStr::span);
+        let others = others.or(self.words.first().map(Ident::span)).or(self.statuses.first().map(LitInt::span));
+        if let Some(other) = others {
+            return Err(Error::new(other, "a tick has nothing to ask for but `every = \"10s\"`"));
+        }
+        let Some(every) = &self.every else {
+            let message = "how often? #[interest(every = \"10s\")], or `plan.tick(…)` in a method `plan`";
+            return if planned { Ok(None) } else { Err(Error::new(method.sig.ident.span(), message)) };
+        };
+        match milliseconds(&every.value()) {
+            Some(millis @ 100..=86_400_000) => Ok(Some(millis)),
+            Some(_) => Err(Error::new(every.span(), "100ms to 24h")),
+            None => Err(Error::new(every.span(), "not a duration: a whole number with ms, s, m or h")),
+        }
+    }
+}
+
+fn milliseconds(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at(text.bytes().take_while(u8::is_ascii_digit).count());
+    let factor = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(factor)
 }
 
 fn unknown(name: &str, phase: &str) -> String {

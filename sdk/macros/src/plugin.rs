@@ -20,13 +20,11 @@ struct Phase {
     /// In `portcullis_sdk`; `None`: nothing.
     gives: Option<&'static str>,
     export: &'static str,
-    /// Of connections, and so beside `connections`.
-    below_http: bool,
-    /// Of bodies, and so beside `bodies`.
-    of_body: bool,
+    /// What is exported beside it: `connections`, `bodies`, `upstreams`.
+    beside: Option<&'static str>,
 }
 
-const PHASES: [Phase; 7] = [
+const PHASES: [Phase; 11] = [
     Phase {
         method: "on_request",
         plan: "request",
@@ -34,8 +32,7 @@ const PHASES: [Phase; 7] = [
         takes: &["Request", "RequestEdits"],
         gives: Some("Verdict"),
         export: "__export_on_request",
-        below_http: false,
-        of_body: false,
+        beside: None,
     },
     Phase {
         method: "on_response",
@@ -44,8 +41,7 @@ const PHASES: [Phase; 7] = [
         takes: &["Response", "Edits"],
         gives: Some("ResponseVerdict"),
         export: "__export_on_response",
-        below_http: false,
-        of_body: false,
+        beside: None,
     },
     Phase {
         method: "on_request_body",
@@ -54,8 +50,7 @@ const PHASES: [Phase; 7] = [
         takes: &["RequestBegin", "RequestEdits"],
         gives: Some("RequestBody"),
         export: "__export_on_request_body",
-        below_http: false,
-        of_body: true,
+        beside: Some("__export_bodies"),
     },
     Phase {
         method: "on_response_body",
@@ -64,8 +59,7 @@ const PHASES: [Phase; 7] = [
         takes: &["ResponseBegin", "Edits"],
         gives: Some("ResponseBody"),
         export: "__export_on_response_body",
-        below_http: false,
-        of_body: true,
+        beside: Some("__export_bodies"),
     },
     Phase {
         method: "on_accept",
@@ -74,8 +68,7 @@ const PHASES: [Phase; 7] = [
         takes: &["Accepted", "ConnectionEdits"],
         gives: Some("AcceptVerdict"),
         export: "__export_on_accept",
-        below_http: true,
-        of_body: false,
+        beside: Some("__export_connections"),
     },
     Phase {
         method: "on_client_hello",
@@ -84,8 +77,7 @@ const PHASES: [Phase; 7] = [
         takes: &["ClientHello", "ConnectionEdits"],
         gives: Some("HelloVerdict"),
         export: "__export_on_client_hello",
-        below_http: true,
-        of_body: false,
+        beside: Some("__export_connections"),
     },
     Phase {
         method: "on_close",
@@ -94,8 +86,43 @@ const PHASES: [Phase; 7] = [
         takes: &["Closed"],
         gives: None,
         export: "__export_on_close",
-        below_http: true,
-        of_body: false,
+        beside: Some("__export_connections"),
+    },
+    Phase {
+        method: "on_balance",
+        plan: "balance",
+        of: "OnBalance",
+        takes: &["Choice", "UpstreamEdits"],
+        gives: Some("BalanceVerdict"),
+        export: "__export_on_balance",
+        beside: Some("__export_upstreams"),
+    },
+    Phase {
+        method: "on_attempt",
+        plan: "attempt",
+        of: "OnAttempt",
+        takes: &["FailedAttempt", "UpstreamEdits"],
+        gives: Some("AttemptVerdict"),
+        export: "__export_on_attempt",
+        beside: Some("__export_upstreams"),
+    },
+    Phase {
+        method: "on_done",
+        plan: "done",
+        of: "OnDone",
+        takes: &["Done"],
+        gives: None,
+        export: "__export_on_done",
+        beside: Some("__export_upstreams"),
+    },
+    Phase {
+        method: "on_tick",
+        plan: "tick",
+        of: "OnTick",
+        takes: &["Tick"],
+        gives: None,
+        export: "__export_on_tick",
+        beside: Some("__export_upstreams"),
     },
 ];
 
@@ -265,8 +292,13 @@ fn configure(plugin: &Type, found: &Found) -> Result<(TokenStream, TokenStream)>
 
 fn plan(plugin: &Type, found: &Found) -> Result<TokenStream> {
     let mut asks = TokenStream::new();
-    for (index, _, interest) in &found.phases {
+    for (index, method, interest) in &found.phases {
         let phase = PHASES[*index].plan;
+        if phase == "tick" {
+            let every = interest.every(method, found.plan.is_some())?;
+            asks.extend(every.map(|millis| quote!(plan.tick(::core::time::Duration::from_millis(#millis));)));
+            continue;
+        }
         let calls = interest.ask(phase)?;
         let method = syn::Ident::new(phase, proc_macro2::Span::call_site());
         asks.extend(quote! {
@@ -324,10 +356,11 @@ fn exports(plugin: &Type, found: &Found) -> TokenStream {
         let export = syn::Ident::new(PHASES[*index].export, proc_macro2::Span::call_site());
         quote!(::portcullis_sdk::#export! {})
     });
-    let below_http = found.phases.iter().any(|(index, ..)| PHASES[*index].below_http);
-    let connections = below_http.then(|| quote!(::portcullis_sdk::__export_connections! {}));
-    let of_body = found.phases.iter().any(|(index, ..)| PHASES[*index].of_body);
-    let bodies = of_body.then(|| quote!(::portcullis_sdk::__export_bodies! {}));
+    let beside: std::collections::BTreeSet<_> = found.phases.iter().filter_map(|(index, ..)| PHASES[*index].beside).collect();
+    let beside = beside.into_iter().map(|export| {
+        let export = syn::Ident::new(export, proc_macro2::Span::call_site());
+        quote!(::portcullis_sdk::#export! {})
+    });
     let used = found.phases.iter().map(|(index, ..)| {
         let phase = &PHASES[*index];
         let [of, method] = [phase.of, phase.method].map(|name| syn::Ident::new(name, proc_macro2::Span::call_site()));
@@ -344,8 +377,7 @@ fn exports(plugin: &Type, found: &Found) -> TokenStream {
         #[cfg(target_family = "wasm")]
         const _: () = {
             ::portcullis_sdk::__export_lifecycle! { #plugin }
-            #connections
-            #bodies
+            #(#beside)*
             #(#phases)*
         };
     }

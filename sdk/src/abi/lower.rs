@@ -2,12 +2,14 @@
 
 use super::arena::{Arena, List};
 use super::raw::{
-    Field, Maybe, RawAcceptDecision, RawAcceptVerdict, RawBodyPlan, RawConfigured, RawConnectionPlan, RawDecision, RawEdit,
-    RawHelloDecision, RawHelloVerdict, RawInterest, RawPlan, RawProblem, RawReply, RawShown, RawVerdict, Slice, Str,
+    Field, Maybe, RawAcceptDecision, RawAcceptVerdict, RawAttemptDecision, RawAttemptVerdict, RawBalanceDecision, RawBalanceVerdict,
+    RawBetween, RawBodyPlan, RawConfigured, RawConnectionPlan, RawDecision, RawEdit, RawHelloDecision, RawHelloVerdict, RawInterest,
+    RawPlan, RawProblem, RawReply, RawShown, RawUpstreamPlan, RawVerdict, Slice, Str,
 };
 use crate::connection::{AcceptVerdict, HelloVerdict};
 use crate::plan::{Asked, Plan};
 use crate::problem::Problem;
+use crate::upstream::{AttemptVerdict, BalanceVerdict};
 use crate::verdict::{Reply, Verdict};
 use alloc::borrow::Cow;
 
@@ -63,6 +65,48 @@ pub(crate) fn body_plan<'c>(arena: &'c Arena, plan: &Plan) -> RawBodyPlan<'c> {
     RawBodyPlan {
         request: maybe(request.map(|request| interest(arena, request.flags(), &request.asked))),
         response: maybe(response.map(|response| interest(arena, u8::from(response.asked.exchange), &response.asked))),
+    }
+}
+
+#[inline]
+pub(crate) fn balance_decision<'c>(verdict: BalanceVerdict, attributes: Slice<'c, Field<'c>>) -> RawBalanceDecision<'c> {
+    let verdict = match verdict {
+        BalanceVerdict::Next => RawBalanceVerdict::Next,
+        BalanceVerdict::Choose(place) => RawBalanceVerdict::Choose(place),
+    };
+    RawBalanceDecision { verdict, attributes }
+}
+
+pub(crate) fn attempt_decision<'c>(verdict: AttemptVerdict, attributes: Slice<'c, Field<'c>>) -> RawAttemptDecision<'c> {
+    let verdict = match verdict {
+        AttemptVerdict::Next => RawAttemptVerdict::Next,
+        AttemptVerdict::Stop => RawAttemptVerdict::Stop,
+        AttemptVerdict::Again => RawAttemptVerdict::Again,
+        AttemptVerdict::AgainOn(place) => RawAttemptVerdict::AgainOn(place),
+    };
+    RawAttemptDecision { verdict, attributes }
+}
+
+/// As [`configured`], of what the plan says about upstreams.
+pub(crate) fn upstream_plan<'c>(arena: &'c Arena, plan: &Plan) -> RawUpstreamPlan<'c> {
+    let numbers = |numbers: &[u16]| {
+        let mut list = List::new();
+        numbers.iter().for_each(|number| list.push(arena, *number));
+        list.finish()
+    };
+    RawUpstreamPlan {
+        balance: maybe(plan.balance.as_ref().map(|balance| RawBetween {
+            fields: balance.flags(),
+            list: names(arena, &balance.asked.headers),
+            attributes: names(arena, &balance.asked.attributes),
+        })),
+        attempt: maybe(plan.attempt.as_ref().map(|attempt| RawBetween {
+            fields: attempt.fields,
+            list: numbers(&attempt.statuses),
+            attributes: names(arena, &attempt.attributes),
+        })),
+        done: maybe(plan.done.as_ref().map(|done| RawShown { fields: done.fields, attributes: names(arena, &done.attributes) })),
+        tick: maybe(plan.tick.map(|every| u32::try_from(every.as_millis()).unwrap_or(u32::MAX))),
     }
 }
 

@@ -15,6 +15,11 @@ pub static ON_REQUEST_BODY: &[u8; include_bytes!("../../abi/on-request-body.meta
     include_bytes!("../../abi/on-request-body.meta");
 pub static ON_RESPONSE_BODY: &[u8; include_bytes!("../../abi/on-response-body.meta").len()] =
     include_bytes!("../../abi/on-response-body.meta");
+pub static UPSTREAMS: &[u8; include_bytes!("../../abi/upstreams.meta").len()] = include_bytes!("../../abi/upstreams.meta");
+pub static ON_BALANCE: &[u8; include_bytes!("../../abi/on-balance.meta").len()] = include_bytes!("../../abi/on-balance.meta");
+pub static ON_ATTEMPT: &[u8; include_bytes!("../../abi/on-attempt.meta").len()] = include_bytes!("../../abi/on-attempt.meta");
+pub static ON_DONE: &[u8; include_bytes!("../../abi/on-done.meta").len()] = include_bytes!("../../abi/on-done.meta");
+pub static ON_TICK: &[u8; include_bytes!("../../abi/on-tick.meta").len()] = include_bytes!("../../abi/on-tick.meta");
 pub static WASI_RANDOM: &[u8; include_bytes!("../../abi/wasi-random.meta").len()] = include_bytes!("../../abi/wasi-random.meta");
 pub static LOG: &[u8; include_bytes!("../../abi/log.meta").len()] = include_bytes!("../../abi/log.meta");
 pub static CLOCK: &[u8; include_bytes!("../../abi/clock.meta").len()] = include_bytes!("../../abi/clock.meta");

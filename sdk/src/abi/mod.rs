@@ -22,8 +22,9 @@ mod runtime;
 
 pub use arena::{Arena, List};
 pub use raw::{
-    Field, Numbers, RawAcceptDecision, RawBodyDecision, RawBodyEnd, RawBodyOutput, RawBodyPlan, RawBodyStart, RawConfigured,
-    RawConnectionPlan, RawDecision, RawEdit, RawHelloDecision, RawRequestBegin, Str, Strings, Text,
+    Field, Numbers, RawAcceptDecision, RawAttemptDecision, RawBalanceDecision, RawBodyDecision, RawBodyEnd, RawBodyOutput, RawBodyPlan,
+    RawBodyStart, RawCandidate, RawConfigured, RawConnectionPlan, RawDecision, RawEdit, RawHelloDecision, RawRequestBegin, RawUpstreamPlan,
+    Str, Strings, Text,
 };
 #[cfg(not(target_family = "wasm"))]
-pub(crate) use raw::{RawReply, RawVerdict};
+pub(crate) use raw::{RawAttemptVerdict, RawBalanceVerdict, RawReply, RawVerdict};

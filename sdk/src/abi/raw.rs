@@ -262,7 +262,7 @@ pub struct RawHelloDecision<'c> {
     pub attributes: Slice<'c, Field<'c>>,
 }
 
-/// `accept-interest`, `hello-interest` and `close-interest`.
+/// `accept-interest`, `hello-interest`, `close-interest` and `done-interest`.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct RawShown<'c> {
@@ -353,6 +353,79 @@ pub struct RawBodyDecision<'c> {
     pub body: Maybe<Str<'c>>,
 }
 
+/// `candidate`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawCandidate<'c> {
+    pub number: u32,
+    pub address: Str<'c>,
+    pub weight: u32,
+    pub tags: Strings<'c>,
+    pub running: u32,
+    pub latency: u32,
+}
+
+impl<'c> RawCandidate<'c> {
+    #[inline]
+    pub(crate) fn address_text(&self) -> &'c str {
+        // SAFETY: `string` in the contract, and made from `str` in tests.
+        unsafe { self.address.text() }
+    }
+}
+
+/// `balance-verdict`.
+#[repr(C, u8)]
+#[derive(Debug, Clone, Copy)]
+pub enum RawBalanceVerdict {
+    Next,
+    Choose(u32),
+}
+
+/// `balance-decision`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawBalanceDecision<'c> {
+    pub verdict: RawBalanceVerdict,
+    pub attributes: Slice<'c, Field<'c>>,
+}
+
+/// `attempt-verdict`.
+#[repr(C, u8)]
+#[derive(Debug, Clone, Copy)]
+pub enum RawAttemptVerdict {
+    Next,
+    Stop,
+    Again,
+    AgainOn(u32),
+}
+
+/// `attempt-decision`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawAttemptDecision<'c> {
+    pub verdict: RawAttemptVerdict,
+    pub attributes: Slice<'c, Field<'c>>,
+}
+
+/// `balance-interest` and `attempt-interest`, whose lists differ.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawBetween<'c, T> {
+    pub fields: u8,
+    pub list: Slice<'c, T>,
+    pub attributes: Slice<'c, Str<'c>>,
+}
+
+/// `upstream-plan`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct RawUpstreamPlan<'c> {
+    pub balance: Maybe<RawBetween<'c, Str<'c>>>,
+    pub attempt: Maybe<RawBetween<'c, u16>>,
+    pub done: Maybe<RawShown<'c>>,
+    pub tick: Maybe<u32>,
+}
+
 #[cfg(target_family = "wasm")]
 const _: () = {
     assert!(size_of::<RawBodyPlan<'_>>() == 56);
@@ -362,6 +435,10 @@ const _: () = {
     assert!(size_of::<RawBodyOutput<'_>>() == 12);
     assert!(size_of::<RawBodyEnd<'_>>() == 16);
     assert!(size_of::<RawBodyDecision<'_>>() == 44);
+    assert!(size_of::<RawCandidate<'_>>() == 32);
+    assert!(size_of::<RawBalanceDecision<'_>>() == 16);
+    assert!(size_of::<RawAttemptDecision<'_>>() == 16);
+    assert!(size_of::<RawUpstreamPlan<'_>>() == 72);
     assert!(size_of::<RawAcceptDecision<'_>>() == 20);
     assert!(size_of::<RawHelloDecision<'_>>() == 20);
     assert!(size_of::<RawConnectionPlan<'_>>() == 48);

@@ -31,12 +31,17 @@ mod check;
 mod connection;
 pub(crate) mod outside;
 mod sent;
+mod upstream;
 
 pub use apply::{Edit, Outcome};
 pub use body::BodyOutcome;
 pub use connection::{ConnectionOutcome, SentConnection, connection, unix_connection};
 pub use outside::{Answers, Asked, Installed, Outside};
 pub use sent::{SentRequest, SentResponse, get, request, response};
+pub use upstream::{
+    After, AttemptOutcome, BalanceOutcome, SentAttempt, SentChoice, SentEnd, SentServer, answered, choice, failed_attempt, failed_status,
+    server, unanswered,
+};
 
 use crate::abi::{Arena, RawVerdict, lower};
 use crate::edits::{Edits, RequestEdits};

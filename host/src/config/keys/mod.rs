@@ -81,6 +81,11 @@ pub static PERCENT: Form = Form { name: "a percentage", pattern: "^[0-9]+%$" };
 pub static LISTEN: Form = Form { name: "an address with a port", pattern: "^(.*:[0-9]+|unix:.+)$" };
 pub static PEER: Form = Form { name: "a network or \"unix\"", pattern: "^(unix|[0-9a-fA-F.:]+(/[0-9]+)?)$" };
 pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^(.+:[0-9]+|https://.+|unix:.+|component:.+)$" };
+pub static TAG: Form = Form { name: "a tag", pattern: "^[-_.:=/0-9A-Za-z]{1,64}$" };
+pub static RETRY_ON: Form =
+    Form { name: "\"connect\", \"reset\", \"timeout\" or a status", pattern: "^(connect|reset|timeout|[45][0-9]{2})$" };
+pub static HEALTH: Form =
+    Form { name: "\"GET /path every 10s\" or \"connect every 10s\"", pattern: "^(GET /[^ ]*|connect)( every [0-9a-z]+)?$" };
 pub static HOST: Form = Form { name: "a host name", pattern: "^[-_.:0-9A-Za-z\\[\\]]+$" };
 pub static FILE: Form = Form { name: "a path", pattern: "." };
 pub static DIRECTORY: Form = Form { name: "an https URL, \"production\" or \"staging\"", pattern: "^(https://.+|production|staging)$" };
@@ -122,7 +127,7 @@ impl Kind {
             Self::Whole(least, most) => format!("a whole number from {least} to {most}"),
             Self::Truth => "true or false".into(),
             Self::List(_) => "a list".into(),
-            Self::Either([Self::Text(form), Self::List(Self::Text(_)), rest @ ..]) => {
+            Self::Either([Self::Text(form), Self::List(Self::Text(_) | Self::Either([Self::Text(_), ..])), rest @ ..]) => {
                 let rest: String = rest.iter().map(|kind| format!(" or {}", kind.describe())).collect();
                 format!("{} or a list of these{rest}", form.name)
             }

@@ -39,7 +39,7 @@ pub static ROUTES: Keys = named("routes", "Routes by path pattern: /prefix/*, =/
 pub(super) static ROUTE_KIND: Kind = Kind::Either(&[Kind::Text(&UPSTREAM_NAME), Kind::Table(&ROUTE), Kind::List(&Kind::Table(&ROUTE))]);
 
 pub static ROUTE: Keys = Keys {
-    later: &["retry", "mirror", "sticky"],
+    later: &["mirror", "sticky"],
     ..table(
         "route",
         "Where requests go. A string is `to`; a list has several routes of one path with different `match`.",
@@ -76,6 +76,12 @@ pub static ROUTE: Keys = Keys {
                 Kind::Either(&[Kind::Text(&DURATION), Kind::Table(&TIMEOUT)]),
                 "{ total = \"30s\", idle = \"60s\" }",
                 "The route's own timeouts; a string is `total`.",
+            ),
+            key(
+                "retry",
+                Kind::Either(&[Kind::Whole(1, 11), Kind::Table(&RETRY)]),
+                "{ on = [\"connect\", \"502\", \"503\"], tries = 3, budget = \"20%\" }",
+                "When another server is tried; a number is `tries`.",
             ),
         ],
     )
@@ -123,6 +129,27 @@ pub static TIMEOUT: Keys = table(
         key("total", Kind::Text(&DURATION), "\"30s\"", "From the request's first byte to the response's last. No limit unless written."),
         key("response", Kind::Text(&DURATION), "\"10s\"", "To the response head."),
         key("idle", Kind::Text(&DURATION), "\"60s\"", "A pause in either body."),
+    ],
+);
+
+pub static RETRY: Keys = table(
+    "retry",
+    "When another server is tried. A request that a server may have seen is sent again only if its method is idempotent and its body has not begun.",
+    &[
+        key(
+            "on",
+            Kind::Either(&[Kind::Text(&RETRY_ON), Kind::List(&Kind::Text(&RETRY_ON))]),
+            "[\"connect\", \"reset\", \"503\"]",
+            "connect: no connection; reset: it ended before the response head; timeout: no response head in time; or a status. connect and reset unless written.",
+        ),
+        key("tries", Kind::Whole(1, 11), "3", "Attempts in all; one more than limits.retries unless written. 1: no retries."),
+        key(
+            "budget",
+            Kind::Text(&PERCENT),
+            "\"20%\"",
+            "Of the upstream's running requests, at least 3; limits.retry-budget unless written.",
+        ),
+        key("per-try", Kind::Text(&DURATION), "\"2s\"", "For each attempt, to the response head."),
     ],
 );
 

@@ -171,29 +171,28 @@ pub static LIMITS_TABLE: Keys = Keys {
     ..table("limits", "Limits and timeouts; see `portcullis defaults` for each with its reason.", limits_table::KEYS)
 };
 
-static UPSTREAMS: Keys = named(
-    "upstreams",
-    "Upstreams by name.",
-    &Kind::Either(&[Kind::Text(&SERVER), Kind::List(&Kind::Text(&SERVER)), Kind::Table(&UPSTREAM)]),
-);
+static UPSTREAMS: Keys =
+    named("upstreams", "Upstreams by name.", &Kind::Either(&[Kind::Text(&SERVER), Kind::List(&ONE_SERVER), Kind::Table(&UPSTREAM)]));
+
+static ONE_SERVER: Kind = Kind::Either(&[Kind::Text(&SERVER), Kind::Table(&UPSTREAM_SERVER)]);
 
 pub static UPSTREAM: Keys = Keys {
-    later: &["health", "sticky", "retry", "timeout"],
+    later: &["sticky", "retry", "timeout"],
     ..table(
         "upstream",
         "A named set of servers. A string or list is `servers`.",
         &[
             required(
                 "servers",
-                Kind::Either(&[Kind::Text(&SERVER), Kind::List(&Kind::Text(&SERVER))]),
-                "[\"10.0.0.1:8080\", \"10.0.0.2:8080\"]",
-                "host:port, https://host:port, unix:/path or component:service.wasm (or the name of a plugin); names are resolved by the system.",
+                Kind::Either(&[Kind::Text(&SERVER), Kind::List(&ONE_SERVER), Kind::Table(&UPSTREAM_SERVER)]),
+                "[\"10.0.0.1:8080\", { address = \"10.0.0.2:8080\", weight = 2 }]",
+                "host:port, https://host:port, unix:/path or component:service.wasm (or the name of a plugin), or tables; names are resolved by the system.",
             ),
             key(
                 "balance",
-                Kind::Choice(&["p2c", "round-robin"]),
+                Kind::Choice(&["p2c", "round-robin", "least"]),
                 "\"round-robin\"",
-                "The less busy of two picked at random (p2c), or in turn.",
+                "The less busy of two picked at random (p2c), in turn, or the least busy of all. As a server's weight says.",
             ),
             key(
                 "pool",
@@ -213,8 +212,43 @@ pub static UPSTREAM: Keys = Keys {
                 "\"v2\"",
                 "Each connection begins with a PROXY header that names the client; it then serves no other client.",
             ),
+            key(
+                "health",
+                Kind::Either(&[Kind::Text(&HEALTH), Kind::Table(&UPSTREAM_HEALTH)]),
+                "\"GET /healthz every 10s\"",
+                "How servers are looked at while nobody asks them anything; those that are down get no requests, unless most seem to be.",
+            ),
         ],
     )
 };
+
+pub static UPSTREAM_SERVER: Keys = table(
+    "upstream-server",
+    "A server. A string is `address`.",
+    &[
+        required("address", Kind::Text(&SERVER), "\"10.0.0.1:8080\"", "host:port, https://host:port or unix:/path."),
+        key("weight", Kind::Whole(1, 65_536), "2", "Its share beside those of the others; 1 unless written."),
+        key(
+            "tags",
+            Kind::Either(&[Kind::Text(&TAG), Kind::List(&Kind::Text(&TAG))]),
+            "[\"zone-a\"]",
+            "What plugins that choose servers go by.",
+        ),
+    ],
+);
+
+pub static UPSTREAM_HEALTH: Keys = table(
+    "upstream-health",
+    "Active checks, once for all workers. Short: GET /path or connect, with or without every.",
+    &[
+        key("get", Kind::Text(&PATH), "\"/healthz\"", "What is asked for; unless written, a connection is enough."),
+        key("host", Kind::Text(&HOST), "\"app.internal\"", "Host of the request; the server's address unless written."),
+        key("expect", Kind::List(&Kind::Whole(200, 599)), "[200, 204]", "Statuses of a server that is well; 200 to 399 unless written."),
+        key("every", Kind::Text(&DURATION), "\"10s\"", "Between two looks at one server, give or take 15 %; 10s unless written."),
+        key("timeout", Kind::Text(&DURATION), "\"2s\"", "For one look; 2s unless written."),
+        key("down", Kind::Whole(1, 100), "3", "So many failures in a row make a server count as down; 3 unless written."),
+        key("up", Kind::Whole(1, 100), "2", "So many successes in a row make it count as up again; 2 unless written."),
+    ],
+);
 
 pub static POOL: Keys = table("pool", "Connections kept open.", &[key("idle", Kind::Whole(0, 100_000), "32", "Per server and worker.")]);

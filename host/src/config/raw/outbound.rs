@@ -4,35 +4,69 @@ use super::Context;
 use super::inbound;
 use super::names::Sort;
 use super::node::{Node, Value};
-use super::reader::{Reader, one_or_many};
+use super::reader::{Reader, one_or_many, wrong_type};
 use crate::config::diagnostic::Place;
 use crate::config::source::Span;
-use crate::config::{CertifiedFiles, Code, Component, Diagnostic, ServerAddress, UpstreamTls, forms, keys};
+use crate::config::{CertifiedFiles, Code, Component, Diagnostic, ServerAddress, UpstreamServer, UpstreamTls, forms, keys};
 use std::collections::BTreeSet;
 
 /// A server with what its text says.
 pub struct Written {
-    pub address: ServerAddress,
+    pub spec: UpstreamServer,
     /// As `https://`.
     tls: bool,
     pub span: Span,
 }
 
-/// At least one, none twice.
-pub fn servers(context: &Context<'_>, read: Vec<((ServerAddress, bool), Span)>, node: &Node) -> Option<Vec<Written>> {
+/// One server or a list of them: at least one, none twice. `path`: of the value, as in a header.
+pub fn servers(context: &Context<'_>, node: &Node, path: &str) -> Option<Vec<Written>> {
     if one_or_many(node).is_empty() {
         return context.error(Code::Missing, node.span, "an upstream has at least one server");
     }
     let mut seen = BTreeSet::new();
     let mut servers = Vec::new();
-    for ((address, tls), span) in read {
-        let address = located(context, address, span)?;
-        if !seen.insert(address.clone()) {
-            context.error(Code::Duplicate, span, format!("server {address} is written twice"))?;
+    for item in one_or_many(node) {
+        let Some(server) = server(context, item, path) else { continue };
+        if !seen.insert(server.spec.address.clone()) {
+            context.error(Code::Duplicate, server.span, format!("server {} is written twice", server.spec.address))?;
         }
-        servers.push(Written { address, tls, span });
+        servers.push(server);
     }
+    // Also if none could be read, so that the rest of the upstream is looked at; what is wrong has been said.
     Some(servers)
+}
+
+/// A string, or a table with more.
+fn server(context: &Context<'_>, node: &Node, path: &str) -> Option<Written> {
+    let (address, weight, tags, span) = match &node.value {
+        Value::String(text) => (context.form(text, node.span, forms::server)?, 1, Vec::new(), node.span),
+        Value::Table(_) => {
+            let reader = Reader::open(context, node, &keys::UPSTREAM_SERVER, path.to_owned())?;
+            let weight = reader.whole("weight").and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1);
+            let tags = tags(context, &reader);
+            let (text, span) = reader.string("address")?;
+            (context.form(text, span, forms::server)?, weight, tags, span)
+        }
+        _ => {
+            let example = "servers = [\"10.0.0.1:8080\", { address = \"10.0.0.2:8080\", weight = 2 }]";
+            wrong_type(context, node, "a server as host:port or a table", Some(example.into()));
+            return None;
+        }
+    };
+    let (address, tls) = address;
+    let spec = UpstreamServer { address: located(context, address, span)?, weight, tags, at: context.location(span) };
+    Some(Written { spec, tls, span })
+}
+
+fn tags(context: &Context<'_>, reader: &Reader<'_, '_>) -> Vec<String> {
+    let mut tags = Vec::new();
+    for (tag, span) in reader.list("tags", forms::tag).unwrap_or_default() {
+        if tags.contains(&tag) {
+            context.error(Code::Duplicate, span, format!("tag {tag} is written twice")).unwrap_or_default()
+        }
+        tags.push(tag);
+    }
+    tags
 }
 
 /// A path relative to the file that names it.
@@ -55,7 +89,7 @@ fn located(context: &Context<'_>, address: ServerAddress, span: Span) -> Option<
 pub fn implied(context: &Context<'_>, servers: &[Written], span: Span) -> Option<UpstreamTls> {
     let first = servers.iter().find(|server| server.tls)?;
     if let Some(other) = servers.iter().find(|server| !server.tls) {
-        let message = format!("server {} is in the clear and {} is not", other.address, first.address);
+        let message = format!("server {} is in the clear and {} is not", other.spec.address, first.spec.address);
         let found = Diagnostic::error(Code::Conflict, context.place(other.span), message).note(context.place(first.span), "the other one");
         context.report(found.help("an upstream has TLS for all of its servers or for none; two upstreams can differ"));
     }
@@ -80,8 +114,8 @@ pub fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, servers: &[Written]) 
         Some(other) => reader.wrong("tls", other),
     }?;
     if spec.verify && spec.name.is_none() {
-        for server in servers.iter().filter(|server| matches!(server.address, ServerAddress::Unix(_))) {
-            let message = format!("which name must the certificate of {} have?", server.address);
+        for server in servers.iter().filter(|server| matches!(server.spec.address, ServerAddress::Unix(_))) {
+            let message = format!("which name must the certificate of {} have?", server.spec.address);
             let found = Diagnostic::error(Code::Missing, context.place(server.span), message);
             let place: Place = spec.at.clone().into();
             context.report(found.note(place, "TLS is asked for here").help("for example: tls = { name = \"app.internal\" }"));

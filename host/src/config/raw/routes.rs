@@ -7,9 +7,9 @@ use super::links::may_answer;
 use super::names::Sort;
 use super::node::{Entry, Node, Value};
 use super::reader::{Reader, join, nearest, one_or_many};
-use super::shorthand;
+use super::{retry, shorthand};
 use crate::config::source::Span;
-use crate::config::{Code, Diagnostic, LinkOrigin, LinkSpec, PathMatch, Route, RouteMatch, RouteTimeouts, UpstreamName};
+use crate::config::{Code, Diagnostic, LinkOrigin, LinkSpec, PathMatch, RetrySpec, Route, RouteMatch, RouteTimeouts, UpstreamName};
 use crate::config::{keys, pattern, units};
 use std::time::Duration;
 
@@ -45,6 +45,7 @@ fn one(
             to: Some(UpstreamName(upstream.clone())),
             chain: inherited.to_vec(),
             timeouts: RouteTimeouts::default(),
+            retry: RetrySpec::default(),
             at: context.location(span),
         };
         if matches!(route.matches.path, PathMatch::Regex { .. }) {
@@ -85,7 +86,8 @@ fn one(
         no_destination(context, &reader, span);
     }
     let timeouts = timeouts(&reader);
-    let route = Route { pattern: entry.key.clone(), matches, to, chain, timeouts, at: context.location(span) };
+    let retry = retry::read(context, &reader, timeouts.total);
+    let route = Route { pattern: entry.key.clone(), matches, to, chain, timeouts, retry, at: context.location(span) };
     readable.then_some(route)
 }
 
@@ -143,8 +145,10 @@ fn check_ends(context: &Context<'_>, reader: &Reader<'_, '_>) {
     if let (Some(strip), Some(answer)) = (reader.entry("strip"), answer) {
         conflict(context, strip, format!("`strip` does nothing beside `{}`", answer.key), answer);
     }
-    if let (Some(timeout), Some(answer)) = (reader.entry("timeout"), answer) {
-        conflict(context, timeout, format!("`timeout` does nothing beside `{}`", answer.key), answer);
+    for key in ["timeout", "retry"] {
+        if let (Some(entry), Some(answer)) = (reader.entry(key), answer) {
+            conflict(context, entry, format!("`{key}` does nothing beside `{}`", answer.key), answer);
+        }
     }
     if let (Some(status), None) = (reader.entry("status"), reader.entry("redirect")) {
         let found = Diagnostic::error(Code::Conflict, context.place(status.key_span), "`status` belongs to `redirect`");

@@ -2,9 +2,10 @@
 
 use super::Context;
 use super::build::section;
+use super::health;
 use super::node::{Node, Value};
 use super::outbound::{self, Written};
-use super::reader::{Reader, one_or_many, wrong_type};
+use super::reader::{Reader, wrong_type};
 use crate::config::source::Span;
 use crate::config::{Balance, Code, Location, ProxyVersion, UpstreamName, UpstreamSpec, forms, keys};
 use std::collections::BTreeMap;
@@ -15,7 +16,7 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<UpstreamNa
         let name = context.form(name, key_span, forms::name);
         let spec = match &node.value {
             Value::Table(_) => table(context, node, path),
-            _ => short(context, node, key_span),
+            _ => short(context, node, key_span, &path),
         };
         if let (Some(name), Some(spec)) = (name, spec) {
             upstreams.insert(UpstreamName(name), spec);
@@ -25,26 +26,19 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<UpstreamNa
 }
 
 /// `app = "10.0.0.1:8080"` or a list of these.
-fn short(context: &Context<'_>, node: &Node, key_span: Span) -> Option<UpstreamSpec> {
+fn short(context: &Context<'_>, node: &Node, key_span: Span, path: &str) -> Option<UpstreamSpec> {
     if !matches!(node.value, Value::String(_) | Value::Array(_)) {
         wrong_type(context, node, "a server, a list of servers, or a table", Some("app = \"10.0.0.1:8080\"".into()));
         return None;
     }
-    let mut read = Vec::new();
-    for item in one_or_many(node) {
-        match &item.value {
-            Value::String(text) => read.extend(context.form(text, item.span, forms::server).map(|server| (server, item.span))),
-            _ => wrong_type(context, item, "a server as host:port", Some("app = \"10.0.0.1:8080\"".into())),
-        }
-    }
-    let servers = outbound::servers(context, read, node)?;
+    let servers = outbound::servers(context, node, path)?;
     let tls = outbound::implied(context, &servers, key_span);
-    Some(UpstreamSpec { tls, ..plain(context, servers, context.location(key_span)) })
+    Some(UpstreamSpec { tls, ..plain(servers, context.location(key_span)) })
 }
 
-fn plain(context: &Context<'_>, servers: Vec<Written>, at: Location) -> UpstreamSpec {
-    let servers_at = servers.iter().map(|server| context.location(server.span)).collect();
-    UpstreamSpec { servers_at, ..UpstreamSpec::plain(servers.into_iter().map(|server| server.address).collect(), at) }
+fn plain(servers: Vec<Written>, at: Location) -> UpstreamSpec {
+    let servers = servers.into_iter().map(|server| server.spec).collect();
+    UpstreamSpec { servers, ..UpstreamSpec::plain(Vec::new(), at) }
 }
 
 fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpec> {
@@ -59,24 +53,25 @@ fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpe
         None => None,
     };
     let balance = balance(context, &reader);
-    let read = reader.list("servers", forms::server)?;
-    let servers = outbound::servers(context, read, reader.get("servers")?)?;
+    let servers = outbound::servers(context, reader.get("servers")?, &reader.below("servers"))?;
     let tls = outbound::tls(context, &reader, &servers);
     let pool_idle = pool_idle.and_then(|n| usize::try_from(n).ok());
     let proxy_protocol = reader.choice("proxy-protocol").map(|version| if version == 0 { ProxyVersion::V1 } else { ProxyVersion::V2 });
-    Some(UpstreamSpec { balance, pool_idle, tls, proxy_protocol, ..plain(context, servers, context.location(reader.span)) })
+    let health = health::read(context, &reader);
+    Some(UpstreamSpec { balance, pool_idle, tls, proxy_protocol, health, ..plain(servers, context.location(reader.span)) })
 }
 
 fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {
     if let Some(Node { value: Value::String(text), span }) = reader.get("balance")
-        && ["least", "hash"].iter().any(|later| text.starts_with(later))
+        && text.starts_with("hash")
     {
         return context
-            .error(Code::NotYet, *span, format!("balance \"{text}\" is not in this version; there is p2c and round-robin"))
+            .error(Code::NotYet, *span, format!("balance \"{text}\" is not in this version; there are p2c, round-robin and least"))
             .unwrap_or_default();
     }
     match reader.choice("balance") {
         Some(1) => Balance::RoundRobin,
+        Some(2) => Balance::Least,
         _ => Balance::P2c,
     }
 }

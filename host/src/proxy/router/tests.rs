@@ -26,6 +26,7 @@ pub(in crate::proxy) fn route(pattern: &str) -> Route {
         to: None,
         chain: vec![],
         timeouts: RouteTimeouts::default(),
+        retry: Default::default(),
         at: nowhere(),
     }
 }

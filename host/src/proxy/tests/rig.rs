@@ -68,8 +68,8 @@ impl Filter for Native {
         self.response.as_ref().map_or_else(next, |decide| decide(exchange, request, head))
     }
 
-    fn unknown_upstream(&self, name: &str) -> Fault {
-        Fault { cause: Cause::BadOutput, detail: format!("no upstream {name}"), report: String::new(), open: false }
+    fn impossible(&self, why: &str) -> Fault {
+        Fault { cause: Cause::BadOutput, detail: why.to_owned(), report: String::new(), open: false }
     }
 }
 

@@ -82,7 +82,7 @@ fn upstream(name: String) -> Result<ByteString, BadOutput> {
     }
 }
 
-fn attributes(raw: Vec<super::types::OwnedAttribute>) -> Result<Attributes, BadOutput> {
+pub(super) fn attributes(raw: Vec<super::types::OwnedAttribute>) -> Result<Attributes, BadOutput> {
     if raw.len() > MOST_ATTRIBUTES {
         return Err(BadOutput::new(format!("{} attributes, more than {MOST_ATTRIBUTES}", raw.len())));
     }

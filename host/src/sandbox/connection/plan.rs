@@ -1,7 +1,7 @@
 //! What a plugin does with connections under its settings, checked once.
 
 use super::super::lift::BadOutput;
-use super::super::plan::MOST_NAMES;
+use super::super::plan::each_once;
 use super::types;
 use crate::chain::ConnectionPhases;
 
@@ -118,12 +118,4 @@ fn close(raw: types::CloseInterest) -> Result<CloseInterest, BadOutput> {
         connection: has(types::CloseFields::CONNECTION),
         attributes: each_once(raw.attributes)?,
     })
-}
-
-fn each_once(names: Vec<String>) -> Result<Vec<String>, BadOutput> {
-    if names.len() > MOST_NAMES {
-        return Err(BadOutput::new(format!("an interest in more than {MOST_NAMES} names")));
-    }
-    let mut seen = std::collections::HashSet::new();
-    Ok(names.into_iter().filter(|name| seen.insert(name.clone())).collect())
 }

@@ -4,7 +4,7 @@
 //! Purity is read from the list of imports, function by function, never believed. What is not named here ends it.
 
 use super::super::grants::{Import, Standing};
-use super::super::plan::{Interest, Plan};
+use super::super::plan::{Interest, Plan, Plans};
 use super::super::plugin::Remember;
 use crate::config::{Isolation, sounds_secret};
 use http::HeaderName;
@@ -30,6 +30,9 @@ pub enum Forgets {
     NoPhase,
     #[error("looks at bodies")]
     Bodies,
+    /// The guest that is asked there is to be the one that saw the request.
+    #[error("takes part on the way to upstreams, or has ticks")]
+    GoingOut,
 }
 
 /// Functions of WASI of which each call gives the same: constants, and what ends the guest. Lines that are printed are no part of a
@@ -70,7 +73,13 @@ pub(in super::super) fn impurity(imports: &[Import]) -> Option<String> {
 }
 
 /// Whether a link's decisions may be remembered. `impure`: of its plugin.
-pub(in super::super) fn eligible(impure: Option<&str>, plan: &Plan, isolation: Isolation, remember: Remember) -> Result<(), Forgets> {
+pub(in super::super) fn eligible(impure: Option<&str>, plans: &Plans, isolation: Isolation, remember: Remember) -> Result<(), Forgets> {
+    if plans.bodies.any() {
+        return Err(Forgets::Bodies);
+    }
+    if plans.upstreams.any() {
+        return Err(Forgets::GoingOut);
+    }
     if !remember.wanted {
         return Err(Forgets::SwitchedOff);
     }
@@ -83,7 +92,7 @@ pub(in super::super) fn eligible(impure: Option<&str>, plan: &Plan, isolation: I
     if remember.secret {
         return Err(Forgets::Settings);
     }
-    sees(plan)
+    sees(&plans.heads)
 }
 
 /// The same, of the inputs alone.

@@ -132,7 +132,7 @@ fn inspection_shows_what_is_in_a_file() {
     assert!(seen.producers.iter().any(|producer| producer.name == "wit-component"), "{:?}", seen.producers);
     let plugin = seen.plugin.unwrap();
     assert_eq!((plugin.phases, &*plugin.description.version), ((true, true), "1.2.3"));
-    let interest = plugin.plan.unwrap().0.request.unwrap();
+    let interest = plugin.plan.unwrap().heads.request.unwrap();
     assert_eq!(
         (interest.path, &interest.shown.headers[..], &interest.shown.attributes[..]),
         (true, &[http::header::USER_AGENT][..], &["client.ip".to_owned(), "tenant".to_owned()][..])

@@ -183,7 +183,7 @@ fn an_interest_in_no_header_name() {
 fn forward_to_an_unknown_upstream_ends_the_guest() {
     let guests = behave("forward-unknown", Isolation::Worker);
     assert!(matches!(on_request(&guests).unwrap().verdict, Verdict::Forward(name) if name == "nowhere"));
-    assert_cause(&guests.unknown_upstream("nowhere\n"), Cause::BadOutput, "nowhere\\n");
+    assert_cause(&guests.impossible("forwards to nowhere"), Cause::BadOutput, "nowhere");
     assert!(on_request(&guests).is_ok());
     assert_eq!(guests.configured_for_test().counts().guests, 2);
 }

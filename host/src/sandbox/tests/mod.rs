@@ -4,6 +4,7 @@ mod across;
 mod connections;
 mod corpus;
 mod direct;
+mod going_out;
 mod loading;
 mod misbehaviour;
 mod one_block;

@@ -142,7 +142,7 @@ fn a_decision_that_cannot_be_carried_out_is_forgotten() {
     let configured = remembering(&keeps_the_path());
     let guests = configured.for_worker();
     both_phases(&guests, &asked("/a", None), 200);
-    guests.unknown_upstream("nowhere");
+    guests.impossible("forwards to upstream \"nowhere\", which does not exist");
     assert_eq!((configured.counts().entries, configured.counts().entry_bytes), (0, 0));
 }
 

@@ -12,29 +12,107 @@ fn upstream(servers: u16, balance: Balance) -> Rc<Upstream> {
         "app",
         (&UpstreamSpec { balance, ..UpstreamSpec::plain(servers, at) }, None),
         &Limits::default(),
-        &Default::default(),
+        Default::default(),
     )
 }
 
 #[test]
 fn round_robin_takes_turns() {
     let upstream = upstream(3, Balance::RoundRobin);
-    let picked: Vec<_> = (0..6).filter_map(|_| upstream.pick(&Tried::new())).collect();
+    let picked: Vec<_> = (0..6).filter_map(|_| upstream.pick(&Tried::new(), Instant::now())).collect();
     assert_eq!(picked, [0, 1, 2, 0, 1, 2]);
 }
 
 #[test]
 fn the_less_busy_of_two_is_picked() {
     let upstream = upstream(2, Balance::P2c);
-    let _busy = Ticket::new(&upstream, &upstream.servers[0]);
-    assert!((0..100).all(|_| upstream.pick(&Tried::new()) == Some(1)));
+    let _busy = Ticket::new(&upstream, &upstream.servers[0], 0);
+    assert!((0..100).all(|_| upstream.pick(&Tried::new(), Instant::now()) == Some(1)));
+}
+
+#[test]
+fn the_least_busy_of_all_is_picked_and_equals_take_turns() {
+    let upstream = upstream(3, Balance::Least);
+    let pick = || upstream.pick(&Tried::new(), Instant::now());
+    assert_eq!([pick(), pick(), pick()], [Some(0), Some(1), Some(2)]);
+    let busy: Vec<_> = [0, 0, 1, 2].map(|index| Ticket::new(&upstream, &upstream.servers[index], index)).into();
+    assert!((0..9).all(|_| pick() != Some(0)));
+    drop(busy);
 }
 
 #[test]
 fn every_server_gets_its_share_when_none_is_busy() {
     let upstream = upstream(5, Balance::P2c);
-    let picked: BTreeSet<_> = (0..500).filter_map(|_| upstream.pick(&Tried::new())).collect();
+    let picked: BTreeSet<_> = (0..500).filter_map(|_| upstream.pick(&Tried::new(), Instant::now())).collect();
     assert_eq!(picked, BTreeSet::from([0, 1, 2, 3, 4]));
+}
+
+fn weighted(weights: &[u32], balance: Balance) -> Rc<Upstream> {
+    let at = Location { file: "test".into(), line: 1, column: 1 };
+    let server = |(port, weight): (u16, &u32)| UpstreamServer {
+        address: ServerAddress::Tcp { host: "127.0.0.1".into(), port },
+        weight: *weight,
+        tags: vec![format!("n{port}")],
+        at: at.clone(),
+    };
+    let servers = (0..).zip(weights).map(server).collect();
+    let spec = UpstreamSpec { balance, servers, ..UpstreamSpec::plain(Vec::new(), at.clone()) };
+    Upstream::after(None, "app", (&spec, None), &Limits::default(), Default::default())
+}
+
+#[test]
+fn turns_are_shared_by_weight_and_spread() {
+    let upstream = weighted(&[1, 3], Balance::RoundRobin);
+    let picked: Vec<_> = (0..8).filter_map(|_| upstream.pick(&Tried::new(), Instant::now())).collect();
+    assert_eq!(picked, [1, 0, 1, 1, 1, 0, 1, 1]);
+}
+
+#[test]
+fn random_picks_go_by_weight_too() {
+    let upstream = weighted(&[1, 9, 90], Balance::P2c);
+    let mut picked = [0; 3];
+    for _ in 0..20_000 {
+        if let Some(count) = upstream.pick(&Tried::new(), Instant::now()).and_then(|index| picked.get_mut(index)) {
+            *count += 1;
+        }
+    }
+    let [least, middle, most] = picked;
+    assert!((50..800).contains(&least) && (1_000..3_500).contains(&middle) && most > 15_000, "{picked:?}");
+}
+
+#[test]
+fn what_runs_counts_for_less_on_a_heavy_server() {
+    let upstream = weighted(&[1, 4], Balance::P2c);
+    let tickets: Vec<_> = [0, 1, 1].into_iter().map(|index| Ticket::new(&upstream, &upstream.servers[index], index)).collect();
+    let loads: Vec<_> = (0..2).map(|index| upstream.load_of(index)).collect();
+    assert!(loads[0] > loads[1], "{loads:?}");
+    drop(tickets);
+}
+
+#[test]
+fn a_guide_is_shown_what_is_left_and_never_too_many() {
+    let upstream = weighted(&[1; 3], Balance::P2c);
+    let _running = Ticket::new(&upstream, &upstream.servers[2], 2);
+    let eligible = upstream.eligible(&Tried::from_slice(&[1]), Instant::now());
+    let shown: Vec<_> = upstream.candidates(&eligible).iter().map(|shown| (shown.number, shown.running, shown.tags[0].clone())).collect();
+    assert_eq!(shown, [(0, 0, "n0".to_owned()), (2, 1, "n2".to_owned())]);
+
+    let many = weighted(&[1; 1000], Balance::P2c).eligible(&Tried::new(), Instant::now());
+    assert!(many.len() == MOST_SHOWN && many.windows(2).all(|pair| pair[0] < pair[1]));
+}
+
+#[test]
+fn a_slow_answer_counts_at_once_and_is_forgotten_slowly() {
+    let upstream = weighted(&[1; 2], Balance::P2c);
+    let (server, now) = (&upstream.servers[0], Instant::now());
+    let latency = || server.as_candidate(0).latency.as_millis();
+    server.heard(Duration::from_millis(10), now);
+    server.heard(Duration::from_millis(100), now);
+    assert_eq!(latency(), 100);
+    server.heard(Duration::from_millis(10), now + Duration::from_millis(10));
+    assert!((95..=100).contains(&latency()), "{}", latency());
+    server.heard(Duration::from_millis(10), now + MEMORY * 5);
+    assert!((10..=12).contains(&latency()), "{}", latency());
 }
 
 #[test]
@@ -42,12 +120,12 @@ fn servers_that_failed_are_passed_over_while_others_are_left() {
     for balance in [Balance::P2c, Balance::RoundRobin] {
         let upstream = upstream(3, balance);
         let tried = Tried::from_slice(&[0, 2]);
-        assert!((0..20).all(|_| upstream.pick(&tried) == Some(1)));
+        assert!((0..20).all(|_| upstream.pick(&tried, Instant::now()) == Some(1)));
         assert!(upstream.has_other(&tried));
         let all = Tried::from_slice(&[0, 2, 1]);
-        assert!(upstream.pick(&all).is_some() && !upstream.has_other(&all));
+        assert!(upstream.pick(&all, Instant::now()).is_some() && !upstream.has_other(&all));
     }
-    assert_eq!(upstream(0, Balance::P2c).pick(&Tried::new()), None);
+    assert_eq!(upstream(0, Balance::P2c).pick(&Tried::new(), Instant::now()), None);
 }
 
 #[test]
@@ -57,7 +135,7 @@ fn retries_are_a_share_of_what_runs_but_at_least_three() {
     assert_eq!(few.len(), 3);
     drop(few);
 
-    let running: Vec<_> = (0..50).map(|_| Ticket::new(&upstream, &upstream.servers[0])).collect();
+    let running: Vec<_> = (0..50).map(|_| Ticket::new(&upstream, &upstream.servers[0], 0)).collect();
     let many: Vec<_> = (0..50).map_while(|_| Retry::new(&upstream, 20)).collect();
     assert_eq!(many.len(), 10);
     drop((running, many));
@@ -68,7 +146,7 @@ fn next(earlier: &Rc<Upstream>, servers: &[u16], line: u32, change: impl FnOnce(
     let servers = servers.iter().map(|port| ServerAddress::Tcp { host: "127.0.0.1".into(), port: *port }).collect();
     let mut spec = UpstreamSpec::plain(servers, Location { file: "test".into(), line, column: 1 });
     change(&mut spec);
-    Upstream::after(Some(earlier), "app", (&spec, None), limits, &Default::default())
+    Upstream::after(Some(earlier), "app", (&spec, None), limits, Default::default())
 }
 
 #[test]
@@ -84,5 +162,48 @@ fn what_has_not_changed_goes_over_to_the_next_snapshot() {
     let shorter = next(&first, &[0, 1, 2], 1, |_| {}, &Limits { pool_age: std::time::Duration::from_secs(1), ..limits });
     for other in [told, shorter] {
         assert!(!Rc::ptr_eq(&first.servers[0], &other.servers[0]), "its connections are made otherwise");
+    }
+}
+
+#[test]
+fn a_server_that_counts_for_more_or_has_other_tags_is_another() {
+    let (first, limits) = (upstream(2, Balance::P2c), Limits::default());
+    let weight = next(&first, &[0, 1], 1, |spec| spec.servers[0].weight = 2, &limits);
+    let tags = next(&first, &[0, 1], 1, |spec| spec.servers[0].tags.push("a".into()), &limits);
+    for other in [weight, tags] {
+        assert!(!Rc::ptr_eq(&first.servers[0], &other.servers[0]) && Rc::ptr_eq(&first.servers[1], &other.servers[1]));
+    }
+}
+
+#[test]
+fn who_is_set_aside_stays_so_in_the_next_snapshot() {
+    let (first, limits, now) = (upstream(3, Balance::P2c), Limits::default(), Instant::now());
+    let gets = |upstream: &Upstream, index: usize| (0..100).any(|_| upstream.pick(&Tried::new(), now) == Some(index));
+    (0..5).for_each(|_| first.failed(1, now));
+    let second = next(&first, &[9, 1, 2], 1, |_| {}, &limits);
+    assert!(!gets(&second, 1) && gets(&second, 0) && gets(&second, 2));
+    // By exchanges of the snapshot before, and seen with the next failure.
+    (0..5).for_each(|_| first.failed(2, now));
+    assert!(!first.servers[2].standing.is_out(now), "of three, one is enough");
+    let third = next(&second, &[7, 8, 1, 2], 1, |_| {}, &limits);
+    (0..5).for_each(|_| third.failed(3, now));
+    assert!(gets(&third, 0) && gets(&third, 1) && !gets(&third, 2) && !gets(&third, 3));
+    let never = next(&third, &[7, 8, 1, 2], 1, |_| {}, &Limits { eject_after: 0, ..limits });
+    assert!(!Rc::ptr_eq(&third, &never) && gets(&never, 2));
+}
+
+#[test]
+fn who_fails_again_and_again_is_set_aside_but_never_more_than_half() {
+    for balance in [Balance::P2c, Balance::RoundRobin] {
+        let (upstream, now) = (upstream(3, balance), Instant::now());
+        (0..5).for_each(|_| upstream.failed(1, now));
+        assert!((0..50).all(|_| upstream.pick(&Tried::new(), now) != Some(1)));
+        assert_eq!(upstream.eligible(&Tried::new(), now).as_slice(), [0, 2]);
+        (0..5).for_each(|_| upstream.failed(2, now));
+        assert!((0..50).any(|_| upstream.pick(&Tried::new(), now) == Some(2)), "two of three would be more than half");
+        assert_eq!(upstream.pick(&Tried::from_slice(&[0, 2]), now), Some(1), "better than nobody");
+        assert_eq!(upstream.eligible(&Tried::from_slice(&[0, 2]), now).as_slice(), [1]);
+        let later = now + Duration::from_secs(10);
+        assert!((0..100).any(|_| upstream.pick(&Tried::new(), later) == Some(1)));
     }
 }

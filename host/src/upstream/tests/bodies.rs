@@ -196,7 +196,10 @@ async fn a_switch_hands_over_the_connection_with_what_came_early() {
     };
     let ask = async {
         let answered = upstreams
-            .send(0, Outgoing { head: &request, body: none(), upgrade, times: TIMES, client: &client() })
+            .send(
+                0,
+                Outgoing { head: &request, body: none(), upgrade, times: TIMES, client: &client(), guide: None, trail: None, retry: None },
+            )
             .await
             .expect("an answer");
         let Content::Switched(mut switched) = answered.content else { panic!("not switched") };

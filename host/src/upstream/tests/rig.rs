@@ -1,7 +1,7 @@
 //! An origin that is told byte by byte what to say, bodies from scripts, and upstreams with a default for everything.
 
 use crate::certs::Outbound;
-use crate::config::{Balance, Limits, Location, ServerAddress, UpstreamName, UpstreamSpec};
+use crate::config::{Balance, Limits, Location, ServerAddress, UpstreamName, UpstreamServer, UpstreamSpec};
 use crate::message::{BodyError, Connection, RequestHead, Scheme};
 use crate::upstream::{Answered, Attempt, Body, Content, Failed, Outgoing, SendError, Times, Upstreams};
 use bytes::{Bytes, BytesMut};
@@ -142,6 +142,12 @@ pub fn full(text: &'static str) -> impl Payload {
     Full::new(Bytes::from_static(text.as_bytes())).map_err(|never| match never {})
 }
 
+/// A server as the configuration has it.
+pub fn named(host: &str, port: u16) -> UpstreamServer {
+    let at = Location { file: "test".into(), line: 1, column: 1 };
+    UpstreamServer { address: ServerAddress::Tcp { host: host.into(), port }, weight: 1, tags: Vec::new(), at }
+}
+
 pub fn upstreams_with(addresses: &[SocketAddr], change: impl FnOnce(&mut Limits, &mut UpstreamSpec)) -> Rc<Upstreams> {
     let server = |address: &SocketAddr| ServerAddress::Tcp { host: address.ip().to_string(), port: address.port() };
     let at = Location { file: "test".into(), line: 1, column: 1 };
@@ -170,7 +176,9 @@ pub fn client() -> Rc<Connection> {
 pub const TIMES: Times = Times { response: NEVER, idle: NEVER, total: None };
 
 pub async fn send_with<B: Payload>(upstreams: &Rc<Upstreams>, method: Method, body: B, times: Times) -> Result<Answered<B>, Failed> {
-    upstreams.send(0, Outgoing { head: &head(method), body, upgrade: None, times, client: &client() }).await
+    upstreams
+        .send(0, Outgoing { head: &head(method), body, upgrade: None, times, client: &client(), guide: None, trail: None, retry: None })
+        .await
 }
 
 pub async fn get(upstreams: &Rc<Upstreams>) -> Result<(StatusCode, String, Attempt), SendError> {

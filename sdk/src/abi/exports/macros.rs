@@ -382,3 +382,170 @@ macro_rules! __export_on_response_body {
         }
     };
 }
+
+/// Exports `upstreams`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_upstreams {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-upstreams")]
+        #[allow(dead_code, reason = "it is there for its section")]
+        static UPSTREAMS: [u8; $crate::abi::metadata::UPSTREAMS.len()] = *$crate::abi::metadata::UPSTREAMS;
+
+        #[unsafe(export_name = "portcullis:plugin/upstreams@0.1.0#plan-upstreams")]
+        extern "C" fn plan_upstreams() -> *const $crate::abi::RawUpstreamPlan<'static> {
+            HELD.plan_upstreams()
+        }
+    };
+}
+
+/// Exports `on-balance`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_on_balance {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-on-balance")]
+        #[allow(dead_code, reason = "it is there for its section")]
+        static ON_BALANCE: [u8; $crate::abi::metadata::ON_BALANCE.len()] = *$crate::abi::metadata::ON_BALANCE;
+
+        #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form")]
+        #[unsafe(export_name = "portcullis:plugin/on-balance@0.1.0#on-balance")]
+        unsafe extern "C" fn on_balance(
+            exchange: u64,
+            upstream: *const u8,
+            upstream_len: usize,
+            failed: u32,
+            method: *const u8,
+            method_len: usize,
+            path: *const u8,
+            path_len: usize,
+            headers: *const $crate::abi::Field<'static>,
+            headers_len: usize,
+            attributes: *const $crate::abi::Field<'static>,
+            attributes_len: usize,
+            candidates: *const $crate::abi::RawCandidate<'static>,
+            candidates_len: usize,
+        ) -> *const $crate::abi::RawBalanceDecision<'static> {
+            let given = $crate::abi::exports::BalanceArguments {
+                exchange,
+                upstream: (upstream, upstream_len),
+                failed,
+                method: (method, method_len),
+                path: (path, path_len),
+                headers: (headers, headers_len),
+                attributes: (attributes, attributes_len),
+                candidates: (candidates, candidates_len),
+            };
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.on_balance(given) }
+        }
+    };
+}
+
+/// Exports `on-attempt`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_on_attempt {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-on-attempt")]
+        #[allow(dead_code, reason = "it is there for its section")]
+        static ON_ATTEMPT: [u8; $crate::abi::metadata::ON_ATTEMPT.len()] = *$crate::abi::metadata::ON_ATTEMPT;
+
+        #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form")]
+        #[unsafe(export_name = "portcullis:plugin/on-attempt@0.1.0#on-attempt")]
+        unsafe extern "C" fn on_attempt(
+            exchange: u64,
+            server: *const u8,
+            server_len: usize,
+            attempt: u32,
+            reason: *const u8,
+            reason_len: usize,
+            has_status: u32,
+            status: u32,
+            sent: u32,
+            left: u32,
+            attributes: *const $crate::abi::Field<'static>,
+            attributes_len: usize,
+            candidates: *const $crate::abi::RawCandidate<'static>,
+            candidates_len: usize,
+        ) -> *const $crate::abi::RawAttemptDecision<'static> {
+            let given = $crate::abi::exports::AttemptArguments {
+                exchange,
+                server: (server, server_len),
+                attempt,
+                reason: (reason, reason_len),
+                status: (has_status, status),
+                sent,
+                left,
+                attributes: (attributes, attributes_len),
+                candidates: (candidates, candidates_len),
+            };
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.on_attempt(given) }
+        }
+    };
+}
+
+/// Exports `on-done`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_on_done {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-on-done")]
+        #[allow(dead_code, reason = "it is there for its section")]
+        static ON_DONE: [u8; $crate::abi::metadata::ON_DONE.len()] = *$crate::abi::metadata::ON_DONE;
+
+        #[allow(clippy::too_many_arguments, reason = "the canonical ABI's flat form")]
+        #[unsafe(export_name = "portcullis:plugin/on-done@0.1.0#on-done")]
+        unsafe extern "C" fn on_done(
+            exchange: u64,
+            upstream: *const u8,
+            upstream_len: usize,
+            server: *const u8,
+            server_len: usize,
+            attempts: u32,
+            has_status: u32,
+            status: u32,
+            reason: *const u8,
+            reason_len: usize,
+            duration: u64,
+            first_byte: u64,
+            received: u64,
+            sent: u64,
+            attributes: *const $crate::abi::Field<'static>,
+            attributes_len: usize,
+        ) {
+            let given = $crate::abi::exports::DoneArguments {
+                exchange,
+                upstream: (upstream, upstream_len),
+                server: (server, server_len),
+                attempts,
+                status: (has_status, status),
+                reason: (reason, reason_len),
+                duration,
+                first_byte,
+                received,
+                sent,
+                attributes: (attributes, attributes_len),
+            };
+            // SAFETY: what the proxy passed.
+            unsafe { HELD.on_done(given) }
+        }
+    };
+}
+
+/// Exports `on-tick`. Used by `#[plugin]`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __export_on_tick {
+    () => {
+        #[unsafe(link_section = "component-type:portcullis-on-tick")]
+        #[allow(dead_code, reason = "it is there for its section")]
+        static ON_TICK: [u8; $crate::abi::metadata::ON_TICK.len()] = *$crate::abi::metadata::ON_TICK;
+
+        #[unsafe(export_name = "portcullis:plugin/on-tick@0.1.0#on-tick")]
+        extern "C" fn on_tick(number: u64, worker: u32, workers: u32) {
+            HELD.on_tick(number, worker, workers)
+        }
+    };
+}

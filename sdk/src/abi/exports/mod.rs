@@ -4,6 +4,7 @@ mod bodies;
 mod calls;
 mod connections;
 mod macros;
+mod upstreams;
 
 use crate::abi::lower;
 use crate::abi::raw::{Field, RawConfigured, RawDecision, Slice, Str};
@@ -15,6 +16,7 @@ use calls::CALLS;
 use core::cell::UnsafeCell;
 
 pub use connections::{CloseArguments, FlatAddress, HelloArguments};
+pub use upstreams::{AttemptArguments, BalanceArguments, DoneArguments};
 
 /// The one plugin of a guest, once it is configured.
 pub struct Held<P>(UnsafeCell<Option<P>>);

@@ -1,0 +1,341 @@
+//! Active checks: every server of an upstream that asks for it is looked at now and then, once for all workers. What is found stands on a
+//! board that workers read; nobody waits for anybody.
+
+use super::SendError;
+use super::channel::Channel;
+use super::line::{Target, prepare};
+use super::pump::Pump;
+use super::transfer::Transfer;
+use super::{HeadLimits, Times};
+use crate::certs::{Outbound, ServerTls};
+use crate::config::{HealthSpec, Limits, Look, ProxyVersion, ServerAddress, UpstreamName, UpstreamSpec};
+use crate::message::{BodyError, Connection, RequestHead, Scheme};
+use crate::wire::{Coding, put_request};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, header};
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+/// What checks have found, for all upstreams that are checked.
+#[derive(Default)]
+pub struct HealthBoard(BTreeMap<UpstreamName, Arc<Checked>>);
+
+/// The servers of one upstream, in their order.
+pub(super) struct Checked {
+    patients: Box<[Arc<Patient>]>,
+    /// How many are down.
+    count: AtomicUsize,
+}
+
+/// A server that is looked at, and what is thought of it. It goes over to the next generation as long as it would be looked at in the same way.
+struct Patient {
+    address: ServerAddress,
+    tls: Option<ServerTls>,
+    proxy_protocol: Option<ProxyVersion>,
+    look: Look,
+    down: AtomicBool,
+    /// A lock, because looks are few; no request takes it.
+    course: Mutex<Course>,
+}
+
+/// Where its looks have come to.
+#[derive(Debug, Clone, Copy, Default)]
+struct Course {
+    row: Row,
+    next: Option<Instant>,
+}
+
+impl HealthBoard {
+    /// All servers are thought well of until they were looked at, but for those of which this one knows better.
+    pub fn succeed(&self, specs: &BTreeMap<UpstreamName, UpstreamSpec>, tls: &Outbound) -> Arc<Self> {
+        let checked = specs.iter().filter_map(|(name, spec)| {
+            let (health, tls) = (spec.health.as_ref()?, tls.servers(name));
+            let tls = |index| tls.as_ref().and_then(|tls| tls.get(index)).cloned();
+            let patients = spec.servers.iter().enumerate().map(|(index, server)| Patient {
+                address: server.address.clone(),
+                tls: tls(index),
+                proxy_protocol: spec.proxy_protocol,
+                look: health.look.clone(),
+                down: AtomicBool::new(false),
+                course: Mutex::default(),
+            });
+            Some((name.clone(), Checked::after(self.0.get(name), patients)))
+        });
+        Arc::new(Self(checked.collect()))
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn of(&self, name: &UpstreamName) -> Option<Arc<Checked>> {
+        self.0.get(name).cloned()
+    }
+
+    /// Looks at them all for as long as it is polled, within a runtime that takes local tasks.
+    pub async fn run(&self, specs: &BTreeMap<UpstreamName, UpstreamSpec>, limits: &Limits) {
+        let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
+        let mut looking = JoinSet::new();
+        for (name, spec) in specs {
+            let (Some(health), Some(checked)) = (&spec.health, self.of(name)) else { continue };
+            // Components are within the workers, and well as long as they are.
+            let outside = checked.patients.iter().filter(|patient| !matches!(patient.address, ServerAddress::Component(_)));
+            for patient in outside {
+                let (name, health, patient, checked) = (name.clone(), health.clone(), Arc::clone(patient), Arc::clone(&checked));
+                looking.spawn_local(Doctor { name, health, heads, patient, checked }.look_after());
+            }
+        }
+        while looking.join_next().await.is_some() {}
+    }
+}
+
+impl Checked {
+    /// These, or those of `earlier` that are as they.
+    fn after(earlier: Option<&Arc<Self>>, patients: impl Iterator<Item = Patient>) -> Arc<Self> {
+        let known = |patient: &Patient| earlier.and_then(|earlier| earlier.patients.iter().find(|known| known.is_as(patient)).cloned());
+        let patients: Box<[_]> = patients.map(|patient| known(&patient).unwrap_or_else(|| Arc::new(patient))).collect();
+        let same = |earlier: &Self| {
+            let mut pairs = earlier.patients.iter().zip(&patients);
+            earlier.patients.len() == patients.len() && pairs.all(|(own, other)| Arc::ptr_eq(own, other))
+        };
+        match earlier {
+            Some(earlier) if same(earlier) => Arc::clone(earlier),
+            _ => {
+                let checked = Self { patients, count: AtomicUsize::new(0) };
+                checked.count();
+                Arc::new(checked)
+            }
+        }
+    }
+
+    /// Whether the server is not to be used: it is down, and no more than half of them are. If most seem to be down, the check is more likely
+    /// wrong than all of them, and what is left could not bear it.
+    pub fn is_down(&self, index: usize) -> bool {
+        self.counts() && self.patients.get(index).is_some_and(|patient| patient.is_down())
+    }
+
+    /// Whether any server is not to be used.
+    pub fn counts(&self) -> bool {
+        let count = self.count.load(Ordering::Relaxed);
+        count > 0 && count * 2 <= self.patients.len()
+    }
+
+    /// After looks. Counted anew, since servers are shared with the board of another generation, which may have looked too.
+    fn count(&self) {
+        self.count.store(self.patients.iter().filter(|patient| patient.is_down()).count(), Ordering::Relaxed);
+    }
+}
+
+/// Who looks after a server, in one generation.
+struct Doctor {
+    name: UpstreamName,
+    health: HealthSpec,
+    heads: HeadLimits,
+    patient: Arc<Patient>,
+    checked: Arc<Checked>,
+}
+
+/// Results in a row.
+#[derive(Debug, Clone, Copy, Default)]
+struct Row {
+    down: bool,
+    other: u32,
+}
+
+impl Row {
+    /// Whether this result changes what is thought of the server.
+    fn take(&mut self, sound: bool, spec: &HealthSpec) -> bool {
+        if sound != self.down {
+            self.other = 0;
+            return false;
+        }
+        self.other += 1;
+        if self.other < if self.down { spec.up } else { spec.down } {
+            return false;
+        }
+        (self.down, self.other) = (!self.down, 0);
+        true
+    }
+}
+
+impl Doctor {
+    async fn look_after(self) {
+        let random = RandomState::new();
+        // Where an earlier generation has looked, its pauses go on.
+        if let Some(next) = self.patient.course().next {
+            sleep_until(next.min(Instant::now() + self.health.every)).await;
+        }
+        for turn in 0u64.. {
+            let looked = timeout(self.health.timeout, self.patient.look(self.health.timeout, self.heads));
+            let found = looked.await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
+            let next = Instant::now() + jittered(self.health.every, random.hash_one(turn));
+            if self.patient.take(found.is_ok(), &self.health, next) {
+                let (name, address) = (&self.name, &self.patient.address);
+                match found {
+                    Ok(()) => tracing::info!("upstream {name}: server {address} is up again"),
+                    Err(why) => tracing::warn!("upstream {name}: server {address} is down: {why}"),
+                }
+            }
+            self.checked.count();
+            sleep_until(next).await;
+        }
+    }
+}
+
+impl Patient {
+    /// Whether looks at either find the same.
+    fn is_as(&self, other: &Self) -> bool {
+        let tls = match (&self.tls, &other.tls) {
+            (None, None) => true,
+            (Some(own), Some(other)) => own.is(other),
+            _ => false,
+        };
+        tls && (&self.address, self.proxy_protocol, &self.look) == (&other.address, other.proxy_protocol, &other.look)
+    }
+
+    fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    fn course(&self) -> Course {
+        *self.course.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a look has found. Whether that changes what is thought of the server.
+    fn take(&self, sound: bool, health: &HealthSpec, next: Instant) -> bool {
+        let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
+        course.next = Some(next);
+        let changed = course.row.take(sound, health);
+        self.down.store(course.row.down, Ordering::Relaxed);
+        changed
+    }
+
+    /// One look.
+    async fn look(&self, time: Duration, heads: HeadLimits) -> Result<(), String> {
+        let target = Target { address: &self.address, inside: None, tls: self.tls.as_ref(), proxy_protocol: self.proxy_protocol };
+        // For nobody: it is our own connection.
+        let until = Instant::now() + time;
+        let io = prepare(target, &Connection::unix(), false, until).await.map_err(|error| shown(&error))?;
+        let Look::Get { target, host, expect } = &self.look else { return Ok(()) };
+        let (path, query) = target.split_once('?').map_or((&**target, None), |(path, query)| (path, Some(query.into())));
+        let mut headers = HeaderMap::new();
+        headers.insert(header::USER_AGENT, HeaderValue::from_static("portcullis-health"));
+        let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
+        let authority = host.clone().unwrap_or_else(|| self.address.to_string());
+        let head = RequestHead { method: Method::GET, scheme, authority: authority.into(), path: path.into(), query, headers };
+        let mut channel = Box::new(Channel::new(io, heads, Instant::now()));
+        put_request(channel.out.text(), &head, Coding::None, None);
+        let times = Times { response: time, idle: time, total: Some(until) };
+        let mut transfer = Transfer::new(channel, Pump::new(Nothing, Coding::None), &head.method, times, Instant::now());
+        let received = poll_fn(|cx| transfer.poll_head(cx)).await.map_err(|error| shown(&error))?;
+        let status = received.status.as_u16();
+        let right = if expect.is_empty() { (200..400).contains(&status) } else { expect.contains(&status) };
+        if right { Ok(()) } else { Err(format!("it answered {status}")) }
+    }
+}
+
+/// A body that is not there.
+struct Nothing;
+
+impl http_body::Body for Nothing {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, BodyError>>> {
+        std::task::Poll::Ready(None)
+    }
+}
+
+fn shown(error: &SendError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+/// Up to 15 % more or less, so that checks of many servers and proxies do not come all at once.
+fn jittered(every: Duration, random: u64) -> Duration {
+    every * (85 + u32::try_from(random % 31).unwrap_or(15)) / 100
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Location;
+
+    fn spec(down: u32, up: u32) -> HealthSpec {
+        let at = Location { file: "test".into(), line: 1, column: 1 };
+        HealthSpec { down, up, ..HealthSpec::new(Look::Connect, at) }
+    }
+
+    #[test]
+    fn it_takes_some_in_a_row_to_change_a_mind() {
+        let (spec, mut row) = (spec(3, 2), Row::default());
+        let changes: Vec<bool> =
+            [false, false, true, false, false, false, true, false, true, true, true].map(|sound| row.take(sound, &spec)).into();
+        assert_eq!(changes, [false, false, false, false, false, true, false, false, false, true, false]);
+    }
+
+    #[test]
+    fn when_most_are_down_nobody_is_left_out() {
+        let board = HealthBoard::default().succeed(&specs(&[1, 2, 3], Look::Connect), &Outbound::default());
+        let checked = board.of(&app()).expect("checked");
+        let set = |index: usize, down: bool| {
+            let patient = &checked.patients[index];
+            while patient.is_down() != down {
+                patient.take(!down, &spec(1, 1), Instant::now());
+            }
+            checked.count();
+        };
+        set(0, true);
+        assert!(checked.is_down(0) && !checked.is_down(1) && checked.counts());
+        set(1, true);
+        assert!(!checked.is_down(0) && !checked.is_down(1) && !checked.counts());
+        set(0, false);
+        assert!(checked.is_down(1) && !checked.is_down(0));
+    }
+
+    #[test]
+    fn what_is_thought_of_a_server_goes_over_while_it_is_looked_at_in_the_same_way() {
+        let get = |target: &str| Look::Get { target: target.into(), host: None, expect: Vec::new() };
+        let (one, none) = (HealthBoard::default().succeed(&specs(&[1, 2], get("/a")), &Outbound::default()), Outbound::default());
+        let of = |board: &HealthBoard| board.of(&app()).expect("checked");
+        let looked = |board: &HealthBoard, index: usize| of(board).patients[index].take(false, &spec(2, 1), Instant::now());
+        assert!(!looked(&one, 0), "two in a row are asked for");
+        let same = one.succeed(&specs(&[1, 2], get("/a")), &none);
+        assert!(Arc::ptr_eq(&of(&one), &of(&same)));
+        assert!(looked(&same, 0), "its row goes on");
+        let moved = same.succeed(&specs(&[2, 1, 3, 4], get("/a")), &none);
+        assert!(of(&moved).counts() && of(&moved).is_down(1) && !of(&moved).is_down(0));
+        let otherwise = moved.succeed(&specs(&[2, 1, 3, 4], get("/b")), &none);
+        assert!(!of(&otherwise).counts(), "nobody has looked there yet");
+    }
+
+    fn app() -> UpstreamName {
+        UpstreamName("app".into())
+    }
+
+    fn specs(ports: &[u16], look: Look) -> BTreeMap<UpstreamName, UpstreamSpec> {
+        let at = Location { file: "test".into(), line: 1, column: 1 };
+        let servers = ports.iter().map(|port| ServerAddress::Tcp { host: "127.0.0.1".into(), port: *port }).collect();
+        let health = Some(HealthSpec::new(look, at.clone()));
+        BTreeMap::from([(app(), UpstreamSpec { health, ..UpstreamSpec::plain(servers, at) })])
+    }
+
+    #[test]
+    fn jitter_stays_within_its_bounds() {
+        for random in [0, 15, 30, 31, u64::MAX] {
+            let time = jittered(Duration::from_secs(100), random).as_secs();
+            assert!((85..=115).contains(&time), "{random}: {time}");
+        }
+    }
+}

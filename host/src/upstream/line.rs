@@ -1,0 +1,276 @@
+//! The connections that a request may get, one after the other: which server is next, and whether there is a next one.
+
+use super::announce;
+use super::channel::Channel;
+use super::connect::connect;
+use super::guide::{Guide, Judged};
+use super::io::OriginIo;
+use super::server::{Retry, Server, Ticket, Tried, Upstream};
+use super::tls::handshake;
+use super::{Attempt, Inside, SendError, Settings};
+use crate::certs::ServerTls;
+use crate::config::{ProxyVersion, RetrySpec, ServerAddress};
+use crate::message::{Again, Choice, Connection};
+use http::StatusCode;
+use std::cell::RefCell;
+use std::rc::Rc;
+use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
+
+pub(super) struct Line<'a> {
+    pub upstream: &'a Rc<Upstream>,
+    pub settings: &'a Settings,
+    pub client: &'a Rc<Connection>,
+    pub guide: Option<&'a dyn Guide>,
+    pub terms: &'a RetrySpec,
+    pub trail: Option<Rc<RefCell<Attempt>>>,
+    pub started: Instant,
+    pub until: Option<Instant>,
+    tried: Tried,
+    /// Who gets the next attempt, if that is settled.
+    next: Option<usize>,
+    /// Held while this request is on its second server.
+    retry: Option<Retry>,
+    /// Take none from the pool.
+    pub fresh: bool,
+    /// The request cannot be sent a second time, so one from the pool must be looked at closely.
+    sure: bool,
+    /// What will be said is not HTTP.
+    raw: bool,
+}
+
+/// What holds where nobody says when to try again.
+pub(super) static USUAL: RetrySpec = RetrySpec::DEFAULT;
+
+/// An attempt that is over.
+pub(super) struct Outcome<'a> {
+    pub brought: Result<StatusCode, &'a SendError>,
+    /// The server may have seen some of the request.
+    pub sent: bool,
+    /// The request can be sent to another server.
+    pub safe: bool,
+}
+
+impl<'a> Line<'a> {
+    pub fn new(upstream: &'a Rc<Upstream>, settings: &'a Settings, client: &'a Rc<Connection>, guide: Option<&'a dyn Guide>) -> Self {
+        let started = Instant::now();
+        Self {
+            upstream,
+            settings,
+            client,
+            guide,
+            terms: &USUAL,
+            trail: None,
+            started,
+            until: None,
+            tried: Tried::new(),
+            next: None,
+            retry: None,
+            fresh: false,
+            sure: false,
+            raw: false,
+        }
+    }
+
+    /// For a request with a deadline. `sure`: it cannot be sent a second time.
+    pub fn request(self, until: Option<Instant>, sure: bool, trail: Option<Rc<RefCell<Attempt>>>) -> Self {
+        Self { until, sure, trail, ..self }
+    }
+
+    /// For bytes that nobody looks at.
+    pub fn raw(self) -> Self {
+        Self { fresh: true, sure: true, raw: true, ..self }
+    }
+
+    /// A connection, its place in the count of what runs, and the time.
+    pub async fn channel(&mut self, attempt: &mut Attempt) -> Result<(Box<Channel>, Ticket, Instant), SendError> {
+        loop {
+            let index = self.pick()?;
+            let server = self.upstream.servers.get(index).ok_or_else(no_servers)?;
+            let ticket = Ticket::new(self.upstream, server, index);
+            attempt.attempts += 1;
+            attempt.server = Some(server.label.clone());
+            attempt.reused = false;
+            if let Some(trail) = &self.trail {
+                trail.borrow_mut().clone_from(attempt);
+            }
+            if !self.fresh
+                && let Some(channel) = self.pooled(server)
+            {
+                attempt.reused = true;
+                return Ok((channel, ticket, self.started));
+            }
+            // Boxed: it is rare, and would make the future of every request twice as large.
+            match Box::pin(self.connect(server, attempt)).await {
+                Ok((channel, now)) => return Ok((channel, ticket, now)),
+                Err(error) => {
+                    drop(ticket);
+                    let outcome = Outcome { brought: Err(&error), sent: false, safe: error.is_connect() };
+                    if !self.after(&outcome, index, attempt)? {
+                        return Err(error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Who is next: whoever was settled on, else whom the guide chooses, else as the upstream is balanced.
+    fn pick(&mut self) -> Result<usize, SendError> {
+        if let Some(index) = self.next.take() {
+            return Ok(index);
+        }
+        if let Some(guide) = self.guide.filter(|guide| guide.chooses()) {
+            let eligible = self.upstream.eligible(&self.tried, self.started);
+            if eligible.len() > 1 {
+                let failed = u32::try_from(self.tried.len()).unwrap_or(u32::MAX);
+                let choice = Choice { upstream: &self.upstream.name, failed, candidates: &self.upstream.candidates(&eligible) };
+                if let Some(chosen) = guide.choose(&choice)?.and_then(|place| eligible.get(place)) {
+                    return Ok(*chosen);
+                }
+            }
+        }
+        self.upstream.pick(&self.tried, self.started).ok_or_else(no_servers)
+    }
+
+    /// One of the server's idle connections; only the client's own if they belong to clients.
+    fn pooled(&self, server: &Server) -> Option<Box<Channel>> {
+        match server.proxy_protocol {
+            None => server.pool.take(self.started, self.sure),
+            Some(_) => server.pool.take_of(self.client, self.started, self.sure),
+        }
+    }
+
+    async fn connect(&self, server: &Server, attempt: &mut Attempt) -> Result<(Box<Channel>, Instant), SendError> {
+        let from = Instant::now();
+        let limit = if server.tls.is_some() { self.settings.connect_tls } else { self.settings.connect };
+        let limit = from + self.terms.per_try.map_or(limit, |one| one.min(limit));
+        let until = self.until.map_or(limit, |total| total.min(limit));
+        let inside = server.inside.get().map(|inside| &**inside);
+        let target = Target { address: &server.address, inside, tls: server.tls.as_ref(), proxy_protocol: server.proxy_protocol };
+        let connected = prepare(target, self.client, self.raw, until).await;
+        let now = Instant::now();
+        attempt.connect = now.saturating_duration_since(from);
+        match connected {
+            Ok(io) => {
+                let mut channel = Box::new(Channel::new(io, self.settings.heads, now));
+                channel.owner = server.proxy_protocol.map(|_| Rc::downgrade(self.client));
+                Ok((channel, now))
+            }
+            Err(SendError::ConnectTimeout) if until < limit => Err(SendError::Expired),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether anybody is to be asked about a response of this status.
+    pub fn doubts(&self, status: StatusCode) -> bool {
+        self.is_failure(status) || self.guide.is_some_and(|guide| guide.judges(Some(status)))
+    }
+
+    fn is_failure(&self, status: StatusCode) -> bool {
+        self.terms.statuses.contains(&status.as_u16())
+    }
+
+    /// Whether another attempt is to follow one on server `index`: if somebody wants it, if it is safe, and within the number of attempts
+    /// and the budget.
+    pub fn after(&mut self, outcome: &Outcome<'_>, index: usize, attempt: &Attempt) -> Result<bool, SendError> {
+        if outcome.brought.is_err_and(|error| !error.is_origins()) {
+            return Ok(false);
+        }
+        self.tried.push(index);
+        if outcome.brought.is_err() {
+            self.upstream.failed(index, Instant::now());
+        }
+        let left = if outcome.safe { self.left() } else { 0 };
+        let usual = self.is_usual(outcome);
+        let wanted = match self.guide.filter(|guide| guide.judges(outcome.brought.ok())) {
+            Some(guide) => self.judged(guide, outcome, left, attempt)?,
+            None => Again::AsConfigured,
+        };
+        let again = match wanted {
+            Again::AsConfigured => usual,
+            Again::Stop => false,
+            Again::Anywhere => true,
+            Again::On(index) => {
+                self.next = Some(index);
+                true
+            }
+        };
+        if !again || left == 0 {
+            return Ok(false);
+        }
+        if self.retry.is_none() {
+            self.retry = Retry::new(self.upstream, self.budget());
+        }
+        Ok(self.retry.is_some())
+    }
+
+    /// What is tried again unless somebody says otherwise.
+    fn is_usual(&self, outcome: &Outcome<'_>) -> bool {
+        match outcome.brought {
+            Ok(status) => self.is_failure(status),
+            Err(error) if error.is_connect() => self.terms.connect,
+            Err(SendError::Reset(_)) => self.terms.reset,
+            Err(SendError::ResponseTimeout) => self.terms.timeout,
+            Err(_) => false,
+        }
+    }
+
+    /// What the guide wants, with the server's index in the place of the candidate's.
+    fn judged(&self, guide: &dyn Guide, outcome: &Outcome<'_>, left: u32, attempt: &Attempt) -> Result<Again, SendError> {
+        let eligible = if left > 0 { self.upstream.eligible(&self.tried, self.started) } else { Default::default() };
+        let wanted = guide.judge(&Judged {
+            server: attempt.server.as_deref().unwrap_or_default(),
+            attempt: attempt.attempts,
+            brought: outcome.brought,
+            sent: outcome.sent,
+            left,
+            candidates: &self.upstream.candidates(&eligible),
+        })?;
+        Ok(match wanted {
+            Again::On(place) => eligible.get(place).map_or(Again::Stop, |index| Again::On(*index)),
+            other => other,
+        })
+    }
+
+    fn budget(&self) -> u32 {
+        self.terms.budget.unwrap_or(self.settings.retry_budget)
+    }
+
+    /// How many attempts may follow.
+    fn left(&self) -> u32 {
+        let retried = u32::try_from(self.tried.len()).unwrap_or(u32::MAX).saturating_sub(1);
+        let left = self.terms.tries.map_or(self.settings.retries, |tries| tries.saturating_sub(1)).saturating_sub(retried);
+        let affordable = self.retry.is_some() || Retry::is_affordable(self.upstream, self.budget());
+        if affordable && self.upstream.has_other(&self.tried) { left } else { 0 }
+    }
+}
+
+fn no_servers() -> SendError {
+    SendError::Connect(std::io::Error::new(std::io::ErrorKind::NotFound, "the upstream has no servers"))
+}
+
+/// Whom to connect to, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub address: &'a ServerAddress,
+    /// For one that is a component.
+    pub inside: Option<&'a dyn Inside>,
+    /// `None`: in the clear.
+    pub tls: Option<&'a ServerTls>,
+    pub proxy_protocol: Option<ProxyVersion>,
+}
+
+/// A connection to the server: said for whom if it wants to know, and with TLS on it if it wants that.
+pub(super) async fn prepare(server: Target<'_>, client: &Connection, raw: bool, until: Instant) -> Result<OriginIo, SendError> {
+    let mut socket = connect(server.address, server.inside, until).await?;
+    if let Some(version) = server.proxy_protocol {
+        let header = announce::header(version, client);
+        // So little always fits a new socket's buffer; it leaves by itself.
+        socket.write_all(&header).await.map_err(SendError::Connect)?;
+    }
+    match server.tls {
+        None => Ok(OriginIo::Plain(socket)),
+        // Boxed: a handshake is large, and plain connections, of which thousands may be made at once, should not have room for one.
+        Some(tls) => Box::pin(handshake(socket, tls, raw, until)).await.map(OriginIo::Tls),
+    }
+}
