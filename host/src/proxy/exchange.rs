@@ -305,6 +305,3 @@ impl Drop for Guard {
         }
     }
 }
-
-    }
-}
