@@ -5,6 +5,7 @@
 mod access;
 mod acme;
 mod admin;
+mod balance;
 mod bodies;
 mod capabilities;
 mod certificates;

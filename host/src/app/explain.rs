@@ -3,8 +3,8 @@
 use super::granted::own;
 use super::memory;
 use crate::config::{
-    self, AccessLog, Balance, ClientCertForward, Config, Limits, LinkOrigin, LinkSpec, PathMatch, PluginRef, Report, RetrySpec, Route,
-    Site, TlsSpec, UpstreamServer, UpstreamSpec, show_duration,
+    self, AccessLog, ClientCertForward, Config, Limits, LinkOrigin, LinkSpec, PathMatch, PluginRef, Report, RetrySpec, Route, Site,
+    TlsSpec, UpstreamServer, UpstreamSpec, show_duration,
 };
 use crate::message::{RequestHead, Scheme, authority, target};
 use crate::proxy::{self, Finding};
@@ -160,7 +160,7 @@ impl Explained {
         }
         match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
             Some((name, upstream)) => {
-                row(out, "upstream", &format!("{name}  {}  {}", balance(upstream), servers(upstream)), &upstream.at.to_string());
+                row(out, "upstream", &format!("{name}  {}  {}", upstream.balance, servers(upstream)), &upstream.at.to_string());
             }
             None => row(out, "upstream", "none: a link answers or chooses", ""),
         }
@@ -226,7 +226,7 @@ impl Explained {
                 answer["upstream"] = match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
                     Some((name, spec)) => {
                         let servers: Vec<_> = spec.servers.iter().map(server_json).collect();
-                        json!({ "name": name.to_string(), "balance": balance(spec), "servers": servers, "at": spec.at.to_string() })
+                        json!({ "name": name.to_string(), "balance": spec.balance.to_string(), "servers": servers, "at": spec.at.to_string() })
                     }
                     None => Value::Null,
                 };
@@ -314,14 +314,6 @@ fn origin(origin: &LinkOrigin) -> &'static str {
         LinkOrigin::Site => "site",
         LinkOrigin::Route => "route",
         LinkOrigin::Listener => "listener",
-    }
-}
-
-pub(super) fn balance(spec: &UpstreamSpec) -> &'static str {
-    match spec.balance {
-        Balance::P2c => "p2c",
-        Balance::RoundRobin => "round-robin",
-        Balance::Least => "least",
     }
 }
 

@@ -1,6 +1,7 @@
 //! `[upstream.x]`: a named set of servers.
 
 use super::{CertifiedFiles, Location, PluginName};
+use http::HeaderName;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -182,7 +183,7 @@ impl fmt::Display for ServerAddress {
 }
 
 /// How a server is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Balance {
     /// The less busy of two picked at random.
     #[default]
@@ -190,4 +191,41 @@ pub enum Balance {
     RoundRobin,
     /// The least busy of all.
     Least,
+    /// The one that this part of the request belongs to, unless it has too much to do; as p2c if the request has none.
+    Hash(HashKey),
+}
+
+impl fmt::Display for Balance {
+    /// As it is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::P2c => f.write_str("p2c"),
+            Self::RoundRobin => f.write_str("round-robin"),
+            Self::Least => f.write_str("least"),
+            Self::Hash(key) => write!(f, "hash({key})"),
+        }
+    }
+}
+
+/// What requests that go to the same server have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client's address; of IPv6 its network of 64 bits.
+    Client,
+    /// Without the query.
+    Path,
+    /// The first line of this name.
+    Header(HeaderName),
+    Cookie(String),
+}
+
+impl fmt::Display for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client => f.write_str("client.ip"),
+            Self::Path => f.write_str("path"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+        }
+    }
 }

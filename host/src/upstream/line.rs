@@ -5,7 +5,7 @@ use super::channel::Channel;
 use super::connect::connect;
 use super::guide::{Guide, Judged};
 use super::io::OriginIo;
-use super::server::{Retry, Server, Ticket, Tried, Upstream};
+use super::server::{Retry, Server, Ticket, Tried, Upstream, Wish};
 use super::tls::handshake;
 use super::{Attempt, Inside, SendError, Settings};
 use crate::certs::ServerTls;
@@ -26,6 +26,7 @@ pub(super) struct Line<'a> {
     pub trail: Option<Rc<RefCell<Attempt>>>,
     pub started: Instant,
     pub until: Option<Instant>,
+    pub wish: Wish,
     tried: Tried,
     /// Who gets the next attempt, if that is settled.
     next: Option<usize>,
@@ -63,6 +64,7 @@ impl<'a> Line<'a> {
             trail: None,
             started,
             until: None,
+            wish: Wish::default(),
             tried: Tried::new(),
             next: None,
             retry: None,
@@ -129,7 +131,7 @@ impl<'a> Line<'a> {
                 }
             }
         }
-        self.upstream.pick(&self.tried, self.started).ok_or_else(no_servers)
+        self.upstream.pick(&self.tried, self.wish, self.started).ok_or_else(no_servers)
     }
 
     /// One of the server's idle connections; only the client's own if they belong to clients.

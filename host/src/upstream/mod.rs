@@ -3,7 +3,7 @@
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
-//! In reading order: `send` (one request, its attempts), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `standing` (how it has done), `health` (how it does when it is looked at), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
+//! In reading order: `send` (one request, its attempts), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `hash` (by key), `standing` (how it has done), `health` (how it does when it is looked at), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
 //! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
 
 mod announce;
@@ -12,6 +12,7 @@ mod channel;
 mod connect;
 mod error;
 mod guide;
+mod hash;
 mod health;
 mod io;
 mod line;
@@ -41,6 +42,7 @@ use http::HeaderValue;
 use server::Upstream;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
@@ -121,6 +123,8 @@ pub struct Outgoing<'a, B> {
     pub times: Times,
     /// Whose request it is, for upstreams whose connections belong to one client.
     pub client: &'a Rc<Connection>,
+    /// The client's address, after `Forwarded` from trusted peers.
+    pub from: IpAddr,
     /// Who else has a say in it.
     pub guide: Option<&'a dyn Guide>,
     /// Kept up to date while the request is on its way, for whoever wants to know also if it is given up.

@@ -27,12 +27,13 @@ pub(super) async fn send<B>(
 where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    let Outgoing { head, body, upgrade, times, client, guide, trail, retry } = outgoing;
+    let Outgoing { head, body, upgrade, times, client, from, guide, trail, retry } = outgoing;
     let coding = coding(&head.method, &body);
     let idempotent = head.method.is_idempotent();
     let sure = !idempotent || !matches!(coding, Coding::None | Coding::Length(0));
     let mut line = Line::new(upstream, settings, client, guide).request(times.total, sure, trail);
     line.terms = retry.unwrap_or(&USUAL);
+    line.wish = upstream.wish(Some(head), from);
     // What can be tried again is sent at once, so that the time counts from the attempt's beginning, but for connecting.
     let times = Times { response: line.terms.per_try.map_or(times.response, |one| one.min(times.response)), ..times };
     let mut pump = Pump::new(body, coding);
@@ -89,6 +90,7 @@ pub(super) async fn open(
     attempt: &mut Attempt,
 ) -> Result<(OriginIo, Ticket), SendError> {
     let mut line = Line::new(upstream, settings, client, None).raw();
+    line.wish = upstream.wish(None, client.peer.ip());
     let (channel, ticket, now) = line.channel(attempt).await?;
     ticket.did_well(now);
     Ok((channel.io, ticket))

@@ -1,5 +1,8 @@
-//! Upstreams and their servers as one worker knows them: who is busy with how much, and how one is chosen.
+//! Upstreams and their servers as one worker knows them: who is busy with how much. How one is chosen stands in `balance`.
 
+mod balance;
+
+use super::hash;
 use super::health::Checked;
 use super::pool::Pool;
 use super::standing::{Ejection, Standing};
@@ -15,6 +18,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+pub(super) use balance::Wish;
 
 /// A named set of servers.
 pub(super) struct Upstream {
@@ -53,6 +58,8 @@ pub(super) struct Server {
     pub pool: Pool,
     weight: u32,
     tags: Box<[String]>,
+    /// What its address comes to, for consistent hashing.
+    seed: u64,
     running: Cell<u32>,
     /// Weighted round robin: how far behind its share it is.
     credit: Cell<i64>,
@@ -100,6 +107,7 @@ impl Upstream {
                 pool,
                 weight: server.weight,
                 tags: server.tags.clone().into(),
+                seed: hash::seed(&server.address.to_string()),
                 running: Cell::new(0),
                 credit: Cell::new(0),
                 standing: Standing::default(),
@@ -136,7 +144,7 @@ impl Upstream {
             name: name.into(),
             servers,
             spec: spec.placeless(),
-            balance: spec.balance,
+            balance: spec.balance.clone(),
             weights: (!even).then(|| sums.collect()),
             next: Cell::new(0),
             random: Cell::new(RandomState::new().hash_one(name) | 1),
@@ -179,29 +187,6 @@ impl Upstream {
         };
         let servers = self.servers.len() == next.servers.len() && self.servers.iter().zip(&next.servers).all(same);
         servers && checked && self.ejection == next.ejection && self.spec == next.spec
-    }
-
-    /// Chooses a server that has not been tried and is not set aside, if there is one; else one that has not been tried. `None`: the
-    /// upstream has no servers.
-    pub fn pick(&self, tried: &Tried, now: Instant) -> Option<usize> {
-        match self.servers.len() {
-            0 => None,
-            1 => Some(0),
-            count if tried.is_empty() && !self.has_any_out(now) && !self.checked.as_ref().is_some_and(|checked| checked.counts()) => {
-                Some(match self.balance {
-                    Balance::RoundRobin => self.turn(count),
-                    Balance::P2c => self.quieter_of_two(count),
-                    Balance::Least => self.quietest(count),
-                })
-            }
-            count => {
-                let first = self.turn(count);
-                let others = || (0..count).map(|offset| (first + offset) % count).filter(|index| !tried.contains(index));
-                let load = |index: &usize| self.load_of(*index);
-                let sound = others().filter(|index| !self.is_out(*index, now)).min_by_key(load);
-                sound.or_else(|| others().min_by_key(load)).or(Some(first))
-            }
-        }
     }
 
     /// Servers that the request may go to, in the order of the configuration; some at random where there are too many to be shown.
@@ -260,75 +245,6 @@ impl Upstream {
     /// Whether a server is left that has not failed this request.
     pub fn has_other(&self, tried: &Tried) -> bool {
         (0..self.servers.len()).any(|index| !tried.contains(&index))
-    }
-
-    fn turn(&self, count: usize) -> usize {
-        if self.weights.is_some() {
-            return self.furthest_behind();
-        }
-        let index = self.next.get() % count;
-        self.next.set(index + 1);
-        index
-    }
-
-    /// Each gains its weight, the richest gets the request and pays for it what all have gained: as often as its weight says, and
-    /// spread as evenly as can be.
-    fn furthest_behind(&self) -> usize {
-        let (mut best, mut total) = ((0, i64::MIN), 0);
-        for (index, server) in self.servers.iter().enumerate() {
-            let credit = server.credit.get() + i64::from(server.weight);
-            server.credit.set(credit);
-            total += i64::from(server.weight);
-            if credit > best.1 {
-                best = (index, credit);
-            }
-        }
-        if let Some(server) = self.servers.get(best.0) {
-            server.credit.update(|credit| credit - total);
-        }
-        best.0
-    }
-
-    /// The least busy of all; of equals the one whose turn it is, so that the first does not get all that comes one by one.
-    fn quietest(&self, count: usize) -> usize {
-        let first = self.turn(count);
-        (0..count).map(|offset| (first + offset) % count).min_by_key(|index| self.load_of(*index)).unwrap_or(first)
-    }
-
-    /// Two different ones at random, the less busy of them: near to "least busy" without herding, at constant cost.
-    fn quieter_of_two(&self, count: usize) -> usize {
-        let random = self.random() as usize;
-        let (one, other) = match &self.weights {
-            None => {
-                let one = random % count;
-                (one, (one + 1 + (random / count) % (count - 1)) % count)
-            }
-            // A heavy one may be drawn twice, and is then as welcome as its weight says.
-            Some(sums) => (self.drawn(sums, random as u32), self.drawn(sums, self.random())),
-        };
-        if self.load_of(other) < self.load_of(one) { other } else { one }
-    }
-
-    /// One at random, as often as its weight says.
-    fn drawn(&self, sums: &[u32], random: u32) -> usize {
-        let total = sums.last().copied().unwrap_or(1).max(1);
-        let ticket = random % total;
-        sums.partition_point(|sum| *sum <= ticket)
-    }
-
-    /// xorshift64*: good enough to spread load. The upper bits are the better ones.
-    fn random(&self) -> u32 {
-        let mut state = self.random.get();
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        self.random.set(state);
-        (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
-    }
-
-    /// What runs on a server for its weight.
-    fn load_of(&self, index: usize) -> u64 {
-        self.servers.get(index).map_or(u64::MAX, |server| server.load())
     }
 }
 

@@ -145,6 +145,9 @@ static UPSTREAMS: Keys =
 
 static ONE_SERVER: Kind = Kind::Either(&[Kind::Text(&SERVER), Kind::Table(&UPSTREAM_SERVER)]);
 
+/// Beside [`HASH`].
+pub static BALANCES: &[&str] = &["p2c", "round-robin", "least"];
+
 pub static UPSTREAM: Keys = Keys {
     later: &["sticky", "retry", "timeout"],
     ..table(
@@ -159,9 +162,9 @@ pub static UPSTREAM: Keys = Keys {
             ),
             key(
                 "balance",
-                Kind::Choice(&["p2c", "round-robin", "least"]),
+                Kind::Either(&[Kind::Choice(BALANCES), Kind::Text(&HASH)]),
                 "\"round-robin\"",
-                "The less busy of two picked at random (p2c), in turn, or the least busy of all. As a server's weight says.",
+                "The less busy of two picked at random (p2c), in turn, the least busy of all, or the one that a part of the request belongs to: hash(client.ip), hash(path), hash(header:NAME), hash(cookie:NAME). As a server's weight says.",
             ),
             key(
                 "pool",

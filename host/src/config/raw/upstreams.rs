@@ -5,9 +5,10 @@ use super::build::section;
 use super::health;
 use super::node::{Node, Value};
 use super::outbound::{self, Written};
-use super::reader::{Reader, wrong_type};
+use super::reader::{Reader, chosen, wrong_type};
+use crate::config::forms::Wrong;
 use crate::config::source::Span;
-use crate::config::{Balance, Code, Location, ProxyVersion, UpstreamName, UpstreamSpec, forms, keys};
+use crate::config::{Balance, Code, HashKey, Location, ProxyVersion, UpstreamName, UpstreamSpec, forms, keys};
 use std::collections::BTreeMap;
 
 pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<UpstreamName, UpstreamSpec> {
@@ -62,16 +63,33 @@ fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpe
 }
 
 fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {
-    if let Some(Node { value: Value::String(text), span }) = reader.get("balance")
-        && text.starts_with("hash")
-    {
-        return context
-            .error(Code::NotYet, *span, format!("balance \"{text}\" is not in this version; there are p2c, round-robin and least"))
-            .unwrap_or_default();
+    let Some((text, span)) = reader.string("balance") else { return Balance::default() };
+    if text.starts_with("hash") {
+        return context.form(text, span, hash).map(Balance::Hash).unwrap_or_default();
     }
-    match reader.choice("balance") {
+    match chosen(context, text, span, keys::BALANCES) {
         Some(1) => Balance::RoundRobin,
         Some(2) => Balance::Least,
         _ => Balance::P2c,
+    }
+}
+
+/// `hash(client.ip)`
+fn hash(text: &str) -> Result<HashKey, Wrong> {
+    const HELP: &str = "for example: hash(client.ip), hash(path), hash(header:x-user) or hash(cookie:sid)";
+    let inner = text.strip_prefix("hash(").and_then(|text| text.strip_suffix(')'));
+    let Some(key) = inner else { return Err(Wrong::whole(text, "says not by what").help(HELP)) };
+    let from = "hash(".len();
+    let within = |at: usize, wrong: Wrong| Wrong { at: wrong.at.start + from + at..wrong.at.end + from + at, ..wrong };
+    match key.split_once(':') {
+        None if key == "client.ip" => Ok(HashKey::Client),
+        None if key == "path" => Ok(HashKey::Path),
+        Some(("header", name)) => {
+            let name = forms::header_name(name).map_err(|wrong| within("header:".len(), wrong))?;
+            // It is one: that was just seen.
+            name.parse().map(HashKey::Header).map_err(|_| Wrong::whole(text, "not a header name"))
+        }
+        Some(("cookie", name)) => forms::cookie_name(name).map(HashKey::Cookie).map_err(|wrong| within("cookie:".len(), wrong)),
+        _ => Err(Wrong::at(from..text.len() - 1, "not a part of a request").help(HELP)),
     }
 }

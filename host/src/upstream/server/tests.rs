@@ -19,7 +19,7 @@ fn upstream(servers: u16, balance: Balance) -> Rc<Upstream> {
 #[test]
 fn round_robin_takes_turns() {
     let upstream = upstream(3, Balance::RoundRobin);
-    let picked: Vec<_> = (0..6).filter_map(|_| upstream.pick(&Tried::new(), Instant::now())).collect();
+    let picked: Vec<_> = (0..6).filter_map(|_| upstream.pick(&Tried::new(), Wish::default(), Instant::now())).collect();
     assert_eq!(picked, [0, 1, 2, 0, 1, 2]);
 }
 
@@ -27,13 +27,13 @@ fn round_robin_takes_turns() {
 fn the_less_busy_of_two_is_picked() {
     let upstream = upstream(2, Balance::P2c);
     let _busy = Ticket::new(&upstream, &upstream.servers[0], 0);
-    assert!((0..100).all(|_| upstream.pick(&Tried::new(), Instant::now()) == Some(1)));
+    assert!((0..100).all(|_| upstream.pick(&Tried::new(), Wish::default(), Instant::now()) == Some(1)));
 }
 
 #[test]
 fn the_least_busy_of_all_is_picked_and_equals_take_turns() {
     let upstream = upstream(3, Balance::Least);
-    let pick = || upstream.pick(&Tried::new(), Instant::now());
+    let pick = || upstream.pick(&Tried::new(), Wish::default(), Instant::now());
     assert_eq!([pick(), pick(), pick()], [Some(0), Some(1), Some(2)]);
     let busy: Vec<_> = [0, 0, 1, 2].map(|index| Ticket::new(&upstream, &upstream.servers[index], index)).into();
     assert!((0..9).all(|_| pick() != Some(0)));
@@ -43,7 +43,7 @@ fn the_least_busy_of_all_is_picked_and_equals_take_turns() {
 #[test]
 fn every_server_gets_its_share_when_none_is_busy() {
     let upstream = upstream(5, Balance::P2c);
-    let picked: BTreeSet<_> = (0..500).filter_map(|_| upstream.pick(&Tried::new(), Instant::now())).collect();
+    let picked: BTreeSet<_> = (0..500).filter_map(|_| upstream.pick(&Tried::new(), Wish::default(), Instant::now())).collect();
     assert_eq!(picked, BTreeSet::from([0, 1, 2, 3, 4]));
 }
 
@@ -63,7 +63,7 @@ fn weighted(weights: &[u32], balance: Balance) -> Rc<Upstream> {
 #[test]
 fn turns_are_shared_by_weight_and_spread() {
     let upstream = weighted(&[1, 3], Balance::RoundRobin);
-    let picked: Vec<_> = (0..8).filter_map(|_| upstream.pick(&Tried::new(), Instant::now())).collect();
+    let picked: Vec<_> = (0..8).filter_map(|_| upstream.pick(&Tried::new(), Wish::default(), Instant::now())).collect();
     assert_eq!(picked, [1, 0, 1, 1, 1, 0, 1, 1]);
 }
 
@@ -72,7 +72,7 @@ fn random_picks_go_by_weight_too() {
     let upstream = weighted(&[1, 9, 90], Balance::P2c);
     let mut picked = [0; 3];
     for _ in 0..20_000 {
-        if let Some(count) = upstream.pick(&Tried::new(), Instant::now()).and_then(|index| picked.get_mut(index)) {
+        if let Some(count) = upstream.pick(&Tried::new(), Wish::default(), Instant::now()).and_then(|index| picked.get_mut(index)) {
             *count += 1;
         }
     }
@@ -120,12 +120,12 @@ fn servers_that_failed_are_passed_over_while_others_are_left() {
     for balance in [Balance::P2c, Balance::RoundRobin] {
         let upstream = upstream(3, balance);
         let tried = Tried::from_slice(&[0, 2]);
-        assert!((0..20).all(|_| upstream.pick(&tried, Instant::now()) == Some(1)));
+        assert!((0..20).all(|_| upstream.pick(&tried, Wish::default(), Instant::now()) == Some(1)));
         assert!(upstream.has_other(&tried));
         let all = Tried::from_slice(&[0, 2, 1]);
-        assert!(upstream.pick(&all, Instant::now()).is_some() && !upstream.has_other(&all));
+        assert!(upstream.pick(&all, Wish::default(), Instant::now()).is_some() && !upstream.has_other(&all));
     }
-    assert_eq!(upstream(0, Balance::P2c).pick(&Tried::new(), Instant::now()), None);
+    assert_eq!(upstream(0, Balance::P2c).pick(&Tried::new(), Wish::default(), Instant::now()), None);
 }
 
 #[test]
@@ -197,13 +197,13 @@ fn who_fails_again_and_again_is_set_aside_but_never_more_than_half() {
     for balance in [Balance::P2c, Balance::RoundRobin] {
         let (upstream, now) = (upstream(3, balance), Instant::now());
         (0..5).for_each(|_| upstream.failed(1, now));
-        assert!((0..50).all(|_| upstream.pick(&Tried::new(), now) != Some(1)));
+        assert!((0..50).all(|_| upstream.pick(&Tried::new(), Wish::default(), now) != Some(1)));
         assert_eq!(upstream.eligible(&Tried::new(), now).as_slice(), [0, 2]);
         (0..5).for_each(|_| upstream.failed(2, now));
-        assert!((0..50).any(|_| upstream.pick(&Tried::new(), now) == Some(2)), "two of three would be more than half");
-        assert_eq!(upstream.pick(&Tried::from_slice(&[0, 2]), now), Some(1), "better than nobody");
+        assert!((0..50).any(|_| upstream.pick(&Tried::new(), Wish::default(), now) == Some(2)), "two of three would be more than half");
+        assert_eq!(upstream.pick(&Tried::from_slice(&[0, 2]), Wish::default(), now), Some(1), "better than nobody");
         assert_eq!(upstream.eligible(&Tried::from_slice(&[0, 2]), now).as_slice(), [1]);
         let later = now + Duration::from_secs(10);
-        assert!((0..100).any(|_| upstream.pick(&Tried::new(), later) == Some(1)));
+        assert!((0..100).any(|_| upstream.pick(&Tried::new(), Wish::default(), later) == Some(1)));
     }
 }
