@@ -68,3 +68,53 @@ fn with_a_server_that_is_gone_the_others_keep_their_keys() {
     }
     assert!(kept > 5, "{kept}");
 }
+
+/// The cookie that an answer sets, with its attributes.
+fn set(response: &portcullis_tests::Response) -> Option<String> {
+    response.header("set-cookie").map(str::to_owned)
+}
+
+#[test]
+fn a_client_stays_with_its_server_as_long_as_that_is_there() {
+    let [a, b, c] = origins();
+    let sticky = "balance = \"round-robin\"\nsticky = { cookie = \"sid\", max-age = \"1h\" }";
+    let proxy = self::proxy(sticky, &[&a, &b, &c]);
+    let first = get(proxy.http(), "a.test", "/");
+    let (name, cookie) = (first.header("x-origin").unwrap().to_owned(), set(&first).unwrap());
+    assert!(cookie.ends_with("; Path=/; HttpOnly; SameSite=Lax; Max-Age=3600"), "{cookie}");
+    let pair = cookie.split(';').next().unwrap();
+    let fields = format!("Cookie: {pair}\r\n");
+    assert_eq!(who(&proxy, "/", &fields), BTreeSet::from([name.clone()]));
+    assert_eq!(set(&get_with(proxy.http(), "a.test", "/", &fields)), None, "it has it already");
+    assert_eq!(who(&proxy, "/", "").len(), 3, "who has none goes anywhere");
+    // A code that nobody has given out is none.
+    assert!(set(&get_with(proxy.http(), "a.test", "/", "Cookie: sid=AAAAAAAAAAAAAAAAAAAAAA\r\n")).is_some());
+}
+
+#[test]
+fn a_server_that_is_gone_is_replaced_for_good_and_a_restart_forgets_nobody() {
+    let [a, b, _] = origins();
+    let gone = portcullis_tests::nobody();
+    let head = crate::config_reload::HEAD;
+    let config = |servers: &str| {
+        format!(
+            "{head}{}[site.\"a.test\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [{servers}]\n\
+             balance = \"round-robin\"\nsticky = {{ cookie = \"sid\" }}\n",
+            crate::config_reload::HTTP
+        )
+    };
+    let proxy = Proxy::start(&config(&format!("\"{}\", \"{}\"", a.name(), b.name())));
+    let pair = |response: &portcullis_tests::Response| set(response).map(|cookie| cookie.split(';').next().unwrap().to_owned());
+    let first = get(proxy.http(), "a.test", "/");
+    let (name, cookie) = (first.header("x-origin").unwrap().to_owned(), pair(&first).unwrap());
+    let fields = format!("Cookie: {cookie}\r\n");
+    // The others change.
+    crate::config_reload::turn_to(&proxy, &config(&format!("\"{gone}\", \"{}\", \"{}\"", b.name(), a.name())));
+    assert_eq!(who(&proxy, "/", &fields), BTreeSet::from([name.clone()]));
+    // It goes.
+    let other = if name == "a" { &b } else { &a };
+    crate::config_reload::turn_to(&proxy, &config(&format!("\"{}\"", other.name())));
+    let moved = get_with(proxy.http(), "a.test", "/", &fields);
+    assert_ne!(moved.header("x-origin"), Some(&*name));
+    assert!(pair(&moved).is_some_and(|moved| moved != cookie));
+}

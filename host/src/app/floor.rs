@@ -76,7 +76,7 @@ impl Floor {
         let Means { number, workers, gate, access, tunnel_access, tally } = means;
         let change = &ready.change;
         let limits = Arc::new(change.snapshot.limits.clone());
-        let upstreams = Upstreams::counting(&change.upstreams, &change.outbound, &limits, tally.as_deref(), &change.board);
+        let upstreams = Upstreams::counting(&change.upstreams, &change.outbound, &limits, tally.as_deref(), (&change.board, &change.seal));
         let ways = Ways::new(Rc::clone(&upstreams), limits);
         let outside = Outside::default();
         upstreams.place(&change.services.on_worker(&outside));
@@ -112,7 +112,8 @@ impl Floor {
         let change = &ready.change;
         let patience = self.proxy.snapshot().limits.stop;
         let limits = Arc::new(change.snapshot.limits.clone());
-        let upstreams = self.ways.now().succeed(&change.upstreams, &change.outbound, &limits, self.tally.as_deref(), &change.board);
+        let upstreams =
+            self.ways.now().succeed(&change.upstreams, &change.outbound, &limits, self.tally.as_deref(), (&change.board, &change.seal));
         upstreams.place(&change.services.on_worker(&self.outside));
         self.ways.turn(Rc::clone(&upstreams), limits);
         self.guests = self.guests.succeed(&change.filters, &self.errands);

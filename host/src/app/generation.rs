@@ -88,6 +88,7 @@ impl Generation {
             filters: self.prepared.filters.clone(),
             services: self.prepared.services.clone(),
             board: self.checks.board.clone(),
+            seal: self.prepared.seal.clone(),
             listeners: Vec::with_capacity(listeners.len()),
         };
         let mut changes: Vec<Change> = (0..workers).map(change).collect();

@@ -14,7 +14,7 @@ use crate::listen::{Gate, Listening, Shutdown};
 use crate::observe::WorkerTally;
 use crate::observe::access::AccessWriter;
 use crate::proxy::Snapshot;
-use crate::upstream::HealthBoard;
+use crate::upstream::{HealthBoard, Seal};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -43,6 +43,8 @@ pub struct Change {
     pub services: Arc<Services>,
     /// Which servers are down.
     pub board: Arc<HealthBoard>,
+    /// Of cookies that name servers.
+    pub seal: Seal,
     /// All there are from then on.
     pub listeners: Vec<Waiting>,
 }

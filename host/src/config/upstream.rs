@@ -22,6 +22,8 @@ pub struct UpstreamSpec {
     /// At least one.
     pub servers: Vec<UpstreamServer>,
     pub balance: Balance,
+    /// `None`: clients do not stay with servers.
+    pub sticky: Option<StickySpec>,
     /// Idle connections kept per server and worker. `None`: [`super::Limits::pool_idle`].
     pub pool_idle: Option<usize>,
     /// `None`: in the clear.
@@ -38,7 +40,7 @@ impl UpstreamSpec {
     pub fn plain(servers: Vec<ServerAddress>, at: Location) -> Self {
         let server = |address| UpstreamServer { address, weight: 1, tags: Vec::new(), at: at.clone() };
         let servers = servers.into_iter().map(server).collect();
-        Self { servers, balance: Balance::default(), pool_idle: None, tls: None, proxy_protocol: None, health: None, at }
+        Self { servers, balance: Balance::default(), sticky: None, pool_idle: None, tls: None, proxy_protocol: None, health: None, at }
     }
 
     /// Those of its servers that are components, and where each is written.
@@ -127,6 +129,15 @@ pub enum Look {
         /// Statuses of a server that is well; empty: 200 to 399.
         expect: Vec<u16>,
     },
+}
+
+/// `sticky` of `[upstream.x]` as meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StickySpec {
+    /// Its name.
+    pub cookie: String,
+    /// `None`: until the browser is closed.
+    pub max_age: Option<Duration>,
 }
 
 /// Of the PROXY protocol.

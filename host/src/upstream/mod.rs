@@ -3,7 +3,7 @@
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
-//! In reading order: `send` (one request, its attempts), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `hash` (by key), `standing` (how it has done), `health` (how it does when it is looked at), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
+//! In reading order: `send` (one request, its attempts), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `hash` (by key), `sticky` (by cookie), `standing` (how it has done), `health` (how it does when it is looked at), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
 //! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
 
 mod announce;
@@ -22,6 +22,7 @@ mod pump;
 mod send;
 mod server;
 mod standing;
+mod sticky;
 mod switched;
 mod tls;
 mod transfer;
@@ -31,6 +32,7 @@ pub use error::{Failed, SendError};
 pub use guide::{Guide, Halted, Judged};
 pub use health::HealthBoard;
 pub use probe::{Probed, ProbedTls, probe};
+pub use sticky::Seal;
 
 use crate::certs::Outbound;
 use crate::config::{Limits, RetrySpec, ServerAddress, UpstreamName, UpstreamSpec};
@@ -203,20 +205,21 @@ struct Settings {
 }
 
 impl Upstreams {
-    /// For one worker; specs, limits and what TLS needs of one snapshot.
+    /// For one worker, by itself; specs, limits and what TLS needs of one snapshot.
     pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, tls: &Outbound, limits: &Limits) -> Rc<Self> {
-        Self::counting(specs, tls, limits, None, &HealthBoard::default())
+        let seal = Seal::random().unwrap_or_else(|| Seal::new(&[]));
+        Self::counting(specs, tls, limits, None, (&HealthBoard::default(), &seal))
     }
 
-    /// The same, counted in the worker's numbers, without those that are down by this board.
+    /// The same, counted in the worker's numbers, without those that are down by this board, with cookies under this seal.
     pub fn counting(
         specs: &BTreeMap<UpstreamName, UpstreamSpec>,
         tls: &Outbound,
         limits: &Limits,
         tally: Option<&WorkerTally>,
-        board: &HealthBoard,
+        (board, seal): (&HealthBoard, &Seal),
     ) -> Rc<Self> {
-        Self::after(&[], specs, tls, limits, (tally, board))
+        Self::after(&[], specs, tls, limits, (tally, board, seal))
     }
 
     /// The same for the next snapshot: what has not changed is shared with this one, idle connections, counts of what runs and
@@ -227,9 +230,9 @@ impl Upstreams {
         tls: &Outbound,
         limits: &Limits,
         tally: Option<&WorkerTally>,
-        board: &HealthBoard,
+        (board, seal): (&HealthBoard, &Seal),
     ) -> Rc<Self> {
-        Self::after(&self.upstreams, specs, tls, limits, (tally, board))
+        Self::after(&self.upstreams, specs, tls, limits, (tally, board, seal))
     }
 
     /// `earlier`: in the order of their names.
@@ -238,7 +241,7 @@ impl Upstreams {
         specs: &BTreeMap<UpstreamName, UpstreamSpec>,
         tls: &Outbound,
         limits: &Limits,
-        (tally, board): (Option<&WorkerTally>, &HealthBoard),
+        (tally, board, seal): (Option<&WorkerTally>, &HealthBoard, &Seal),
     ) -> Rc<Self> {
         let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
         let Limits { connect, connect_tls, retries, retry_budget, .. } = *limits;
@@ -247,7 +250,7 @@ impl Upstreams {
         let tally = |name: &UpstreamName| tally.map(|worker| worker.upstream(&name.0)).unwrap_or_default();
         let upstream = |(name, spec): (&UpstreamName, &UpstreamSpec)| {
             let earlier = earlier.binary_search_by(|upstream| (*upstream.name).cmp(&name.0)).ok().and_then(|index| earlier.get(index));
-            Upstream::after(earlier, &name.0, (spec, tls.servers(name)), limits, (tally(name), board.of(name)))
+            Upstream::after(earlier, &name.0, (spec, tls.servers(name)), limits, (tally(name), board.of(name), seal))
         };
         let upstreams = specs.iter().map(upstream).collect();
         Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })

@@ -12,7 +12,7 @@ use super::{Answered, Attempt, Content, FAILED, InsideFault, Outgoing, SendError
 use crate::message::{BodyError, Connection, ResponseHead, Switched};
 use crate::wire::{Coding, Decoder, MalformedResponse, ReceivedResponse, put_request};
 use bytes::Bytes;
-use http::StatusCode;
+use http::{StatusCode, header};
 use std::future::poll_fn;
 use std::rc::Rc;
 use tokio::time::Instant;
@@ -59,7 +59,9 @@ where
                     continue;
                 }
                 let asked_to_switch = upgrade.is_some();
-                let (head, content) = answer(received, transfer, asked_to_switch, ticket, heard)?;
+                let cookie = upstream.keeps(line.wish, ticket.index, head.scheme);
+                let (mut head, content) = answer(received, transfer, asked_to_switch, ticket, heard)?;
+                cookie.map(|cookie| head.headers.append(header::SET_COOKIE, cookie));
                 return Ok(Answered { head, content, attempt: attempt.clone() });
             }
             Err(error) => error,

@@ -6,6 +6,7 @@ use super::hash;
 use super::health::Checked;
 use super::pool::Pool;
 use super::standing::{Ejection, Standing};
+use super::sticky::{Seal, Sticky};
 use super::{Attempt, Inside, SendError};
 use crate::certs::ServerTls;
 use crate::config::{Balance, Limits, Placeless, ProxyVersion, ServerAddress, UpstreamServer, UpstreamSpec};
@@ -41,6 +42,8 @@ pub(super) struct Upstream {
     out: Cell<usize>,
     /// `None`: nobody looks at them.
     checked: Option<Arc<Checked>>,
+    /// `None`: clients do not stay with servers.
+    sticky: Option<Sticky>,
     tally: Arc<UpstreamTally>,
 }
 
@@ -92,7 +95,7 @@ impl Upstream {
         name: &str,
         (spec, tls): (&UpstreamSpec, Option<Vec<ServerTls>>),
         limits: &Limits,
-        (tally, checked): (Arc<UpstreamTally>, Option<Arc<Checked>>),
+        (tally, checked, seal): (Arc<UpstreamTally>, Option<Arc<Checked>>, &Seal),
     ) -> Rc<Self> {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
         let server = |(index, server): (usize, &UpstreamServer)| {
@@ -118,7 +121,7 @@ impl Upstream {
             earlier.and_then(|earlier| earlier.servers.iter().find(|old| old.is_as(&server)).cloned()).unwrap_or(Rc::new(server))
         };
         let servers: Vec<_> = spec.servers.iter().enumerate().map(server).map(kept).collect();
-        let new = Self::new(name, spec, servers, limits, (tally, checked));
+        let new = Self::new(name, spec, servers, limits, (tally, checked, seal));
         match earlier {
             Some(earlier) if earlier.is_as(&new) => Rc::clone(earlier),
             _ => Rc::new(new),
@@ -130,7 +133,7 @@ impl Upstream {
         spec: &UpstreamSpec,
         servers: Vec<Rc<Server>>,
         limits: &Limits,
-        (tally, checked): (Arc<UpstreamTally>, Option<Arc<Checked>>),
+        (tally, checked, seal): (Arc<UpstreamTally>, Option<Arc<Checked>>, &Seal),
     ) -> Self {
         let even = spec.servers.windows(2).all(|pair| matches!(pair, [one, other] if one.weight == other.weight));
         let sums = spec.servers.iter().scan(0u32, |sum, server| {
@@ -153,6 +156,7 @@ impl Upstream {
             ejection: Ejection { after: limits.eject_after, time: limits.eject_time },
             out: Cell::new(out),
             checked,
+            sticky: spec.sticky.as_ref().map(|sticky| Sticky::new(sticky, seal, name, &spec.servers)),
             tally,
         }
     }
@@ -186,7 +190,7 @@ impl Upstream {
             _ => false,
         };
         let servers = self.servers.len() == next.servers.len() && self.servers.iter().zip(&next.servers).all(same);
-        servers && checked && self.ejection == next.ejection && self.spec == next.spec
+        servers && checked && self.ejection == next.ejection && self.spec == next.spec && self.sticky == next.sticky
     }
 
     /// Servers that the request may go to, in the order of the configuration; some at random where there are too many to be shown.

@@ -149,7 +149,7 @@ static ONE_SERVER: Kind = Kind::Either(&[Kind::Text(&SERVER), Kind::Table(&UPSTR
 pub static BALANCES: &[&str] = &["p2c", "round-robin", "least"];
 
 pub static UPSTREAM: Keys = Keys {
-    later: &["sticky", "retry", "timeout"],
+    later: &["retry", "timeout"],
     ..table(
         "upstream",
         "A named set of servers. A string or list is `servers`.",
@@ -165,6 +165,12 @@ pub static UPSTREAM: Keys = Keys {
                 Kind::Either(&[Kind::Choice(BALANCES), Kind::Text(&HASH)]),
                 "\"round-robin\"",
                 "The less busy of two picked at random (p2c), in turn, the least busy of all, or the one that a part of the request belongs to: hash(client.ip), hash(path), hash(header:NAME), hash(cookie:NAME). As a server's weight says.",
+            ),
+            key(
+                "sticky",
+                Kind::Table(&UPSTREAM_STICKY),
+                "{ cookie = \"sid\" }",
+                "A client stays with the server that answered it first, as long as that one is well.",
             ),
             key(
                 "pool",
@@ -220,6 +226,15 @@ pub static UPSTREAM_HEALTH: Keys = table(
         key("timeout", Kind::Text(&DURATION), "\"2s\"", "For one look; 2s unless written."),
         key("down", Kind::Whole(1, 100), "3", "So many failures in a row make a server count as down; 3 unless written."),
         key("up", Kind::Whole(1, 100), "2", "So many successes in a row make it count as up again; 2 unless written."),
+    ],
+);
+
+pub static UPSTREAM_STICKY: Keys = table(
+    "upstream-sticky",
+    "A cookie of ours that names the server, in a code that says nothing to others. Several machines need the same sticky.key in their state directories.",
+    &[
+        required("cookie", Kind::Text(&HEADER), "\"sid\"", "Its name."),
+        key("max-age", Kind::Text(&DURATION), "\"1d\"", "How long browsers keep it; until they are closed unless written."),
     ],
 );
 

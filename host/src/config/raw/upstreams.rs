@@ -8,8 +8,9 @@ use super::outbound::{self, Written};
 use super::reader::{Reader, chosen, wrong_type};
 use crate::config::forms::Wrong;
 use crate::config::source::Span;
-use crate::config::{Balance, Code, HashKey, Location, ProxyVersion, UpstreamName, UpstreamSpec, forms, keys};
+use crate::config::{Balance, Code, HashKey, Location, ProxyVersion, StickySpec, UpstreamName, UpstreamSpec, forms, keys};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<UpstreamName, UpstreamSpec> {
     let mut upstreams = BTreeMap::new();
@@ -54,12 +55,13 @@ fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpe
         None => None,
     };
     let balance = balance(context, &reader);
+    let sticky = sticky(&reader);
     let servers = outbound::servers(context, reader.get("servers")?, &reader.below("servers"))?;
     let tls = outbound::tls(context, &reader, &servers);
     let pool_idle = pool_idle.and_then(|n| usize::try_from(n).ok());
     let proxy_protocol = reader.choice("proxy-protocol").map(|version| if version == 0 { ProxyVersion::V1 } else { ProxyVersion::V2 });
     let health = health::read(context, &reader);
-    Some(UpstreamSpec { balance, pool_idle, tls, proxy_protocol, health, ..plain(servers, context.location(reader.span)) })
+    Some(UpstreamSpec { balance, sticky, pool_idle, tls, proxy_protocol, health, ..plain(servers, context.location(reader.span)) })
 }
 
 fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {
@@ -72,6 +74,12 @@ fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {
         Some(2) => Balance::Least,
         _ => Balance::P2c,
     }
+}
+
+fn sticky(upstream: &Reader<'_, '_>) -> Option<StickySpec> {
+    let table = upstream.get("sticky").and_then(|_| upstream.open_key("sticky", &keys::UPSTREAM_STICKY))?;
+    let max_age = table.duration("max-age", Duration::from_secs(1));
+    table.form("cookie", forms::cookie_name).map(|cookie| StickySpec { cookie, max_age })
 }
 
 /// `hash(client.ip)`

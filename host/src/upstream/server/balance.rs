@@ -2,8 +2,9 @@
 
 use super::{Server, Tried, Upstream};
 use crate::config::Balance;
-use crate::message::RequestHead;
+use crate::message::{RequestHead, Scheme};
 use crate::upstream::hash::{self, Bid};
+use http::HeaderValue;
 use std::net::IpAddr;
 use std::rc::Rc;
 use tokio::time::Instant;
@@ -13,20 +14,33 @@ use tokio::time::Instant;
 pub(in crate::upstream) struct Wish {
     /// Requests of one key go to one server. `None`: it has none, or nobody asks.
     key: Option<u64>,
+    /// The server that it names.
+    stays: Option<usize>,
 }
 
 impl Upstream {
     /// `head`: of the request, if there is one. `from`: the client.
     pub fn wish(&self, head: Option<&RequestHead>, from: IpAddr) -> Wish {
-        match &self.balance {
-            Balance::Hash(of) => Wish { key: hash::key(of, head, from) },
-            Balance::P2c | Balance::RoundRobin | Balance::Least => Wish::default(),
-        }
+        let key = match &self.balance {
+            Balance::Hash(of) => hash::key(of, head, from),
+            Balance::P2c | Balance::RoundRobin | Balance::Least => None,
+        };
+        let stays = self.sticky.as_ref().zip(head).and_then(|(sticky, head)| sticky.server(head));
+        Wish { key, stays }
+    }
+
+    /// What the client is to be told so that it stays with the server that answered, unless it does.
+    pub fn keeps(&self, wish: Wish, server: usize, scheme: Scheme) -> Option<HeaderValue> {
+        let sticky = self.sticky.as_ref().filter(|_| wish.stays != Some(server))?;
+        sticky.set_cookie(server, scheme)
     }
 
     /// Chooses a server that has not been tried and is not set aside, if there is one; else one that has not been tried. `None`: the
     /// upstream has no servers.
     pub fn pick(&self, tried: &Tried, wish: Wish, now: Instant) -> Option<usize> {
+        if let Some(index) = wish.stays.filter(|index| !tried.contains(index) && !self.is_out(*index, now)) {
+            return Some(index);
+        }
         match self.servers.len() {
             0 => None,
             1 => Some(0),

@@ -12,7 +12,7 @@ fn upstream(servers: u16, balance: Balance) -> Rc<Upstream> {
         "app",
         (&UpstreamSpec { balance, ..UpstreamSpec::plain(servers, at) }, None),
         &Limits::default(),
-        Default::default(),
+        (Default::default(), None, &Seal::new(b"key")),
     )
 }
 
@@ -57,7 +57,7 @@ fn weighted(weights: &[u32], balance: Balance) -> Rc<Upstream> {
     };
     let servers = (0..).zip(weights).map(server).collect();
     let spec = UpstreamSpec { balance, servers, ..UpstreamSpec::plain(Vec::new(), at.clone()) };
-    Upstream::after(None, "app", (&spec, None), &Limits::default(), Default::default())
+    Upstream::after(None, "app", (&spec, None), &Limits::default(), (Default::default(), None, &Seal::new(b"key")))
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn next(earlier: &Rc<Upstream>, servers: &[u16], line: u32, change: impl FnOnce(
     let servers = servers.iter().map(|port| ServerAddress::Tcp { host: "127.0.0.1".into(), port: *port }).collect();
     let mut spec = UpstreamSpec::plain(servers, Location { file: "test".into(), line, column: 1 });
     change(&mut spec);
-    Upstream::after(Some(earlier), "app", (&spec, None), limits, Default::default())
+    Upstream::after(Some(earlier), "app", (&spec, None), limits, (Default::default(), None, &Seal::new(b"key")))
 }
 
 #[test]
