@@ -81,6 +81,12 @@ struct Latency {
 /// How long a slow answer is remembered: after this time a third of it is left. As Finagle has it.
 const MEMORY: Duration = Duration::from_secs(10);
 
+/// What is fast, whatever it is, in microseconds; so are twice and half as slow the same. Otherwise chance would decide who gets all requests.
+const NOISE: f32 = 1000.0;
+
+/// A slow server gets requests when others have so many times as much to do: one slow answer must not keep all from it.
+const MOST_SLOWER: f32 = 8.0;
+
 /// Servers that a guide is shown at once.
 const MOST_SHOWN: usize = 256;
 
@@ -285,18 +291,35 @@ impl Server {
         (u64::from(self.running.get()) << 16) / u64::from(self.weight)
     }
 
+    /// Whether an answer is to be expected sooner from it: by what waits there already, and what it took lately.
+    fn is_better_than(&self, other: &Self, now: Instant) -> bool {
+        let queue = |server: &Self| (server.running.get() + 1) as f32 / server.weight as f32;
+        let slower = self.latency.get().over(other.latency.get(), now);
+        queue(self) * slower < queue(other)
+    }
+
     /// It took so long to a response head.
     fn heard(&self, took: Duration, now: Instant) {
-        let Latency { micros, at } = self.latency.get();
-        let took = took.as_micros() as f32;
-        let micros = match at {
-            Some(at) if took < micros => {
-                let kept = (-now.saturating_duration_since(at).as_secs_f32() / MEMORY.as_secs_f32()).exp();
-                micros * kept + took * (1.0 - kept)
-            }
-            _ => took,
-        };
+        let (before, took) = (self.latency.get(), took.as_micros() as f32);
+        let kept = before.kept(now);
+        let micros = if took < before.micros { before.micros * kept + took * (1.0 - kept) } else { took };
         self.latency.set(Latency { micros, at: Some(now) });
+    }
+}
+
+impl Latency {
+    /// What is left of it by now.
+    fn kept(self, now: Instant) -> f32 {
+        self.at.map_or(0.0, |at| (-now.saturating_duration_since(at).as_secs_f32() / MEMORY.as_secs_f32()).exp())
+    }
+
+    /// How many times as slow it is.
+    fn over(self, other: Self, now: Instant) -> f32 {
+        if self.at.is_none() || other.at.is_none() {
+            return 1.0;
+        }
+        let ratio = (self.micros * self.kept(now)).max(NOISE) / (other.micros * other.kept(now)).max(NOISE);
+        if (0.5..=2.0).contains(&ratio) { 1.0 } else { ratio.clamp(1.0 / MOST_SLOWER, MOST_SLOWER) }
     }
 }
 

@@ -49,7 +49,7 @@ impl Upstream {
                 Some(match self.balance {
                     Balance::RoundRobin => self.turn(count),
                     // What has no key to be hashed goes anywhere.
-                    Balance::P2c | Balance::Hash(_) => self.quieter_of_two(count),
+                    Balance::P2c | Balance::Hash(_) => self.better_of_two(count, now),
                     Balance::Least => self.quietest(count),
                 })
             }
@@ -110,8 +110,8 @@ impl Upstream {
         (0..count).map(|offset| (first + offset) % count).min_by_key(|index| self.load_of(*index)).unwrap_or(first)
     }
 
-    /// Two different ones at random, the less busy of them: near to "least busy" without herding, at constant cost.
-    fn quieter_of_two(&self, count: usize) -> usize {
+    /// Two different ones at random, the better of them: near to "least busy" without herding, at constant cost.
+    fn better_of_two(&self, count: usize, now: Instant) -> usize {
         let random = self.random() as usize;
         let (one, other) = match &self.weights {
             None => {
@@ -121,7 +121,10 @@ impl Upstream {
             // A heavy one may be drawn twice, and is then as welcome as its weight says.
             Some(sums) => (self.drawn(sums, random as u32), self.drawn(sums, self.random())),
         };
-        if self.load_of(other) < self.load_of(one) { other } else { one }
+        match (self.servers.get(one), self.servers.get(other)) {
+            (Some(first), Some(second)) if second.is_better_than(first, now) => other,
+            _ => one,
+        }
     }
 
     /// One at random, as often as its weight says.

@@ -207,3 +207,36 @@ fn who_fails_again_and_again_is_set_aside_but_never_more_than_half() {
         assert!((0..100).any(|_| upstream.pick(&Tried::new(), Wish::default(), later) == Some(1)));
     }
 }
+
+#[test]
+fn a_slow_server_gets_less_until_others_have_far_more_to_do_or_it_is_forgotten() {
+    let (upstream, now) = (upstream(2, Balance::P2c), Instant::now());
+    let [slow, fast] = &upstream.servers[..] else { panic!("two") };
+    slow.heard(Duration::from_millis(40), now);
+    let picks = |now: Instant, index: usize| (0..50).all(|_| upstream.pick(&Tried::new(), Wish::default(), now) == Some(index));
+    assert!(!picks(now, 0) && !picks(now, 1), "nothing is known of the other");
+    fast.heard(Duration::from_micros(700), now);
+    assert!(picks(now, 1));
+    let some: Vec<_> = (0..6).map(|_| Ticket::new(&upstream, fast, 1)).collect();
+    assert!(picks(now, 1), "seven times as much to do");
+    let more: Vec<_> = (0..2).map(|_| Ticket::new(&upstream, fast, 1)).collect();
+    assert!(picks(now, 0), "nine times");
+    drop((some, more));
+    let later = now + MEMORY * 4;
+    assert!(!picks(later, 0) && !picks(later, 1));
+}
+
+#[test]
+fn small_differences_are_noise() {
+    let (upstream, now) = (upstream(2, Balance::P2c), Instant::now());
+    let even = || {
+        let mut picked = BTreeSet::new();
+        picked.extend((0..50).filter_map(|_| upstream.pick(&Tried::new(), Wish::default(), now)));
+        picked.len() == 2
+    };
+    for (one, other) in [(80, 900), (20_000, 35_000)] {
+        upstream.servers[0].heard(Duration::from_micros(one), now + MEMORY * 99);
+        upstream.servers[1].heard(Duration::from_micros(other), now + MEMORY * 99);
+        assert!(even(), "{one} {other}");
+    }
+}
