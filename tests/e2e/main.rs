@@ -28,6 +28,7 @@ mod origin_faults;
 mod plugins;
 mod pressure;
 mod reload;
+mod restarts;
 mod retries;
 mod routing;
 mod service;

@@ -30,7 +30,7 @@ pub(super) struct Line<'a> {
     tried: Tried,
     /// Who gets the next attempt, if that is settled.
     next: Option<usize>,
-    /// Held while this request is on its second server.
+    /// Held while this request is on its second server, unless the first took no connection.
     retry: Option<Retry>,
     /// Take none from the pool.
     pub fresh: bool,
@@ -50,6 +50,14 @@ pub(super) struct Outcome<'a> {
     pub sent: bool,
     /// The request can be sent to another server.
     pub safe: bool,
+}
+
+impl Outcome<'_> {
+    /// Whether another attempt adds nothing to what servers have to do: this one has not taken so much as a connection. When a server goes,
+    /// all that would have gone to it comes at once, which no budget should keep from the others.
+    fn is_free(&self) -> bool {
+        matches!(self.brought, Err(SendError::Connect(_)))
+    }
 }
 
 impl<'a> Line<'a> {
@@ -182,7 +190,8 @@ impl<'a> Line<'a> {
         if outcome.brought.is_err() {
             self.upstream.failed(index, Instant::now());
         }
-        let left = if outcome.safe { self.left() } else { 0 };
+        let free = outcome.is_free();
+        let left = if outcome.safe { self.left(free) } else { 0 };
         let usual = self.is_usual(outcome);
         let wanted = match self.guide.filter(|guide| guide.judges(outcome.brought.ok())) {
             Some(guide) => self.judged(guide, outcome, left, attempt)?,
@@ -200,10 +209,10 @@ impl<'a> Line<'a> {
         if !again || left == 0 {
             return Ok(false);
         }
-        if self.retry.is_none() {
+        if self.retry.is_none() && !free {
             self.retry = Retry::new(self.upstream, self.budget());
         }
-        Ok(self.retry.is_some())
+        Ok(free || self.retry.is_some())
     }
 
     /// What is tried again unless somebody says otherwise.
@@ -239,10 +248,10 @@ impl<'a> Line<'a> {
     }
 
     /// How many attempts may follow.
-    fn left(&self) -> u32 {
+    fn left(&self, free: bool) -> u32 {
         let retried = u32::try_from(self.tried.len()).unwrap_or(u32::MAX).saturating_sub(1);
         let left = self.terms.tries.map_or(self.settings.retries, |tries| tries.saturating_sub(1)).saturating_sub(retried);
-        let affordable = self.retry.is_some() || Retry::is_affordable(self.upstream, self.budget());
+        let affordable = free || self.retry.is_some() || Retry::is_affordable(self.upstream, self.budget());
         if affordable && self.upstream.has_other(&self.tried) { left } else { 0 }
     }
 }
