@@ -11,6 +11,7 @@ use super::worker::{Change, Waiting};
 use crate::config::{Report, UpstreamName, UpstreamSpec};
 use crate::proxy::Snapshot;
 use crate::sandbox::Configured;
+use crate::upstream::HealthBoard;
 use rustls::KeyLog;
 use std::collections::BTreeMap;
 use std::io;
@@ -70,6 +71,11 @@ impl Generation {
         let generation = Self { number, listeners: all, snapshot: Arc::new(snapshot), courses, doors, upstreams, checks, prepared };
         let changes = generation.changes(listeners, before, workers);
         Ok((generation, changes))
+    }
+
+    /// Which servers are down.
+    pub const fn health(&self) -> &Arc<HealthBoard> {
+        &self.checks.board
     }
 
     /// In one line, for whoever asks how we are.

@@ -250,6 +250,7 @@ async fn start(
         foreman.turn().await.map_err(io::Error::other)?;
     }
     base.watch.generations.turn(&generation);
+    base.watch.looks_at(generation.health());
     let mut keepers = Keepers::default();
     // After the workers: what CAs look for must be shown by then.
     keepers.turn(&generation.prepared.papers, None)?;

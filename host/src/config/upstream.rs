@@ -106,13 +106,15 @@ pub struct HealthSpec {
     /// So many failures in a row make a server count as down, so many successes as up.
     pub down: u32,
     pub up: u32,
+    /// Whether the proxy is not ready while all servers are down.
+    pub ready: bool,
     pub at: Location,
 }
 
 impl HealthSpec {
     /// Every 10 s, as HAProxy and Envoy have it.
     pub fn new(look: Look, at: Location) -> Self {
-        Self { look, every: Duration::from_secs(10), timeout: Duration::from_secs(2), down: 3, up: 2, at }
+        Self { look, every: Duration::from_secs(10), timeout: Duration::from_secs(2), down: 3, up: 2, ready: false, at }
     }
 }
 

@@ -49,6 +49,8 @@ pub struct UpstreamTally {
     pub reused: Counter,
     /// Tries beyond each request's first.
     pub retries: Counter,
+    /// Servers set aside after failures.
+    pub ejections: Counter,
     pub connects: Histogram,
     /// To the response head.
     pub answers: Histogram,
@@ -148,6 +150,7 @@ impl Default for UpstreamTally {
             running: Gauge::default(),
             reused: Counter::default(),
             retries: Counter::default(),
+            ejections: Counter::default(),
             connects: Histogram::new(OF_CONNECTS),
             answers: Histogram::new(OF_EXCHANGES),
             idle: Gauge::default(),

@@ -242,6 +242,7 @@ impl Upstream {
         }
         if let Some(time) = server.standing.failed(self.ejection, now, may) {
             self.out.update(|count| count + 1);
+            self.tally.ejections.one();
             tracing::warn!("upstream {}: server {} fails again and again, and gets nothing for {time:?}", self.name, server.label);
         }
     }

@@ -226,6 +226,7 @@ pub static UPSTREAM_HEALTH: Keys = table(
         key("timeout", Kind::Text(&DURATION), "\"2s\"", "For one look; 2s unless written."),
         key("down", Kind::Whole(1, 100), "3", "So many failures in a row make a server count as down; 3 unless written."),
         key("up", Kind::Whole(1, 100), "2", "So many successes in a row make it count as up again; 2 unless written."),
+        key("ready", Kind::Truth, "true", "Whether the proxy is not ready while all servers are down; false unless written."),
     ],
 );
 
