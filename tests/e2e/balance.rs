@@ -1,7 +1,9 @@
 //! Which server gets a request, where that is more than the less busy of two.
 
-use portcullis_tests::{Origin, Proxy, get, get_with};
+use portcullis_tests::{Origin, Proxy, Raw, get, get_with, origin};
 use std::collections::BTreeSet;
+use std::io::Write;
+use std::sync::{Arc, Condvar, Mutex};
 
 /// One site before an upstream of these servers, with two workers, which must agree.
 fn proxy(balance: &str, servers: &[&Origin]) -> Proxy {
@@ -117,4 +119,65 @@ fn a_server_that_is_gone_is_replaced_for_good_and_a_restart_forgets_nobody() {
     let moved = get_with(proxy.http(), "a.test", "/", &fields);
     assert_ne!(moved.header("x-origin"), Some(&*name));
     assert!(pair(&moved).is_some_and(|moved| moved != cookie));
+}
+
+/// Answers when it is let.
+fn held() -> (Origin, Arc<(Mutex<usize>, Condvar)>) {
+    let gate = Arc::new((Mutex::new(0), Condvar::new()));
+    let own = Arc::clone(&gate);
+    let origin = Origin::serve(move |stream, seen| {
+        while let Some((head, _)) = origin::read_head(stream) {
+            seen.lock().unwrap().push(head);
+            let (let_through, changed) = &*own;
+            let mut left = changed.wait_while(let_through.lock().unwrap(), |left| *left == 0).unwrap();
+            *left -= 1;
+            drop(left);
+            if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").is_err() {
+                return;
+            }
+        }
+    });
+    (origin, gate)
+}
+
+fn let_through(gate: &(Mutex<usize>, Condvar), more: usize) {
+    *gate.0.lock().unwrap() += more;
+    gate.1.notify_all();
+}
+
+fn ask(proxy: &Proxy) -> Raw {
+    let mut client = Raw::connect(proxy.http());
+    client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    client
+}
+
+#[test]
+fn what_is_beyond_the_limits_waits_and_what_is_beyond_the_queue_is_told_to_come_again() {
+    let (origin, gate) = held();
+    let config = |limits: &str| {
+        format!(
+            "[admin]\nlisten = \"127.0.0.1:0\"\n[server]\nworkers = 1\n[site.\"a.test\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n\
+             [upstream.app]\nservers = [\"{}\"]\nlimits = {{ {limits} }}\n",
+            origin.name()
+        )
+    };
+    let proxy = Proxy::start(&config("per-server = 1, queue = 1, wait = \"1m\""));
+    let mut first = ask(&proxy);
+    crate::config_reload::until("it is at the server", || (origin.requests().len() == 1).then_some(()));
+    let mut second = ask(&proxy);
+    crate::admin::until(proxy.admin(), "it waits", |scrape| {
+        scrape.value("portcullis_upstream_waiting", &[("upstream", "app")]) == Some(1.0)
+    });
+    let refused = ask(&proxy).response();
+    assert_eq!((refused.status, refused.reason(), refused.header("retry-after")), (503, Some("upstream_busy"), Some("1")));
+    assert_eq!(origin.requests().len(), 1);
+    let_through(&gate, 2);
+    assert_eq!((first.response().status, second.response().status), (200, 200));
+
+    let proxy = Proxy::start(&config("running = 1, wait = \"50ms\""));
+    let mut first = ask(&proxy);
+    crate::config_reload::until("it is at the server", || (origin.requests().len() == 3).then_some(()));
+    assert_eq!(ask(&proxy).response().reason(), Some("upstream_busy"), "it has waited for long enough");
+    let_through(&gate, 1);
+    assert_eq!(first.response().status, 200);
 }

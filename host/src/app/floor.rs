@@ -76,7 +76,7 @@ impl Floor {
         let Means { number, workers, gate, access, tunnel_access, tally } = means;
         let change = &ready.change;
         let limits = Arc::new(change.snapshot.limits.clone());
-        let upstreams = Upstreams::counting(&change.upstreams, &change.outbound, &limits, tally.as_deref(), (&change.board, &change.seal));
+        let upstreams = Upstreams::counting(&change.upstreams, &change.outbound, &limits, tally.as_deref(), change.shared(workers));
         let ways = Ways::new(Rc::clone(&upstreams), limits);
         let outside = Outside::default();
         upstreams.place(&change.services.on_worker(&outside));
@@ -113,7 +113,7 @@ impl Floor {
         let patience = self.proxy.snapshot().limits.stop;
         let limits = Arc::new(change.snapshot.limits.clone());
         let upstreams =
-            self.ways.now().succeed(&change.upstreams, &change.outbound, &limits, self.tally.as_deref(), (&change.board, &change.seal));
+            self.ways.now().succeed(&change.upstreams, &change.outbound, &limits, self.tally.as_deref(), change.shared(self.worker.1));
         upstreams.place(&change.services.on_worker(&self.outside));
         self.ways.turn(Rc::clone(&upstreams), limits);
         self.guests = self.guests.succeed(&change.filters, &self.errands);

@@ -14,7 +14,7 @@ use crate::listen::{Gate, Listening, Shutdown};
 use crate::observe::WorkerTally;
 use crate::observe::access::AccessWriter;
 use crate::proxy::Snapshot;
-use crate::upstream::{HealthBoard, Seal};
+use crate::upstream::{HealthBoard, Seal, Shared};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -47,6 +47,13 @@ pub struct Change {
     pub seal: Seal,
     /// All there are from then on.
     pub listeners: Vec<Waiting>,
+}
+
+impl Change {
+    /// What upstreams of all workers have in common; `workers`: how many there are.
+    pub fn shared(&self, workers: u16) -> Shared<'_> {
+        Shared { board: &*self.board, seal: &self.seal, workers }
+    }
 }
 
 /// A listener of this worker.

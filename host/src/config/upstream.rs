@@ -32,6 +32,8 @@ pub struct UpstreamSpec {
     pub proxy_protocol: Option<ProxyVersion>,
     /// `None`: nobody looks at the servers.
     pub health: Option<HealthSpec>,
+    /// `None`: as many requests at once as come.
+    pub limits: Option<LimitsSpec>,
     pub at: Location,
 }
 
@@ -40,7 +42,17 @@ impl UpstreamSpec {
     pub fn plain(servers: Vec<ServerAddress>, at: Location) -> Self {
         let server = |address| UpstreamServer { address, weight: 1, tags: Vec::new(), at: at.clone() };
         let servers = servers.into_iter().map(server).collect();
-        Self { servers, balance: Balance::default(), sticky: None, pool_idle: None, tls: None, proxy_protocol: None, health: None, at }
+        Self {
+            servers,
+            balance: Balance::default(),
+            sticky: None,
+            pool_idle: None,
+            tls: None,
+            proxy_protocol: None,
+            health: None,
+            limits: None,
+            at,
+        }
     }
 
     /// Those of its servers that are components, and where each is written.
@@ -131,6 +143,19 @@ pub enum Look {
         /// Statuses of a server that is well; empty: 200 to 399.
         expect: Vec<u16>,
     },
+}
+
+/// `limits` of `[upstream.x]` as meant. All workers together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitsSpec {
+    /// Requests and tunnels that run at once, of the upstream.
+    pub running: Option<u32>,
+    /// And of each server.
+    pub per_server: Option<u32>,
+    /// So many more wait.
+    pub queue: u32,
+    /// For so long.
+    pub wait: Duration,
 }
 
 /// `sticky` of `[upstream.x]` as meant.

@@ -144,8 +144,9 @@ fn upstreams(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
         let mut family = out.counter(name, help);
         upstreams.iter().for_each(|(upstream, tallies)| family.sample(&[("upstream", upstream)], total(tallies, value)));
     }
-    let gauges: [Shown<UpstreamTally>; 2] = [
+    let gauges: [Shown<UpstreamTally>; 3] = [
         ("portcullis_upstream_active", "Requests and tunnels that are not over.", |tally| tally.running.value()),
+        ("portcullis_upstream_waiting", "Requests that wait until they may run.", |tally| tally.waiting.value()),
         ("portcullis_upstream_pool_idle", "Connections kept for the next request.", |tally| tally.idle.value()),
     ];
     for (name, help, value) in gauges {

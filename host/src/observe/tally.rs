@@ -45,6 +45,8 @@ pub struct UpstreamTally {
     pub requests: Counter,
     /// Those that are not over.
     pub running: Gauge,
+    /// Those that wait until they may run.
+    pub waiting: Gauge,
     /// Requests that a pooled connection carried.
     pub reused: Counter,
     /// Tries beyond each request's first.
@@ -148,6 +150,7 @@ impl Default for UpstreamTally {
         Self {
             requests: Counter::default(),
             running: Gauge::default(),
+            waiting: Gauge::default(),
             reused: Counter::default(),
             retries: Counter::default(),
             ejections: Counter::default(),

@@ -94,6 +94,7 @@ impl<'a> Line<'a> {
 
     /// A connection, its place in the count of what runs, and the time.
     pub async fn channel(&mut self, attempt: &mut Attempt) -> Result<(Box<Channel>, Ticket, Instant), SendError> {
+        self.upstream.admit(self.until).await?;
         loop {
             let index = self.pick()?;
             let server = self.upstream.servers.get(index).ok_or_else(no_servers)?;

@@ -60,6 +60,17 @@ pub struct Upstreams {
     sweeper: OnceCell<AbortHandle>,
 }
 
+/// What all workers of a generation have in common.
+#[derive(Clone, Copy)]
+pub struct Shared<'s> {
+    /// Servers that are down are not used.
+    pub board: &'s HealthBoard,
+    /// Of cookies that name servers.
+    pub seal: &'s Seal,
+    /// How many there are; they share limits out among them.
+    pub workers: u16,
+}
+
 /// A server within this process. It speaks HTTP/1.1 over connections as any other does, but may answer with [`FAILED`] instead.
 pub trait Inside {
     /// One end of a new connection; the other is served by its owner.
@@ -208,18 +219,19 @@ impl Upstreams {
     /// For one worker, by itself; specs, limits and what TLS needs of one snapshot.
     pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, tls: &Outbound, limits: &Limits) -> Rc<Self> {
         let seal = Seal::random().unwrap_or_else(|| Seal::new(&[]));
-        Self::counting(specs, tls, limits, None, (&HealthBoard::default(), &seal))
+        let board = HealthBoard::default();
+        Self::counting(specs, tls, limits, None, Shared { board: &board, seal: &seal, workers: 1 })
     }
 
-    /// The same, counted in the worker's numbers, without those that are down by this board, with cookies under this seal.
+    /// The same, counted in the worker's numbers, for one of several workers.
     pub fn counting(
         specs: &BTreeMap<UpstreamName, UpstreamSpec>,
         tls: &Outbound,
         limits: &Limits,
         tally: Option<&WorkerTally>,
-        (board, seal): (&HealthBoard, &Seal),
+        shared: Shared<'_>,
     ) -> Rc<Self> {
-        Self::after(&[], specs, tls, limits, (tally, board, seal))
+        Self::after(&[], specs, tls, limits, (tally, shared))
     }
 
     /// The same for the next snapshot: what has not changed is shared with this one, idle connections, counts of what runs and
@@ -230,9 +242,9 @@ impl Upstreams {
         tls: &Outbound,
         limits: &Limits,
         tally: Option<&WorkerTally>,
-        (board, seal): (&HealthBoard, &Seal),
+        shared: Shared<'_>,
     ) -> Rc<Self> {
-        Self::after(&self.upstreams, specs, tls, limits, (tally, board, seal))
+        Self::after(&self.upstreams, specs, tls, limits, (tally, shared))
     }
 
     /// `earlier`: in the order of their names.
@@ -241,7 +253,7 @@ impl Upstreams {
         specs: &BTreeMap<UpstreamName, UpstreamSpec>,
         tls: &Outbound,
         limits: &Limits,
-        (tally, board, seal): (Option<&WorkerTally>, &HealthBoard, &Seal),
+        (tally, Shared { board, seal, workers }): (Option<&WorkerTally>, Shared<'_>),
     ) -> Rc<Self> {
         let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
         let Limits { connect, connect_tls, retries, retry_budget, .. } = *limits;
@@ -250,7 +262,7 @@ impl Upstreams {
         let tally = |name: &UpstreamName| tally.map(|worker| worker.upstream(&name.0)).unwrap_or_default();
         let upstream = |(name, spec): (&UpstreamName, &UpstreamSpec)| {
             let earlier = earlier.binary_search_by(|upstream| (*upstream.name).cmp(&name.0)).ok().and_then(|index| earlier.get(index));
-            Upstream::after(earlier, &name.0, (spec, tls.servers(name)), limits, (tally(name), board.of(name), seal))
+            Upstream::after(earlier, &name.0, (spec, tls.servers(name)), limits, (tally(name), board.of(name), (seal, workers)))
         };
         let upstreams = specs.iter().map(upstream).collect();
         Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })

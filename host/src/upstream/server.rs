@@ -1,6 +1,7 @@
 //! Upstreams and their servers as one worker knows them: who is busy with how much. How one is chosen stands in `balance`.
 
 mod balance;
+mod limit;
 
 use super::hash;
 use super::health::Checked;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub(super) use balance::Wish;
+use limit::Limit;
 
 /// A named set of servers.
 pub(super) struct Upstream {
@@ -42,6 +44,8 @@ pub(super) struct Upstream {
     out: Cell<usize>,
     /// `None`: nobody looks at them.
     checked: Option<Arc<Checked>>,
+    /// `None`: as many requests at once as come.
+    limit: Option<Limit>,
     /// `None`: clients do not stay with servers.
     sticky: Option<Sticky>,
     tally: Arc<UpstreamTally>,
@@ -101,7 +105,7 @@ impl Upstream {
         name: &str,
         (spec, tls): (&UpstreamSpec, Option<Vec<ServerTls>>),
         limits: &Limits,
-        (tally, checked, seal): (Arc<UpstreamTally>, Option<Arc<Checked>>, &Seal),
+        (tally, checked, (seal, workers)): (Arc<UpstreamTally>, Option<Arc<Checked>>, (&Seal, u16)),
     ) -> Rc<Self> {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
         let server = |(index, server): (usize, &UpstreamServer)| {
@@ -127,7 +131,7 @@ impl Upstream {
             earlier.and_then(|earlier| earlier.servers.iter().find(|old| old.is_as(&server)).cloned()).unwrap_or(Rc::new(server))
         };
         let servers: Vec<_> = spec.servers.iter().enumerate().map(server).map(kept).collect();
-        let new = Self::new(name, spec, servers, limits, (tally, checked, seal));
+        let new = Self::new(name, spec, servers, limits, (tally, checked, (seal, workers)));
         match earlier {
             Some(earlier) if earlier.is_as(&new) => Rc::clone(earlier),
             _ => Rc::new(new),
@@ -139,7 +143,7 @@ impl Upstream {
         spec: &UpstreamSpec,
         servers: Vec<Rc<Server>>,
         limits: &Limits,
-        (tally, checked, seal): (Arc<UpstreamTally>, Option<Arc<Checked>>, &Seal),
+        (tally, checked, (seal, workers)): (Arc<UpstreamTally>, Option<Arc<Checked>>, (&Seal, u16)),
     ) -> Self {
         let even = spec.servers.windows(2).all(|pair| matches!(pair, [one, other] if one.weight == other.weight));
         let sums = spec.servers.iter().scan(0u32, |sum, server| {
@@ -162,6 +166,7 @@ impl Upstream {
             ejection: Ejection { after: limits.eject_after, time: limits.eject_time },
             out: Cell::new(out),
             checked,
+            limit: spec.limits.as_ref().map(|limits| Limit::new(limits, workers)),
             sticky: spec.sticky.as_ref().map(|sticky| Sticky::new(sticky, seal, name, &spec.servers)),
             tally,
         }
@@ -217,9 +222,14 @@ impl Upstream {
         eligible
     }
 
+    /// Whether it may not have more to do, however well it is.
+    fn is_full(&self, index: usize) -> bool {
+        self.limit.as_ref().zip(self.servers.get(index)).is_some_and(|(limit, server)| limit.is_reached(server))
+    }
+
     fn is_out(&self, index: usize, now: Instant) -> bool {
         let aside = self.out.get() > 0 && self.servers.get(index).is_some_and(|server| server.standing.is_out(now));
-        aside || self.checked.as_ref().is_some_and(|checked| checked.is_down(index))
+        aside || self.is_full(index) || self.checked.as_ref().is_some_and(|checked| checked.is_down(index))
     }
 
     fn has_any_out(&self, now: Instant) -> bool {
@@ -255,7 +265,7 @@ impl Upstream {
 
     /// Whether a server is left that has not failed this request.
     pub fn has_other(&self, tried: &Tried) -> bool {
-        (0..self.servers.len()).any(|index| !tried.contains(&index))
+        (0..self.servers.len()).any(|index| !tried.contains(&index) && !self.is_full(index))
     }
 }
 
@@ -360,6 +370,7 @@ impl Drop for Ticket {
         self.upstream.running.update(|count| count - 1);
         self.upstream.tally.running.sub(1);
         self.server.running.update(|count| count - 1);
+        self.upstream.limit.iter().for_each(Limit::is_less);
     }
 }
 

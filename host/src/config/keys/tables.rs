@@ -179,6 +179,12 @@ pub static UPSTREAM: Keys = Keys {
                 "Idle connections kept per server and worker; a number is `idle`.",
             ),
             key(
+                "limits",
+                Kind::Table(&UPSTREAM_LIMITS),
+                "{ per-server = 100, queue = 200 }",
+                "How many requests run at once, and how many wait.",
+            ),
+            key(
                 "tls",
                 Kind::Either(&[Kind::Truth, Kind::Table(&UPSTREAM_TLS)]),
                 "{ ca = \"internal.pem\" }",
@@ -227,6 +233,17 @@ pub static UPSTREAM_HEALTH: Keys = table(
         key("down", Kind::Whole(1, 100), "3", "So many failures in a row make a server count as down; 3 unless written."),
         key("up", Kind::Whole(1, 100), "2", "So many successes in a row make it count as up again; 2 unless written."),
         key("ready", Kind::Truth, "true", "Whether the proxy is not ready while all servers are down; false unless written."),
+    ],
+);
+
+pub static UPSTREAM_LIMITS: Keys = table(
+    "upstream-limits",
+    "Requests and tunnels that run at once; workers share them out evenly. Those beyond wait, and are answered 503 if they wait in vain.",
+    &[
+        key("running", Kind::Whole(1, 10_000_000), "1000", "Of the upstream."),
+        key("per-server", Kind::Whole(1, 10_000_000), "100", "Of each server."),
+        key("queue", Kind::Whole(0, 10_000_000), "200", "So many more wait; 100 unless written."),
+        key("wait", Kind::Text(&DURATION), "\"1s\"", "For so long; 1s unless written."),
     ],
 );
 

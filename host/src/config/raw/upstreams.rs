@@ -8,7 +8,7 @@ use super::outbound::{self, Written};
 use super::reader::{Reader, chosen, wrong_type};
 use crate::config::forms::Wrong;
 use crate::config::source::Span;
-use crate::config::{Balance, Code, HashKey, Location, ProxyVersion, StickySpec, UpstreamName, UpstreamSpec, forms, keys};
+use crate::config::{Balance, Code, HashKey, LimitsSpec, Location, ProxyVersion, StickySpec, UpstreamName, UpstreamSpec, forms, keys};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -56,12 +56,13 @@ fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpe
     };
     let balance = balance(context, &reader);
     let sticky = sticky(&reader);
+    let limits = limits(context, &reader);
     let servers = outbound::servers(context, reader.get("servers")?, &reader.below("servers"))?;
     let tls = outbound::tls(context, &reader, &servers);
     let pool_idle = pool_idle.and_then(|n| usize::try_from(n).ok());
     let proxy_protocol = reader.choice("proxy-protocol").map(|version| if version == 0 { ProxyVersion::V1 } else { ProxyVersion::V2 });
     let health = health::read(context, &reader);
-    Some(UpstreamSpec { balance, sticky, pool_idle, tls, proxy_protocol, health, ..plain(servers, context.location(reader.span)) })
+    Some(UpstreamSpec { balance, sticky, pool_idle, tls, proxy_protocol, health, limits, ..plain(servers, context.location(reader.span)) })
 }
 
 fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {
@@ -80,6 +81,21 @@ fn sticky(upstream: &Reader<'_, '_>) -> Option<StickySpec> {
     let table = upstream.get("sticky").and_then(|_| upstream.open_key("sticky", &keys::UPSTREAM_STICKY))?;
     let max_age = table.duration("max-age", Duration::from_secs(1));
     table.form("cookie", forms::cookie_name).map(|cookie| StickySpec { cookie, max_age })
+}
+
+fn limits(context: &Context<'_>, upstream: &Reader<'_, '_>) -> Option<LimitsSpec> {
+    let node = upstream.get("limits")?;
+    let table = upstream.open_key("limits", &keys::UPSTREAM_LIMITS)?;
+    let count = |key: &str| table.whole(key).and_then(|count| u32::try_from(count).ok());
+    if table.get("running").or(table.get("per-server")).is_none() {
+        return context.error(Code::Missing, node.span, "`limits` has neither `running` nor `per-server`");
+    }
+    Some(LimitsSpec {
+        running: count("running"),
+        per_server: count("per-server"),
+        queue: count("queue").unwrap_or(100),
+        wait: table.duration("wait", Duration::from_millis(1)).unwrap_or(Duration::from_secs(1)),
+    })
 }
 
 /// `hash(client.ip)`

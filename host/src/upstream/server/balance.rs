@@ -46,21 +46,26 @@ impl Upstream {
             1 => Some(0),
             _ if wish.key.is_some() => wish.key.and_then(|key| self.home(key, tried, now)),
             count if tried.is_empty() && !self.has_any_out(now) && !self.checked.as_ref().is_some_and(|checked| checked.counts()) => {
-                Some(match self.balance {
+                let usual = match self.balance {
                     Balance::RoundRobin => self.turn(count),
                     // What has no key to be hashed goes anywhere.
                     Balance::P2c | Balance::Hash(_) => self.better_of_two(count, now),
                     Balance::Least => self.quietest(count),
-                })
+                };
+                if self.is_full(usual) { self.quietest_left(count, tried, now) } else { Some(usual) }
             }
-            count => {
-                let first = self.turn(count);
-                let others = || (0..count).map(|offset| (first + offset) % count).filter(|index| !tried.contains(index));
-                let load = |index: &usize| self.load_of(*index);
-                let sound = others().filter(|index| !self.is_out(*index, now)).min_by_key(load);
-                sound.or_else(|| others().min_by_key(load)).or(Some(first))
-            }
+            count => self.quietest_left(count, tried, now),
         }
+    }
+
+    /// Of those that are well and have room, else of those that were not tried.
+    fn quietest_left(&self, count: usize, tried: &Tried, now: Instant) -> Option<usize> {
+        let first = self.turn(count);
+        let others = || (0..count).map(|offset| (first + offset) % count).filter(|index| !tried.contains(index));
+        let load = |index: &usize| self.load_of(*index);
+        let sound = others().filter(|index| !self.is_out(*index, now)).min_by_key(load);
+        let left = || others().filter(|index| !self.is_full(*index)).min_by_key(load);
+        sound.or_else(left).or_else(|| others().min_by_key(load)).or(Some(first))
     }
 
     /// The server of this key, or the next best if that one is out or has too much to do.

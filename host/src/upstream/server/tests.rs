@@ -1,7 +1,7 @@
 //! How servers are chosen, and how many retries may run.
 
 use super::*;
-use crate::config::Location;
+use crate::config::{LimitsSpec, Location};
 use std::collections::BTreeSet;
 
 fn upstream(servers: u16, balance: Balance) -> Rc<Upstream> {
@@ -12,8 +12,13 @@ fn upstream(servers: u16, balance: Balance) -> Rc<Upstream> {
         "app",
         (&UpstreamSpec { balance, ..UpstreamSpec::plain(servers, at) }, None),
         &Limits::default(),
-        (Default::default(), None, &Seal::new(b"key")),
+        (Default::default(), None, (&Seal::new(b"key"), 1)),
     )
+}
+
+pub(super) fn limited(servers: u16, limits: LimitsSpec) -> Rc<Upstream> {
+    let first = upstream(servers, Balance::P2c);
+    next(&first, &(0..servers).collect::<Vec<_>>(), 1, |spec| spec.limits = Some(limits), &Limits::default())
 }
 
 #[test]
@@ -57,7 +62,7 @@ fn weighted(weights: &[u32], balance: Balance) -> Rc<Upstream> {
     };
     let servers = (0..).zip(weights).map(server).collect();
     let spec = UpstreamSpec { balance, servers, ..UpstreamSpec::plain(Vec::new(), at.clone()) };
-    Upstream::after(None, "app", (&spec, None), &Limits::default(), (Default::default(), None, &Seal::new(b"key")))
+    Upstream::after(None, "app", (&spec, None), &Limits::default(), (Default::default(), None, (&Seal::new(b"key"), 1)))
 }
 
 #[test]
@@ -146,7 +151,7 @@ fn next(earlier: &Rc<Upstream>, servers: &[u16], line: u32, change: impl FnOnce(
     let servers = servers.iter().map(|port| ServerAddress::Tcp { host: "127.0.0.1".into(), port: *port }).collect();
     let mut spec = UpstreamSpec::plain(servers, Location { file: "test".into(), line, column: 1 });
     change(&mut spec);
-    Upstream::after(Some(earlier), "app", (&spec, None), limits, (Default::default(), None, &Seal::new(b"key")))
+    Upstream::after(Some(earlier), "app", (&spec, None), limits, (Default::default(), None, (&Seal::new(b"key"), 1)))
 }
 
 #[test]
