@@ -52,7 +52,7 @@ pub struct Change {
 impl Change {
     /// What upstreams of all workers have in common; `workers`: how many there are.
     pub fn shared(&self, workers: u16) -> Shared<'_> {
-        Shared { board: &*self.board, seal: &self.seal, workers }
+        Shared { board: &self.board, seal: &self.seal, workers }
     }
 }
 
