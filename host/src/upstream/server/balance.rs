@@ -140,7 +140,7 @@ impl Upstream {
     }
 
     /// xorshift64*: good enough to spread load. The upper bits are the better ones.
-    fn random(&self) -> u32 {
+    pub(super) fn random(&self) -> u32 {
         let mut state = self.random.get();
         state ^= state >> 12;
         state ^= state << 25;
@@ -150,7 +150,7 @@ impl Upstream {
     }
 
     /// What runs on a server for its weight.
-    fn load_of(&self, index: usize) -> u64 {
+    pub(super) fn load_of(&self, index: usize) -> u64 {
         self.servers.get(index).map_or(u64::MAX, |server| server.load())
     }
 }

@@ -183,7 +183,7 @@ fn a_server_that_counts_for_more_or_has_other_tags_is_another() {
 #[test]
 fn who_is_set_aside_stays_so_in_the_next_snapshot() {
     let (first, limits, now) = (upstream(3, Balance::P2c), Limits::default(), Instant::now());
-    let gets = |upstream: &Upstream, index: usize| (0..100).any(|_| upstream.pick(&Tried::new(), now) == Some(index));
+    let gets = |upstream: &Upstream, index: usize| (0..100).any(|_| upstream.pick(&Tried::new(), Wish::default(), now) == Some(index));
     (0..5).for_each(|_| first.failed(1, now));
     let second = next(&first, &[9, 1, 2], 1, |_| {}, &limits);
     assert!(!gets(&second, 1) && gets(&second, 0) && gets(&second, 2));
