@@ -161,6 +161,7 @@ impl Explained {
         match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
             Some((name, upstream)) => {
                 row(out, "upstream", &format!("{name}  {}  {}", upstream.balance, servers(upstream)), &upstream.at.to_string());
+                terms(upstream).iter().for_each(|(title, text)| row(out, title, text, ""));
             }
             None => row(out, "upstream", "none: a link answers or chooses", ""),
         }
@@ -226,7 +227,10 @@ impl Explained {
                 answer["upstream"] = match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
                     Some((name, spec)) => {
                         let servers: Vec<_> = spec.servers.iter().map(server_json).collect();
-                        json!({ "name": name.to_string(), "balance": spec.balance.to_string(), "servers": servers, "at": spec.at.to_string() })
+                        let mut upstream = json!({ "name": name.to_string(), "balance": spec.balance.to_string(), "servers": servers });
+                        terms(spec).into_iter().for_each(|(title, text)| upstream[title] = text.into());
+                        upstream["at"] = spec.at.to_string().into();
+                        upstream
                     }
                     None => Value::Null,
                 };
@@ -323,6 +327,14 @@ pub(super) fn servers(spec: &UpstreamSpec) -> String {
 }
 
 /// When another server is tried.
+/// What else holds for an upstream, if anything does.
+fn terms(spec: &UpstreamSpec) -> Vec<(&'static str, String)> {
+    let sticky = spec.sticky.as_ref().map(|sticky| ("sticky", format!("cookie {}", sticky.cookie)));
+    let health = spec.health.as_ref().map(|health| ("health", health.to_string()));
+    let limits = spec.limits.as_ref().map(|limits| ("limits", limits.to_string()));
+    [sticky, health, limits].into_iter().flatten().collect()
+}
+
 fn retry(spec: &RetrySpec, limits: &Limits) -> String {
     let words = [(spec.connect, "connect"), (spec.reset, "reset"), (spec.timeout, "timeout")];
     let mut on: Vec<String> = words.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()).collect();

@@ -1,6 +1,6 @@
 //! `[upstream.x]`: a named set of servers.
 
-use super::{CertifiedFiles, Location, PluginName};
+use super::{CertifiedFiles, Location, PluginName, show_duration};
 use http::HeaderName;
 use std::fmt;
 use std::path::PathBuf;
@@ -130,6 +130,18 @@ impl HealthSpec {
     }
 }
 
+impl fmt::Display for HealthSpec {
+    /// As an operator is shown it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.look {
+            Look::Connect => f.write_str("connect")?,
+            Look::Get { target, .. } => write!(f, "GET {target}")?,
+        }
+        let (every, timeout) = (show_duration(self.every), show_duration(self.timeout));
+        write!(f, " every {every}, within {timeout}; down after {}, up after {}", self.down, self.up)
+    }
+}
+
 /// What is done to see whether a server is well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Look {
@@ -156,6 +168,19 @@ pub struct LimitsSpec {
     pub queue: u32,
     /// For so long.
     pub wait: Duration,
+}
+
+impl fmt::Display for LimitsSpec {
+    /// As an operator is shown them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(running) = self.running {
+            write!(f, "{running} at once, ")?;
+        }
+        if let Some(per_server) = self.per_server {
+            write!(f, "{per_server} on each server, ")?;
+        }
+        write!(f, "{} wait for {}", self.queue, show_duration(self.wait))
+    }
 }
 
 /// `sticky` of `[upstream.x]` as meant.
