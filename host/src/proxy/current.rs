@@ -2,9 +2,8 @@
 //! workers do not count references on each other's cache lines.
 
 use super::failure::Failure;
-use super::paths::Part;
 use super::snapshot::ClientCertEntry;
-use super::{Missed, RouteEntry, SiteEntry, Snapshot, Terms};
+use super::{Missed, Router, SiteEntry, Snapshot, Terms};
 use crate::chain::{Audience, Chain, Filter, GoingOut};
 use crate::message::{ClientAuth, Connection, RequestHead, Scheme, authority};
 use crate::observe::{RouteTally, WorkerTally};
@@ -24,15 +23,11 @@ pub(super) struct Current<F> {
     /// Indexed by the links of every chain.
     pub filters: Rc<[Rc<F>]>,
     pub upstreams: Rc<Upstreams>,
-    /// Names of sites and patterns of routes. Parts of it share its reference count, which is in the cache; each one's own would not be.
-    text: ByteString,
-    /// Beside the snapshot's sites.
-    sites: Box<[SiteHere]>,
-    /// Beside the snapshot's routes.
-    routes: Box<[RouteHere]>,
+    /// The snapshot's.
+    router: Router,
     /// Its time is over: exchanges that still wait for a response get none.
     over: Cell<bool>,
-    /// Beside them; looked up when a route takes its first request, so that only routes that are used cost anything.
+    /// Beside the router's routes; looked up when a route takes its first request, so that only routes that are used cost anything.
     tallies: Box<[OnceCell<Arc<RouteTally>>]>,
     /// Beside the snapshot's terms.
     terms: Box<[TermsHere<F>]>,
@@ -45,19 +40,6 @@ struct TermsHere<F> {
     going_out: GoingOut,
     /// `None`: no link wants to be told of ends.
     audience: Option<Rc<Audience<F>>>,
-}
-
-/// A site as a worker has it at hand: small, since the next request may be for any other.
-struct SiteHere {
-    name: Part,
-    tls: bool,
-    client: Option<ClientCertEntry>,
-}
-
-/// A route, likewise.
-struct RouteHere {
-    pattern: Part,
-    terms: u32,
 }
 
 /// An upstream.
@@ -94,12 +76,8 @@ impl Place<'_> {
 
 impl<F: Filter> Current<F> {
     pub fn new(snapshot: Arc<Snapshot>, filters: Rc<[Rc<F>]>, upstreams: Rc<Upstreams>) -> Self {
-        let mut text = String::new();
-        let site = |site: &SiteEntry| SiteHere { name: Part::add(&mut text, &site.name), tls: site.tls, client: site.client };
-        let sites = snapshot.sites.iter().map(site).collect();
-        let route = |route: &RouteEntry| RouteHere { pattern: Part::add(&mut text, &route.pattern), terms: route.terms };
-        let routes: Box<[RouteHere]> = snapshot.routes.iter().map(route).collect();
-        let tallies = routes.iter().map(|_| OnceCell::new()).collect();
+        let router = snapshot.router.copy();
+        let tallies = (0..router.routes()).map(|_| OnceCell::new()).collect();
         let terms = |terms: &Terms| {
             let going_out = going_out(&terms.chain, &filters);
             TermsHere {
@@ -109,7 +87,7 @@ impl<F: Filter> Current<F> {
             }
         };
         let terms = snapshot.terms.iter().map(terms).collect();
-        Self { snapshot, filters, upstreams, text: text.into(), sites, routes, over: Cell::new(false), tallies, terms }
+        Self { snapshot, filters, upstreams, router, over: Cell::new(false), tallies, terms }
     }
 }
 
@@ -144,35 +122,30 @@ impl<F> Current<F> {
 
     /// The route that takes the request, if its site is served the way the request came.
     fn place(&self, head: &RequestHead, connection: &Connection) -> Result<Place<'_>, Failure> {
-        let router = &self.snapshot.router;
-        let site = router.site(authority::host(&head.authority)).ok_or(Failure::NoSite)?;
-        let here = self.sites.get(site).ok_or(Failure::NoSite)?;
-        match (here.tls, head.scheme) {
+        let found = self.router.site(authority::host(&head.authority)).ok_or(Failure::NoSite)?;
+        let SiteEntry { tls, client } = found.entry;
+        match (tls, head.scheme) {
             (true, Scheme::Http) => return Err(Failure::Insecure(secure_location(head, self.snapshot.https_port))),
             (false, Scheme::Https) => return Err(Failure::Misdirected),
             _ => {}
         }
-        let name = self.part(here.name);
+        let site = self.router.name(found);
         let asked = connection.tls.as_ref().and_then(|tls| tls.client.as_ref());
-        if !here.accepts(&name, asked) {
+        if !accepts(&site, client, asked) {
             return Err(Failure::OtherClientAuth);
         }
-        let index = router.route(site, head)?.route;
-        let (Some(RouteHere { pattern, terms }), Some(tally)) = (self.routes.get(index), self.tallies.get(index)) else {
+        let index = self.router.route(found.site, head)?.route;
+        let (Some((route, terms)), Some(tally)) = (self.router.entry(index), self.tallies.get(index)) else {
             return Err(Failure::NoRoute);
         };
-        let terms_index = *terms as usize;
+        let terms_index = terms;
         let (Some(terms), Some(TermsHere { destination, going_out, audience: _ })) =
             (self.snapshot.terms.get(terms_index), self.terms.get(terms_index))
         else {
             return Err(Failure::NoRoute);
         };
-        let (route, going_out, destination) = (self.part(*pattern), *going_out, destination.as_ref());
-        Ok(Place { site: name, route, terms, terms_index, going_out, tally, destination, client: here.client })
-    }
-
-    fn part(&self, part: Part) -> ByteString {
-        self.text.slice_ref(self.text.get(part.range()).unwrap_or_default())
+        let (going_out, destination) = (*going_out, destination.as_ref());
+        Ok(Place { site, route, terms, terms_index, going_out, tally, destination, client })
     }
 
     /// Who is told how an exchange on these terms ended.
@@ -201,16 +174,14 @@ fn secure_location(head: &RequestHead, https_port: u16) -> HeaderValue {
     HeaderValue::try_from(head.secure_location(https_port)).unwrap_or_else(|_| HeaderValue::from_static("/"))
 }
 
-impl SiteHere {
-    /// Whether the handshake asked the client for what this site asks, no more and no less. A connection that was made for another site
-    /// may well carry a request for this one (HTTP/2 reuses connections between names that share a certificate; and anyone can send
-    /// any `Host`), and what that site's CA has vouched for means nothing here.
-    fn accepts(&self, name: &str, asked: Option<&ClientAuth>) -> bool {
-        match (&self.client, asked) {
-            (None, None) => true,
-            (Some(client), Some(asked)) => *asked.site == *name && (asked.identity.is_some() || !client.require),
-            _ => false,
-        }
+/// Whether the handshake asked the client for what this site asks, no more and no less. A connection that was made for another site may
+/// well carry a request for this one (HTTP/2 reuses connections between names that share a certificate; and anyone can send any
+/// `Host`), and what that site's CA has vouched for means nothing here.
+fn accepts(site: &str, client: Option<ClientCertEntry>, asked: Option<&ClientAuth>) -> bool {
+    match (client, asked) {
+        (None, None) => true,
+        (Some(client), Some(asked)) => *asked.site == *site && (asked.identity.is_some() || !client.require),
+        _ => false,
     }
 }
 

@@ -26,8 +26,8 @@ mod upgrade;
 pub use body::{RequestBody, ResponseBody};
 pub use explain::{Explanation, Finding, explain};
 pub use failure::{Failure, REASONS, Reason};
-pub use router::{Found, Missed, Router};
-pub use snapshot::{Proofs, RouteEntry, SiteEntry, Snapshot, Terms};
+pub use router::{Found, Missed, Router, SiteFound};
+pub use snapshot::{Proofs, SiteEntry, Snapshot, Terms};
 
 use crate::chain::{Aborted, Failing, Fault, Filter, Link, Walk};
 use crate::message::{Answer, BodyError, Connection, Malformed, Received};

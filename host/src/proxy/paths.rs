@@ -1,14 +1,13 @@
 //! Names and paths of all sites, each with what it stands for: one text, two tables, so that ten thousand sites cost little more memory
 //! than their names and paths, and looking one up touches few cache lines that other requests have left cold.
 
-use super::router::Conditions;
+use super::router::{Conditions, small};
 use crate::message::RequestHead;
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use std::collections::BTreeMap;
 use std::hash::BuildHasher;
-use std::ops::Range;
 
 /// A route that is chosen if its conditions hold.
 #[derive(Debug)]
@@ -62,7 +61,7 @@ enum Takers {
 
 /// Collects the candidates of one site by path.
 #[derive(Debug, Default)]
-pub(super) struct PathsBuilder<'c>(BTreeMap<&'c str, Vec<Candidate>>);
+pub(super) struct PathsBuilder<'c>(BTreeMap<&'c str, (Part, Vec<Candidate>)>);
 
 impl Part {
     /// Appends to the text.
@@ -72,12 +71,19 @@ impl Part {
         Self { from, length: small(part.len()) }
     }
 
-    pub fn range(self) -> Range<usize> {
-        self.from as usize..(self.from + self.length) as usize
+    pub fn of(self, text: &str) -> &str {
+        text.get(self.from as usize..(self.from + self.length) as usize).unwrap_or_default()
     }
 
-    fn of(self, text: &str) -> &str {
-        text.get(self.range()).unwrap_or_default()
+    /// The last bytes of it.
+    pub fn last(self, length: usize) -> Self {
+        let length = small(length).min(self.length);
+        Self { from: self.from + self.length - length, length }
+    }
+
+    /// Where `inner` stands in it.
+    pub fn find(self, text: &str, inner: &str) -> Option<Self> {
+        self.of(text).find(inner).map(|at| Self { from: self.from + small(at), length: small(inner.len()) })
     }
 }
 
@@ -95,12 +101,20 @@ impl Names {
         }
     }
 
-    pub fn get(&self, text: &str, name: &str) -> Option<u32> {
-        self.table.find(self.hasher.hash_one(name), |(known, _)| known.of(text) == name).map(|(_, site)| *site)
+    /// The site, and where its name stands.
+    pub fn get(&self, text: &str, name: &str) -> Option<(Part, u32)> {
+        self.table.find(self.hasher.hash_one(name), |(known, _)| known.of(text) == name).copied()
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+    /// The longest name of which `host` ends with a dot and it; where it stands with the `*.` before it.
+    pub fn get_above(&self, text: &str, host: &str) -> Option<(Part, u32)> {
+        if self.table.is_empty() {
+            return None;
+        }
+        // The longest suffix first, since it begins at the first dot.
+        let dots = memchr::memchr_iter(b'.', host.as_bytes());
+        let (suffix, site) = dots.filter_map(|dot| host.get(dot + 1..)).find_map(|suffix| self.get(text, suffix))?;
+        Some((Part { from: suffix.from - 2, length: suffix.length + 2 }, site))
     }
 }
 
@@ -167,15 +181,16 @@ impl Lengths {
 }
 
 impl<'c> PathsBuilder<'c> {
-    pub fn add(&mut self, path: &'c str, candidate: Candidate) {
-        self.0.entry(path).or_default().push(candidate);
+    /// `at` is where the path stands in the text.
+    pub fn add(&mut self, path: &'c str, at: Part, candidate: Candidate) {
+        self.0.entry(path).or_insert((at, Vec::new())).1.push(candidate);
     }
 
     /// Enters them as the site's; the lengths are what its look-ups need.
-    pub fn enter(self, site: u32, text: &mut String, paths: &mut Paths) -> Lengths {
+    pub fn enter(self, site: u32, text: &str, paths: &mut Paths) -> Lengths {
         let mut lengths = Lengths::default();
-        for (path, mut candidates) in self.0 {
-            lengths.add(path.len());
+        for (path, mut candidates) in self.0.into_values() {
+            lengths.add(path.of(text).len());
             // Stable: candidates of equal rank stay in file order.
             candidates.sort_by_key(Candidate::rank);
             let takers = match candidates.as_slice() {
@@ -185,16 +200,10 @@ impl<'c> PathsBuilder<'c> {
             if let Takers::First { .. } = takers {
                 paths.candidates.append(&mut candidates);
             }
-            let path = Part::add(text, path);
             paths.insert(text, Group { site, path, takers });
         }
         lengths
     }
-}
-
-/// Sizes of a configuration that is in memory as text.
-fn small(size: usize) -> u32 {
-    u32::try_from(size).expect("a configuration has fewer than 4 GiB of paths")
 }
 
 #[cfg(test)]

@@ -6,21 +6,33 @@
 //! together.
 
 use super::paths::{Candidate, Lengths, Names, Part, Paths, PathsBuilder};
+use super::snapshot::SiteEntry;
 use crate::config::{FieldMatch, PathMatch, Route, RouteMatch, Site, SiteName};
 use crate::message::RequestHead;
+use bytestring::ByteString;
 use std::cmp::Reverse;
 use std::ops::Range;
+use std::sync::Arc;
 
-/// Made once per snapshot from the sites in file order. Holds nothing of a route but what tells it from others.
-#[derive(Debug, Default)]
+/// Made once per snapshot from the sites in file order; each worker has a copy with a text of its own.
+#[derive(Debug)]
 pub struct Router {
-    /// Each site's name and then its paths: what one request needs stands together.
-    text: Box<str>,
+    tables: Arc<Tables>,
+    /// Each site's name and then its routes' patterns, in which their paths are: what one request needs stands together. Parts of it that
+    /// are handed out share its reference count, which is in the cache; each one's own would not be.
+    text: ByteString,
+}
+
+/// Where what stands in the text leads. Small, since the next request may be for any other site.
+#[derive(Debug, Default)]
+struct Tables {
     names: Names,
     /// Held without the `*.`.
     wildcards: Names,
-    any: Option<u32>,
+    any: Option<(Part, u32)>,
     sites: Vec<SiteTable>,
+    /// Of all sites, in file order.
+    routes: Vec<RouteEntry>,
     exact: Paths,
     prefixes: Paths,
     /// Of all sites, each site's in the order of precedence.
@@ -33,6 +45,24 @@ struct SiteTable {
     exact: Lengths,
     prefixes: Lengths,
     regexes: Range<u32>,
+    entry: SiteEntry,
+}
+
+/// What is needed of a route once it is found.
+#[derive(Debug, Clone, Copy, Default)]
+struct RouteEntry {
+    pattern: Part,
+    /// Index into the snapshot's.
+    terms: u32,
+}
+
+/// A site that was found by its name.
+#[derive(Debug, Clone, Copy)]
+pub struct SiteFound {
+    pub site: usize,
+    /// Which clients it takes, and how.
+    pub entry: SiteEntry,
+    name: Part,
 }
 
 /// Indices into the snapshot's sites, and into all its routes, counted through in file order.
@@ -61,64 +91,97 @@ pub(super) struct Conditions {
 }
 
 impl Router {
-    pub fn new(sites: &[Site]) -> Self {
-        let (mut router, mut text) = (Self::default(), String::new());
-        let mut first_route = 0;
+    /// `terms` gives the index of what a route is passed on by.
+    pub fn new<'c>(sites: &'c [Site], mut terms: impl FnMut(&'c Route) -> u32) -> Self {
+        let (mut tables, mut text) = (Tables::default(), String::new());
         for (index, site) in (0_u32..).zip(sites) {
+            let name = Part::add(&mut text, &site.name.to_string());
             match &site.name {
-                SiteName::Exact(name) => {
-                    let name = Part::add(&mut text, name);
-                    router.names.add(&text, name, index);
-                }
-                SiteName::Wildcard(suffix) => {
-                    let suffix = Part::add(&mut text, suffix);
-                    router.wildcards.add(&text, suffix, index);
-                }
-                SiteName::Any => router.any = Some(index),
+                SiteName::Exact(_) => tables.names.add(&text, name, index),
+                SiteName::Wildcard(suffix) => tables.wildcards.add(&text, name.last(suffix.len()), index),
+                SiteName::Any => tables.any = Some((name, index)),
             }
-            router.enter(index, &site.routes, first_route, &mut text);
-            first_route += u32::try_from(site.routes.len()).expect("fewer than 2^32 routes fit in memory");
+            tables.enter(index, site, &mut text, &mut terms);
         }
-        Self { text: text.into(), ..router }
+        Self { tables: Arc::new(tables), text: text.into() }
     }
 
-    /// Takes up the routes of a site, of which the first is number `first`.
-    fn enter(&mut self, site: u32, routes: &[Route], first: u32, text: &mut String) {
-        let (mut exact, mut prefixes, mut regexes) = (PathsBuilder::default(), PathsBuilder::default(), Vec::new());
-        for (route, spec) in (first..).zip(routes) {
-            let candidate = Candidate { route, conditions: Conditions::of(&spec.matches).map(Box::new) };
-            match &spec.matches.path {
-                PathMatch::Exact(path) => exact.add(path, candidate),
-                PathMatch::Prefix(path) => prefixes.add(path, candidate),
-                PathMatch::Regex { regex, priority } => regexes.push((Reverse(*priority), regex.clone(), candidate)),
-            }
-        }
-        // Stable, and candidates come in file order: the last rule of precedence.
-        regexes.sort_by(|(a_priority, _, a), (b_priority, _, b)| (a_priority, a.rank()).cmp(&(b_priority, b.rank())));
-        let count = |regexes: &[_]| u32::try_from(regexes.len()).expect("fewer than 2^32 routes fit in memory");
-        let from = count(&self.regexes);
-        self.regexes.extend(regexes.into_iter().map(|(_, regex, candidate)| (regex, candidate)));
-        self.sites.push(SiteTable {
-            exact: exact.enter(site, text, &mut self.exact),
-            prefixes: prefixes.enter(site, text, &mut self.prefixes),
-            regexes: from..count(&self.regexes),
-        });
+    /// For another worker: nothing that is counted is shared.
+    pub fn copy(&self) -> Self {
+        Self { tables: Arc::clone(&self.tables), text: self.text.to_string().into() }
     }
 
     /// The site that answers to a host (in normal form, without port).
-    pub fn site(&self, host: &str) -> Option<usize> {
-        let exact = self.names.get(&self.text, host);
-        exact.or_else(|| self.wildcard(host)).or(self.any).map(|index| index as usize)
+    pub fn site(&self, host: &str) -> Option<SiteFound> {
+        let Tables { names, wildcards, any, sites, .. } = &*self.tables;
+        let exact = names.get(&self.text, host);
+        let (name, index) = exact.or_else(|| wildcards.get_above(&self.text, host)).or(*any)?;
+        let site = index as usize;
+        sites.get(site).map(|table| SiteFound { site, entry: table.entry, name })
     }
 
     /// The route of the site that takes this request.
     pub fn route(&self, site: usize, head: &RequestHead) -> Result<Found, Missed> {
-        let route = self.sites.get(site).and_then(|table| self.within(site as u32, table, head));
+        let table = self.tables.sites.get(site);
+        let route = table.and_then(|table| self.tables.within(&self.text, site as u32, table, head));
         route.map(|route| Found { site, route: route as usize }).ok_or(Missed::Route { site })
     }
 
-    fn within(&self, site: u32, table: &SiteTable, head: &RequestHead) -> Option<u32> {
-        let (text, path): (&str, &str) = (&self.text, &head.path);
+    /// Both at once; `host` is `head.authority` without its port.
+    pub fn find(&self, host: &str, head: &RequestHead) -> Result<Found, Missed> {
+        self.route(self.site(host).ok_or(Missed::Site)?.site, head)
+    }
+
+    pub fn name(&self, site: SiteFound) -> ByteString {
+        self.part(site.name)
+    }
+
+    /// A route's pattern, and the index of its terms.
+    pub fn entry(&self, route: usize) -> Option<(ByteString, usize)> {
+        self.tables.routes.get(route).map(|entry| (self.part(entry.pattern), entry.terms as usize))
+    }
+
+    /// Of all sites.
+    pub fn routes(&self) -> usize {
+        self.tables.routes.len()
+    }
+
+    fn part(&self, part: Part) -> ByteString {
+        self.text.slice_ref(part.of(&self.text))
+    }
+}
+
+impl Tables {
+    /// Takes up a site whose name is the last of the text.
+    fn enter<'c>(&mut self, index: u32, site: &'c Site, text: &mut String, terms: &mut impl FnMut(&'c Route) -> u32) {
+        let (mut exact, mut prefixes, mut regexes) = (PathsBuilder::default(), PathsBuilder::default(), Vec::new());
+        let first = small(self.routes.len());
+        for (route, spec) in (first..).zip(&site.routes) {
+            let candidate = Candidate { route, conditions: Conditions::of(&spec.matches).map(Box::new) };
+            // In patterns as people write them the path is a part.
+            let pattern = Part::add(text, &spec.pattern);
+            let mut path = |path: &str| pattern.find(text, path).unwrap_or_else(|| Part::add(text, path));
+            match &spec.matches.path {
+                PathMatch::Exact(text) => exact.add(text, path(text), candidate),
+                PathMatch::Prefix(text) => prefixes.add(text, path(text), candidate),
+                PathMatch::Regex { regex, priority } => regexes.push((Reverse(*priority), regex.clone(), candidate)),
+            }
+            self.routes.push(RouteEntry { pattern, terms: terms(spec) });
+        }
+        // Stable, and candidates come in file order: the last rule of precedence.
+        regexes.sort_by(|(a_priority, _, a), (b_priority, _, b)| (a_priority, a.rank()).cmp(&(b_priority, b.rank())));
+        let from = small(self.regexes.len());
+        self.regexes.extend(regexes.into_iter().map(|(_, regex, candidate)| (regex, candidate)));
+        self.sites.push(SiteTable {
+            exact: exact.enter(index, text, &mut self.exact),
+            prefixes: prefixes.enter(index, text, &mut self.prefixes),
+            regexes: from..small(self.regexes.len()),
+            entry: SiteEntry::new(site),
+        });
+    }
+
+    fn within(&self, text: &str, site: u32, table: &SiteTable, head: &RequestHead) -> Option<u32> {
+        let path: &str = &head.path;
         self.exact
             .at(text, site, table.exact, path, head)
             .or_else(|| self.by_regex(table, path, head))
@@ -129,20 +192,6 @@ impl Router {
         let Range { start, end } = table.regexes;
         let mut regexes = self.regexes.get(start as usize..end as usize)?.iter();
         regexes.find(|(regex, candidate)| regex.is_match(path) && candidate.takes(head)).map(|(_, candidate)| candidate.route)
-    }
-
-    /// Both at once; `host` is `head.authority` without its port.
-    pub fn find(&self, host: &str, head: &RequestHead) -> Result<Found, Missed> {
-        self.route(self.site(host).ok_or(Missed::Site)?, head)
-    }
-
-    /// The longest suffix first, since it begins at the first dot.
-    fn wildcard(&self, host: &str) -> Option<u32> {
-        if self.wildcards.is_empty() {
-            return None;
-        }
-        let dots = memchr::memchr_iter(b'.', host.as_bytes());
-        dots.filter_map(|dot| host.get(dot + 1..)).find_map(|suffix| self.wildcards.get(&self.text, suffix))
     }
 }
 
@@ -173,6 +222,11 @@ impl Candidate {
                 .map_or((false, 0, 0), |conditions| (!conditions.methods.is_empty(), conditions.headers.len(), conditions.query.len())),
         )
     }
+}
+
+/// Sizes of a configuration that is in memory as text.
+pub(super) fn small(size: usize) -> u32 {
+    u32::try_from(size).expect("a configuration has fewer than 4 GiB of paths")
 }
 
 #[cfg(test)]

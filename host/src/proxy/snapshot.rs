@@ -13,11 +13,7 @@ use std::sync::Arc;
 pub struct Snapshot {
     pub generation: u64,
     pub router: Router,
-    /// In file order, as the router counts them.
-    pub sites: Box<[SiteEntry]>,
-    /// Of all sites, as the router counts them.
-    pub routes: Box<[RouteEntry]>,
-    /// What routes index.
+    /// What the router's routes lead to.
     pub terms: Box<[Terms]>,
     pub limits: Limits,
     pub trusted_proxies: Peers,
@@ -40,10 +36,9 @@ impl std::fmt::Debug for Proofs {
     }
 }
 
-/// What is left of a site once its routes are found.
-#[derive(Debug)]
+/// What is needed of a site once it is found.
+#[derive(Debug, Clone, Copy)]
 pub struct SiteEntry {
-    pub name: String,
     /// Whether it is served over TLS only; otherwise in the clear only.
     pub tls: bool,
     /// Which clients it takes; `None`: it does not ask.
@@ -55,14 +50,6 @@ pub struct SiteEntry {
 pub struct ClientCertEntry {
     pub require: bool,
     pub forward: Option<ClientCertForward>,
-}
-
-/// What is left of a route once it is found.
-#[derive(Debug)]
-pub struct RouteEntry {
-    pub pattern: String,
-    /// Index into the snapshot's.
-    pub terms: u32,
 }
 
 /// On which terms a route passes requests on. Routes without links whose terms are equal share one, which so stays in the cache.
@@ -78,13 +65,10 @@ impl Snapshot {
     /// `filter` gives the index of a link's filter in each worker's list; links of equal plugin and settings may share one.
     pub fn new(generation: u64, config: &Config, mut filter: impl FnMut(&LinkSpec) -> usize) -> Self {
         let mut terms = TermsBuilder::default();
-        let routes = config.sites.iter().flat_map(|site| &site.routes);
-        let routes = routes.map(|route| RouteEntry { pattern: route.pattern.clone(), terms: terms.index(route, &mut filter) }).collect();
+        let router = Router::new(&config.sites, |route| terms.index(route, &mut filter));
         Self {
             generation,
-            router: Router::new(&config.sites),
-            sites: config.sites.iter().map(SiteEntry::new).collect(),
-            routes,
+            router,
             terms: terms.all.into(),
             limits: config.limits.clone(),
             trusted_proxies: config.server.trusted_proxies.clone(),
@@ -102,9 +86,9 @@ impl Snapshot {
 }
 
 impl SiteEntry {
-    fn new(site: &Site) -> Self {
+    pub(super) fn new(site: &Site) -> Self {
         let client = site.client.as_ref().map(|spec| ClientCertEntry { require: spec.require, forward: spec.forward });
-        Self { name: site.name.to_string(), tls: site.tls != TlsSpec::Off, client }
+        Self { tls: site.tls != TlsSpec::Off, client }
     }
 }
 
