@@ -304,7 +304,8 @@ impl Server {
 
     /// Whether an answer is to be expected sooner from it: by what waits there already, and what it took lately.
     fn is_better_than(&self, other: &Self, now: Instant) -> bool {
-        let queue = |server: &Self| (server.running.get() + 1) as f32 / server.weight as f32;
+        // Itself included, which counts for all the same: they are drawn by weight already.
+        let queue = |server: &Self| server.running.get() as f32 / server.weight as f32 + 1.0;
         let slower = self.latency.get().over(other.latency.get(), now);
         queue(self) * slower < queue(other)
     }

@@ -102,7 +102,7 @@ fn limits(context: &Context<'_>, upstream: &Reader<'_, '_>) -> Option<LimitsSpec
 fn hash(text: &str) -> Result<HashKey, Wrong> {
     const HELP: &str = "for example: hash(client.ip), hash(path), hash(header:x-user) or hash(cookie:sid)";
     let inner = text.strip_prefix("hash(").and_then(|text| text.strip_suffix(')'));
-    let Some(key) = inner else { return Err(Wrong::whole(text, "says not by what").help(HELP)) };
+    let Some(key) = inner else { return Err(Wrong::whole(text, "does not say by what").help(HELP)) };
     let from = "hash(".len();
     let within = |at: usize, wrong: Wrong| Wrong { at: wrong.at.start + from + at..wrong.at.end + from + at, ..wrong };
     match key.split_once(':') {
