@@ -4,7 +4,12 @@ use super::*;
 
 /// The fault of `behave` doing this on a request that asks for it; then the same guests must serve one that does not.
 fn misbehaves(what: &str) -> Fault {
-    let guests = behave(&format!("if-asked:{what}"), Isolation::Worker);
+    misbehaves_within(what, patient())
+}
+
+fn misbehaves_within(what: &str, limits: GuestLimits) -> Fault {
+    let settings = serde_json::json!({ "do": format!("if-asked:{what}") });
+    let guests = configure_with(&guest("behave"), settings, limits, Isolation::Worker).unwrap().for_worker();
     assert!(is_next(&guests.on_request(&exchange(), &request(None), &mut None).unwrap()));
     let fault = on_request(&guests).unwrap_err();
     let after = guests.on_request(&exchange(), &request(None), &mut None);
@@ -259,7 +264,7 @@ fn a_plan_that_lies() {
 #[test]
 fn a_million_lines_are_stopped_and_the_log_stays_small() {
     let log = Lines::default();
-    let fault = tracing::subscriber::with_default(log.subscriber(), || misbehaves("print-much"));
+    let fault = tracing::subscriber::with_default(log.subscriber(), || misbehaves_within("print-much", GuestLimits::default()));
     assert_cause(&fault, Cause::Timeout, "CPU");
     let lines = log.text().lines().filter(|line| line.contains("line ")).count();
     assert!((1..=100).contains(&lines), "{lines}");
