@@ -125,6 +125,19 @@ fn explain_shows_site_route_links_upstream_and_timeouts() {
 }
 
 #[test]
+fn explain_shows_what_holds_for_the_upstream() {
+    let terms =
+        "balance = \"hash(path)\"\nsticky = { cookie = \"sid\" }\nhealth = \"GET /healthz every 5s\"\nlimits = { per-server = 7 }\n";
+    let (code, text) = run(&format!("{GOOD}{terms}"), &["explain", "GET", "https://localhost:8443/"]);
+    assert_eq!(code, Some(0), "{text}");
+    for wanted in
+        ["hash(path)", "cookie sid", "GET /healthz every 5s, within 2s; down after 3, up after 2", "7 on each server, 100 wait for 1s"]
+    {
+        assert!(text.contains(wanted), "{wanted} not in:\n{text}");
+    }
+}
+
+#[test]
 fn defaults_and_schema_are_printed() {
     let (code, text) = run("", &["defaults"]);
     assert_eq!(code, Some(0));

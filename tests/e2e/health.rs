@@ -134,7 +134,7 @@ fn a_reload_keeps_who_is_set_aside_until_nobody_is_to_be() {
         let names: Vec<_> = names.iter().map(|origin| format!("\"{}\"", origin.name())).collect();
         format!("servers = [{}]", names.join(", "))
     };
-    let limits = "[limits]\neject-time = \"10m\"\n";
+    let limits = "[limits]\neject-time = \"5m\"\n";
     let proxy = Proxy::start(&config(limits, &upstream(&[&bad, &good])));
     let failed = |proxy: &Proxy| (0..20).filter(|_| get(proxy.http(), "a.test", "/").status == 502).count();
     assert_eq!(failed(&proxy), 5);

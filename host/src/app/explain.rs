@@ -3,7 +3,7 @@
 use super::granted::own;
 use super::memory::{self, Told};
 use crate::config::{
-    self, Balance, ClientCertForward, Config, Limits, LinkOrigin, LinkSpec, PathMatch, PluginRef, Report, RetrySpec, Route, Site, TlsSpec,
+    self, ClientCertForward, Config, Limits, LinkOrigin, LinkSpec, PathMatch, PluginRef, Report, RetrySpec, Route, Site, TlsSpec,
     UpstreamServer, UpstreamSpec, show_duration,
 };
 use crate::message::{RequestHead, Scheme, authority, target};
@@ -182,7 +182,8 @@ impl Explained {
         }
         match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
             Some((name, upstream)) => {
-                row(out, "upstream", &format!("{name}  {}  {}", balance(upstream), servers(upstream)), &upstream.at.to_string());
+                row(out, "upstream", &format!("{name}  {}  {}", upstream.balance, servers(upstream)), &upstream.at.to_string());
+                terms(upstream).iter().for_each(|(title, text)| row(out, title, text, ""));
             }
             None => row(out, "upstream", "none: a link answers or chooses", ""),
         }
@@ -245,7 +246,10 @@ impl Explained {
                 answer["upstream"] = match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
                     Some((name, spec)) => {
                         let servers: Vec<_> = spec.servers.iter().map(server_json).collect();
-                        json!({ "name": name.to_string(), "balance": balance(spec), "servers": servers, "at": spec.at.to_string() })
+                        let mut upstream = json!({ "name": name.to_string(), "balance": spec.balance.to_string(), "servers": servers });
+                        terms(spec).into_iter().for_each(|(title, text)| upstream[title] = text.into());
+                        upstream["at"] = spec.at.to_string().into();
+                        upstream
                     }
                     None => Value::Null,
                 };
@@ -336,20 +340,20 @@ pub(super) fn origin(origin: &LinkOrigin) -> &'static str {
     }
 }
 
-pub(super) fn balance(spec: &UpstreamSpec) -> &'static str {
-    match spec.balance {
-        Balance::P2c => "p2c",
-        Balance::RoundRobin => "round-robin",
-        Balance::Least => "least",
-    }
-}
-
 pub(super) fn servers(spec: &UpstreamSpec) -> String {
     let servers: Vec<_> = spec.servers.iter().map(ToString::to_string).collect();
     format!("{}{}", servers.join(" "), if spec.tls.is_some() { "  over TLS" } else { "" })
 }
 
 /// When another server is tried.
+/// What else holds for an upstream, if anything does.
+fn terms(spec: &UpstreamSpec) -> Vec<(&'static str, String)> {
+    let sticky = spec.sticky.as_ref().map(|sticky| ("sticky", format!("cookie {}", sticky.cookie)));
+    let health = spec.health.as_ref().map(|health| ("health", health.to_string()));
+    let limits = spec.limits.as_ref().map(|limits| ("limits", limits.to_string()));
+    [sticky, health, limits].into_iter().flatten().collect()
+}
+
 fn retry(spec: &RetrySpec, limits: &Limits) -> String {
     let words = [(spec.connect, "connect"), (spec.reset, "reset"), (spec.timeout, "timeout")];
     let mut on: Vec<String> = words.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()).collect();

@@ -1,6 +1,6 @@
 //! `portcullis explain tcp ADDRESS`: what would happen to a connection, and where each part of it is written.
 
-use super::explain::{ExplainError, balance, row, server_json, servers};
+use super::explain::{ExplainError, row, server_json, servers};
 use crate::config::{self, Config, ListenAddress, SiteName, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamName, show_duration};
 use crate::message::{ClientHello, Unrouted};
 use crate::tunnel::Routes;
@@ -192,7 +192,7 @@ impl TcpExplained {
             }
         }
         if let Some((name, upstream)) = self.upstream().and_then(|name| self.config.upstreams.get_key_value(name)) {
-            row(&mut out, "upstream", &format!("{name}  {}  {}", balance(upstream), servers(upstream)), &upstream.at.to_string());
+            row(&mut out, "upstream", &format!("{name}  {}  {}", upstream.balance, servers(upstream)), &upstream.at.to_string());
             let times = self.times().map(|(name, time)| format!("{name} {}", show_duration(time)));
             row(&mut out, "timeouts", &times.join(", "), "");
         }
@@ -232,7 +232,7 @@ impl TcpExplained {
         if let Some((name, spec)) = self.upstream().and_then(|name| self.config.upstreams.get_key_value(name)) {
             let servers: Vec<_> = spec.servers.iter().map(server_json).collect();
             answer["upstream"] =
-                json!({ "name": name.to_string(), "balance": balance(spec), "servers": servers, "at": spec.at.to_string() });
+                json!({ "name": name.to_string(), "balance": spec.balance.to_string(), "servers": servers, "at": spec.at.to_string() });
             answer["timeouts"] = self.times().into_iter().map(|(name, time)| (name.to_owned(), json!(show_duration(time)))).collect();
         }
         answer

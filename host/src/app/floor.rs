@@ -77,7 +77,7 @@ impl Floor {
         let tracer = ready.change.tracer.take();
         let change = &ready.change;
         let limits = Arc::new(change.snapshot.limits.clone());
-        let upstreams = Upstreams::counting(&change.upstreams, &change.outbound, &limits, tally.as_deref(), &change.board);
+        let upstreams = Upstreams::counting(&change.upstreams, &change.outbound, &limits, tally.as_deref(), change.shared(workers));
         let ways = Ways::new(Rc::clone(&upstreams), limits);
         let outside = Outside::default();
         upstreams.place(&change.services.on_worker(&outside));
@@ -115,7 +115,8 @@ impl Floor {
         let change = &ready.change;
         let patience = self.proxy.snapshot().limits.stop;
         let limits = Arc::new(change.snapshot.limits.clone());
-        let upstreams = self.ways.now().succeed(&change.upstreams, &change.outbound, &limits, self.tally.as_deref(), &change.board);
+        let upstreams =
+            self.ways.now().succeed(&change.upstreams, &change.outbound, &limits, self.tally.as_deref(), change.shared(self.worker.1));
         upstreams.place(&change.services.on_worker(&self.outside));
         self.ways.turn(Rc::clone(&upstreams), limits);
         self.guests = self.guests.succeed(&change.filters, &self.errands);

@@ -14,6 +14,7 @@ use crate::observe::Tracer;
 use crate::observe::otlp::Outlet;
 use crate::proxy::Snapshot;
 use crate::sandbox::Configured;
+use crate::upstream::HealthBoard;
 use rustls::KeyLog;
 use std::collections::BTreeMap;
 use std::io;
@@ -82,6 +83,11 @@ impl Generation {
         Ok((generation, changes))
     }
 
+    /// Which servers are down.
+    pub const fn health(&self) -> &Arc<HealthBoard> {
+        &self.checks.board
+    }
+
     /// In one line, for whoever asks how we are.
     pub fn words(&self) -> String {
         let config = &self.prepared.config;
@@ -99,6 +105,7 @@ impl Generation {
             services: self.prepared.services.clone(),
             tracer: self.tracer(),
             board: self.checks.board.clone(),
+            seal: self.prepared.seal.clone(),
             listeners: Vec::with_capacity(listeners.len()),
         };
         let mut changes: Vec<Change> = (0..workers).map(change).collect();

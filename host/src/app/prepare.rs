@@ -10,6 +10,7 @@ use super::watch::Watch;
 use crate::certs::{self, CertProblem, Outbound};
 use crate::config::{self, Code, Component, Config, Diagnostic, Place, PluginSource, Recorded, Recorder, Report, Site, TlsSpec};
 use crate::sandbox::{Sandbox, SandboxError, SandboxOptions};
+use crate::upstream::Seal;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -33,6 +34,8 @@ pub struct Prepared {
     pub filters: Arc<Filters>,
     pub services: Arc<Services>,
     pub papers: Papers,
+    /// Of cookies that name servers.
+    pub seal: Seal,
 }
 
 /// Why a configuration cannot be served.
@@ -91,13 +94,20 @@ impl Base {
         let services = Services::build(&config, &self.sandbox, &origins, &mut found);
         let papers = Papers::open(&config, &self.state, before.map(|before| &before.papers), &mut found);
         report.add(found);
+        let seal = self.seal(&config)?;
         match papers {
             Some(papers) if report.errors() == 0 => {
                 let (filters, services) = (Arc::new(filters), Arc::new(services));
-                Ok(Prepared { config, report, granted, filters, services, papers })
+                Ok(Prepared { config, report, granted, filters, services, papers, seal })
             }
             _ => Err(PrepareError::Config(report)),
         }
+    }
+
+    /// The same in all processes with this state directory, if there is any need for it.
+    fn seal(&self, config: &Config) -> Result<Seal, PrepareError> {
+        let wanted = config.upstreams.values().any(|upstream| upstream.sticky.is_some());
+        Ok(if wanted { state::seal(&self.state)? } else { Seal::new(&[]) })
     }
 }
 

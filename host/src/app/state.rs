@@ -1,5 +1,9 @@
 //! The state directory: the local CA, leaves and compiled plugins, readable by their owner only.
 
+use crate::certs::publish_new;
+use crate::upstream::Seal;
+use aws_lc_rs::rand;
+use data_encoding::BASE64URL_NOPAD;
 use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
@@ -8,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// The state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StateError {
-    #[error("the state directory {} cannot be made: {source}", path.display())]
+    #[error("{} cannot be made: {source}", path.display())]
     Make {
         path: PathBuf,
         #[source]
@@ -48,6 +52,21 @@ pub fn open(configured: Option<&Path>) -> Result<PathBuf, StateError> {
     Ok(path)
 }
 
+/// What cookies that name servers are coded with: from the state directory, where the first process that needs it puts it.
+pub fn seal(state: &Path) -> Result<Seal, StateError> {
+    let path = state.join("sticky.key");
+    let failed = |source| StateError::Make { path: path.clone(), source };
+    let mut key = [0; 32];
+    rand::fill(&mut key).map_err(|_| failed(io::Error::other("the system has no random numbers")))?;
+    if !path.exists() {
+        // Whoever else starts meanwhile reads what was there first.
+        publish_new(&path, &BASE64URL_NOPAD.encode(&key)).map_err(|error| failed(io::Error::other(error)))?;
+    }
+    let text = fs::read_to_string(&path).map_err(failed)?;
+    let key = BASE64URL_NOPAD.decode(text.trim().as_bytes()).ok().filter(|key| key.len() == 32);
+    key.map(|key| Seal::new(&key)).ok_or_else(|| failed(io::Error::other("it has no key in it; without the file, a new one is made")))
+}
+
 fn is_root() -> bool {
     effective_user() == 0
 }
@@ -60,6 +79,19 @@ fn effective_user() -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_seal_stays_the_same_and_is_the_owner_s_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("sticky.key");
+        seal(dir.path()).expect("made");
+        let text = fs::read_to_string(&path).expect("there");
+        seal(dir.path()).expect("read");
+        assert_eq!(fs::read_to_string(&path).expect("there"), text);
+        assert_eq!(fs::metadata(&path).expect("there").permissions().mode() & 0o777, 0o600);
+        fs::write(&path, "short").expect("written");
+        assert!(seal(dir.path()).is_err_and(|error| error.to_string().contains("sticky.key")));
+    }
 
     #[test]
     fn it_is_closed_to_others() {

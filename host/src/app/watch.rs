@@ -11,6 +11,7 @@ use crate::observe::access::AccessOutput;
 use crate::observe::otlp::Exporters;
 use crate::observe::{Exposition, Registry, Shown, log_filter, set_log_filter};
 use crate::sandbox::{Census, Counts};
+use crate::upstream::HealthBoard;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io;
@@ -34,6 +35,8 @@ pub struct Watch {
     /// By plugin. A lock, because it is taken when plugins are configured and when numbers are read.
     censuses: Mutex<BTreeMap<String, Arc<Census>>>,
     gate: OnceLock<Arc<Gate>>,
+    /// Of the generation that is served. A lock, because it is taken by reloads and when numbers are read.
+    health: Mutex<Arc<HealthBoard>>,
     /// Access lines that were dropped.
     dropped: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
 }
@@ -93,6 +96,15 @@ impl Watch {
         self.gate.get().map_or(0, |gate| gate.open())
     }
 
+    /// From now on these are the servers that are looked at.
+    pub fn looks_at(&self, board: &Arc<HealthBoard>) {
+        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(board);
+    }
+
+    fn health(&self) -> Arc<HealthBoard> {
+        Arc::clone(&self.health.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     pub fn draining(&self) {
         self.standing.store(DRAINING, Ordering::Release);
     }
@@ -102,6 +114,16 @@ impl Watch {
         let censuses = self.censuses.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let closed = censuses.iter().filter(|(_, census)| census.counts().closed > 0);
         closed.map(|(plugin, _)| format!("plugin {plugin} is left out after too many faults")).collect()
+    }
+
+    fn servers(&self, out: &mut Exposition) {
+        let health = self.health();
+        // A server that is written twice is looked at once.
+        let all: BTreeMap<_, _> = health.servers().map(|(upstream, server, up)| ((upstream, server.to_string()), up)).collect();
+        let mut family = out.gauge("portcullis_upstream_server_up", "Whether a server is up, by what checks have found.");
+        for ((upstream, server), up) in all {
+            family.sample(&[("upstream", upstream), ("server", &server)], up.into());
+        }
     }
 
     fn guests(&self, out: &mut Exposition) {
@@ -154,6 +176,7 @@ impl Board for Watch {
         out.counter("portcullis_access_lines_dropped", "Access lines dropped because the output was too slow.").sample(&[], dropped);
         out.gauge("portcullis_generation", "Number of the configuration that new exchanges see.").sample(&[], self.generations.serving());
         out.gauge("portcullis_generations", "Configurations that something still uses.").sample(&[], self.generations.alive() as u64);
+        self.servers(out);
         self.guests(out);
         self.registry.write(out);
     }
@@ -162,7 +185,7 @@ impl Board for Watch {
         let against = match self.standing.load(Ordering::Acquire) {
             STARTING => vec!["starting".to_owned()],
             DRAINING => vec!["draining".to_owned()],
-            _ => self.left_out(),
+            _ => self.left_out().into_iter().chain(self.health().missing().map(all_down)).collect(),
         };
         Readiness { against }
     }
@@ -200,6 +223,10 @@ impl Board for Watch {
             Ok(Done { well: said.well, said: shown })
         })
     }
+}
+
+fn all_down(upstream: &str) -> String {
+    format!("all servers of upstream {upstream} are down")
 }
 
 /// Binds and serves what `[admin]` says, if it is there.

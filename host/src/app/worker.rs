@@ -14,7 +14,7 @@ use crate::listen::{Gate, Listening, Shutdown};
 use crate::observe::access::AccessWriter;
 use crate::observe::{Tracer, WorkerTally};
 use crate::proxy::Snapshot;
-use crate::upstream::HealthBoard;
+use crate::upstream::{HealthBoard, Seal, Shared};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -45,8 +45,17 @@ pub struct Change {
     pub tracer: Option<Tracer>,
     /// Which servers are down.
     pub board: Arc<HealthBoard>,
+    /// Of cookies that name servers.
+    pub seal: Seal,
     /// All there are from then on.
     pub listeners: Vec<Waiting>,
+}
+
+impl Change {
+    /// What upstreams of all workers have in common; `workers`: how many there are.
+    pub fn shared(&self, workers: u16) -> Shared<'_> {
+        Shared { board: &self.board, seal: &self.seal, workers }
+    }
 }
 
 /// A listener of this worker.

@@ -291,6 +291,15 @@ pub fn header_name(text: &str) -> Result<String, Wrong> {
     Ok(text.to_ascii_lowercase())
 }
 
+/// A cookie's name (RFC 6265, section 4.1.1), which is a token as header names are, in the case that is written.
+pub fn cookie_name(text: &str) -> Result<String, Wrong> {
+    match header_name(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) if text.is_empty() => Err(Wrong::whole(text, "a cookie's name is missing")),
+        Err(wrong) => Err(Wrong::at(wrong.at, "cannot stand in a cookie's name").help("for example: sid")),
+    }
+}
+
 /// A field value without line breaks and other control characters (RFC 9110, section 5.5).
 pub fn header_value(text: &str) -> Result<String, Wrong> {
     match text.char_indices().find(|(_, c)| *c != '\t' && c.is_ascii_control()) {

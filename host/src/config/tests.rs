@@ -135,6 +135,12 @@ fn meaning(config: &Config) -> String {
         if let Some(version) = upstream.proxy_protocol {
             let _ = writeln!(out, "  proxy-protocol {version:?}");
         }
+        if let Some(limits) = &upstream.limits {
+            let _ = writeln!(out, "  {limits:?}");
+        }
+        if let Some(sticky) = &upstream.sticky {
+            let _ = writeln!(out, "  {sticky:?}");
+        }
         if let Some(health) = &upstream.health {
             let _ = writeln!(out, "  {health:?}");
         }

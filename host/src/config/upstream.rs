@@ -1,6 +1,7 @@
 //! `[upstream.x]`: a named set of servers.
 
-use super::{CertifiedFiles, Location, PluginName};
+use super::{CertifiedFiles, Location, PluginName, show_duration};
+use http::HeaderName;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,6 +22,8 @@ pub struct UpstreamSpec {
     /// At least one.
     pub servers: Vec<UpstreamServer>,
     pub balance: Balance,
+    /// `None`: clients do not stay with servers.
+    pub sticky: Option<StickySpec>,
     /// Idle connections kept per server and worker. `None`: [`super::Limits::pool_idle`].
     pub pool_idle: Option<usize>,
     /// `None`: in the clear.
@@ -29,6 +32,8 @@ pub struct UpstreamSpec {
     pub proxy_protocol: Option<ProxyVersion>,
     /// `None`: nobody looks at the servers.
     pub health: Option<HealthSpec>,
+    /// `None`: as many requests at once as come.
+    pub limits: Option<LimitsSpec>,
     pub at: Location,
 }
 
@@ -37,7 +42,17 @@ impl UpstreamSpec {
     pub fn plain(servers: Vec<ServerAddress>, at: Location) -> Self {
         let server = |address| UpstreamServer { address, weight: 1, tags: Vec::new(), at: at.clone() };
         let servers = servers.into_iter().map(server).collect();
-        Self { servers, balance: Balance::default(), pool_idle: None, tls: None, proxy_protocol: None, health: None, at }
+        Self {
+            servers,
+            balance: Balance::default(),
+            sticky: None,
+            pool_idle: None,
+            tls: None,
+            proxy_protocol: None,
+            health: None,
+            limits: None,
+            at,
+        }
     }
 
     /// Those of its servers that are components, and where each is written.
@@ -103,13 +118,27 @@ pub struct HealthSpec {
     /// So many failures in a row make a server count as down, so many successes as up.
     pub down: u32,
     pub up: u32,
+    /// Whether the proxy is not ready while all servers are down.
+    pub ready: bool,
     pub at: Location,
 }
 
 impl HealthSpec {
     /// Every 10 s, as HAProxy and Envoy have it.
     pub fn new(look: Look, at: Location) -> Self {
-        Self { look, every: Duration::from_secs(10), timeout: Duration::from_secs(2), down: 3, up: 2, at }
+        Self { look, every: Duration::from_secs(10), timeout: Duration::from_secs(2), down: 3, up: 2, ready: false, at }
+    }
+}
+
+impl fmt::Display for HealthSpec {
+    /// As an operator is shown it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.look {
+            Look::Connect => f.write_str("connect")?,
+            Look::Get { target, .. } => write!(f, "GET {target}")?,
+        }
+        let (every, timeout) = (show_duration(self.every), show_duration(self.timeout));
+        write!(f, " every {every}, within {timeout}; down after {}, up after {}", self.down, self.up)
     }
 }
 
@@ -126,6 +155,41 @@ pub enum Look {
         /// Statuses of a server that is well; empty: 200 to 399.
         expect: Vec<u16>,
     },
+}
+
+/// `limits` of `[upstream.x]` as meant. All workers together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LimitsSpec {
+    /// Requests and tunnels that run at once, of the upstream.
+    pub running: Option<u32>,
+    /// And of each server.
+    pub per_server: Option<u32>,
+    /// So many more wait.
+    pub queue: u32,
+    /// For so long.
+    pub wait: Duration,
+}
+
+impl fmt::Display for LimitsSpec {
+    /// As an operator is shown them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(running) = self.running {
+            write!(f, "{running} at once, ")?;
+        }
+        if let Some(per_server) = self.per_server {
+            write!(f, "{per_server} on each server, ")?;
+        }
+        write!(f, "{} wait for {}", self.queue, show_duration(self.wait))
+    }
+}
+
+/// `sticky` of `[upstream.x]` as meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StickySpec {
+    /// Its name.
+    pub cookie: String,
+    /// `None`: until the browser is closed.
+    pub max_age: Option<Duration>,
 }
 
 /// Of the PROXY protocol.
@@ -182,7 +246,7 @@ impl fmt::Display for ServerAddress {
 }
 
 /// How a server is chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Balance {
     /// The less busy of two picked at random.
     #[default]
@@ -190,4 +254,41 @@ pub enum Balance {
     RoundRobin,
     /// The least busy of all.
     Least,
+    /// The one that this part of the request belongs to, unless it has too much to do; as p2c if the request has none.
+    Hash(HashKey),
+}
+
+impl fmt::Display for Balance {
+    /// As it is written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::P2c => f.write_str("p2c"),
+            Self::RoundRobin => f.write_str("round-robin"),
+            Self::Least => f.write_str("least"),
+            Self::Hash(key) => write!(f, "hash({key})"),
+        }
+    }
+}
+
+/// What requests that go to the same server have in common.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashKey {
+    /// The client's address; of IPv6 its network of 64 bits.
+    Client,
+    /// Without the query.
+    Path,
+    /// The first line of this name.
+    Header(HeaderName),
+    Cookie(String),
+}
+
+impl fmt::Display for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client => f.write_str("client.ip"),
+            Self::Path => f.write_str("path"),
+            Self::Header(name) => write!(f, "header:{name}"),
+            Self::Cookie(name) => write!(f, "cookie:{name}"),
+        }
+    }
 }

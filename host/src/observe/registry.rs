@@ -206,17 +206,21 @@ fn reasons(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
 
 fn upstreams(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
     let upstreams = gathered(workers, |worker| &worker.upstreams);
-    let counters: [Shown<UpstreamTally>; 3] = [
+    let counters: [Shown<UpstreamTally>; 4] = [
         ("portcullis_upstream_requests", "Requests to upstreams, of clients and of plugins, and tunnels.", |tally| tally.requests.value()),
         ("portcullis_upstream_reused", "Requests that a pooled connection carried.", |tally| tally.reused.value()),
         ("portcullis_upstream_retries", "Servers tried beyond each request's first.", |tally| tally.retries.value()),
+        ("portcullis_upstream_ejections", "How often servers were set aside after failures, by each worker.", |tally| {
+            tally.ejections.value()
+        }),
     ];
     for (name, help, value) in counters {
         let mut family = out.counter(name, help);
         upstreams.iter().for_each(|(upstream, tallies)| family.sample(&[("upstream", upstream)], total(tallies, value)));
     }
-    let gauges: [Shown<UpstreamTally>; 2] = [
+    let gauges: [Shown<UpstreamTally>; 3] = [
         ("portcullis_upstream_active", "Requests and tunnels that are not over.", |tally| tally.running.value()),
+        ("portcullis_upstream_waiting", "Requests that wait until they may run.", |tally| tally.waiting.value()),
         ("portcullis_upstream_pool_idle", "Connections kept for the next request.", |tally| tally.idle.value()),
     ];
     for (name, help, value) in gauges {

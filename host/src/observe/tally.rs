@@ -49,10 +49,14 @@ pub struct UpstreamTally {
     pub requests: Counter,
     /// Those that are not over.
     pub running: Gauge,
+    /// Those that wait until they may run.
+    pub waiting: Gauge,
     /// Requests that a pooled connection carried.
     pub reused: Counter,
     /// Tries beyond each request's first.
     pub retries: Counter,
+    /// Servers set aside after failures.
+    pub ejections: Counter,
     pub connects: Histogram,
     /// To the response head.
     pub answers: Histogram,
@@ -175,8 +179,10 @@ impl Default for UpstreamTally {
         Self {
             requests: Counter::default(),
             running: Gauge::default(),
+            waiting: Gauge::default(),
             reused: Counter::default(),
             retries: Counter::default(),
+            ejections: Counter::default(),
             connects: Histogram::new(OF_CONNECTS),
             answers: Histogram::new(OF_EXCHANGES),
             idle: Gauge::default(),

@@ -73,6 +73,7 @@ impl<F: Filter> Departure<'_, '_, F> {
         guard.sends(&destination.name, exchange.trace.as_ref(), &mut inbound.head.headers);
         exchange.upstream = Some(destination.name);
         let (upgrade, client, wants) = (inbound.upgrade.take(), Rc::clone(&exchange.connection), place.going_out);
+        let from = exchange.client;
         // Only for chains whose links want to be asked.
         let guide = (wants.balance || wants.attempt).then(|| Guide::new((guard.id, ledger), walk, exchange, &inbound.head, wants.balance));
         let outgoing = Outgoing {
@@ -81,6 +82,7 @@ impl<F: Filter> Departure<'_, '_, F> {
             upgrade,
             times,
             client: &client,
+            from,
             guide: guide.as_ref().map(|guide| guide as &dyn upstream::Guide),
             trail: guard.trail(),
             retry: Some(&place.terms.retry),

@@ -209,6 +209,12 @@ pub const REASONS: &[Reason] = &{
         reason("service_overload", S::SERVICE_UNAVAILABLE, OURS, "No instance of a component that is a server was to be had."),
         // The operator's.
         reason("exchange_timeout", S::GATEWAY_TIMEOUT, "http_response_timeout", "The exchange took longer than timeout.total."),
+        reason(
+            "upstream_busy",
+            S::SERVICE_UNAVAILABLE,
+            "connection_limit_reached",
+            "As many requests as the upstream's limits allow run, and the queue is full, or the request was in it for too long.",
+        ),
         // Ours.
         unanswered("stopped", OURS, "The proxy was told to stop, and the exchange was not over after limits.stop."),
         reason(
@@ -273,6 +279,10 @@ impl Failure {
         let mut reply = answer(reason, reason.status?, id);
         if let Self::Insecure(location) = self {
             reply.headers.insert(header::LOCATION, location.clone());
+        }
+        if let Self::Send(SendError::Busy) = self {
+            // Requests are short; who comes again soon is likely to find room.
+            reply.headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let Self::Proof(proof) = self {
             reply.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));

@@ -44,6 +44,9 @@ pub enum SendError {
     /// Whoever has a say in where requests go wants this one to end.
     #[error("the request is not to be sent")]
     Halted,
+    /// As many requests run as may, and as many wait, or it has waited for too long.
+    #[error("the upstream has as much to do as it may")]
+    Busy,
     // Ours.
     /// No file descriptor or local port left to connect with.
     #[error("no resources left to connect to the origin")]
@@ -66,6 +69,7 @@ impl SendError {
             Self::Malformed(_) => "bad_response",
             Self::Client(body) => body.reason(),
             Self::Expired => "exchange_timeout",
+            Self::Busy => "upstream_busy",
             Self::Overloaded(_) => "overload",
             // Whoever halts it says why, so this is not heard.
             Self::Halted => "internal",

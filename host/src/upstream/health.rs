@@ -31,6 +31,8 @@ pub(super) struct Checked {
     patients: Box<[Arc<Patient>]>,
     /// How many are down.
     count: AtomicUsize,
+    /// Whether requests should not come while all are.
+    required: bool,
 }
 
 /// A server that is looked at, and what is thought of it. It goes over to the next generation as long as it would be looked at in the same way.
@@ -65,13 +67,25 @@ impl HealthBoard {
                 down: AtomicBool::new(false),
                 course: Mutex::default(),
             });
-            Some((name.clone(), Checked::after(self.0.get(name), patients)))
+            Some((name.clone(), Checked::after(self.0.get(name), patients, health.ready)))
         });
         Arc::new(Self(checked.collect()))
     }
 
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Every server that is looked at, with its upstream, and whether it is up.
+    pub fn servers(&self) -> impl Iterator<Item = (&str, &ServerAddress, bool)> {
+        let servers = |(name, checked)| servers_of(name, checked);
+        self.0.iter().flat_map(servers)
+    }
+
+    /// Upstreams whose servers are all down, and without which requests should not come.
+    pub fn missing(&self) -> impl Iterator<Item = &str> {
+        let missing = self.0.iter().filter(|(_, checked)| checked.required && checked.patients.iter().all(|patient| patient.is_down()));
+        missing.map(|(name, _)| &*name.0)
     }
 
     pub(super) fn of(&self, name: &UpstreamName) -> Option<Arc<Checked>> {
@@ -95,19 +109,25 @@ impl HealthBoard {
     }
 }
 
+fn servers_of<'b>(name: &'b UpstreamName, checked: &'b Arc<Checked>) -> impl Iterator<Item = (&'b str, &'b ServerAddress, bool)> {
+    // Components are not looked at.
+    let looked_at = checked.patients.iter().filter(|patient| !matches!(patient.address, ServerAddress::Component(_)));
+    looked_at.map(|patient| (&*name.0, &patient.address, !patient.is_down()))
+}
+
 impl Checked {
     /// These, or those of `earlier` that are as they.
-    fn after(earlier: Option<&Arc<Self>>, patients: impl Iterator<Item = Patient>) -> Arc<Self> {
+    fn after(earlier: Option<&Arc<Self>>, patients: impl Iterator<Item = Patient>, required: bool) -> Arc<Self> {
         let known = |patient: &Patient| earlier.and_then(|earlier| earlier.patients.iter().find(|known| known.is_as(patient)).cloned());
         let patients: Box<[_]> = patients.map(|patient| known(&patient).unwrap_or_else(|| Arc::new(patient))).collect();
         let same = |earlier: &Self| {
             let mut pairs = earlier.patients.iter().zip(&patients);
-            earlier.patients.len() == patients.len() && pairs.all(|(own, other)| Arc::ptr_eq(own, other))
+            earlier.required == required && earlier.patients.len() == patients.len() && pairs.all(|(own, other)| Arc::ptr_eq(own, other))
         };
         match earlier {
             Some(earlier) if same(earlier) => Arc::clone(earlier),
             _ => {
-                let checked = Self { patients, count: AtomicUsize::new(0) };
+                let checked = Self { patients, count: AtomicUsize::new(0), required };
                 checked.count();
                 Arc::new(checked)
             }
@@ -316,6 +336,8 @@ mod tests {
         assert!(looked(&same, 0), "its row goes on");
         let moved = same.succeed(&specs(&[2, 1, 3, 4], get("/a")), &none);
         assert!(of(&moved).counts() && of(&moved).is_down(1) && !of(&moved).is_down(0));
+        assert_eq!(moved.servers().filter(|(.., up)| !up).count(), 1);
+        assert_eq!(moved.missing().count(), 0);
         let otherwise = moved.succeed(&specs(&[2, 1, 3, 4], get("/b")), &none);
         assert!(!of(&otherwise).counts(), "nobody has looked there yet");
     }

@@ -5,7 +5,7 @@ use super::channel::Channel;
 use super::connect::connect;
 use super::guide::{Guide, Judged};
 use super::io::OriginIo;
-use super::server::{Retry, Server, Ticket, Tried, Upstream};
+use super::server::{Retry, Server, Ticket, Tried, Upstream, Wish};
 use super::tls::handshake;
 use super::{Attempt, Inside, SendError, Settings};
 use crate::certs::ServerTls;
@@ -26,10 +26,11 @@ pub(super) struct Line<'a> {
     pub trail: Option<Rc<RefCell<Attempt>>>,
     pub started: Instant,
     pub until: Option<Instant>,
+    pub wish: Wish,
     tried: Tried,
     /// Who gets the next attempt, if that is settled.
     next: Option<usize>,
-    /// Held while this request is on its second server.
+    /// Held while this request is on its second server, unless the first took no connection.
     retry: Option<Retry>,
     /// Take none from the pool.
     pub fresh: bool,
@@ -51,6 +52,14 @@ pub(super) struct Outcome<'a> {
     pub safe: bool,
 }
 
+impl Outcome<'_> {
+    /// Whether another attempt adds nothing to what servers have to do: this one has not taken so much as a connection. When a server goes,
+    /// all that would have gone to it comes at once, which no budget should keep from the others.
+    fn is_free(&self) -> bool {
+        matches!(self.brought, Err(SendError::Connect(_)))
+    }
+}
+
 impl<'a> Line<'a> {
     pub fn new(upstream: &'a Rc<Upstream>, settings: &'a Settings, client: &'a Rc<Connection>, guide: Option<&'a dyn Guide>) -> Self {
         let started = Instant::now();
@@ -63,6 +72,7 @@ impl<'a> Line<'a> {
             trail: None,
             started,
             until: None,
+            wish: Wish::default(),
             tried: Tried::new(),
             next: None,
             retry: None,
@@ -84,6 +94,7 @@ impl<'a> Line<'a> {
 
     /// A connection, its place in the count of what runs, and the time.
     pub async fn channel(&mut self, attempt: &mut Attempt) -> Result<(Box<Channel>, Ticket, Instant), SendError> {
+        self.upstream.admit(self.until).await?;
         loop {
             let index = self.pick()?;
             let server = self.upstream.servers.get(index).ok_or_else(no_servers)?;
@@ -129,7 +140,7 @@ impl<'a> Line<'a> {
                 }
             }
         }
-        self.upstream.pick(&self.tried, self.started).ok_or_else(no_servers)
+        self.upstream.pick(&self.tried, self.wish, self.started).ok_or_else(no_servers)
     }
 
     /// One of the server's idle connections; only the client's own if they belong to clients.
@@ -180,7 +191,8 @@ impl<'a> Line<'a> {
         if outcome.brought.is_err() {
             self.upstream.failed(index, Instant::now());
         }
-        let left = if outcome.safe { self.left() } else { 0 };
+        let free = outcome.is_free();
+        let left = if outcome.safe { self.left(free) } else { 0 };
         let usual = self.is_usual(outcome);
         let wanted = match self.guide.filter(|guide| guide.judges(outcome.brought.ok())) {
             Some(guide) => self.judged(guide, outcome, left, attempt)?,
@@ -198,10 +210,10 @@ impl<'a> Line<'a> {
         if !again || left == 0 {
             return Ok(false);
         }
-        if self.retry.is_none() {
+        if self.retry.is_none() && !free {
             self.retry = Retry::new(self.upstream, self.budget());
         }
-        Ok(self.retry.is_some())
+        Ok(free || self.retry.is_some())
     }
 
     /// What is tried again unless somebody says otherwise.
@@ -237,10 +249,10 @@ impl<'a> Line<'a> {
     }
 
     /// How many attempts may follow.
-    fn left(&self) -> u32 {
+    fn left(&self, free: bool) -> u32 {
         let retried = u32::try_from(self.tried.len()).unwrap_or(u32::MAX).saturating_sub(1);
         let left = self.terms.tries.map_or(self.settings.retries, |tries| tries.saturating_sub(1)).saturating_sub(retried);
-        let affordable = self.retry.is_some() || Retry::is_affordable(self.upstream, self.budget());
+        let affordable = free || self.retry.is_some() || Retry::is_affordable(self.upstream, self.budget());
         if affordable && self.upstream.has_other(&self.tried) { left } else { 0 }
     }
 }

@@ -3,7 +3,7 @@
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
-//! In reading order: `send` (one request, its attempts), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `standing` (how it has done), `health` (how it does when it is looked at), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
+//! In reading order: `send` (one request, its attempts), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `hash` (by key), `sticky` (by cookie), `standing` (how it has done), `health` (how it does when it is looked at), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
 //! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
 
 mod announce;
@@ -12,6 +12,7 @@ mod channel;
 mod connect;
 mod error;
 mod guide;
+mod hash;
 mod health;
 mod io;
 mod line;
@@ -21,6 +22,7 @@ mod pump;
 mod send;
 mod server;
 mod standing;
+mod sticky;
 mod switched;
 mod tls;
 mod transfer;
@@ -30,6 +32,7 @@ pub use error::{Failed, SendError};
 pub use guide::{Guide, Halted, Judged};
 pub use health::HealthBoard;
 pub use probe::{Probed, ProbedTls, probe};
+pub use sticky::Seal;
 
 use crate::certs::Outbound;
 use crate::config::{Limits, RetrySpec, ServerAddress, UpstreamName, UpstreamSpec};
@@ -41,6 +44,7 @@ use http::HeaderValue;
 use server::Upstream;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
@@ -54,6 +58,17 @@ pub struct Upstreams {
     settings: Settings,
     /// Runs from the first request on, and ends with this.
     sweeper: OnceCell<AbortHandle>,
+}
+
+/// What all workers of a generation have in common.
+#[derive(Clone, Copy)]
+pub struct Shared<'s> {
+    /// Servers that are down are not used.
+    pub board: &'s HealthBoard,
+    /// Of cookies that name servers.
+    pub seal: &'s Seal,
+    /// How many there are; they share limits out among them.
+    pub workers: u16,
 }
 
 /// A server within this process. It speaks HTTP/1.1 over connections as any other does, but may answer with [`FAILED`] instead.
@@ -121,6 +136,8 @@ pub struct Outgoing<'a, B> {
     pub times: Times,
     /// Whose request it is, for upstreams whose connections belong to one client.
     pub client: &'a Rc<Connection>,
+    /// The client's address, after `Forwarded` from trusted peers.
+    pub from: IpAddr,
     /// Who else has a say in it.
     pub guide: Option<&'a dyn Guide>,
     /// Kept up to date while the request is on its way, for whoever wants to know also if it is given up.
@@ -199,20 +216,22 @@ struct Settings {
 }
 
 impl Upstreams {
-    /// For one worker; specs, limits and what TLS needs of one snapshot.
+    /// For one worker, by itself; specs, limits and what TLS needs of one snapshot.
     pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, tls: &Outbound, limits: &Limits) -> Rc<Self> {
-        Self::counting(specs, tls, limits, None, &HealthBoard::default())
+        let seal = Seal::random().unwrap_or_else(|| Seal::new(&[]));
+        let board = HealthBoard::default();
+        Self::counting(specs, tls, limits, None, Shared { board: &board, seal: &seal, workers: 1 })
     }
 
-    /// The same, counted in the worker's numbers, without those that are down by this board.
+    /// The same, counted in the worker's numbers, for one of several workers.
     pub fn counting(
         specs: &BTreeMap<UpstreamName, UpstreamSpec>,
         tls: &Outbound,
         limits: &Limits,
         tally: Option<&WorkerTally>,
-        board: &HealthBoard,
+        shared: Shared<'_>,
     ) -> Rc<Self> {
-        Self::after(&[], specs, tls, limits, (tally, board))
+        Self::after(&[], specs, tls, limits, (tally, shared))
     }
 
     /// The same for the next snapshot: what has not changed is shared with this one, idle connections, counts of what runs and
@@ -223,9 +242,9 @@ impl Upstreams {
         tls: &Outbound,
         limits: &Limits,
         tally: Option<&WorkerTally>,
-        board: &HealthBoard,
+        shared: Shared<'_>,
     ) -> Rc<Self> {
-        Self::after(&self.upstreams, specs, tls, limits, (tally, board))
+        Self::after(&self.upstreams, specs, tls, limits, (tally, shared))
     }
 
     /// `earlier`: in the order of their names.
@@ -234,7 +253,7 @@ impl Upstreams {
         specs: &BTreeMap<UpstreamName, UpstreamSpec>,
         tls: &Outbound,
         limits: &Limits,
-        (tally, board): (Option<&WorkerTally>, &HealthBoard),
+        (tally, Shared { board, seal, workers }): (Option<&WorkerTally>, Shared<'_>),
     ) -> Rc<Self> {
         let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
         let Limits { connect, connect_tls, retries, retry_budget, .. } = *limits;
@@ -243,7 +262,7 @@ impl Upstreams {
         let tally = |name: &UpstreamName| tally.map(|worker| worker.upstream(&name.0)).unwrap_or_default();
         let upstream = |(name, spec): (&UpstreamName, &UpstreamSpec)| {
             let earlier = earlier.binary_search_by(|upstream| (*upstream.name).cmp(&name.0)).ok().and_then(|index| earlier.get(index));
-            Upstream::after(earlier, &name.0, (spec, tls.servers(name)), limits, (tally(name), board.of(name)))
+            Upstream::after(earlier, &name.0, (spec, tls.servers(name)), limits, (tally(name), board.of(name), (seal, workers)))
         };
         let upstreams = specs.iter().map(upstream).collect();
         Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })

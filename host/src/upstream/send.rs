@@ -12,7 +12,7 @@ use super::{Answered, Attempt, Content, FAILED, InsideFault, Outgoing, SendError
 use crate::message::{BodyError, Connection, ResponseHead, Switched};
 use crate::wire::{Coding, Decoder, MalformedResponse, ReceivedResponse, put_request};
 use bytes::Bytes;
-use http::StatusCode;
+use http::{StatusCode, header};
 use std::future::poll_fn;
 use std::rc::Rc;
 use tokio::time::Instant;
@@ -27,12 +27,13 @@ pub(super) async fn send<B>(
 where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    let Outgoing { head, body, upgrade, times, client, guide, trail, retry } = outgoing;
+    let Outgoing { head, body, upgrade, times, client, from, guide, trail, retry } = outgoing;
     let coding = coding(&head.method, &body);
     let idempotent = head.method.is_idempotent();
     let sure = !idempotent || !matches!(coding, Coding::None | Coding::Length(0));
     let mut line = Line::new(upstream, settings, client, guide).request(times.total, sure, trail);
     line.terms = retry.unwrap_or(&USUAL);
+    line.wish = upstream.wish(Some(head), from);
     // What can be tried again is sent at once, so that the time counts from the attempt's beginning, but for connecting.
     let times = Times { response: line.terms.per_try.map_or(times.response, |one| one.min(times.response)), ..times };
     let mut pump = Pump::new(body, coding);
@@ -58,7 +59,9 @@ where
                     continue;
                 }
                 let asked_to_switch = upgrade.is_some();
-                let (head, content) = answer(received, transfer, asked_to_switch, ticket, heard)?;
+                let cookie = upstream.keeps(line.wish, ticket.index, head.scheme);
+                let (mut head, content) = answer(received, transfer, asked_to_switch, ticket, heard)?;
+                cookie.map(|cookie| head.headers.append(header::SET_COOKIE, cookie));
                 return Ok(Answered { head, content, attempt: attempt.clone() });
             }
             Err(error) => error,
@@ -89,6 +92,7 @@ pub(super) async fn open(
     attempt: &mut Attempt,
 ) -> Result<(OriginIo, Ticket), SendError> {
     let mut line = Line::new(upstream, settings, client, None).raw();
+    line.wish = upstream.wish(None, client.peer.ip());
     let (channel, ticket, now) = line.channel(attempt).await?;
     ticket.did_well(now);
     Ok((channel.io, ticket))

@@ -1,8 +1,13 @@
-//! Upstreams and their servers as one worker knows them: who is busy with how much, and how one is chosen.
+//! Upstreams and their servers as one worker knows them: who is busy with how much. How one is chosen stands in `balance`.
 
+mod balance;
+mod limit;
+
+use super::hash;
 use super::health::Checked;
 use super::pool::Pool;
 use super::standing::{Ejection, Standing};
+use super::sticky::{Seal, Sticky};
 use super::{Attempt, Inside, SendError};
 use crate::certs::ServerTls;
 use crate::config::{Balance, Limits, Placeless, ProxyVersion, ServerAddress, UpstreamServer, UpstreamSpec};
@@ -15,6 +20,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+pub(super) use balance::Wish;
+use limit::Limit;
 
 /// A named set of servers.
 pub(super) struct Upstream {
@@ -36,6 +44,10 @@ pub(super) struct Upstream {
     out: Cell<usize>,
     /// `None`: nobody looks at them.
     checked: Option<Arc<Checked>>,
+    /// `None`: as many requests at once as come.
+    limit: Option<Limit>,
+    /// `None`: clients do not stay with servers.
+    sticky: Option<Sticky>,
     tally: Arc<UpstreamTally>,
 }
 
@@ -53,6 +65,8 @@ pub(super) struct Server {
     pub pool: Pool,
     weight: u32,
     tags: Box<[String]>,
+    /// What its address comes to, for consistent hashing.
+    seed: u64,
     running: Cell<u32>,
     /// Weighted round robin: how far behind its share it is.
     credit: Cell<i64>,
@@ -71,6 +85,12 @@ struct Latency {
 /// How long a slow answer is remembered: after this time a third of it is left. As Finagle has it.
 const MEMORY: Duration = Duration::from_secs(10);
 
+/// What is fast, whatever it is, in microseconds; so are twice and half as slow the same. Otherwise chance would decide who gets all requests.
+const NOISE: f32 = 1000.0;
+
+/// A slow server gets requests when others have so many times as much to do: one slow answer must not keep all from it.
+const MOST_SLOWER: f32 = 8.0;
+
 /// Servers that a guide is shown at once.
 const MOST_SHOWN: usize = 256;
 
@@ -85,7 +105,7 @@ impl Upstream {
         name: &str,
         (spec, tls): (&UpstreamSpec, Option<Vec<ServerTls>>),
         limits: &Limits,
-        (tally, checked): (Arc<UpstreamTally>, Option<Arc<Checked>>),
+        (tally, checked, (seal, workers)): (Arc<UpstreamTally>, Option<Arc<Checked>>, (&Seal, u16)),
     ) -> Rc<Self> {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
         let server = |(index, server): (usize, &UpstreamServer)| {
@@ -100,6 +120,7 @@ impl Upstream {
                 pool,
                 weight: server.weight,
                 tags: server.tags.clone().into(),
+                seed: hash::seed(&server.address.to_string()),
                 running: Cell::new(0),
                 credit: Cell::new(0),
                 standing: Standing::default(),
@@ -110,7 +131,7 @@ impl Upstream {
             earlier.and_then(|earlier| earlier.servers.iter().find(|old| old.is_as(&server)).cloned()).unwrap_or(Rc::new(server))
         };
         let servers: Vec<_> = spec.servers.iter().enumerate().map(server).map(kept).collect();
-        let new = Self::new(name, spec, servers, limits, (tally, checked));
+        let new = Self::new(name, spec, servers, limits, (tally, checked, (seal, workers)));
         match earlier {
             Some(earlier) if earlier.is_as(&new) => Rc::clone(earlier),
             _ => Rc::new(new),
@@ -122,7 +143,7 @@ impl Upstream {
         spec: &UpstreamSpec,
         servers: Vec<Rc<Server>>,
         limits: &Limits,
-        (tally, checked): (Arc<UpstreamTally>, Option<Arc<Checked>>),
+        (tally, checked, (seal, workers)): (Arc<UpstreamTally>, Option<Arc<Checked>>, (&Seal, u16)),
     ) -> Self {
         let even = spec.servers.windows(2).all(|pair| matches!(pair, [one, other] if one.weight == other.weight));
         let sums = spec.servers.iter().scan(0u32, |sum, server| {
@@ -136,7 +157,7 @@ impl Upstream {
             name: name.into(),
             servers,
             spec: spec.placeless(),
-            balance: spec.balance,
+            balance: spec.balance.clone(),
             weights: (!even).then(|| sums.collect()),
             next: Cell::new(0),
             random: Cell::new(RandomState::new().hash_one(name) | 1),
@@ -145,6 +166,8 @@ impl Upstream {
             ejection: Ejection { after: limits.eject_after, time: limits.eject_time },
             out: Cell::new(out),
             checked,
+            limit: spec.limits.as_ref().map(|limits| Limit::new(limits, workers)),
+            sticky: spec.sticky.as_ref().map(|sticky| Sticky::new(sticky, seal, name, &spec.servers)),
             tally,
         }
     }
@@ -178,30 +201,7 @@ impl Upstream {
             _ => false,
         };
         let servers = self.servers.len() == next.servers.len() && self.servers.iter().zip(&next.servers).all(same);
-        servers && checked && self.ejection == next.ejection && self.spec == next.spec
-    }
-
-    /// Chooses a server that has not been tried and is not set aside, if there is one; else one that has not been tried. `None`: the
-    /// upstream has no servers.
-    pub fn pick(&self, tried: &Tried, now: Instant) -> Option<usize> {
-        match self.servers.len() {
-            0 => None,
-            1 => Some(0),
-            count if tried.is_empty() && !self.has_any_out(now) && !self.checked.as_ref().is_some_and(|checked| checked.counts()) => {
-                Some(match self.balance {
-                    Balance::RoundRobin => self.turn(count),
-                    Balance::P2c => self.quieter_of_two(count),
-                    Balance::Least => self.quietest(count),
-                })
-            }
-            count => {
-                let first = self.turn(count);
-                let others = || (0..count).map(|offset| (first + offset) % count).filter(|index| !tried.contains(index));
-                let load = |index: &usize| self.load_of(*index);
-                let sound = others().filter(|index| !self.is_out(*index, now)).min_by_key(load);
-                sound.or_else(|| others().min_by_key(load)).or(Some(first))
-            }
-        }
+        servers && checked && self.ejection == next.ejection && self.spec == next.spec && self.sticky == next.sticky
     }
 
     /// Servers that the request may go to, in the order of the configuration; some at random where there are too many to be shown.
@@ -222,9 +222,14 @@ impl Upstream {
         eligible
     }
 
+    /// Whether it may not have more to do, however well it is.
+    fn is_full(&self, index: usize) -> bool {
+        self.limit.as_ref().zip(self.servers.get(index)).is_some_and(|(limit, server)| limit.is_reached(server))
+    }
+
     fn is_out(&self, index: usize, now: Instant) -> bool {
         let aside = self.out.get() > 0 && self.servers.get(index).is_some_and(|server| server.standing.is_out(now));
-        aside || self.checked.as_ref().is_some_and(|checked| checked.is_down(index))
+        aside || self.is_full(index) || self.checked.as_ref().is_some_and(|checked| checked.is_down(index))
     }
 
     fn has_any_out(&self, now: Instant) -> bool {
@@ -247,6 +252,7 @@ impl Upstream {
         }
         if let Some(time) = server.standing.failed(self.ejection, now, may) {
             self.out.update(|count| count + 1);
+            self.tally.ejections.one();
             tracing::warn!("upstream {}: server {} fails again and again, and gets nothing for {time:?}", self.name, server.label);
         }
     }
@@ -259,76 +265,7 @@ impl Upstream {
 
     /// Whether a server is left that has not failed this request.
     pub fn has_other(&self, tried: &Tried) -> bool {
-        (0..self.servers.len()).any(|index| !tried.contains(&index))
-    }
-
-    fn turn(&self, count: usize) -> usize {
-        if self.weights.is_some() {
-            return self.furthest_behind();
-        }
-        let index = self.next.get() % count;
-        self.next.set(index + 1);
-        index
-    }
-
-    /// Each gains its weight, the richest gets the request and pays for it what all have gained: as often as its weight says, and
-    /// spread as evenly as can be.
-    fn furthest_behind(&self) -> usize {
-        let (mut best, mut total) = ((0, i64::MIN), 0);
-        for (index, server) in self.servers.iter().enumerate() {
-            let credit = server.credit.get() + i64::from(server.weight);
-            server.credit.set(credit);
-            total += i64::from(server.weight);
-            if credit > best.1 {
-                best = (index, credit);
-            }
-        }
-        if let Some(server) = self.servers.get(best.0) {
-            server.credit.update(|credit| credit - total);
-        }
-        best.0
-    }
-
-    /// The least busy of all; of equals the one whose turn it is, so that the first does not get all that comes one by one.
-    fn quietest(&self, count: usize) -> usize {
-        let first = self.turn(count);
-        (0..count).map(|offset| (first + offset) % count).min_by_key(|index| self.load_of(*index)).unwrap_or(first)
-    }
-
-    /// Two different ones at random, the less busy of them: near to "least busy" without herding, at constant cost.
-    fn quieter_of_two(&self, count: usize) -> usize {
-        let random = self.random() as usize;
-        let (one, other) = match &self.weights {
-            None => {
-                let one = random % count;
-                (one, (one + 1 + (random / count) % (count - 1)) % count)
-            }
-            // A heavy one may be drawn twice, and is then as welcome as its weight says.
-            Some(sums) => (self.drawn(sums, random as u32), self.drawn(sums, self.random())),
-        };
-        if self.load_of(other) < self.load_of(one) { other } else { one }
-    }
-
-    /// One at random, as often as its weight says.
-    fn drawn(&self, sums: &[u32], random: u32) -> usize {
-        let total = sums.last().copied().unwrap_or(1).max(1);
-        let ticket = random % total;
-        sums.partition_point(|sum| *sum <= ticket)
-    }
-
-    /// xorshift64*: good enough to spread load. The upper bits are the better ones.
-    fn random(&self) -> u32 {
-        let mut state = self.random.get();
-        state ^= state >> 12;
-        state ^= state << 25;
-        state ^= state >> 27;
-        self.random.set(state);
-        (state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32
-    }
-
-    /// What runs on a server for its weight.
-    fn load_of(&self, index: usize) -> u64 {
-        self.servers.get(index).map_or(u64::MAX, |server| server.load())
+        (0..self.servers.len()).any(|index| !tried.contains(&index) && !self.is_full(index))
     }
 }
 
@@ -365,18 +302,36 @@ impl Server {
         (u64::from(self.running.get()) << 16) / u64::from(self.weight)
     }
 
+    /// Whether an answer is to be expected sooner from it: by what waits there already, and what it took lately.
+    fn is_better_than(&self, other: &Self, now: Instant) -> bool {
+        // Itself included, which counts for all the same: they are drawn by weight already.
+        let queue = |server: &Self| server.running.get() as f32 / server.weight as f32 + 1.0;
+        let slower = self.latency.get().over(other.latency.get(), now);
+        queue(self) * slower < queue(other)
+    }
+
     /// It took so long to a response head.
     fn heard(&self, took: Duration, now: Instant) {
-        let Latency { micros, at } = self.latency.get();
-        let took = took.as_micros() as f32;
-        let micros = match at {
-            Some(at) if took < micros => {
-                let kept = (-now.saturating_duration_since(at).as_secs_f32() / MEMORY.as_secs_f32()).exp();
-                micros * kept + took * (1.0 - kept)
-            }
-            _ => took,
-        };
+        let (before, took) = (self.latency.get(), took.as_micros() as f32);
+        let kept = before.kept(now);
+        let micros = if took < before.micros { before.micros * kept + took * (1.0 - kept) } else { took };
         self.latency.set(Latency { micros, at: Some(now) });
+    }
+}
+
+impl Latency {
+    /// What is left of it by now.
+    fn kept(self, now: Instant) -> f32 {
+        self.at.map_or(0.0, |at| (-now.saturating_duration_since(at).as_secs_f32() / MEMORY.as_secs_f32()).exp())
+    }
+
+    /// How many times as slow it is.
+    fn over(self, other: Self, now: Instant) -> f32 {
+        if self.at.is_none() || other.at.is_none() {
+            return 1.0;
+        }
+        let ratio = (self.micros * self.kept(now)).max(NOISE) / (other.micros * other.kept(now)).max(NOISE);
+        if (0.5..=2.0).contains(&ratio) { 1.0 } else { ratio.clamp(1.0 / MOST_SLOWER, MOST_SLOWER) }
     }
 }
 
@@ -416,6 +371,7 @@ impl Drop for Ticket {
         self.upstream.running.update(|count| count - 1);
         self.upstream.tally.running.sub(1);
         self.server.running.update(|count| count - 1);
+        self.upstream.limit.iter().for_each(Limit::is_less);
     }
 }
 

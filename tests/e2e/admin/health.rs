@@ -78,3 +78,26 @@ fn requests_of_sites_never_come_here_nor_scrapes_there() {
     assert!(!get(proxy.http(), "a.test", "/metrics").text().contains("portcullis_build_info"));
     assert_eq!(get(proxy.admin(), &proxy.admin().to_string(), "/x").status, 404);
 }
+
+#[test]
+fn not_ready_while_all_servers_are_down_that_it_cannot_do_without() {
+    let (well, other) = (Origin::echo(), portcullis_tests::nobody());
+    let proxy = Proxy::start(&format!(
+        "[admin]\nlisten = \"127.0.0.1:0\"\n[site.\"*\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\", \"/b/*\" = \"b\", \"/c/*\" = \"c\" }}\n\
+         [upstream]\napp = {{ servers = [\"{0}\", \"{other}\"], health = {{ down = 1, ready = true }} }}\n\
+         b = {{ servers = [\"{other}\"], health = {{ down = 1 }} }}\nc = {{ servers = [\"{other}\"], health = {{ down = 1, ready = true }} }}\n",
+        well.name()
+    ));
+    let admin = proxy.admin();
+    proxy.logged("upstream c: server");
+    let ready = get(admin, &admin.to_string(), "/readyz");
+    assert_eq!(ready.status, 503);
+    assert!(ready.text().contains("all servers of upstream c are down") && !ready.text().contains("upstream app"), "{}", ready.text());
+    let up = |scrape: &super::Scrape, upstream: &str, server: &str| {
+        scrape.value("portcullis_upstream_server_up", &[("upstream", upstream), ("server", server)])
+    };
+    super::until(admin, "servers are down", |scrape| {
+        ["app", "b", "c"].iter().all(|upstream| up(scrape, upstream, &other.to_string()) == Some(0.0))
+            && up(scrape, "app", &well.name()) == Some(1.0)
+    });
+}

@@ -86,6 +86,7 @@ pub static RETRY_ON: Form =
     Form { name: "\"connect\", \"reset\", \"timeout\" or a status", pattern: "^(connect|reset|timeout|[45][0-9]{2})$" };
 pub static HEALTH: Form =
     Form { name: "\"GET /path every 10s\" or \"connect every 10s\"", pattern: "^(GET /[^ ]*|connect)( every [0-9a-z]+)?$" };
+pub static HASH: Form = Form { name: "\"hash(client.ip)\"", pattern: "^hash\\((client\\.ip|path|header:.+|cookie:.+)\\)$" };
 pub static HOST: Form = Form { name: "a host name", pattern: "^[-_.:0-9A-Za-z\\[\\]]+$" };
 pub static FILE: Form = Form { name: "a path", pattern: "." };
 pub static DIRECTORY: Form = Form { name: "an https URL, \"production\" or \"staging\"", pattern: "^(https://.+|production|staging)$" };

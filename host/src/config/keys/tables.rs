@@ -176,8 +176,11 @@ static UPSTREAMS: Keys =
 
 static ONE_SERVER: Kind = Kind::Either(&[Kind::Text(&SERVER), Kind::Table(&UPSTREAM_SERVER)]);
 
+/// Beside [`HASH`].
+pub static BALANCES: &[&str] = &["p2c", "round-robin", "least"];
+
 pub static UPSTREAM: Keys = Keys {
-    later: &["sticky", "retry", "timeout"],
+    later: &["retry", "timeout"],
     ..table(
         "upstream",
         "A named set of servers. A string or list is `servers`.",
@@ -190,15 +193,27 @@ pub static UPSTREAM: Keys = Keys {
             ),
             key(
                 "balance",
-                Kind::Choice(&["p2c", "round-robin", "least"]),
+                Kind::Either(&[Kind::Choice(BALANCES), Kind::Text(&HASH)]),
                 "\"round-robin\"",
-                "The less busy of two picked at random (p2c), in turn, or the least busy of all. As a server's weight says.",
+                "The less busy of two picked at random (p2c), in turn, the least busy of all, or the one that a part of the request belongs to: hash(client.ip), hash(path), hash(header:NAME), hash(cookie:NAME). As a server's weight says.",
+            ),
+            key(
+                "sticky",
+                Kind::Table(&UPSTREAM_STICKY),
+                "{ cookie = \"sid\" }",
+                "A client stays with the server that answered it first, as long as that one is well.",
             ),
             key(
                 "pool",
                 Kind::Either(&[Kind::Whole(0, 100_000), Kind::Table(&POOL)]),
                 "{ idle = 32 }",
                 "Idle connections kept per server and worker; a number is `idle`.",
+            ),
+            key(
+                "limits",
+                Kind::Table(&UPSTREAM_LIMITS),
+                "{ per-server = 100, queue = 200 }",
+                "How many requests run at once, and how many wait.",
             ),
             key(
                 "tls",
@@ -248,6 +263,27 @@ pub static UPSTREAM_HEALTH: Keys = table(
         key("timeout", Kind::Text(&DURATION), "\"2s\"", "For one look; 2s unless written."),
         key("down", Kind::Whole(1, 100), "3", "So many failures in a row make a server count as down; 3 unless written."),
         key("up", Kind::Whole(1, 100), "2", "So many successes in a row make it count as up again; 2 unless written."),
+        key("ready", Kind::Truth, "true", "Whether the proxy is not ready while all servers are down; false unless written."),
+    ],
+);
+
+pub static UPSTREAM_LIMITS: Keys = table(
+    "upstream-limits",
+    "Requests and tunnels that run at once; workers share them out evenly. Those beyond wait, and are answered 503 if they wait in vain.",
+    &[
+        key("running", Kind::Whole(1, 10_000_000), "1000", "Of the upstream."),
+        key("per-server", Kind::Whole(1, 10_000_000), "100", "Of each server."),
+        key("queue", Kind::Whole(0, 10_000_000), "200", "So many more wait; 100 unless written."),
+        key("wait", Kind::Text(&DURATION), "\"1s\"", "For so long; 1s unless written."),
+    ],
+);
+
+pub static UPSTREAM_STICKY: Keys = table(
+    "upstream-sticky",
+    "A cookie of ours that names the server, in a code that says nothing to others. Several machines need the same sticky.key in their state directories.",
+    &[
+        required("cookie", Kind::Text(&HEADER), "\"sid\"", "Its name."),
+        key("max-age", Kind::Text(&DURATION), "\"1d\"", "How long browsers keep it; until they are closed unless written."),
     ],
 );
 

@@ -74,6 +74,7 @@ fn long(context: &Context<'_>, table: &Reader<'_, '_>, at: Location) -> HealthSp
         timeout: table.duration("timeout", Duration::from_millis(1)).unwrap_or(usual.timeout.min(every)),
         down: count("down").unwrap_or(usual.down),
         up: count("up").unwrap_or(usual.up),
+        ready: table.truth("ready").unwrap_or(usual.ready),
         ..usual
     }
 }

@@ -5,10 +5,12 @@ use super::build::section;
 use super::health;
 use super::node::{Node, Value};
 use super::outbound::{self, Written};
-use super::reader::{Reader, wrong_type};
+use super::reader::{Reader, chosen, wrong_type};
+use crate::config::forms::Wrong;
 use crate::config::source::Span;
-use crate::config::{Balance, Code, Location, ProxyVersion, UpstreamName, UpstreamSpec, forms, keys};
+use crate::config::{Balance, Code, HashKey, LimitsSpec, Location, ProxyVersion, StickySpec, UpstreamName, UpstreamSpec, forms, keys};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> BTreeMap<UpstreamName, UpstreamSpec> {
     let mut upstreams = BTreeMap::new();
@@ -53,25 +55,65 @@ fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpe
         None => None,
     };
     let balance = balance(context, &reader);
+    let sticky = sticky(&reader);
+    let limits = limits(context, &reader);
     let servers = outbound::servers(context, reader.get("servers")?, &reader.below("servers"))?;
     let tls = outbound::tls(context, &reader, &servers);
     let pool_idle = pool_idle.and_then(|n| usize::try_from(n).ok());
     let proxy_protocol = reader.choice("proxy-protocol").map(|version| if version == 0 { ProxyVersion::V1 } else { ProxyVersion::V2 });
     let health = health::read(context, &reader);
-    Some(UpstreamSpec { balance, pool_idle, tls, proxy_protocol, health, ..plain(servers, context.location(reader.span)) })
+    Some(UpstreamSpec { balance, sticky, pool_idle, tls, proxy_protocol, health, limits, ..plain(servers, context.location(reader.span)) })
 }
 
 fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {
-    if let Some(Node { value: Value::String(text), span }) = reader.get("balance")
-        && text.starts_with("hash")
-    {
-        return context
-            .error(Code::NotYet, *span, format!("balance \"{text}\" is not in this version; there are p2c, round-robin and least"))
-            .unwrap_or_default();
+    let Some((text, span)) = reader.string("balance") else { return Balance::default() };
+    if text.starts_with("hash") {
+        return context.form(text, span, hash).map(Balance::Hash).unwrap_or_default();
     }
-    match reader.choice("balance") {
+    match chosen(context, text, span, keys::BALANCES) {
         Some(1) => Balance::RoundRobin,
         Some(2) => Balance::Least,
         _ => Balance::P2c,
+    }
+}
+
+fn sticky(upstream: &Reader<'_, '_>) -> Option<StickySpec> {
+    let table = upstream.get("sticky").and_then(|_| upstream.open_key("sticky", &keys::UPSTREAM_STICKY))?;
+    let max_age = table.duration("max-age", Duration::from_secs(1));
+    table.form("cookie", forms::cookie_name).map(|cookie| StickySpec { cookie, max_age })
+}
+
+fn limits(context: &Context<'_>, upstream: &Reader<'_, '_>) -> Option<LimitsSpec> {
+    let node = upstream.get("limits")?;
+    let table = upstream.open_key("limits", &keys::UPSTREAM_LIMITS)?;
+    let count = |key: &str| table.whole(key).and_then(|count| u32::try_from(count).ok());
+    if table.get("running").or(table.get("per-server")).is_none() {
+        return context.error(Code::Missing, node.span, "`limits` has neither `running` nor `per-server`");
+    }
+    Some(LimitsSpec {
+        running: count("running"),
+        per_server: count("per-server"),
+        queue: count("queue").unwrap_or(100),
+        wait: table.duration("wait", Duration::from_millis(1)).unwrap_or(Duration::from_secs(1)),
+    })
+}
+
+/// `hash(client.ip)`
+fn hash(text: &str) -> Result<HashKey, Wrong> {
+    const HELP: &str = "for example: hash(client.ip), hash(path), hash(header:x-user) or hash(cookie:sid)";
+    let inner = text.strip_prefix("hash(").and_then(|text| text.strip_suffix(')'));
+    let Some(key) = inner else { return Err(Wrong::whole(text, "does not say by what").help(HELP)) };
+    let from = "hash(".len();
+    let within = |at: usize, wrong: Wrong| Wrong { at: wrong.at.start + from + at..wrong.at.end + from + at, ..wrong };
+    match key.split_once(':') {
+        None if key == "client.ip" => Ok(HashKey::Client),
+        None if key == "path" => Ok(HashKey::Path),
+        Some(("header", name)) => {
+            let name = forms::header_name(name).map_err(|wrong| within("header:".len(), wrong))?;
+            // It is one: that was just seen.
+            name.parse().map(HashKey::Header).map_err(|_| Wrong::whole(text, "not a header name"))
+        }
+        Some(("cookie", name)) => forms::cookie_name(name).map(HashKey::Cookie).map_err(|wrong| within("cookie:".len(), wrong)),
+        _ => Err(Wrong::at(from..text.len() - 1, "not a part of a request").help(HELP)),
     }
 }

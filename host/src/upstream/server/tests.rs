@@ -1,7 +1,7 @@
 //! How servers are chosen, and how many retries may run.
 
 use super::*;
-use crate::config::Location;
+use crate::config::{LimitsSpec, Location};
 use std::collections::BTreeSet;
 
 fn upstream(servers: u16, balance: Balance) -> Rc<Upstream> {
@@ -12,14 +12,19 @@ fn upstream(servers: u16, balance: Balance) -> Rc<Upstream> {
         "app",
         (&UpstreamSpec { balance, ..UpstreamSpec::plain(servers, at) }, None),
         &Limits::default(),
-        Default::default(),
+        (Default::default(), None, (&Seal::new(b"key"), 1)),
     )
+}
+
+pub(super) fn limited(servers: u16, limits: LimitsSpec) -> Rc<Upstream> {
+    let first = upstream(servers, Balance::P2c);
+    next(&first, &(0..servers).collect::<Vec<_>>(), 1, |spec| spec.limits = Some(limits), &Limits::default())
 }
 
 #[test]
 fn round_robin_takes_turns() {
     let upstream = upstream(3, Balance::RoundRobin);
-    let picked: Vec<_> = (0..6).filter_map(|_| upstream.pick(&Tried::new(), Instant::now())).collect();
+    let picked: Vec<_> = (0..6).filter_map(|_| upstream.pick(&Tried::new(), Wish::default(), Instant::now())).collect();
     assert_eq!(picked, [0, 1, 2, 0, 1, 2]);
 }
 
@@ -27,13 +32,13 @@ fn round_robin_takes_turns() {
 fn the_less_busy_of_two_is_picked() {
     let upstream = upstream(2, Balance::P2c);
     let _busy = Ticket::new(&upstream, &upstream.servers[0], 0);
-    assert!((0..100).all(|_| upstream.pick(&Tried::new(), Instant::now()) == Some(1)));
+    assert!((0..100).all(|_| upstream.pick(&Tried::new(), Wish::default(), Instant::now()) == Some(1)));
 }
 
 #[test]
 fn the_least_busy_of_all_is_picked_and_equals_take_turns() {
     let upstream = upstream(3, Balance::Least);
-    let pick = || upstream.pick(&Tried::new(), Instant::now());
+    let pick = || upstream.pick(&Tried::new(), Wish::default(), Instant::now());
     assert_eq!([pick(), pick(), pick()], [Some(0), Some(1), Some(2)]);
     let busy: Vec<_> = [0, 0, 1, 2].map(|index| Ticket::new(&upstream, &upstream.servers[index], index)).into();
     assert!((0..9).all(|_| pick() != Some(0)));
@@ -43,7 +48,7 @@ fn the_least_busy_of_all_is_picked_and_equals_take_turns() {
 #[test]
 fn every_server_gets_its_share_when_none_is_busy() {
     let upstream = upstream(5, Balance::P2c);
-    let picked: BTreeSet<_> = (0..500).filter_map(|_| upstream.pick(&Tried::new(), Instant::now())).collect();
+    let picked: BTreeSet<_> = (0..500).filter_map(|_| upstream.pick(&Tried::new(), Wish::default(), Instant::now())).collect();
     assert_eq!(picked, BTreeSet::from([0, 1, 2, 3, 4]));
 }
 
@@ -57,13 +62,13 @@ fn weighted(weights: &[u32], balance: Balance) -> Rc<Upstream> {
     };
     let servers = (0..).zip(weights).map(server).collect();
     let spec = UpstreamSpec { balance, servers, ..UpstreamSpec::plain(Vec::new(), at.clone()) };
-    Upstream::after(None, "app", (&spec, None), &Limits::default(), Default::default())
+    Upstream::after(None, "app", (&spec, None), &Limits::default(), (Default::default(), None, (&Seal::new(b"key"), 1)))
 }
 
 #[test]
 fn turns_are_shared_by_weight_and_spread() {
     let upstream = weighted(&[1, 3], Balance::RoundRobin);
-    let picked: Vec<_> = (0..8).filter_map(|_| upstream.pick(&Tried::new(), Instant::now())).collect();
+    let picked: Vec<_> = (0..8).filter_map(|_| upstream.pick(&Tried::new(), Wish::default(), Instant::now())).collect();
     assert_eq!(picked, [1, 0, 1, 1, 1, 0, 1, 1]);
 }
 
@@ -72,7 +77,7 @@ fn random_picks_go_by_weight_too() {
     let upstream = weighted(&[1, 9, 90], Balance::P2c);
     let mut picked = [0; 3];
     for _ in 0..20_000 {
-        if let Some(count) = upstream.pick(&Tried::new(), Instant::now()).and_then(|index| picked.get_mut(index)) {
+        if let Some(count) = upstream.pick(&Tried::new(), Wish::default(), Instant::now()).and_then(|index| picked.get_mut(index)) {
             *count += 1;
         }
     }
@@ -120,12 +125,12 @@ fn servers_that_failed_are_passed_over_while_others_are_left() {
     for balance in [Balance::P2c, Balance::RoundRobin] {
         let upstream = upstream(3, balance);
         let tried = Tried::from_slice(&[0, 2]);
-        assert!((0..20).all(|_| upstream.pick(&tried, Instant::now()) == Some(1)));
+        assert!((0..20).all(|_| upstream.pick(&tried, Wish::default(), Instant::now()) == Some(1)));
         assert!(upstream.has_other(&tried));
         let all = Tried::from_slice(&[0, 2, 1]);
-        assert!(upstream.pick(&all, Instant::now()).is_some() && !upstream.has_other(&all));
+        assert!(upstream.pick(&all, Wish::default(), Instant::now()).is_some() && !upstream.has_other(&all));
     }
-    assert_eq!(upstream(0, Balance::P2c).pick(&Tried::new(), Instant::now()), None);
+    assert_eq!(upstream(0, Balance::P2c).pick(&Tried::new(), Wish::default(), Instant::now()), None);
 }
 
 #[test]
@@ -146,7 +151,7 @@ fn next(earlier: &Rc<Upstream>, servers: &[u16], line: u32, change: impl FnOnce(
     let servers = servers.iter().map(|port| ServerAddress::Tcp { host: "127.0.0.1".into(), port: *port }).collect();
     let mut spec = UpstreamSpec::plain(servers, Location { file: "test".into(), line, column: 1 });
     change(&mut spec);
-    Upstream::after(Some(earlier), "app", (&spec, None), limits, Default::default())
+    Upstream::after(Some(earlier), "app", (&spec, None), limits, (Default::default(), None, (&Seal::new(b"key"), 1)))
 }
 
 #[test]
@@ -178,7 +183,7 @@ fn a_server_that_counts_for_more_or_has_other_tags_is_another() {
 #[test]
 fn who_is_set_aside_stays_so_in_the_next_snapshot() {
     let (first, limits, now) = (upstream(3, Balance::P2c), Limits::default(), Instant::now());
-    let gets = |upstream: &Upstream, index: usize| (0..100).any(|_| upstream.pick(&Tried::new(), now) == Some(index));
+    let gets = |upstream: &Upstream, index: usize| (0..100).any(|_| upstream.pick(&Tried::new(), Wish::default(), now) == Some(index));
     (0..5).for_each(|_| first.failed(1, now));
     let second = next(&first, &[9, 1, 2], 1, |_| {}, &limits);
     assert!(!gets(&second, 1) && gets(&second, 0) && gets(&second, 2));
@@ -197,13 +202,46 @@ fn who_fails_again_and_again_is_set_aside_but_never_more_than_half() {
     for balance in [Balance::P2c, Balance::RoundRobin] {
         let (upstream, now) = (upstream(3, balance), Instant::now());
         (0..5).for_each(|_| upstream.failed(1, now));
-        assert!((0..50).all(|_| upstream.pick(&Tried::new(), now) != Some(1)));
+        assert!((0..50).all(|_| upstream.pick(&Tried::new(), Wish::default(), now) != Some(1)));
         assert_eq!(upstream.eligible(&Tried::new(), now).as_slice(), [0, 2]);
         (0..5).for_each(|_| upstream.failed(2, now));
-        assert!((0..50).any(|_| upstream.pick(&Tried::new(), now) == Some(2)), "two of three would be more than half");
-        assert_eq!(upstream.pick(&Tried::from_slice(&[0, 2]), now), Some(1), "better than nobody");
+        assert!((0..50).any(|_| upstream.pick(&Tried::new(), Wish::default(), now) == Some(2)), "two of three would be more than half");
+        assert_eq!(upstream.pick(&Tried::from_slice(&[0, 2]), Wish::default(), now), Some(1), "better than nobody");
         assert_eq!(upstream.eligible(&Tried::from_slice(&[0, 2]), now).as_slice(), [1]);
         let later = now + Duration::from_secs(10);
-        assert!((0..100).any(|_| upstream.pick(&Tried::new(), later) == Some(1)));
+        assert!((0..100).any(|_| upstream.pick(&Tried::new(), Wish::default(), later) == Some(1)));
+    }
+}
+
+#[test]
+fn a_slow_server_gets_less_until_others_have_far_more_to_do_or_it_is_forgotten() {
+    let (upstream, now) = (upstream(2, Balance::P2c), Instant::now());
+    let [slow, fast] = &upstream.servers[..] else { panic!("two") };
+    slow.heard(Duration::from_millis(40), now);
+    let picks = |now: Instant, index: usize| (0..50).all(|_| upstream.pick(&Tried::new(), Wish::default(), now) == Some(index));
+    assert!(!picks(now, 0) && !picks(now, 1), "nothing is known of the other");
+    fast.heard(Duration::from_micros(700), now);
+    assert!(picks(now, 1));
+    let some: Vec<_> = (0..6).map(|_| Ticket::new(&upstream, fast, 1)).collect();
+    assert!(picks(now, 1), "seven times as much to do");
+    let more: Vec<_> = (0..2).map(|_| Ticket::new(&upstream, fast, 1)).collect();
+    assert!(picks(now, 0), "nine times");
+    drop((some, more));
+    let later = now + MEMORY * 4;
+    assert!(!picks(later, 0) && !picks(later, 1));
+}
+
+#[test]
+fn small_differences_are_noise() {
+    let (upstream, now) = (upstream(2, Balance::P2c), Instant::now());
+    let even = || {
+        let mut picked = BTreeSet::new();
+        picked.extend((0..50).filter_map(|_| upstream.pick(&Tried::new(), Wish::default(), now)));
+        picked.len() == 2
+    };
+    for (one, other) in [(80, 900), (20_000, 35_000)] {
+        upstream.servers[0].heard(Duration::from_micros(one), now + MEMORY * 99);
+        upstream.servers[1].heard(Duration::from_micros(other), now + MEMORY * 99);
+        assert!(even(), "{one} {other}");
     }
 }

@@ -198,7 +198,17 @@ async fn a_switch_hands_over_the_connection_with_what_came_early() {
         let answered = upstreams
             .send(
                 0,
-                Outgoing { head: &request, body: none(), upgrade, times: TIMES, client: &client(), guide: None, trail: None, retry: None },
+                Outgoing {
+                    head: &request,
+                    body: none(),
+                    upgrade,
+                    times: TIMES,
+                    client: &client(),
+                    from: std::net::IpAddr::from([127, 0, 0, 1]),
+                    guide: None,
+                    trail: None,
+                    retry: None,
+                },
             )
             .await
             .expect("an answer");

@@ -177,7 +177,20 @@ pub const TIMES: Times = Times { response: NEVER, idle: NEVER, total: None };
 
 pub async fn send_with<B: Payload>(upstreams: &Rc<Upstreams>, method: Method, body: B, times: Times) -> Result<Answered<B>, Failed> {
     upstreams
-        .send(0, Outgoing { head: &head(method), body, upgrade: None, times, client: &client(), guide: None, trail: None, retry: None })
+        .send(
+            0,
+            Outgoing {
+                head: &head(method),
+                body,
+                upgrade: None,
+                times,
+                client: &client(),
+                from: std::net::IpAddr::from([127, 0, 0, 1]),
+                guide: None,
+                trail: None,
+                retry: None,
+            },
+        )
         .await
 }
 
