@@ -66,11 +66,11 @@ pub fn explain(path: &Path, question: Question) -> Result<Explained, ExplainErro
     explain_under(config, question, memory::told)
 }
 
-/// The same of a configuration that is there. `memory` says of the links of a route whether their decisions are remembered.
+/// The same of a configuration that is there. `memory` says of the guests of a route's links what there is to say.
 pub(super) fn explain_under(
     config: Config,
     question: Question,
-    memory: impl FnOnce(&Config, &[LinkSpec]) -> Vec<String>,
+    memory: impl FnOnce(&Config, &[LinkSpec]) -> Vec<Told>,
 ) -> Result<Explained, ExplainError> {
     let head = head(question)?;
     let host = authority::host(&head.authority);

@@ -1,7 +1,7 @@
 //! What the admin API shows, as JSON: of the configuration what matters to whoever runs the proxy, beside it what has come of it. Secrets, keys and
 //! what links are told of them are not in it.
 
-use super::explain::{ExplainError, Explained, Question, balance, explain_under, origin, path, tls};
+use super::explain::{ExplainError, Explained, Question, explain_under, origin, path, tls};
 use super::generation::Generation;
 use super::granted::{own, terms};
 use super::memory;
@@ -104,7 +104,7 @@ fn upstreams(watch: &Watch, config: &Config) -> Value {
     let one = |(name, spec): (&crate::config::UpstreamName, &crate::config::UpstreamSpec)| {
         let sum = sums.get(&*name.0).copied().unwrap_or_default();
         json!({
-            "name": name.0, "servers": spec.servers.iter().map(ToString::to_string).collect::<Vec<_>>(), "balance": balance(spec),
+            "name": name.0, "servers": spec.servers.iter().map(|server| server.address.to_string()).collect::<Vec<_>>(), "balance": spec.balance.to_string(),
             "tls": spec.tls.is_some(), "at": spec.at.to_string(),
             "requests": sum.requests, "active": sum.active, "idle": sum.idle, "retries": sum.retries, "failures": sum.failures,
         })

@@ -19,7 +19,7 @@ pub struct Diff {
 
 impl Diff {
     pub fn execute(self) -> ExitCode {
-        match app::ask_diff(&self.file.config, self.state.as_deref()) {
+        match app::ask_diff(self.file.path(), self.state.as_deref()) {
             Ok(said) => {
                 super::say(&if self.json { said.json() } else { said.prospect() }, "");
                 exit(said.well)

@@ -31,6 +31,8 @@ pub(super) enum Field {
     Route,
     Upstream,
     Server,
+    /// Servers that were tried.
+    Attempts,
     Status,
     Total,
     /// Of an exchange: to the server's response head.
@@ -63,6 +65,7 @@ impl Field {
             Self::Route => ["route", "portcullis.route", "http.route"],
             Self::Upstream => ["upstream", "portcullis.upstream", "portcullis.upstream"],
             Self::Server => ["server", "portcullis.server", "portcullis.server"],
+            Self::Attempts => ["attempts", "portcullis.attempts", "portcullis.attempts"],
             Self::Status => ["status", "http.response.status_code", "http.response.status_code"],
             Self::Total => ["total_ms", "event.duration", "http.server.request.duration"],
             Self::First => ["first_ms", "portcullis.first.duration", "http.client.request.duration"],

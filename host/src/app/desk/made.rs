@@ -36,6 +36,7 @@ pub fn exchange(head: &RequestHead, client: IpAddr, id: u64, site: &str, route: 
         route: route.into(),
         upstream: None,
         attributes: Default::default(),
+        trace: None,
     }
 }
 

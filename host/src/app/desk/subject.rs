@@ -93,6 +93,7 @@ impl Subject {
                 Capability::Metrics => allow.metrics = true,
                 Capability::Kv => allow.kv.extend(stores.iter().chain([&bundled::LOCAL_STORE]).map(|name| StoreName((*name).to_owned()))),
                 Capability::HttpClient => allow.http.extend(upstreams.iter().map(|name| UpstreamName((*name).to_owned()))),
+                Capability::Tracing => allow.tracing = true,
                 // No plugin of its own reads secrets.
                 Capability::Secret => {}
             }

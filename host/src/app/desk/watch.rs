@@ -144,8 +144,8 @@ impl Filter for Watched {
         })
     }
 
-    fn unknown_upstream(&self, name: &str) -> Fault {
-        let fault = self.guests.unknown_upstream(name);
+    fn impossible(&self, why: &str) -> Fault {
+        let fault = self.guests.impossible(why);
         spoilt(&self.notes, &fault);
         fault
     }
