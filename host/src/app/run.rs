@@ -68,9 +68,10 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
     manager.ready(&process.serving.words());
     runtime.block_on(serve(&mut signals, &mut process));
+    // Whoever reads the next line must find it so.
+    board.draining();
     tracing::info!("stopping: running requests are finished, a second signal ends them");
     manager.stopping();
-    board.draining();
     stopper.drain();
     std::thread::spawn(move || {
         runtime.block_on(signals.stop());

@@ -195,14 +195,15 @@ impl Doctor {
             let looked = timeout(self.health.timeout, self.patient.look(self.health.timeout, self.heads));
             let found = looked.await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
             let next = Instant::now() + jittered(self.health.every, random.hash_one(turn));
-            if self.patient.take(found.is_ok(), &self.health, next) {
+            let changed = self.patient.take(found.is_ok(), &self.health, next);
+            self.checked.count();
+            if changed {
                 let (name, address) = (&self.name, &self.patient.address);
                 match found {
                     Ok(()) => tracing::info!("upstream {name}: server {address} is up again"),
                     Err(why) => tracing::warn!("upstream {name}: server {address} is down: {why}"),
                 }
             }
-            self.checked.count();
             sleep_until(next).await;
         }
     }

@@ -48,7 +48,8 @@ fn with_state(text: &str) -> String {
 fn seen(response: &Response, fields: &[&str], echoed: &[&str]) -> Vec<String> {
     let own = fields.iter().filter_map(|name| Some(format!("{name}: {}", response.header(name)?)));
     let text = response.text();
-    let echo = text.lines().next().filter(|line| line.ends_with("HTTP/1.1")).map(str::to_owned);
+    // nginx speaks HTTP/1.0 unless it is told otherwise.
+    let echo = text.lines().next().and_then(|line| line.split_once(" HTTP/1.")).map(|(line, _)| line.to_owned());
     let echoes = |line: &&str| echoed.iter().any(|name| line.to_ascii_lowercase().starts_with(&format!("{name}:")));
     let mut lines: Vec<String> = text.lines().filter(echoes).map(|line| line.to_ascii_lowercase()).collect();
     lines.sort();

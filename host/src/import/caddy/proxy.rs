@@ -20,7 +20,10 @@ pub fn route(line: &Line, args: &[String], draft: &mut Draft) -> Result<Route, S
             "to" | "flush_interval" | "trusted_proxies" | "request_buffers" | "response_buffers" | "stream_timeout"
             | "stream_close_delay" => Ok(()),
             "lb_policy" => balance(line, &mut upstream),
-            "header_up" if line.arg(0).eq_ignore_ascii_case("host") => Ok(host = Some(line.arg(1).to_owned())),
+            "header_up" if line.arg(0).eq_ignore_ascii_case("host") => {
+                host = Some(line.arg(1).to_owned());
+                Ok(())
+            }
             "header_up" => header_up(line, &mut route.headers.request),
             "header_down" => fields(line, &line.args, &mut route.headers.response),
             "transport" => transport(line, &mut upstream, &mut route, draft),

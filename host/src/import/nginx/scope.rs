@@ -211,11 +211,11 @@ impl Scope {
     fn request_field(&mut self, name: &str, text: &str) -> Result<(), String> {
         let lower = name.to_ascii_lowercase();
         if lower == "host" {
-            self.host = Some(match text {
-                "$host" | "$http_host" | "$host:$server_port" | "$server_name" => Host::Clients,
-                "$proxy_host" => return Ok(self.host = None),
-                _ => Host::Literal(value::plain(text).map_err(|variable| format!("{variable} has no counterpart"))?),
-            });
+            self.host = match text {
+                "$host" | "$http_host" | "$host:$server_port" | "$server_name" => Some(Host::Clients),
+                "$proxy_host" => None,
+                _ => Some(Host::Literal(value::plain(text).map_err(|variable| format!("{variable} has no counterpart"))?)),
+            };
             return Ok(());
         }
         if IMPLIED.iter().any(|(implied, texts)| *implied == lower && texts.contains(&text)) {
