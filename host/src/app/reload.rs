@@ -185,8 +185,11 @@ impl Process {
     }
 }
 
-/// What the files say now, prepared, with what differs from what is served, and warnings. Errors: why it cannot be served.
-fn compare(base: &Base, serving: &Generation) -> (Recorded, Result<(Prepared, Vec<Difference>, String), String>) {
+/// What the files say now, prepared, with what differs from what is served, and warnings.
+type Compared = (Prepared, Vec<Difference>, String);
+
+/// Errors: why it cannot be served.
+fn compare(base: &Base, serving: &Generation) -> (Recorded, Result<Compared, String>) {
     let (read, written) = prepare::read(&base.path);
     let prepared = match written.and_then(|written| base.prepare(written, Some(&serving.prepared))) {
         Ok(prepared) => prepared,

@@ -71,7 +71,7 @@ pub struct Step {
 
 #[derive(Debug, Clone)]
 pub enum Deed {
-    Exchange(MadeExchange),
+    Exchange(Box<MadeExchange>),
     Connection(Box<ConnectionDeed>),
 }
 

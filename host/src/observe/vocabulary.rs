@@ -147,7 +147,7 @@ fn without_port(authority: &str) -> &str {
     let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
     authority
         .rsplit_once(':')
-        .filter(|(host, port)| digits(port) && !(host.contains(':') && !host.ends_with(']')))
+        .filter(|(host, port)| digits(port) && (host.ends_with(']') || !host.contains(':')))
         .map_or(authority, |(host, _)| host)
 }
 

@@ -190,7 +190,7 @@ impl<'r> Reading<'r, '_> {
         let deed = if goes_on || reader.entry("connection").is_some() {
             self.connection(reader, before).map(Box::new).map(Deed::Connection)
         } else {
-            self.exchange(reader, before).map(Deed::Exchange)
+            self.exchange(reader, before).map(|exchange| Deed::Exchange(Box::new(exchange)))
         };
         Some(Step { after, deed: deed?, at: self.context.location(reader.span) })
     }

@@ -261,7 +261,7 @@ pub fn add(to: &mut Edits, more: Edits) {
 
 /// `FIELD VALUE`, `+FIELD VALUE`, `-FIELD`, each in a line of the block, or one.
 pub fn fields(line: &Line, args: &[String], edits: &mut Edits) -> Result<(), String> {
-    let own = (args.first().is_some()).then(|| (args[0].clone(), args.get(1).cloned(), args.get(2).is_some()));
+    let own = (!args.is_empty()).then(|| (args[0].clone(), args.get(1).cloned(), args.get(2).is_some()));
     let inner = line.lines().iter().map(|line| (line.name.clone(), line.args.first().cloned(), line.args.get(1).is_some()));
     for (name, text, replaces) in own.into_iter().chain(inner) {
         if name == "defer" {

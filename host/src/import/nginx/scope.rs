@@ -239,9 +239,8 @@ impl Scope {
             "$uri" | "$request_uri" => Some("path"),
             _ => None,
         };
-        let rate = parameter("rate").and_then(|rate| {
-            Some(rate.strip_suffix("r/s").map(|n| format!("{n}/s")).or(rate.strip_suffix("r/m").map(|n| format!("{n}/m")))?)
-        });
+        let rate = parameter("rate")
+            .and_then(|rate| rate.strip_suffix("r/s").map(|n| format!("{n}/s")).or(rate.strip_suffix("r/m").map(|n| format!("{n}/m"))));
         match (key, rate, parameter("zone")) {
             (Some(key), Some(rate), Some(zone)) => {
                 self.zones.insert(zone.split(':').next().unwrap_or_default().to_owned(), (rate, key));
