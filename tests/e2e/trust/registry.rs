@@ -129,7 +129,7 @@ fn what_was_pushed_can_be_fetched_and_run_and_needs_no_registry_then() {
     assert!(well && source(&text) == pushed && text.contains("signature   copy.wasm.minisig"), "{text}");
     assert_eq!(std::fs::read(dir.path().join("copy.wasm")).unwrap(), std::fs::read(dir.path().join("light.wasm")).unwrap());
     let (well, text) = command(dir.path(), &["plugin", "inspect", &pushed, "--signed-by", "ours.pub"]);
-    assert!(well && text.contains(&format!("file        {pushed}")) && text.contains("signature   by ours.pub: light 1.0"), "{text}");
+    assert!(well && text.contains(&format!("file         {pushed}")) && text.contains("signature    by ours.pub: light 1.0"), "{text}");
 
     // Nothing is asked by `check`, so it cannot say much yet.
     let config = site(&app, &format!("source = \"{pushed}\"\nsigned-by = \"{ours}\""));

@@ -90,14 +90,14 @@ fn inspect_shows_whose_signature_it_is() {
     let (ours, other) = (key(dir.path(), "ours"), key(dir.path(), "other"));
     let inspect = |more: &[&str]| command(dir.path(), &[&["plugin", "inspect", "light.wasm"], more].concat());
     let (well, text) = inspect(&[]);
-    assert!(well && text.contains("signature   none"), "{text}");
+    assert!(well && text.contains("signature    none"), "{text}");
     sign(dir.path(), "ours", "light.wasm", &["-t", "light 1.0"]);
     let (well, text) = inspect(&[]);
-    assert!(well && text.contains("signature   not checked") && text.contains("it says: light 1.0"), "{text}");
+    assert!(well && text.contains("signature    not checked") && text.contains("it says: light 1.0"), "{text}");
     let (well, text) = inspect(&["--signed-by", &other, "--signed-by", "ours.pub"]);
-    assert!(well && text.contains("signature   by ours.pub: light 1.0"), "{text}");
+    assert!(well && text.contains("signature    by ours.pub: light 1.0"), "{text}");
     let (well, text) = inspect(&["--signed-by", &ours]);
-    assert!(well && text.contains(&format!("signature   by {ours}: light 1.0")), "{text}");
+    assert!(well && text.contains(&format!("signature    by {ours}: light 1.0")), "{text}");
     let (well, text) = inspect(&["--signed-by", "other.pub"]);
-    assert!(!well && text.contains("signature   REFUSED: it is signed with another key than other.pub"), "{text}");
+    assert!(!well && text.contains("signature    REFUSED: it is signed with another key than other.pub"), "{text}");
 }
