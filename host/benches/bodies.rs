@@ -5,14 +5,12 @@
 
 mod bare;
 
-use bare::quiet;
+use bare::{at_once, built, exchange, quiet};
 use bytes::Bytes;
 use portcullis::chain::{Bodiless, Carry, Chain, Course, Facts, Flow, Replace, Report, Room, Walk, entire};
 use portcullis::config::{FailurePolicy, GuestLimits, Isolation, LinkOrigin, PluginName, PluginRef};
-use portcullis::message::{Connection, Exchange, ExchangeId, RequestHead, ResponseHead, Scheme};
+use portcullis::message::{RequestHead, ResponseHead, Scheme};
 use portcullis::sandbox::{Guests, Plugin, Sandbox, SandboxOptions};
-use std::path::Path;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -21,7 +19,7 @@ const MIB: usize = 1 << 20;
 
 fn main() {
     let sandbox = Sandbox::new(&SandboxOptions::default()).expect("a sandbox");
-    let pieces = sandbox.load_file(&built("pieces"), None).expect("a plugin");
+    let pieces = sandbox.load_file(&built("pieces", "xtask/bench/guests"), None).expect("a plugin");
     println!("{:<14} {:<8} {:>6} {:>10} {:>8}", "filter", "isolate", "piece", "us per MiB", "GB/s");
     for piece in [4 << 10, 16 << 10, 32 << 10] {
         let bare = measure(&[], piece);
@@ -130,28 +128,6 @@ impl Replace for Carried {
     }
 }
 
-fn at_once<T>(walk: impl Future<Output = T>) -> T {
-    match pin!(walk).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(decided) => decided,
-        Poll::Pending => panic!("a guest that may not wait does"),
-    }
-}
-
-fn exchange() -> Exchange {
-    Exchange {
-        id: ExchangeId(1),
-        connection: Rc::new(Connection::new(([10, 0, 0, 1], 4000).into(), ([10, 0, 0, 2], 443).into())),
-        client: [192, 0, 2, 17].into(),
-        client_port: 4000,
-        version: http::Version::HTTP_11,
-        site: "shop.example.com".into(),
-        route: "/*".into(),
-        upstream: None,
-        attributes: Default::default(),
-        trace: None,
-    }
-}
-
 fn request() -> RequestHead {
     let mut headers = http::HeaderMap::new();
     headers.insert("accept-encoding", http::HeaderValue::from_static("gzip, br, zstd"));
@@ -169,18 +145,4 @@ fn response() -> ResponseHead {
     let mut headers = http::HeaderMap::new();
     headers.insert("content-type", http::HeaderValue::from_static("text/html"));
     ResponseHead { status: http::StatusCode::OK, headers }
-}
-
-/// A guest of the benchmark, built where `cargo xtask bench` builds them.
-fn built(name: &str) -> std::path::PathBuf {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = repository.join("target/bench/guests/target");
-    let done = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--target-dir"])
-        .arg(&target)
-        .current_dir(repository.join("xtask/bench/guests"))
-        .status()
-        .expect("cargo runs");
-    assert!(done.success(), "the guests did not build");
-    target.join("wasm32-wasip2/release").join(format!("{name}.wasm"))
 }

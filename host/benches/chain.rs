@@ -7,18 +7,15 @@
 
 mod bare;
 
-use bare::quiet;
+use bare::{at_once, built, exchange, quiet};
 use portcullis::chain::{Bodiless, Chain, Course, Link, Walk};
 use portcullis::config::{Isolation, LinkOrigin, PluginName, PluginRef};
-use portcullis::message::{Connection, Exchange, ExchangeId, Reply, RequestHead, ResponseHead, Scheme};
+use portcullis::message::{Exchange, Reply, RequestHead, ResponseHead, Scheme};
 use portcullis::sandbox::{Grant, Guests, Plugin, Remember, Sandbox, SandboxOptions};
 use std::collections::VecDeque;
 use std::hint::black_box;
-use std::path::Path;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
 
 const NAMES: [&str; 20] = [
     "host-alias",
@@ -65,14 +62,6 @@ fn main() {
                 }
             }
         }
-    }
-}
-
-/// What a walk decides that has nothing to wait for.
-fn at_once<T>(walk: impl Future<Output = T>) -> T {
-    match pin!(walk).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(decided) => decided,
-        Poll::Pending => panic!("a guest that may not wait does"),
     }
 }
 
@@ -183,22 +172,6 @@ fn link(filter: usize) -> Link {
     bare::link(filter, format!("light-{filter}"), PluginRef::Declared(PluginName("light".into())), LinkOrigin::Route)
 }
 
-fn exchange() -> Exchange {
-    let connection = Connection::new(([10, 0, 0, 1], 4000).into(), ([10, 0, 0, 2], 443).into());
-    Exchange {
-        id: ExchangeId(1),
-        connection: Rc::new(connection),
-        client: [192, 0, 2, 17].into(),
-        client_port: 4000,
-        version: http::Version::HTTP_11,
-        site: "shop.example.com".into(),
-        route: "/*".into(),
-        upstream: None,
-        attributes: Default::default(),
-        trace: None,
-    }
-}
-
 fn headers(names: &[&'static str]) -> http::HeaderMap {
     let mut headers = http::HeaderMap::with_capacity(32);
     for (index, name) in names.iter().enumerate() {
@@ -225,25 +198,4 @@ fn request() -> RequestHead {
 
 fn response() -> ResponseHead {
     ResponseHead { status: http::StatusCode::OK, headers: headers(&["server", "date", "content-type", "etag", "cache-control", "vary"]) }
-}
-
-/// A guest, built when it is not fresh; with `GUESTS=FOLDER` the one there, as it is.
-fn built(name: &str, folder: &str) -> std::path::PathBuf {
-    if let Some(guests) = std::env::var_os("GUESTS") {
-        return Path::new(&guests).join(format!("{name}.wasm"));
-    }
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    // Those of the benchmark stand where `cargo xtask bench` builds them.
-    let (target, file) = match folder {
-        "tests/guests" => (repository.join("target/guests"), format!("guest_{name}.wasm")),
-        _ => (repository.join("target/bench/guests/target"), format!("{name}.wasm")),
-    };
-    let done = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--target-dir"])
-        .arg(&target)
-        .current_dir(repository.join(folder))
-        .status()
-        .expect("cargo runs");
-    assert!(done.success(), "{folder} did not build");
-    target.join("wasm32-wasip2/release").join(file)
 }

@@ -5,17 +5,16 @@
 
 mod bare;
 
-use bare::quiet;
+use bare::{at_once, built, exchange, quiet};
 use portcullis::chain::{Bodiless, Chain, Walk};
 use portcullis::config::{GuestLimits, LinkOrigin, PluginName, PluginRef};
-use portcullis::message::{Connection, Exchange, ExchangeId, RequestHead, Scheme};
+use portcullis::message::{RequestHead, Scheme};
 use portcullis::sandbox::{Capability, Errands, Grant, Guests, Plugin, Rights, Sandbox, SandboxOptions, Store, bundled};
 use std::future::poll_fn;
-use std::path::Path;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 fn main() {
@@ -30,7 +29,7 @@ fn main() {
 /// ns of CPU for one use from a guest that is kept: what a call with a hundred and one costs more than a call with one.
 fn kv() {
     let sandbox = Sandbox::new(&SandboxOptions::default()).expect("a sandbox");
-    let plugin = sandbox.load_file(&built("keep"), None).expect("a plugin");
+    let plugin = sandbox.load_file(&built("keep", "xtask/bench/guests"), None).expect("a plugin");
     let rights = Arc::new(Rights {
         granted: [Capability::Kv, Capability::HttpClient].into(),
         stores: [("bench".to_owned(), Arc::new(Store::local()))].into(),
@@ -42,9 +41,7 @@ fn kv() {
             let (chain, mut exchange, mut head) = (chain(), exchange(), request());
             quiet(|| {
                 let mut walk = Walk::new(&chain, &filters);
-                let mut bodiless = Bodiless;
-                let walked = pin!(walk.on_request(&mut exchange, &mut head, &mut bodiless, |_| true, |_, fault| panic!("{fault:?}")));
-                assert!(walked.poll(&mut Context::from_waker(Waker::noop())).is_ready(), "a store in memory is waited for");
+                at_once(walk.on_request(&mut exchange, &mut head, &mut Bodiless, |_| true, |_, fault| panic!("{fault:?}")));
             })
         });
         println!("kv.{what:<6} {:>8.0} ns", (many - one) / 100.0);
@@ -56,7 +53,7 @@ fn waiting() {
     const EXCHANGES: usize = 10_000;
     let options = SandboxOptions { guests: EXCHANGES as u32 + 100, ..SandboxOptions::default() };
     let sandbox = Sandbox::new(&options).expect("a sandbox");
-    let plugin = sandbox.load_file(&built("keep"), None).expect("a plugin");
+    let plugin = sandbox.load_file(&built("keep", "xtask/bench/guests"), None).expect("a plugin");
     let rights = Rights { granted: [Capability::Kv, Capability::HttpClient].into(), http: ["slow".to_owned()].into(), ..Rights::default() };
     // Where errands arrive and are left.
     let (errands, mut arrived) = tokio::sync::mpsc::unbounded_channel();
@@ -132,22 +129,6 @@ fn chain() -> Chain {
     Chain { links: [link].into() }
 }
 
-fn exchange() -> Exchange {
-    let connection = Connection::new(([10, 0, 0, 1], 4000).into(), ([10, 0, 0, 2], 443).into());
-    Exchange {
-        id: ExchangeId(1),
-        connection: Rc::new(connection),
-        client: [192, 0, 2, 17].into(),
-        client_port: 4000,
-        version: http::Version::HTTP_11,
-        site: "shop.example.com".into(),
-        route: "/*".into(),
-        upstream: None,
-        attributes: Default::default(),
-        trace: None,
-    }
-}
-
 fn request() -> RequestHead {
     RequestHead {
         method: http::Method::GET,
@@ -157,18 +138,4 @@ fn request() -> RequestHead {
         query: None,
         headers: http::HeaderMap::new(),
     }
-}
-
-/// One of `cargo xtask bench`'s guests, built when it is not fresh.
-fn built(name: &str) -> std::path::PathBuf {
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let target = repository.join("target/bench/guests/target");
-    let done = std::process::Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--target-dir"])
-        .arg(&target)
-        .current_dir(repository.join("xtask/bench/guests"))
-        .status()
-        .expect("cargo runs");
-    assert!(done.success(), "the guests did not build");
-    target.join(format!("wasm32-wasip2/release/{name}.wasm"))
 }

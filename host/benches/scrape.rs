@@ -1,7 +1,6 @@
 //! What a scrape costs: `cargo bench -p portcullis --bench scrape`. Prints microseconds of CPU for a text of so many series; the goal is 1,000 for
 //! 1,000 of them. The admin listener has a thread of its own, so no request waits for it.
 
-#[allow(dead_code, reason = "nothing here has links")]
 mod bare;
 
 use bare::quiet;

@@ -1,8 +1,14 @@
-//! What links cost without a proxy around them: a link, and a clock for it.
+//! What links cost without a proxy around them: a link, an exchange, a guest, and a clock for it.
+#![allow(dead_code, reason = "each benchmark needs a part of it")]
 
 use portcullis::chain::Link;
 use portcullis::config::{LinkOrigin, LinkSpec, Location, PluginRef};
+use portcullis::message::{Connection, Exchange, ExchangeId};
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 // As in the binary.
@@ -54,4 +60,49 @@ fn cpu_time() -> Duration {
     let done = unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
     assert_eq!(done, 0);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+pub fn exchange() -> Exchange {
+    let connection = Connection::new(([10, 0, 0, 1], 4000).into(), ([10, 0, 0, 2], 443).into());
+    Exchange {
+        id: ExchangeId(1),
+        connection: Rc::new(connection),
+        client: [192, 0, 2, 17].into(),
+        client_port: 4000,
+        version: http::Version::HTTP_11,
+        site: "shop.example.com".into(),
+        route: "/*".into(),
+        upstream: None,
+        attributes: Default::default(),
+        trace: None,
+    }
+}
+
+/// What a walk decides that has nothing to wait for.
+pub fn at_once<T>(walk: impl Future<Output = T>) -> T {
+    match pin!(walk).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(decided) => decided,
+        Poll::Pending => panic!("a guest that may not wait does"),
+    }
+}
+
+/// A guest, built when it is not fresh; with `GUESTS=FOLDER` the one there, as it is.
+pub fn built(name: &str, folder: &str) -> PathBuf {
+    if let Some(guests) = std::env::var_os("GUESTS") {
+        return Path::new(&guests).join(format!("{name}.wasm"));
+    }
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    // Those of the benchmark stand where `cargo xtask bench` builds them.
+    let (target, file) = match folder {
+        "tests/guests" => (repository.join("target/guests"), format!("guest_{name}.wasm")),
+        _ => (repository.join("target/bench/guests/target"), format!("{name}.wasm")),
+    };
+    let done = std::process::Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--release", "--target", "wasm32-wasip2", "--target-dir"])
+        .arg(&target)
+        .current_dir(repository.join(folder))
+        .status()
+        .expect("cargo runs");
+    assert!(done.success(), "{folder} did not build");
+    target.join("wasm32-wasip2/release").join(file)
 }

@@ -119,23 +119,14 @@ pub enum AskError {
     Answer(String),
 }
 
-/// Lets the proxy that runs with `config` take over what has changed. A text that is wrong is not even brought to it.
-pub fn ask_reload(config: &Path, state: Option<&Path>) -> Result<Said, AskError> {
-    ask_about(config, state, &Question::Reload)
-}
-
-/// Lets the proxy that runs with `config` say what a reload would change.
-pub fn ask_diff(config: &Path, state: Option<&Path>) -> Result<Said, AskError> {
-    ask_about(config, state, &Question::Diff)
-}
-
-fn ask_about(config: &Path, state: Option<&Path>, question: &Question) -> Result<Said, AskError> {
+/// Puts a question to the proxy that runs with `config`. A text that is wrong is not even brought to it.
+pub fn ask(config: &Path, state: Option<&Path>, question: &Question) -> Result<Said, AskError> {
     let written = match config::load(config) {
         Ok((written, _)) => written,
         Err(report) => return Ok(Said { text: report.text(), ..Said::default() }),
     };
     let state = state::place(state.or(written.server.state.as_deref()));
-    ask(&state, config, question)
+    bring(&state, config, question)
 }
 
 impl Said {
@@ -144,30 +135,23 @@ impl Said {
         serde_json::to_string_pretty(self).unwrap_or_default() + "\n"
     }
 
-    /// What a reload would do.
-    pub fn prospect(&self) -> String {
-        let outcome = match (self.well, self.changes.is_empty()) {
-            (false, _) => String::new(),
-            (true, true) => format!("nothing would change: generation {} serves what the file says\n", self.generation),
-            (true, false) => format!("a reload would replace generation {}:\n", self.generation),
-        };
-        let changes: String = self.changes.iter().map(|change| format!("  {change}\n")).collect();
-        format!("{}{outcome}{changes}", self.text)
-    }
-
-    pub fn words(&self) -> String {
-        let outcome = match (self.well, self.changes.is_empty()) {
-            (false, _) => String::new(),
-            (true, true) => format!("nothing has changed: generation {} is still served\n", self.generation),
-            (true, false) => format!("generation {} is served\n", self.generation),
+    /// As the answer to that question.
+    pub fn words(&self, question: &Question) -> String {
+        let number = self.generation;
+        let outcome = match (question, self.well, self.changes.is_empty()) {
+            (_, false, _) => String::new(),
+            (Question::Reload, true, true) => format!("nothing has changed: generation {number} is still served\n"),
+            (Question::Reload, true, false) => format!("generation {number} is served\n"),
+            (Question::Diff, true, true) => format!("nothing would change: generation {number} serves what the file says\n"),
+            (Question::Diff, true, false) => format!("a reload would replace generation {number}:\n"),
         };
         let changes: String = self.changes.iter().map(|change| format!("  {change}\n")).collect();
         format!("{}{outcome}{changes}", self.text)
     }
 }
 
-/// Asks the proxy that runs with `config`, and waits for what it says.
-fn ask(state: &Path, config: &Path, question: &Question) -> Result<Said, AskError> {
+/// Waits for what is said.
+fn bring(state: &Path, config: &Path, question: &Question) -> Result<Said, AskError> {
     let connected = in_folder(&folder(state), &name(config), |path| UnixStream::connect(path));
     let mut socket = connected.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::Nobody { config: config.into(), state: state.into() },
@@ -234,6 +218,6 @@ mod tests {
         let path = second.path.clone();
         drop(second);
         assert!(!path.exists());
-        assert!(matches!(ask(&state, &config, &Question::Reload), Err(AskError::Nobody { .. })));
+        assert!(matches!(bring(&state, &config, &Question::Reload), Err(AskError::Nobody { .. })));
     }
 }

@@ -46,7 +46,7 @@ pub use crate::certs::IssuedFor;
 pub use crate::import::{From as ImportFrom, import};
 pub use ca::{CaError, CaPlace, issue as ca_issue, root as ca_root, trust as ca_trust};
 pub use check::{Checked, check};
-pub use control::{AskError, Said, ask_diff, ask_reload};
+pub use control::{AskError, Question as Asking, Said, ask};
 pub use depot::{fetch as plugin_fetch, push as plugin_push, signing_key};
 pub use desk::{AllowArgument, Bench, Benched, DeskError, Made, New, NewError, RehearseError, Rehearsed, Reviewed, Tested};
 pub use desk::{bench as plugin_bench, check as plugin_check, new as plugin_new, rehearse as plugin_explain, test as plugin_test};

@@ -1,20 +1,20 @@
 //! Arguments → command. One file per command; each prints to standard output and says by its exit code whether all is well:
 //! 0 nothing is wrong, 1 something in the configuration or the answer is, 2 the arguments are.
 
+mod ask;
 mod ca;
 mod check;
 mod completions;
 mod defaults;
-mod diff;
 mod explain;
 mod fmt;
 mod import;
 mod plugin;
-mod reload;
 mod run;
 mod schema;
 mod why;
 
+use crate::app::Asking;
 use clap::{Parser, Subcommand};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -33,9 +33,9 @@ enum Command {
     /// Serve a configuration until SIGTERM or SIGINT
     Run(run::Run),
     /// Let the proxy that runs with a configuration take over what has changed in it, whole or not at all
-    Reload(reload::Reload),
+    Reload(ask::Ask),
     /// Show what a reload would change: the running proxy against its file
-    Diff(diff::Diff),
+    Diff(ask::Ask),
     /// Check a configuration, its certificates and its plugins, without serving; prints every mistake
     Check(check::Check),
     /// Show what would happen to a request or a TCP connection: site or listener, route, links, upstream, timeouts
@@ -88,8 +88,8 @@ impl ConfigFile {
 pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(command) => command.execute(),
-        Command::Reload(command) => command.execute(),
-        Command::Diff(command) => command.execute(),
+        Command::Reload(command) => command.execute(&Asking::Reload),
+        Command::Diff(command) => command.execute(&Asking::Diff),
         Command::Check(command) => command.execute(),
         Command::Explain(command) => command.execute(),
         Command::Why(command) => command.execute(),

@@ -1,12 +1,12 @@
-//! `portcullis diff FILE`: what a reload would change, asked of the running proxy. Changes nothing.
+//! `portcullis reload FILE` and `portcullis diff FILE`: asked of the proxy that runs with the file.
 
 use super::{ConfigFile, exit};
-use crate::app;
+use crate::app::{self, Asking};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
-pub struct Diff {
+pub struct Ask {
     #[command(flatten)]
     file: ConfigFile,
     /// The state directory of the running proxy, if it is not the one that the file names
@@ -17,11 +17,11 @@ pub struct Diff {
     json: bool,
 }
 
-impl Diff {
-    pub fn execute(self) -> ExitCode {
-        match app::ask_diff(self.file.path(), self.state.as_deref()) {
+impl Ask {
+    pub fn execute(self, question: &Asking) -> ExitCode {
+        match app::ask(self.file.path(), self.state.as_deref(), question) {
             Ok(said) => {
-                super::say(&if self.json { said.json() } else { said.prospect() }, "");
+                super::say(&if self.json { said.json() } else { said.words(question) }, "");
                 exit(said.well)
             }
             Err(error) => {
