@@ -1,7 +1,7 @@
 //! `/api/`: what the process is and does, as JSON, and the little that can be asked of it. `openapi.json` describes it all, and is served too.
 //!
 //! Who may read may also write: both can be had by who has the token, or by who can come where there is none. But a browser also sends what
-//! pages from elsewhere tell it to, so what changes something is not done for those.
+//! pages from elsewhere tell it to, so what changes something or is much work is not done for those.
 
 use super::access::from_elsewhere;
 use super::board::{Board, Done, Explain, Refusal, Topic, Wish};
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -71,6 +71,7 @@ pub async fn answer<B>(request: Request<B>, known: bool, board: &Arc<dyn Board>)
 where
     B: Body<Data: Send, Error: std::error::Error + Send + Sync + 'static> + Send,
 {
+    let there = methods(request.uri().path());
     match follow(request, known, board).await {
         Ok((status, said)) => told(status, said.to_string()),
         Err(Not(status, why)) => {
@@ -79,9 +80,9 @@ where
                 StatusCode::UNAUTHORIZED => {
                     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
                 }
-                StatusCode::METHOD_NOT_ALLOWED => {
-                    drop(HeaderValue::try_from(why).map(|allow| response.headers_mut().insert(header::ALLOW, allow)))
-                }
+                StatusCode::METHOD_NOT_ALLOWED => drop(
+                    there.map(|all| HeaderValue::try_from(names(all)).map(|allow| response.headers_mut().insert(header::ALLOW, allow))),
+                ),
                 _ => {}
             }
             response
@@ -99,10 +100,10 @@ where
     let (head, body) = request.into_parts();
     let all = methods(head.uri.path()).ok_or_else(|| Not(StatusCode::NOT_FOUND, "/api/openapi.json says what there is".into()))?;
     let Some((verb, asked)) = all.iter().find(|(verb, _)| verb.is(&head.method)) else {
-        let names: Vec<_> = all.iter().map(|(verb, _)| if *verb == Verb::Get { "GET, HEAD" } else { verb.as_str() }).collect();
-        return Err(Not(StatusCode::METHOD_NOT_ALLOWED, names.join(", ")));
+        return Err(Not(StatusCode::METHOD_NOT_ALLOWED, format!("this is asked with {}", names(all))));
     };
-    if *verb != Verb::Get && from_elsewhere(&head.headers) {
+    // What a reload would change takes as much work as one.
+    if (*verb != Verb::Get || matches!(asked, Asked::Wish(_))) && from_elsewhere(&head.headers) {
         return Err(Not(StatusCode::FORBIDDEN, "a page from elsewhere may not ask for this".into()));
     }
     match asked {
@@ -121,7 +122,7 @@ where
             let board = Arc::clone(board);
             let explained = tokio::task::spawn_blocking(move || board.explain(&question)).await;
             let explained =
-                explained.map_err(|panic| Not(StatusCode::BAD_REQUEST, format!("this question is too much for us: {panic}")))?;
+                explained.map_err(|panic| Not(StatusCode::INTERNAL_SERVER_ERROR, format!("this question is too much for us: {panic}")))?;
             Ok((StatusCode::OK, explained?))
         }
         Asked::Wish(wish) => {
@@ -131,24 +132,32 @@ where
     }
 }
 
-/// What there is at a path.
-fn methods(path: &str) -> Option<&'static [(Verb, Asked)]> {
-    let all: &[_] = match path {
-        "/api/openapi.json" => &[(Verb::Get, Asked::Description)],
-        "/api/status" => &[(Verb::Get, Asked::Topic(Topic::Status))],
-        "/api/sites" => &[(Verb::Get, Asked::Topic(Topic::Sites))],
-        "/api/routes" => &[(Verb::Get, Asked::Topic(Topic::Routes))],
-        "/api/upstreams" => &[(Verb::Get, Asked::Topic(Topic::Upstreams))],
-        "/api/certificates" => &[(Verb::Get, Asked::Topic(Topic::Certificates))],
-        "/api/plugins" => &[(Verb::Get, Asked::Topic(Topic::Plugins))],
-        "/api/refusals" => &[(Verb::Get, Asked::Topic(Topic::Refusals))],
-        "/api/log" => &[(Verb::Get, Asked::Log), (Verb::Put, Asked::SetLog)],
-        "/api/diff" => &[(Verb::Get, Asked::Wish(Wish::Diff))],
-        "/api/explain" => &[(Verb::Post, Asked::Explain)],
-        "/api/reload" => &[(Verb::Post, Asked::Wish(Wish::Reload))],
-        _ => return None,
-    };
-    Some(all)
+/// As `Allow` lists them (RFC 9110, section 10.2.1).
+fn names(all: Methods) -> String {
+    let names: Vec<_> = all.iter().map(|(verb, _)| if *verb == Verb::Get { "GET, HEAD" } else { verb.as_str() }).collect();
+    names.join(", ")
+}
+
+type Methods = &'static [(Verb, Asked)];
+
+/// What there is, by path.
+const PATHS: &[(&str, Methods)] = &[
+    ("/api/openapi.json", &[(Verb::Get, Asked::Description)]),
+    ("/api/status", &[(Verb::Get, Asked::Topic(Topic::Status))]),
+    ("/api/sites", &[(Verb::Get, Asked::Topic(Topic::Sites))]),
+    ("/api/routes", &[(Verb::Get, Asked::Topic(Topic::Routes))]),
+    ("/api/upstreams", &[(Verb::Get, Asked::Topic(Topic::Upstreams))]),
+    ("/api/certificates", &[(Verb::Get, Asked::Topic(Topic::Certificates))]),
+    ("/api/plugins", &[(Verb::Get, Asked::Topic(Topic::Plugins))]),
+    ("/api/refusals", &[(Verb::Get, Asked::Topic(Topic::Refusals))]),
+    ("/api/log", &[(Verb::Get, Asked::Log), (Verb::Put, Asked::SetLog)]),
+    ("/api/diff", &[(Verb::Get, Asked::Wish(Wish::Diff))]),
+    ("/api/explain", &[(Verb::Post, Asked::Explain)]),
+    ("/api/reload", &[(Verb::Post, Asked::Wish(Wish::Reload))]),
+];
+
+fn methods(path: &str) -> Option<Methods> {
+    PATHS.iter().find(|(there, _)| *there == path).map(|(_, methods)| *methods)
 }
 
 /// The body, which is what the question wants it to be.
@@ -163,9 +172,11 @@ where
     }
     let collected = timeout(PATIENCE, Limited::new(pin!(body), MOST).collect()).await;
     let collected = collected.map_err(|_| Not(StatusCode::REQUEST_TIMEOUT, "the body did not come in time".into()))?;
-    let bytes = collected
-        .map_err(|_| Not(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {MOST} bytes, or broke off")))?
-        .to_bytes();
+    let collected = collected.map_err(|error| match error.is::<LengthLimitError>() {
+        true => Not(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {MOST} bytes")),
+        false => Not(StatusCode::BAD_REQUEST, "the body broke off".into()),
+    })?;
+    let bytes = collected.to_bytes();
     serde_json::from_slice(&bytes).map_err(|error| Not(StatusCode::BAD_REQUEST, error.to_string()))
 }
 
@@ -213,6 +224,8 @@ mod tests {
             told.sort();
             assert_eq!(told, there, "{path}");
         }
+        let undescribed: Vec<_> = PATHS.iter().map(|(path, _)| *path).filter(|path| !paths.contains_key(*path)).collect();
+        assert_eq!(undescribed, [""; 0]);
         assert_eq!(paths.keys().filter(|path| path.starts_with("/api/")).count(), 12);
     }
 
@@ -220,6 +233,8 @@ mod tests {
     fn what_a_page_from_elsewhere_wants_changed_is_not() {
         assert_eq!(status("POST", "/api/reload", &[ELSEWHERE], ""), 403);
         assert_eq!(status("POST", "/api/reload", &[], ""), 200);
+        assert_eq!(status("GET", "/api/diff", &[("sec-fetch-site", "cross-site")], ""), 403);
+        assert_eq!(status("GET", "/api/diff", &[], ""), 200);
         assert_eq!(status("PUT", "/api/log", &[ELSEWHERE, JSON], "{\"filter\": \"debug\"}"), 403);
         assert_eq!(status("PUT", "/api/log", &[("content-type", "text/plain")], "{\"filter\": \"debug\"}"), 415);
         assert_eq!(status("PUT", "/api/log", &[JSON], "{\"filter\": \"debug\"}"), 200);

@@ -12,6 +12,7 @@ use std::convert::Infallible;
 use std::io;
 use std::net::TcpListener as StdTcp;
 use std::os::unix::net::UnixListener as StdUnix;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -53,7 +54,11 @@ pub fn start(sockets: Vec<(Socket, Access)>, board: Arc<dyn Board>) -> io::Resul
         sockets.into_iter().map(|(socket, access)| Ok((Listener::new(socket)?, access))).collect::<io::Result<Vec<_>>>()?
     };
     let (stop, stopped) = oneshot::channel();
-    let thread = std::thread::Builder::new().name("admin".into()).spawn(move || run(&runtime, listeners, &board, stopped))?;
+    let thread = std::thread::Builder::new().name("admin".into()).spawn(move || {
+        run(&runtime, listeners, &board, stopped);
+        // Whoever has an answer worked out gets none any more, and nobody waits for the work.
+        runtime.shutdown_background();
+    })?;
     Ok(Admin { stop: Some(stop), thread: Some(thread) })
 }
 
@@ -131,7 +136,14 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, access: Access, boar
         .header_read_timeout(PATIENCE)
         .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(stream), service);
-    if let Ok(Err(error)) = timeout(LIFE, connection).await {
+    let mut connection = pin!(connection);
+    let mut ended = timeout(LIFE, connection.as_mut()).await;
+    if ended.is_err() {
+        // What is being answered, such as a reload, still is.
+        connection.as_mut().graceful_shutdown();
+        ended = timeout(LIFE, connection).await;
+    }
+    if let Ok(Err(error)) = ended {
         tracing::debug!("a connection of the admin listener: {error}");
     }
 }

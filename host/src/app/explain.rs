@@ -345,7 +345,6 @@ pub(super) fn servers(spec: &UpstreamSpec) -> String {
     format!("{}{}", servers.join(" "), if spec.tls.is_some() { "  over TLS" } else { "" })
 }
 
-/// When another server is tried.
 /// What else holds for an upstream, if anything does.
 fn terms(spec: &UpstreamSpec) -> Vec<(&'static str, String)> {
     let sticky = spec.sticky.as_ref().map(|sticky| ("sticky", format!("cookie {}", sticky.cookie)));
@@ -354,6 +353,7 @@ fn terms(spec: &UpstreamSpec) -> Vec<(&'static str, String)> {
     [sticky, health, limits].into_iter().flatten().collect()
 }
 
+/// When another server is tried.
 fn retry(spec: &RetrySpec, limits: &Limits) -> String {
     let words = [(spec.connect, "connect"), (spec.reset, "reset"), (spec.timeout, "timeout")];
     let mut on: Vec<String> = words.iter().filter(|(on, _)| *on).map(|(_, word)| (*word).to_owned()).collect();

@@ -16,6 +16,7 @@ use rustls::KeyLog;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -57,15 +58,24 @@ struct New {
 impl Process {
     /// Answers what was asked.
     pub async fn answer(&mut self, asked: Vec<Asked>) {
-        let mut said = None;
+        let (mut reloaded, mut compared) = (None, None);
         for Asked { question, answer } in asked {
             // All who have asked by now are told of the same reload: it reads files as they are after their questions.
             let said = match question {
-                Question::Reload => match &said {
+                Question::Reload => match &reloaded {
                     Some(said) => Said::clone(said),
-                    None => said.insert(self.reload().await).clone(),
+                    // What was told before of a difference is no longer so.
+                    None => {
+                        compared = None;
+                        reloaded.insert(self.reload().await).clone()
+                    }
                 },
-                Question::Diff => self.diff().await,
+                // Who asked only to know, and has gone, is no reason for the work.
+                Question::Diff if answer.as_ref().is_none_or(oneshot::Sender::is_closed) => continue,
+                Question::Diff => match &compared {
+                    Some(said) => Said::clone(said),
+                    None => compared.insert(self.diff().await).clone(),
+                },
             };
             // Whoever has gone does not want to know.
             drop(answer.map(|answer| answer.send(said)));

@@ -2,8 +2,9 @@
 
 use super::exit;
 use crate::config;
-use std::fs;
-use std::io::{self, Read};
+use std::fs::{self, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -63,13 +64,21 @@ fn write(file: &Path, text: &str) -> io::Result<()> {
     let file = fs::canonicalize(file)?;
     let mut aside = file.clone().into_os_string();
     aside.push(format!(".{}", std::process::id()));
-    let written = fs::write(&aside, text).and_then(|()| fs::set_permissions(&aside, fs::metadata(&file)?.permissions()));
-    let done = written.and_then(|()| fs::rename(&aside, &file));
+    let done = write_as(&file, Path::new(&aside), text).and_then(|()| fs::rename(&aside, &file));
     if done.is_err() {
         // Nothing more can be done about it.
         let _ = fs::remove_file(&aside);
     }
     done
+}
+
+/// A file may have secrets: nobody reads its copy who could not read it, and it stays its owner's.
+fn write_as(file: &Path, aside: &Path, text: &str) -> io::Result<()> {
+    let before = fs::metadata(file)?;
+    let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(aside)?;
+    copy.write_all(text.as_bytes())?;
+    fchown(&copy, Some(before.uid()), Some(before.gid()))?;
+    copy.set_permissions(before.permissions())
 }
 
 fn failed(file: &Path, error: &io::Error) -> bool {

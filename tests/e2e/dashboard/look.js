@@ -57,6 +57,7 @@ async function look(browser) {
   await page.getByLabel("URL").fill("http://plain.test/x");
   await page.keyboard.press("Enter");
   await page.locator("#answer").filter({ hasText: "security-headers" }).waitFor();
+  assert.match(await page.locator("#answer").innerText(), /app[\s\S]*127\.0\.0\.1/);
   await page.getByLabel("URL").fill("ftp://plain.test/x");
   await page.keyboard.press("Enter");
   await page.locator("#answer").filter({ hasText: "not an absolute http" }).waitFor();

@@ -37,7 +37,7 @@ const count = (value) => value.toLocaleString("en");
 
 function time(seconds) {
   if (seconds === null || !Number.isFinite(seconds)) return "–";
-  if (seconds < 1e-3) return `${(seconds * 1e6).toPrecision(2)} µs`.replace("e+2", "00");
+  if (seconds < 1e-3) return `${Number((seconds * 1e6).toPrecision(2))} µs`;
   return seconds < 1 ? `${Number((seconds * 1e3).toPrecision(2))} ms` : `${Number(seconds.toPrecision(2))} s`;
 }
 
@@ -56,10 +56,11 @@ function chain(links, end) {
 
 function showRoutes(routes) {
   rows("routes-rows", routes.map((route) => {
-    const { requests, statuses, seconds } = route.traffic;
+    const { requests, statuses, seconds, times } = route.traffic;
+    const timed = times.reduce((sum, { count: more }) => sum + more, 0);
     return make("tr", {}, head(route.site), cell(code(`${route.methods.join(" ")} ${route.pattern}`.trim())), cell(chain(route.chain, route.to)),
       number(count(requests)), number(count(statuses["4xx"])), number(count(statuses["5xx"]), statuses["5xx"] ? "bad" : ""),
-      number(requests ? time(seconds / requests) : "–"));
+      number(timed ? time(seconds / timed) : "–"));
   }), "There are no routes.", 7);
 }
 
@@ -105,12 +106,12 @@ function showRefusals(refusals) {
 
 function draw(name, unit) {
   const points = series[name];
-  const known = points.filter((point) => point !== null);
+  const known = points.filter(Number.isFinite);
   const most = Math.max(...known, 1e-9) * 1.1;
   const at = (point, index) => `${((index + POINTS - points.length) * 300) / (POINTS - 1)},${78 - (point / most) * 74}`;
   let path = "";
   points.forEach((point, index) => {
-    if (point !== null) path += `${path && points[index - 1] !== null ? "L" : "M"}${at(point, index)}`;
+    if (Number.isFinite(point)) path += `${path && Number.isFinite(points[index - 1]) ? "L" : "M"}${at(point, index)}`;
   });
   const svg = by(`${name}-chart`);
   const namespace = "http://www.w3.org/2000/svg";
@@ -138,9 +139,12 @@ function measure(routes) {
     const came = now.requests - before.requests;
     put("rate", came / seconds);
     put("errors", (now.errors - before.errors) / seconds);
-    let rest = came * 0.95;
-    const slowest = [...now.times].sort(([a], [b]) => a - b).find(([bound, total]) => (rest -= total - (before.times.get(bound) ?? 0)) <= 0);
-    put("latency", came ? (slowest?.[0] ?? null) : null);
+    // What was upgraded is not timed.
+    const timed = [...now.times].sort(([a], [b]) => a - b).map(([bound, total]) => [bound, total - (before.times.get(bound) ?? 0)]);
+    const all = timed.reduce((sum, [, more]) => sum + more, 0);
+    let rest = all * 0.95;
+    const slowest = timed.find(([, more]) => (rest -= more) <= 0);
+    put("latency", all ? (slowest?.[0] ?? null) : null);
   }
   before = now;
   const perSecond = (value) => (value >= 100 ? count(Math.round(value)) : String(Number(value.toFixed(1))));
@@ -151,7 +155,7 @@ function measure(routes) {
 }
 
 function put(name, value) {
-  series[name].push(value === Infinity ? null : value);
+  series[name].push(value);
   if (series[name].length > POINTS) series[name].shift();
 }
 
@@ -220,7 +224,7 @@ function told(answer) {
     const others = answer.chain.filter((link) => !link.entered).map((link) => link.name);
     if (others.length) lines.push(line("Not entered", others.join(", ")));
   }
-  if (answer.upstream) lines.push(line("Upstream", code(answer.upstream.name), ` ${answer.upstream.servers.join(" ")}`));
+  if (answer.upstream) lines.push(line("Upstream", code(answer.upstream.name), ` ${answer.upstream.servers.map((server) => server.address).join(" ")}`));
   if (answer.timeouts) lines.push(line("Timeouts", Object.entries(answer.timeouts).map(([name, value]) => `${name} ${value ?? "none"}`).join(", ")));
   return make("dl", {}, ...lines);
 }

@@ -170,7 +170,8 @@ fn told(found: Diagnostic) -> Problem {
 
 /// As in `allow = { … }`.
 fn granted(allow: &Allow) -> String {
-    let flags = [("log", allow.log), ("clock", allow.clock), ("random", allow.random), ("metrics", allow.metrics)];
+    let flags =
+        [("log", allow.log), ("clock", allow.clock), ("random", allow.random), ("metrics", allow.metrics), ("tracing", allow.tracing)];
     let mut parts: Vec<String> = flags.into_iter().filter(|(_, on)| *on).map(|(name, _)| format!("{name} = true")).collect();
     let kv = allow.kv.iter().map(|name| name.0.clone()).collect::<Vec<_>>();
     let http = allow.http.iter().map(|name| name.0.clone()).collect::<Vec<_>>();

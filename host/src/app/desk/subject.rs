@@ -181,11 +181,13 @@ impl std::str::FromStr for AllowArgument {
         let (capability, names) = text.split_once('=').map_or((text, None), |(capability, names)| (capability, Some(names)));
         let names: Vec<String> = names.into_iter().flat_map(|names| names.split(',')).map(str::to_owned).collect();
         match capability {
-            "log" | "clock" | "random" | "metrics" if names.is_empty() => {}
-            "log" | "clock" | "random" | "metrics" => return Err(format!("`{capability}` has no names: write --allow {capability}")),
+            "log" | "clock" | "random" | "metrics" | "tracing" if names.is_empty() => {}
+            "log" | "clock" | "random" | "metrics" | "tracing" => {
+                return Err(format!("`{capability}` has no names: write --allow {capability}"));
+            }
             "secret" | "kv" | "http" if names.iter().all(|name| !name.is_empty()) && !names.is_empty() => {}
             "secret" | "kv" | "http" => return Err(format!("`{capability}` is granted by name: write --allow {capability}=NAME,…")),
-            _ => return Err(format!("`{capability}` is no capability: log, clock, random, metrics, secret=…, kv=…, http=…")),
+            _ => return Err(format!("`{capability}` is no capability: log, clock, random, metrics, tracing, secret=…, kv=…, http=…")),
         }
         Ok(Self { capability: capability.to_owned(), names })
     }
@@ -202,6 +204,7 @@ impl AllowArgument {
                 "clock" => allow.clock = true,
                 "random" => allow.random = true,
                 "metrics" => allow.metrics = true,
+                "tracing" => allow.tracing = true,
                 "secret" => allow.secret.extend(names),
                 "kv" => allow.kv.extend(names.map(StoreName)),
                 _ => allow.http.extend(names.map(UpstreamName)),

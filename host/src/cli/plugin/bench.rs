@@ -10,7 +10,7 @@ use std::time::Duration;
 pub struct Bench {
     /// A component (`.wasm`), or the name of a bundled plugin
     file: PathBuf,
-    /// Grant a capability: log, clock, random, metrics, secret=NAMES, kv=NAMES or http=NAMES; may be repeated
+    /// Grant a capability: log, clock, random, metrics, tracing, secret=NAMES, kv=NAMES or http=NAMES; may be repeated
     #[arg(long, value_name = "CAPABILITY", conflicts_with = "cases")]
     allow: Vec<app::AllowArgument>,
     /// Settings of a link, as TOML or JSON; none unless given

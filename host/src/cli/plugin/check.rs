@@ -9,7 +9,7 @@ use std::process::ExitCode;
 pub struct Check {
     /// A component (`.wasm`), or the name of a bundled plugin
     file: PathBuf,
-    /// Grant a capability: log, clock, random, metrics, secret=NAMES, kv=NAMES or http=NAMES; may be repeated
+    /// Grant a capability: log, clock, random, metrics, tracing, secret=NAMES, kv=NAMES or http=NAMES; may be repeated
     #[arg(long, value_name = "CAPABILITY")]
     allow: Vec<app::AllowArgument>,
     /// Settings of a link, as TOML or JSON; none unless given
