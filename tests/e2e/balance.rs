@@ -94,7 +94,7 @@ fn a_client_stays_with_its_server_as_long_as_that_is_there() {
 }
 
 #[test]
-fn a_server_that_is_gone_is_replaced_for_good_and_a_restart_forgets_nobody() {
+fn a_server_that_is_gone_is_replaced_for_good_and_a_reload_forgets_nobody() {
     let [a, b, _] = origins();
     let gone = portcullis_tests::nobody();
     let head = crate::config_reload::HEAD;

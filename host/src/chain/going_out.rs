@@ -1,7 +1,7 @@
 //! The walk of an exchange beyond heads: links choose its server, judge its attempts, and are told of its end, whatever way it ends.
 
 use super::walk::Walk;
-use super::{Acted, Chain, Fault, Filter, How, Link};
+use super::{Acted, Chain, Fault, Filter, How, Link, traced};
 use crate::message::{Again, Attributes, Choice, Done, Exchange, FailedAttempt, RequestHead};
 use http::StatusCode;
 use smallvec::SmallVec;
@@ -132,7 +132,7 @@ impl<F: Filter> Walk<'_, F> {
         fault: impl FnMut(&Link, &Fault),
     ) -> Result<Option<usize>, Fault> {
         let wants = |filter: &F| filter.going_out().balance;
-        self.ask(exchange, How::Chose, wants, fault, |filter, exchange, held| {
+        self.ask(exchange, (How::Chose, "on-balance"), wants, fault, |filter, exchange, held| {
             let said = filter.on_balance(exchange, request, choice, held)?;
             match said.verdict {
                 Some(place) if place >= choice.candidates.len() => Err(filter.impossible(&no_candidate(place, choice.candidates.len()))),
@@ -150,7 +150,7 @@ impl<F: Filter> Walk<'_, F> {
         fault: impl FnMut(&Link, &Fault),
     ) -> Result<Again, Fault> {
         let wants = |filter: &F| filter.going_out().attempt && failed.status.is_none_or(|status| filter.judges(status));
-        let said = self.ask(exchange, How::Judged, wants, fault, |filter, exchange, held| {
+        let said = self.ask(exchange, (How::Judged, "on-attempt"), wants, fault, |filter, exchange, held| {
             let Said { verdict, attributes } = filter.on_attempt(exchange, request, failed, held)?;
             match verdict {
                 Again::On(place) if place >= failed.candidates.len() => {
@@ -167,7 +167,7 @@ impl<F: Filter> Walk<'_, F> {
     fn ask<T>(
         &mut self,
         exchange: &mut Exchange,
-        how: How,
+        (how, phase): (How, &'static str),
         wants: impl Fn(&F) -> bool,
         mut fault: impl FnMut(&Link, &Fault),
         mut call: impl FnMut(&F, &Exchange, &mut Option<F::Held>) -> Result<Said<Option<T>>, Fault>,
@@ -181,7 +181,10 @@ impl<F: Filter> Walk<'_, F> {
             if !wants(filter) {
                 continue;
             }
-            match call(filter, exchange, &mut passed.held) {
+            traced::begin(exchange, link, phase);
+            let said = call(filter, exchange, &mut passed.held);
+            traced::end(exchange, &said);
+            match said {
                 Ok(said) => {
                     for (name, value) in said.attributes {
                         exchange.set_attribute(name, value);

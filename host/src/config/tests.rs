@@ -350,6 +350,15 @@ fn every_described_key_is_read() {
         &keys::REQUEST,
         &keys::RESPONSE,
         &keys::EXPECT,
+        &keys::RETRY,
+        &keys::UPSTREAM_SERVER,
+        &keys::UPSTREAM_HEALTH,
+        &keys::UPSTREAM_LIMITS,
+        &keys::UPSTREAM_STICKY,
+        &keys::ACCESS_LOG,
+        &keys::OBSERVE,
+        &keys::CONNECTION,
+        &keys::EXPECT_CONNECTION,
     ];
     for key in described.iter().flat_map(|keys| keys.keys) {
         assert!(source.contains(&format!("\"{}\"", key.name)), "nothing reads `{}`", key.name);

@@ -189,13 +189,14 @@ impl Guard {
 
     /// After either walk; what counts is the last.
     pub fn walked(&mut self, exchange: &Exchange, acted: &[Acted], place: &Place<'_>) {
-        if let Some(record) = self.record.as_mut().filter(|record| record.mode != AccessLog::Off) {
+        let Some(record) = &mut self.record else { return };
+        if let Some(farewell) = &mut record.farewell {
+            farewell.update(exchange);
+        }
+        if record.mode != AccessLog::Off {
             record.attributes.clone_from(&exchange.attributes);
             let spec = |acted: &Acted| place.terms.chain.links.get(acted.link).map(|link| (Arc::clone(&link.spec), acted.how));
             record.links = acted.iter().filter_map(spec).collect();
-            if let Some(farewell) = &mut record.farewell {
-                farewell.update(exchange);
-            }
         }
     }
 

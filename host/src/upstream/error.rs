@@ -71,8 +71,8 @@ impl SendError {
             Self::Expired => "exchange_timeout",
             Self::Busy => "upstream_busy",
             Self::Overloaded(_) => "overload",
-            // Whoever halts it says why, so this is not heard.
-            Self::Halted => "internal",
+            // Whoever halts it says why.
+            Self::Halted => "plugin",
         }
     }
 

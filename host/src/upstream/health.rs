@@ -248,7 +248,11 @@ impl Patient {
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static("portcullis-health"));
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
-        let authority = host.clone().unwrap_or_else(|| self.address.to_string());
+        let authority = host.clone().unwrap_or_else(|| match &self.address {
+            // A path is no host (RFC 9110, section 7.2).
+            ServerAddress::Unix(_) => "localhost".to_owned(),
+            other => other.to_string(),
+        });
         let head = RequestHead { method: Method::GET, scheme, authority: authority.into(), path: path.into(), query, headers };
         let mut channel = Box::new(Channel::new(io, heads, Instant::now()));
         put_request(channel.out.text(), &head, Coding::None, None);

@@ -10,8 +10,8 @@ use super::tls::handshake;
 use super::{Attempt, Inside, SendError, Settings};
 use crate::certs::ServerTls;
 use crate::config::{ProxyVersion, RetrySpec, ServerAddress};
-use crate::message::{Again, Choice, Connection};
-use http::StatusCode;
+use crate::message::{Again, Choice, Connection, Scheme};
+use http::{HeaderValue, StatusCode};
 use std::cell::RefCell;
 use std::rc::Rc;
 use tokio::io::AsyncWriteExt;
@@ -94,7 +94,10 @@ impl<'a> Line<'a> {
 
     /// A connection, its place in the count of what runs, and the time.
     pub async fn channel(&mut self, attempt: &mut Attempt) -> Result<(Box<Channel>, Ticket, Instant), SendError> {
-        self.upstream.admit(self.until).await?;
+        // Who is tried again has its place.
+        if attempt.attempts == 0 {
+            self.upstream.admit(self.until).await?;
+        }
         loop {
             let index = self.pick()?;
             let server = self.upstream.servers.get(index).ok_or_else(no_servers)?;
@@ -170,6 +173,11 @@ impl<'a> Line<'a> {
             Err(SendError::ConnectTimeout) if until < limit => Err(SendError::Expired),
             Err(error) => Err(error),
         }
+    }
+
+    /// What the client is to be told so that it stays with the server that answered.
+    pub fn keeps(&self, server: usize, scheme: Scheme, now: Instant) -> Option<HeaderValue> {
+        self.upstream.keeps(self.wish, server, &self.tried, (scheme, now))
     }
 
     /// Whether anybody is to be asked about a response of this status.

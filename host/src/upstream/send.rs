@@ -59,7 +59,7 @@ where
                     continue;
                 }
                 let asked_to_switch = upgrade.is_some();
-                let cookie = upstream.keeps(line.wish, ticket.index, head.scheme);
+                let cookie = line.keeps(ticket.index, head.scheme, heard);
                 let (mut head, content) = answer(received, transfer, asked_to_switch, ticket, heard)?;
                 cookie.map(|cookie| head.headers.append(header::SET_COOKIE, cookie));
                 return Ok(Answered { head, content, attempt: attempt.clone() });

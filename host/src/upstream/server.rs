@@ -1,7 +1,9 @@
 //! Upstreams and their servers as one worker knows them: who is busy with how much. How one is chosen stands in `balance`.
 
 mod balance;
+mod latency;
 mod limit;
+mod ticket;
 
 use super::hash;
 use super::health::Checked;
@@ -22,7 +24,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 pub(super) use balance::Wish;
-use limit::Limit;
+use latency::Latency;
+use limit::{Limit, Load};
+pub(super) use ticket::{Retry, Ticket};
 
 /// A named set of servers.
 pub(super) struct Upstream {
@@ -37,8 +41,8 @@ pub(super) struct Upstream {
     next: Cell<usize>,
     /// State of the generator behind p2c. Never zero.
     random: Cell<u64>,
-    running: Cell<u32>,
-    retrying: Cell<u32>,
+    /// Goes on from snapshot to snapshot.
+    load: Rc<Load>,
     ejection: Ejection,
     /// Servers that are set aside, or were until lately.
     out: Cell<usize>,
@@ -73,23 +77,6 @@ pub(super) struct Server {
     standing: Standing,
     latency: Cell<Latency>,
 }
-
-/// What a server took lately to a response head: jumps up with a slow answer, and comes down in the course of seconds.
-#[derive(Debug, Clone, Copy, Default)]
-struct Latency {
-    /// Zero: nothing is known.
-    micros: f32,
-    at: Option<Instant>,
-}
-
-/// How long a slow answer is remembered: after this time a third of it is left. As Finagle has it.
-const MEMORY: Duration = Duration::from_secs(10);
-
-/// What is fast, whatever it is, in microseconds; so are twice and half as slow the same. Otherwise chance would decide who gets all requests.
-const NOISE: f32 = 1000.0;
-
-/// A slow server gets requests when others have so many times as much to do: one slow answer must not keep all from it.
-const MOST_SLOWER: f32 = 8.0;
 
 /// Servers that a guide is shown at once.
 const MOST_SHOWN: usize = 256;
@@ -131,7 +118,8 @@ impl Upstream {
             earlier.and_then(|earlier| earlier.servers.iter().find(|old| old.is_as(&server)).cloned()).unwrap_or(Rc::new(server))
         };
         let servers: Vec<_> = spec.servers.iter().enumerate().map(server).map(kept).collect();
-        let new = Self::new(name, spec, servers, limits, (tally, checked, (seal, workers)));
+        let load = earlier.map(|earlier| Rc::clone(&earlier.load)).unwrap_or_default();
+        let new = Self::new(name, spec, (servers, load), limits, (tally, checked, (seal, workers)));
         match earlier {
             Some(earlier) if earlier.is_as(&new) => Rc::clone(earlier),
             _ => Rc::new(new),
@@ -141,7 +129,7 @@ impl Upstream {
     fn new(
         name: &str,
         spec: &UpstreamSpec,
-        servers: Vec<Rc<Server>>,
+        (servers, load): (Vec<Rc<Server>>, Rc<Load>),
         limits: &Limits,
         (tally, checked, (seal, workers)): (Arc<UpstreamTally>, Option<Arc<Checked>>, (&Seal, u16)),
     ) -> Self {
@@ -161,8 +149,7 @@ impl Upstream {
             weights: (!even).then(|| sums.collect()),
             next: Cell::new(0),
             random: Cell::new(RandomState::new().hash_one(name) | 1),
-            running: Cell::new(0),
-            retrying: Cell::new(0),
+            load,
             ejection: Ejection { after: limits.eject_after, time: limits.eject_time },
             out: Cell::new(out),
             checked,
@@ -182,12 +169,14 @@ impl Upstream {
         tally.retries.add(attempt.attempts.saturating_sub(1).into());
         if attempt.reused {
             tally.reused.one();
-        } else if !error.is_some_and(SendError::is_connect) {
+        } else if attempt.attempts > 0 && !error.is_some_and(SendError::is_connect) {
             tally.connects.observe(attempt.connect);
         }
         match error {
             None if attempt.first_byte.is_zero() => {}
             None => tally.answers.observe(attempt.first_byte),
+            // A link's doing, which is counted as such.
+            Some(SendError::Halted) => {}
             Some(error) => tally.failures.named(error.reason(), Default::default).one(),
         }
     }
@@ -209,6 +198,9 @@ impl Upstream {
         let untried = || (0..self.servers.len()).filter(|index| !tried.contains(index));
         let mut eligible: SmallVec<[usize; 16]> = untried().filter(|index| !self.is_out(*index, now)).collect();
         if eligible.is_empty() {
+            eligible.extend(untried().filter(|index| !self.is_full(*index)));
+        }
+        if eligible.is_empty() {
             eligible.extend(untried());
         }
         let count = eligible.len();
@@ -227,9 +219,15 @@ impl Upstream {
         self.limit.as_ref().zip(self.servers.get(index)).is_some_and(|(limit, server)| limit.is_reached(server))
     }
 
+    /// Whether it is to get nothing for now.
     fn is_out(&self, index: usize, now: Instant) -> bool {
+        self.is_unwell(index, now) || self.is_full(index)
+    }
+
+    /// Whether it is set aside, or down by what checks have found.
+    fn is_unwell(&self, index: usize, now: Instant) -> bool {
         let aside = self.out.get() > 0 && self.servers.get(index).is_some_and(|server| server.standing.is_out(now));
-        aside || self.is_full(index) || self.checked.as_ref().is_some_and(|checked| checked.is_down(index))
+        aside || self.checked.as_ref().is_some_and(|checked| checked.is_down(index))
     }
 
     fn has_any_out(&self, now: Instant) -> bool {
@@ -293,7 +291,7 @@ impl Server {
             weight: self.weight,
             tags: &self.tags,
             running: self.running.get(),
-            latency: Duration::from_micros(self.latency.get().micros as u64),
+            latency: self.latency.get().lately(),
         }
     }
 
@@ -312,93 +310,7 @@ impl Server {
 
     /// It took so long to a response head.
     fn heard(&self, took: Duration, now: Instant) {
-        let (before, took) = (self.latency.get(), took.as_micros() as f32);
-        let kept = before.kept(now);
-        let micros = if took < before.micros { before.micros * kept + took * (1.0 - kept) } else { took };
-        self.latency.set(Latency { micros, at: Some(now) });
-    }
-}
-
-impl Latency {
-    /// What is left of it by now.
-    fn kept(self, now: Instant) -> f32 {
-        self.at.map_or(0.0, |at| (-now.saturating_duration_since(at).as_secs_f32() / MEMORY.as_secs_f32()).exp())
-    }
-
-    /// How many times as slow it is.
-    fn over(self, other: Self, now: Instant) -> f32 {
-        if self.at.is_none() || other.at.is_none() {
-            return 1.0;
-        }
-        let ratio = (self.micros * self.kept(now)).max(NOISE) / (other.micros * other.kept(now)).max(NOISE);
-        if (0.5..=2.0).contains(&ratio) { 1.0 } else { ratio.clamp(1.0 / MOST_SLOWER, MOST_SLOWER) }
-    }
-}
-
-/// A request that runs, counted until this is dropped.
-pub(super) struct Ticket {
-    upstream: Rc<Upstream>,
-    pub server: Rc<Server>,
-    /// The server's.
-    pub index: usize,
-}
-
-impl Ticket {
-    pub fn new(upstream: &Rc<Upstream>, server: &Rc<Server>, index: usize) -> Self {
-        upstream.running.update(|count| count + 1);
-        upstream.tally.running.add(1);
-        server.running.update(|count| count + 1);
-        Self { upstream: upstream.clone(), server: server.clone(), index }
-    }
-
-    /// The server took so long to a response head. Of no use where there is no choice.
-    #[inline]
-    pub fn heard(&self, took: Duration, now: Instant) {
-        if self.upstream.servers.len() > 1 {
-            self.server.heard(took, now);
-            self.server.standing.did_well(now);
-        }
-    }
-
-    /// The server did what it was asked to.
-    pub fn did_well(&self, now: Instant) {
-        self.server.standing.did_well(now);
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        self.upstream.running.update(|count| count - 1);
-        self.upstream.tally.running.sub(1);
-        self.server.running.update(|count| count - 1);
-        self.upstream.limit.iter().for_each(Limit::is_less);
-    }
-}
-
-/// A retry that runs, counted until this is dropped.
-pub(super) struct Retry {
-    upstream: Rc<Upstream>,
-}
-
-impl Retry {
-    /// `None`: more than `percent` of what runs, and more than three, are retries already. Then retrying would only add to the load.
-    pub fn new(upstream: &Rc<Upstream>, percent: u32) -> Option<Self> {
-        if !Self::is_affordable(upstream, percent) {
-            return None;
-        }
-        upstream.retrying.update(|count| count + 1);
-        Some(Self { upstream: upstream.clone() })
-    }
-
-    pub fn is_affordable(upstream: &Upstream, percent: u32) -> bool {
-        let share = u64::from(upstream.running.get()) * u64::from(percent) / 100;
-        u64::from(upstream.retrying.get()) < share.max(3)
-    }
-}
-
-impl Drop for Retry {
-    fn drop(&mut self) {
-        self.upstream.retrying.update(|count| count - 1);
+        self.latency.update(|latency| latency.after(took, now));
     }
 }
 

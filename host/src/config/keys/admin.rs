@@ -6,7 +6,7 @@ use super::{Keys, Kind, LISTEN, TEXT};
 
 pub static ADMIN: Keys = table(
     "admin",
-    "Metrics and health, on a listener of their own: /metrics, /healthz and /readyz.",
+    "Metrics, health, an API (/api/) and a dashboard (/), on a listener of its own.",
     &[
         required(
             "listen",

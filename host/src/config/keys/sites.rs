@@ -10,7 +10,7 @@ pub(super) static SITES: Keys = named(
 );
 
 pub static SITE: Keys = Keys {
-    later: &["retry", "mirror"],
+    later: &["mirror"],
     ..table(
         "site",
         "A host name with its routes.",
@@ -39,7 +39,7 @@ pub static ROUTES: Keys = named("routes", "Routes by path pattern: /prefix/*, =/
 pub(super) static ROUTE_KIND: Kind = Kind::Either(&[Kind::Text(&UPSTREAM_NAME), Kind::Table(&ROUTE), Kind::List(&Kind::Table(&ROUTE))]);
 
 pub static ROUTE: Keys = Keys {
-    later: &["mirror", "sticky"],
+    later: &["mirror"],
     ..table(
         "route",
         "Where requests go. A string is `to`; a list has several routes of one path with different `match`.",
@@ -149,7 +149,7 @@ pub static RETRY: Keys = table(
             "\"20%\"",
             "Of the upstream's running requests, at least 3; limits.retry-budget unless written.",
         ),
-        key("per-try", Kind::Text(&DURATION), "\"2s\"", "For each attempt, to the response head."),
+        key("per-try", Kind::Text(&DURATION), "\"2s\"", "For each attempt: for connecting, and again to the response head."),
     ],
 );
 

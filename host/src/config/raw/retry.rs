@@ -37,7 +37,13 @@ pub fn read(context: &Context<'_>, route: &Reader<'_, '_>, total: Option<Duratio
         let message = format!("one try may take {}, and all together {}", show_duration(per_try), show_duration(total));
         context.report(Diagnostic::error(Code::PerTryTooLong, context.place(entry.value.span), message));
     }
-    let Some(on) = reader.list("on", on) else { return RetrySpec { tries, budget, per_try, ..usual } };
+    let on = reader.list("on", on);
+    if let (Some([]), Some(entry)) = (on.as_deref(), reader.entry("on")) {
+        let found =
+            Diagnostic::error(Code::Conflict, context.place(entry.value.span), "nothing is to be tried again, so the rest says nothing");
+        context.report(found.help("for example: on = [\"connect\", \"503\"]; without retries: tries = 1"));
+    }
+    let Some(on) = on else { return RetrySpec { tries, budget, per_try, ..usual } };
     let mut spec = RetrySpec { connect: false, reset: false, timeout: false, statuses: Vec::new(), tries, budget, per_try };
     for (on, _) in on {
         match on {

@@ -6,7 +6,7 @@ use super::reader::Reader;
 use super::trust::Trust;
 use crate::config::{
     Allow, BreakerSpec, Code, Component, Diagnostic, FailurePolicy, GuestLimits, Isolation, Location, PluginName, PluginSource, PluginSpec,
-    UpstreamName, UpstreamSpec,
+    ServerAddress, UpstreamName, UpstreamSpec,
 };
 use std::collections::BTreeMap;
 
@@ -50,10 +50,18 @@ pub fn read(
 
 /// What is said about connections means nothing where there are none.
 fn conflicts(context: &Context<'_>, name: &UpstreamName, upstream: &UpstreamSpec, at: &Location) {
-    let asked = [(upstream.tls.is_some(), "tls"), (upstream.proxy_protocol.is_some(), "proxy-protocol")];
+    // Of servers beside it they say something.
+    let alone = upstream.servers.iter().all(|server| matches!(server.address, ServerAddress::Component(_)));
+    let asked = [
+        (upstream.tls.is_some(), "tls"),
+        (upstream.proxy_protocol.is_some(), "proxy-protocol"),
+        (alone && upstream.health.is_some(), "health"),
+        (alone && upstream.pool_idle.is_some(), "pool"),
+    ];
     for (_, what) in asked.into_iter().filter(|(asked, _)| *asked) {
         let message = format!("`{what}` of [upstream.{name}] says nothing about a component, which runs in this process");
-        context.report(Diagnostic::error(Code::Conflict, at.clone().into(), message));
+        let help = "leave it out, or put the component into an upstream of its own";
+        context.report(Diagnostic::error(Code::Conflict, at.clone().into(), message).help(help));
     }
 }
 

@@ -29,9 +29,11 @@ impl Upstream {
         Wish { key, stays }
     }
 
-    /// What the client is to be told so that it stays with the server that answered, unless it does.
-    pub fn keeps(&self, wish: Wish, server: usize, scheme: Scheme) -> Option<HeaderValue> {
-        let sticky = self.sticky.as_ref().filter(|_| wish.stays != Some(server))?;
+    /// What the client is to be told so that it stays with the server that answered, unless it does, or the one that it names only has too
+    /// much to do.
+    pub fn keeps(&self, wish: Wish, server: usize, tried: &Tried, (scheme, now): (Scheme, Instant)) -> Option<HeaderValue> {
+        let stays = |named: usize| named == server || (!tried.contains(&named) && !self.is_unwell(named, now));
+        let sticky = self.sticky.as_ref().filter(|_| !wish.stays.is_some_and(stays))?;
         sticky.set_cookie(server, scheme)
     }
 
@@ -73,7 +75,8 @@ impl Upstream {
         let untried = |index: usize| !tried.contains(&index);
         let sound = |index: usize| untried(index) && !self.is_out(index, now);
         let owner = |among: &dyn Fn(usize) -> bool| hash::owner(key, self.bids().filter(|bid| among(bid.index)));
-        owner(&sound).or_else(|| owner(&untried)).or_else(|| owner(&|_| true))
+        let with_room = |index: usize| untried(index) && !self.is_full(index);
+        owner(&sound).or_else(|| owner(&with_room)).or_else(|| owner(&untried)).or_else(|| owner(&|_| true))
     }
 
     fn bids(&self) -> impl Iterator<Item = Bid> + Clone {

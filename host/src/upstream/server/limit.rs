@@ -16,8 +16,24 @@ pub(super) struct Limit {
     per_server: u32,
     queue: u32,
     wait: Duration,
+}
+
+/// What runs and waits on an upstream, whatever its limits: of one worker, over all snapshots that still have exchanges.
+#[derive(Debug, Default)]
+pub(super) struct Load {
+    pub running: Cell<u32>,
+    pub retrying: Cell<u32>,
     waiting: Cell<u32>,
     freed: Notify,
+}
+
+impl Load {
+    /// Something that ran is over.
+    pub fn is_less(&self) {
+        if self.waiting.get() > 0 {
+            self.freed.notify_one();
+        }
+    }
 }
 
 impl Limit {
@@ -29,8 +45,6 @@ impl Limit {
             per_server: spec.per_server.map_or(u32::MAX, share),
             queue: share(spec.queue),
             wait: spec.wait,
-            waiting: Cell::new(0),
-            freed: Notify::new(),
         }
     }
 
@@ -38,23 +52,17 @@ impl Limit {
     pub fn is_reached(&self, server: &Server) -> bool {
         server.running.get() >= self.per_server
     }
-
-    /// Something that ran is over.
-    pub fn is_less(&self) {
-        if self.waiting.get() > 0 {
-            self.freed.notify_one();
-        }
-    }
 }
 
 impl Upstream {
-    /// Returns when one more may run. Who comes while others wait goes behind them. `until`: the exchange's end.
+    /// Returns when one more may run. Who comes while others wait goes behind them; so does who was told that there is room, and found none
+    /// any more. `until`: the exchange's end.
     pub async fn admit(&self, until: Option<Instant>) -> Result<(), SendError> {
         let Some(limit) = &self.limit else { return Ok(()) };
-        if limit.waiting.get() == 0 && self.has_room(limit) {
+        if self.load.waiting.get() == 0 && self.has_room(limit) {
             return Ok(());
         }
-        if limit.waiting.get() >= limit.queue {
+        if self.load.waiting.get() >= limit.queue {
             return Err(SendError::Busy);
         }
         // Boxed: it is rare, and would make the future of every request larger.
@@ -62,12 +70,12 @@ impl Upstream {
     }
 
     async fn wait(&self, limit: &Limit, until: Option<Instant>) -> Result<(), SendError> {
-        let _place = Place::take(self, limit);
+        let _place = Place::take(self);
         let patience = Instant::now() + limit.wait;
         let end = until.map_or(patience, |until| until.min(patience));
         loop {
             // Whoever is dropped after it was told passes that on to the next.
-            match timeout_at(end, limit.freed.notified()).await {
+            match timeout_at(end, self.load.freed.notified()).await {
                 Ok(()) if self.has_room(limit) => return Ok(()),
                 Ok(()) => {}
                 Err(_) if end < patience => return Err(SendError::Expired),
@@ -77,27 +85,26 @@ impl Upstream {
     }
 
     fn has_room(&self, limit: &Limit) -> bool {
-        self.running.get() < limit.running && self.servers.iter().any(|server| !limit.is_reached(server))
+        self.load.running.get() < limit.running && self.servers.iter().any(|server| !limit.is_reached(server))
     }
 }
 
 /// In the queue, until this is dropped.
 struct Place<'u> {
     upstream: &'u Upstream,
-    limit: &'u Limit,
 }
 
 impl<'u> Place<'u> {
-    fn take(upstream: &'u Upstream, limit: &'u Limit) -> Self {
-        limit.waiting.update(|count| count + 1);
+    fn take(upstream: &'u Upstream) -> Self {
+        upstream.load.waiting.update(|count| count + 1);
         upstream.tally.waiting.add(1);
-        Self { upstream, limit }
+        Self { upstream }
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.limit.waiting.update(|count| count - 1);
+        self.upstream.load.waiting.update(|count| count - 1);
         self.upstream.tally.waiting.sub(1);
     }
 }

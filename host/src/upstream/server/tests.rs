@@ -1,5 +1,6 @@
 //! How servers are chosen, and how many retries may run.
 
+use super::latency::MEMORY;
 use super::*;
 use crate::config::{LimitsSpec, Location};
 use std::collections::BTreeSet;
@@ -144,7 +145,7 @@ fn retries_are_a_share_of_what_runs_but_at_least_three() {
     let many: Vec<_> = (0..50).map_while(|_| Retry::new(&upstream, 20)).collect();
     assert_eq!(many.len(), 10);
     drop((running, many));
-    assert_eq!((upstream.running.get(), upstream.retrying.get()), (0, 0));
+    assert_eq!((upstream.load.running.get(), upstream.load.retrying.get()), (0, 0));
 }
 
 fn next(earlier: &Rc<Upstream>, servers: &[u16], line: u32, change: impl FnOnce(&mut UpstreamSpec), limits: &Limits) -> Rc<Upstream> {
@@ -168,6 +169,20 @@ fn what_has_not_changed_goes_over_to_the_next_snapshot() {
     for other in [told, shorter] {
         assert!(!Rc::ptr_eq(&first.servers[0], &other.servers[0]), "its connections are made otherwise");
     }
+}
+
+#[tokio::test]
+async fn who_waits_after_a_reload_is_told_of_what_ran_before_it() {
+    let spec = LimitsSpec { running: Some(1), per_server: None, queue: 5, wait: Duration::from_secs(60) };
+    let first = limited(1, spec);
+    let ticket = Ticket::new(&first, &first.servers[0], 0);
+    let second = next(&first, &[0], 1, |changed| changed.limits = Some(LimitsSpec { queue: 6, ..spec }), &Limits::default());
+    assert!(!Rc::ptr_eq(&first, &second));
+    let (admitted, ()) = tokio::join!(second.admit(None), async {
+        tokio::task::yield_now().await;
+        drop(ticket);
+    });
+    assert!(admitted.is_ok());
 }
 
 #[test]

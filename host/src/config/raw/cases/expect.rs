@@ -42,7 +42,7 @@ pub fn expected(context: &Context<'_>, table: &Reader<'_, '_>, about: About) -> 
     add("query", table.entry("query").and_then(|entry| or_absent(context, entry)).map(Wanted::Query));
     add("asked", table.whole("asked").and_then(|count| usize::try_from(count).ok()).map(Wanted::Asked));
     add("fault", table.choice("fault").map(|cause| Wanted::Fault(FAULTS[cause])));
-    add("edits", table.get("edits").map(|node| Wanted::Edits(lines(context, node))));
+    add("edits", table.get("edits").map(|node| Wanted::Edits(lines(context, node, "edits"))));
     for node in table.get("log").map(one_or_many).unwrap_or_default() {
         let line = text(context, node, "log").map(|line| Wanted::Log(line.to_owned()));
         checks.extend(line.map(|wanted| Check { wanted, at: context.location(node.span) }));
@@ -51,7 +51,7 @@ pub fn expected(context: &Context<'_>, table: &Reader<'_, '_>, about: About) -> 
         each(context, table, key, &mut checks, |entry| {
             let name = context.form(&entry.key, entry.key_span, forms::header_name)?;
             let wanted = match &entry.value.value {
-                Value::Array(_) => Some(lines(context, &entry.value)),
+                Value::Array(_) => Some(lines(context, &entry.value, &entry.key)),
                 _ => or_absent(context, entry)?.map(|value| vec![value]),
             };
             Some(make(name, wanted))
@@ -160,6 +160,6 @@ fn or_absent(context: &Context<'_>, entry: &Entry) -> Option<Option<String>> {
     }
 }
 
-fn lines(context: &Context<'_>, node: &Node) -> Vec<String> {
-    one_or_many(node).iter().filter_map(|node| text(context, node, "edits")).map(str::to_owned).collect()
+fn lines(context: &Context<'_>, node: &Node, key: &str) -> Vec<String> {
+    one_or_many(node).iter().filter_map(|node| text(context, node, key)).map(str::to_owned).collect()
 }
