@@ -1,6 +1,7 @@
 //! What the plugin says in traces: attributes and events of the span that the proxy makes for each of its calls. Granted by `tracing = true`.
 //!
-//! Most exchanges are not traced; then nothing happens, at the cost of a call of the host. Do not format what nobody may read.
+//! Most exchanges are not traced; then nothing happens, at the cost of a call of the host. Do not format what nobody may read. In
+//! `on_done` and `on_tick` nothing is noted either: there is no span that still runs.
 //!
 //! ```
 //! use portcullis_sdk::tracing;

@@ -79,10 +79,21 @@ struct Scene {
     /// Instead of the exchange, for plugins of listeners.
     connection: Option<MadeConnection>,
     request: RequestHead,
+    attributes: Vec<(String, String)>,
     client: IpAddr,
     response: ResponseHead,
     /// Of the request, and of the response, for plugins that look at them.
     bodies: (MadeBody, MadeBody),
+}
+
+impl Scene {
+    fn exchange(&self) -> Exchange {
+        let mut exchange = made::exchange(&self.request, self.client, 1, "example.test", "/*");
+        for (name, value) in &self.attributes {
+            exchange.set_attribute(name.as_str().into(), value.as_str().into());
+        }
+        exchange
+    }
 }
 
 /// What takes longer to load is not loaded again to see whether it always does.
@@ -162,7 +173,8 @@ fn scenes((subject, loaded): (&Subject, &Loaded), bench: &Bench<'_>, cases: Opti
         let given = exchange.response.as_ref().unwrap_or(&plain);
         let bodies = (exchange.request.body.clone().unwrap_or_default(), given.body.clone().unwrap_or_default());
         let (client, response) = (exchange.request.client, made::response(given));
-        Ok(Scene { name, link, connection: None, request, client, response, bodies })
+        let attributes = exchange.request.attributes.clone();
+        Ok(Scene { name, link, connection: None, request, attributes, client, response, bodies })
     };
     steps.map(scene).collect()
 }
@@ -179,7 +191,7 @@ fn browser(link: LinkSpec) -> Result<Scene, String> {
     let request = made::head(&request).map_err(|error| error.to_string())?;
     let response = made::response(&MadeResponse { status: StatusCode::OK, headers, body: None });
     let (name, bodies) = ("a browser's request".to_owned(), (text(), text()));
-    Ok(Scene { name, link, connection: None, request, client, response, bodies })
+    Ok(Scene { name, link, connection: None, request, attributes: Vec::new(), client, response, bodies })
 }
 
 /// A figure that says of how much it is.
@@ -274,7 +286,7 @@ impl Desk<'_> {
             return Ok(Vec::new());
         }
         let guests = configured.on_worker(Some(self.errands()));
-        let exchange = made::exchange(&scene.request, scene.client, 1, "example.test", "/*");
+        let exchange = scene.exchange();
         let row = |phase, cost| Row { isolation: who.name(), phase, scene: scene.name.clone(), cost };
         let mut rows = Vec::new();
         if let Some(made) = &scene.connection {
@@ -317,7 +329,7 @@ impl Desk<'_> {
     /// Linear memory of a guest that was called, and how much of it was touched. `None`: it is never called under these settings.
     async fn guest(&self, scene: &Scene) -> Result<Option<(usize, usize)>, DeskError> {
         let configured = self.configured(scene, Who::Reused)?;
-        let exchange = made::exchange(&scene.request, scene.client, 1, "example.test", "/*");
+        let exchange = scene.exchange();
         let mut crowd = Vec::with_capacity(CROWD);
         let errands = self.errands();
         let before = touched();

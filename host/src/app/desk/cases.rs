@@ -15,7 +15,7 @@ use super::{log, made, on_a_worker, shown};
 use crate::app::filters::{Known, Loaded, settle};
 use crate::chain::{Chain, Course, Decision, Failing, Fault, Link, Verdict, Walk, Way};
 use crate::config::cases::{Case, Cases, Check, Deed, MadeExchange, MadeResponse, Step, Wanted};
-use crate::config::{Diagnostic, Location};
+use crate::config::{Diagnostic, Limits, Location};
 use crate::message::{Exchange, Reply, RequestHead};
 use crate::sandbox::{ErrandError, Grant, Guests, HeldTime};
 use bytes::Bytes;
@@ -156,7 +156,7 @@ impl Desk<'_> {
         }
         let mut walk = Walk::new(self.chain, self.filters);
         let knows = |name: &str| self.known.contains(&name);
-        let mut body = made::request_body(step.request.body.as_ref());
+        let mut body = made::request_body(step.request.body.as_ref(), &Limits::default());
         let course = walk.on_request(&mut exchange, &mut head, &mut body, knows, |_, _| {}).await;
         let goes_on = matches!(course, Course::Onward | Course::Forward(_));
         let left = if goes_on { body.read().await } else { Left::default() };
@@ -187,7 +187,7 @@ impl Desk<'_> {
         outcome: &mut Outcome,
     ) {
         let mut response = made::response(made);
-        let mut body = made::response_body(made.body.as_ref(), request.method == Method::HEAD);
+        let mut body = made::response_body(made.body.as_ref(), request.method == Method::HEAD, &Limits::default());
         let mut too_large = false;
         // A fault is seen in the decision, and nobody gets this.
         let failed = |failing: Failing| {
@@ -215,10 +215,11 @@ impl Desk<'_> {
                 let observed = Observed { decided, seen: &seen, after, asked, log: &log };
                 outcome.failures.extend(expected.checks.iter().filter_map(|check| observed.against(check)));
             }
-            // That a request goes on is taken for granted where something is said of the response only.
-            (Some(decided), None) if way == Way::Request => {
+            // That a request goes on is taken for granted where something is said of the response only, and everywhere that nothing breaks.
+            (Some(decided), None) => {
                 let observed = Observed { decided, seen: &seen, after, asked, log: &log };
-                let goes_on = ["next", "forward"].contains(&observed.word());
+                let word = observed.word();
+                let goes_on = if way == Way::Request { ["next", "forward"].contains(&word) } else { word != "fault" };
                 let check = Check { wanted: Wanted::Verdict("next"), at: at.at.clone() };
                 outcome.failures.extend(observed.against(&check).filter(|_| !goes_on));
             }
@@ -228,7 +229,7 @@ impl Desk<'_> {
                 let called = format!("`{}` or `{}` is called", head.export(), body.export());
                 outcome.fail(&at.at, head.export(), &called, "neither is, under these settings".to_owned());
             }
-            _ => {}
+            (None, None) => {}
         }
         if !outcome.failures.is_empty() {
             for request in unanswered {

@@ -45,15 +45,14 @@ pub fn response(made: &MadeResponse) -> ResponseHead {
 }
 
 /// A request's body: nothing, if there is none.
-pub fn request_body(made: Option<&MadeBody>) -> Passed {
-    let limits = Limits::default();
-    made.map_or_else(|| Passed::none(&limits), |made| body(made, &limits))
+pub fn request_body(made: Option<&MadeBody>, limits: &Limits) -> Passed {
+    made.map_or_else(|| Passed::none(limits), |made| body(made, limits))
 }
 
 /// A response always has one, if only an empty one. `described`: it answers HEAD.
-pub fn response_body(made: Option<&MadeBody>, described: bool) -> Passed {
+pub fn response_body(made: Option<&MadeBody>, described: bool, limits: &Limits) -> Passed {
     let empty = MadeBody { stated: true, ..MadeBody::default() };
-    body(made.unwrap_or(&empty), &Limits::default()).described(described)
+    body(made.unwrap_or(&empty), limits).described(described)
 }
 
 fn body(made: &MadeBody, limits: &Limits) -> Passed {

@@ -53,8 +53,25 @@ const FILES: [(&str, &str); 7] = [
 ];
 
 /// Words that no crate, or no struct, can be called.
-const TAKEN: [&str; 12] =
-    ["self", "super", "crate", "test", "core", "std", "alloc", "build", "deps", "examples", "proc-macro", "portcullis-sdk"];
+const TAKEN: [&str; 16] = [
+    "self",
+    "super",
+    "crate",
+    "test",
+    "core",
+    "std",
+    "alloc",
+    "build",
+    "deps",
+    "examples",
+    "proc-macro",
+    "portcullis-sdk",
+    // The struct would be called as what the crate uses.
+    "request",
+    "request-edits",
+    "string",
+    "harness",
+];
 
 /// Makes the crate. What was written before an error stays.
 pub fn new(new: &New<'_>) -> Result<Made, NewError> {

@@ -136,7 +136,7 @@ impl Rehearsed {
         let mut exchange = made::exchange(&head, client, 1, &site.name.to_string(), &route.pattern);
         let mut walk = Walk::new(&chain, &guests);
         let known = |name: &str| self.explained.config.upstreams.keys().any(|known| known.0 == name);
-        let mut body = made::request_body(sent.as_ref());
+        let mut body = made::request_body(sent.as_ref(), &self.explained.config.limits);
         let course = walk.on_request(&mut exchange, &mut head, &mut body, known, |_, _| {}).await;
         let (end, reply) = match course {
             Course::Onward => (End::Upstream(route.to.as_ref().map(ToString::to_string)), None),
@@ -151,7 +151,7 @@ impl Rehearsed {
         let described = head.method == Method::HEAD;
         let mut back = match &reply {
             Some(reply) => Passed::whole(reply.body.clone()).described(described),
-            None => made::response_body(answer.body.as_ref(), described),
+            None => made::response_body(answer.body.as_ref(), described, &self.explained.config.limits),
         };
         let mut response = match (&end, reply) {
             (End::Abort, _) => None,

@@ -4,6 +4,7 @@ use super::Scene;
 use crate::app::desk::body::{Left, Passed};
 use crate::app::desk::made;
 use crate::chain::{Chain, Failing, Fault, Link, Walk};
+use crate::config::Limits;
 use crate::message::{Exchange, Reply};
 use crate::sandbox::Guests;
 use bytes::Bytes;
@@ -51,7 +52,7 @@ impl<'m> Messages<'m> {
     async fn request(&self, walk: &mut Walk<'_, Guests>) -> Result<(), Fault> {
         let (mut exchange, mut head) = (self.exchange.clone(), self.scene.request.clone());
         let sent = Some(&self.scene.bodies.0).filter(|body| !body.pieces.is_empty());
-        let mut body = made::request_body(sent);
+        let mut body = made::request_body(sent, &Limits::default());
         let mut found = None;
         walk.on_request(&mut exchange, &mut head, &mut body, |_| true, |_, fault| found = Some(fault.clone())).await;
         Self::end(body, found).await
@@ -59,7 +60,7 @@ impl<'m> Messages<'m> {
 
     async fn response(&self, walk: &mut Walk<'_, Guests>) -> Result<(), Fault> {
         let (mut exchange, mut head) = (self.exchange.clone(), self.scene.response.clone());
-        let mut body = made::response_body(Some(&self.scene.bodies.1), false);
+        let mut body = made::response_body(Some(&self.scene.bodies.1), false, &Limits::default());
         let mut found = None;
         let fail = |_: Failing| Reply { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() };
         let fault = |_: &Link, fault: &Fault| found = Some(fault.clone());

@@ -62,6 +62,10 @@ impl Desk<'_> {
                 let why = "it is not, under these settings or after what it decided before";
                 outcome.fail(&phases.at.at, phase.export(), "it is called", why.to_owned());
             }
+            // Whatever it says is right where nothing is expected, as long as nothing breaks.
+            (Some(seen), None) if seen.decided.is_err() => {
+                outcome.fail(&phases.at.at, phase.export(), "no fault", shown::admission(&seen.decided));
+            }
             _ => {}
         }
         outcome.log.extend(log);
