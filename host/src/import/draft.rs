@@ -63,6 +63,13 @@ pub struct Link {
     pub settings: Vec<(&'static str, String)>,
 }
 
+impl Link {
+    /// Lets nobody in.
+    pub fn closed() -> Self {
+        Self { plugin: "ip-filter", settings: vec![("deny", "[\"0.0.0.0/0\", \"::/0\"]".to_owned())] }
+    }
+}
+
 #[derive(Default, Clone)]
 pub struct Headers {
     pub request: Edits,
@@ -167,6 +174,8 @@ impl Draft {
                 && there.ca == upstream.ca
                 && there.server_name == upstream.server_name
                 && there.unverified == upstream.unverified
+                && there.proxy_protocol == upstream.proxy_protocol
+                && there.idle == upstream.idle
         };
         if let Some(there) = self.upstreams.iter().find(same) {
             return there.name.clone();

@@ -135,7 +135,12 @@ fn edits(edits: &Edits) -> String {
         format!("{{ {} }}", pairs.join(", "))
     };
     if !edits.set.is_empty() {
-        keys.push(("set", pairs(&edits.set)));
+        // Of one name the last counts.
+        let last = |(index, (name, _)): &(usize, &(String, String))| {
+            !edits.set.iter().skip(index + 1).any(|(later, _)| later.eq_ignore_ascii_case(name))
+        };
+        let set: Vec<(String, String)> = edits.set.iter().enumerate().filter(last).map(|(_, pair)| pair.clone()).collect();
+        keys.push(("set", pairs(&set)));
     }
     if !edits.add.is_empty() {
         let mut lines: Vec<(String, Vec<String>)> = Vec::new();

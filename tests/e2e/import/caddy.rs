@@ -85,3 +85,24 @@ fn what_is_lost_is_told_and_what_it_kept_out_stays_out() {
     assert_eq!(get_with(proxy.http(), "a.test", "/staff/x", "Authorization: Basic YW5uOnB3\r\n").status, 403);
     assert_eq!(get(proxy.http(), "a.test", "/x").header("x-origin"), Some("app"));
 }
+
+#[test]
+fn what_a_matcher_keeps_out_stays_out_whatever_becomes_of_it() {
+    let origin = Origin::named("app");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("Caddyfile");
+    let ask = |more: &str, path: &str| {
+        fs::write(&file, format!("http://a.test:8080 {{\n{more}\n\treverse_proxy {}\n}}\n", origin.name())).unwrap();
+        let (text, lost) = import("caddy", &file);
+        sound(&text, dir.path());
+        let proxy = serve(&text.replace("\":8080\"", "\"127.0.0.1:8080\""), "127.0.0.1:8080".parse().unwrap());
+        (get(proxy.http(), "a.test", path).status, lost)
+    };
+    let (status, lost) = ask("\t@denied not remote_ip 10.0.0.0/8\n\tabort @denied", "/x");
+    assert_eq!(status, 403, "who is denied is not known here: {lost:#?}");
+    assert!(lost.iter().any(|line| line.contains("`abort @denied`") && line.contains("403")), "{lost:#?}");
+    let some = "\tabort /gone/*\n\trespond /no/* \"{http.vars.x}\" 404";
+    for (path, expected) in [("/gone/x", 403), ("/no/x", 403), ("/x", 200)] {
+        assert_eq!(ask(some, path).0, expected, "{path}");
+    }
+}

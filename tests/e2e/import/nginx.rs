@@ -165,3 +165,31 @@ fn the_configuration_of_a_fresh_nginx_says_what_is_missing() {
     assert!(said.contains("files are not served here"), "{said}");
     assert!(text.contains("[site.\"*\"]") && text.contains("404"), "{text}");
 }
+
+#[test]
+fn what_a_location_keeps_out_stays_out_whatever_becomes_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("nginx.conf");
+    let listen = portcullis_tests::nobody();
+    let site = |more: &str| {
+        format!(
+            "events {{}}\nhttp {{ server {{ listen {listen}; server_name a.test;\nlocation / {{ proxy_pass http://127.0.0.1:1; }}\n{more}\n}} }}\n"
+        )
+    };
+    let closed = "location ~ /\\.ht { deny all; }\nlocation /gone/ { return 444; }\nlocation /inner/ { internal; proxy_pass http://127.0.0.1:1; }\n\
+                  location /there/ { auth_ldap \"x\"; proxy_pass http://127.0.0.1:1; }";
+    fs::write(&file, site(closed)).unwrap();
+    let (text, lost) = import("nginx", &file);
+    sound(&text, dir.path());
+    assert!(lost.iter().filter(|line| line.contains("403")).count() >= 4, "{lost:#?}");
+    let proxy = serve(&text, listen);
+    for path in ["/x/.htaccess", "/gone/x", "/inner/x", "/there/x"] {
+        assert_eq!(get(proxy.http(), "a.test", path).status, 403, "{path}");
+    }
+    assert_eq!(get(proxy.http(), "a.test", "/x").status, 502, "nobody is there, but it is asked");
+    // What the pattern means is not known here, so nobody gets anything.
+    fs::write(&file, site("location ~ ^/(?=secret) { deny all; }")).unwrap();
+    let (text, _) = import("nginx", &file);
+    let proxy = serve(&text, listen);
+    assert_eq!(get(proxy.http(), "a.test", "/x").status, 403);
+}

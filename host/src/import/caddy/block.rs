@@ -17,10 +17,10 @@ pub struct Common {
 
 pub fn site(line: &Line, address: &Address, draft: &mut Draft) {
     let named: Named = line.lines().iter().filter(|line| line.name.starts_with('@')).map(declared).collect();
-    let mut block = Block { named, routes: Vec::new(), tls: address.tls.clone() };
+    let mut block = Block { named, routes: Vec::new(), tls: address.tls.clone(), closed: false };
     let common = block.common(line.lines(), draft);
     block.answers(line.lines(), &Matcher::all(), &Common::default(), draft);
-    let Block { routes, tls, .. } = block;
+    let Block { routes, tls, closed, .. } = block;
     let site = draft.site(&address.name);
     if !site.routes.is_empty() {
         let why = format!("`{}` stands in an earlier block", address.name);
@@ -30,6 +30,9 @@ pub fn site(line: &Line, address: &Address, draft: &mut Draft) {
     site.tls = tls;
     (site.headers, site.chain) = (common.headers, common.chain);
     site.routes = routes;
+    if closed {
+        site.chain.insert(0, Link::closed());
+    }
     if let Some(strip) = common.strip {
         site.chain.push(Link { plugin: "rewrite", settings: vec![("strip-prefix", quoted(&strip))] });
     }
@@ -44,12 +47,21 @@ fn declared(line: &Line) -> (String, Result<Matcher, String>) {
 const ANSWERS: &[&str] =
     &["abort", "error", "file_server", "handle", "handle_path", "php_fastcgi", "redir", "respond", "reverse_proxy", "route"];
 /// Who is let in. Without them, more would be.
-const GUARDS: &[&str] = &["abort", "basic_auth", "basicauth", "forward_auth", "error"];
+const GUARDS: &[&str] = &["basic_auth", "basicauth", "forward_auth"];
+
+/// Whether somebody who asks for what the line is about does not get it.
+fn keeps_out(line: &Line) -> bool {
+    let refuses = line.name == "respond" && line.args.iter().any(|arg| arg.parse().is_ok_and(|status: u16| status >= 400));
+    let verifies = |line: &Line| line.name == "tls" && line.lines().iter().any(|line| line.name == "client_auth");
+    ["abort", "error"].contains(&&*line.name) || refuses || verifies(line) || line.lines().iter().any(|line| GUARDS.contains(&&*line.name))
+}
 
 struct Block {
     named: Named,
     routes: Vec<Route>,
     tls: Tls,
+    /// Where something that is protected is, is not known: nobody gets anything of the site.
+    closed: bool,
 }
 
 impl Block {
@@ -67,9 +79,9 @@ impl Block {
                 Err(why) => Err(why),
             };
             if let Err(why) = taken {
-                let guards = GUARDS.contains(&&*line.name);
+                let guards = GUARDS.contains(&&*line.name) || keeps_out(line);
                 if guards {
-                    common.chain.push(closed());
+                    common.chain.push(Link::closed());
                 }
                 draft.lost.push(line.lost(if guards { format!("{why}; until then, what it protects answers 403") } else { why }));
             }
@@ -118,8 +130,8 @@ impl Block {
         }
         for line in line.lines() {
             match (&*line.name, &mut self.tls) {
-                ("client_auth", Tls::Files { client, .. }) => *client = client_auth(line),
-                ("client_auth", _) => draft.lost.push(line.lost("client certificates: `tls = { cert, key, client = { ca } }`")),
+                ("client_auth", Tls::Files { client, .. }) if client_auth(line).is_some() => *client = client_auth(line),
+                ("client_auth", _) => return Err("client certificates: `tls = { cert, key, client = { ca } }`".into()),
                 ("protocols" | "ciphers" | "curves" | "alpn", _) => draft.lost.push(line.lost("TLS 1.2 and 1.3 with the suites of rustls")),
                 ("dns", _) => draft.lost.push(line.lost("names are proved by http-01 or tls-alpn-01")),
                 _ => draft.lost.push(line.lost("not known here")),
@@ -135,9 +147,10 @@ impl Block {
                 None => (Ok(matcher.clone()), &line.args[..]),
                 Some(own) => (own.and_then(|own| narrowed(matcher, own)), &line.args[1..]),
             };
-            let done = own.and_then(|own| self.answer(line, args, &own, common, draft));
+            let done = own.clone().and_then(|own| self.answer(line, args, &own, common, draft));
             if let Err(why) = done {
-                draft.lost.push(line.lost(why));
+                let kept = if keeps_out(line) { self.close(own.ok().as_ref()) } else { "" };
+                draft.lost.push(line.lost(format!("{why}{kept}")));
             }
         }
     }
@@ -189,6 +202,22 @@ impl Block {
             }
             _ => Err("files are not served here: put a server behind".into()),
         }
+    }
+
+    /// What could not be carried over lets nobody in; says so. `matcher`: for which requests, if that is known.
+    fn close(&mut self, matcher: Option<&Matcher>) -> &'static str {
+        let refusal = || Route::new("", Action::Respond { status: 403, body: String::new() });
+        let there = |route: &Route, pattern: &Pattern, matcher: &Matcher| {
+            route.pattern == pattern.text
+                && route.conditions == matcher.conditions
+                && matches!(route.action, Action::Respond { status: 400.., .. })
+        };
+        let done = matcher.is_some_and(|matcher| {
+            let refused = matcher.patterns.iter().all(|pattern| self.routes.iter().any(|route| there(route, pattern, matcher)));
+            refused || self.add(refusal(), matcher, &Common::default()).is_ok()
+        });
+        self.closed |= !done;
+        if done { "; until then, it answers 403" } else { "; until then, the site answers 403" }
     }
 
     fn add(&mut self, route: Route, matcher: &Matcher, common: &Common) -> Result<(), String> {
@@ -247,10 +276,6 @@ fn narrowed(outer: &Matcher, inner: Matcher) -> Result<Matcher, String> {
         return Err("for paths beside those of the block around it".into());
     }
     Ok(Matcher { patterns, conditions })
-}
-
-pub fn closed() -> Link {
-    Link { plugin: "ip-filter", settings: vec![("deny", "[\"0.0.0.0/0\", \"::/0\"]".to_owned())] }
 }
 
 pub fn add(to: &mut Edits, more: Edits) {

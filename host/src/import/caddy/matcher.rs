@@ -43,16 +43,23 @@ pub fn of(line: &Line, named: &Named) -> Option<Result<Matcher, String>> {
 
 /// `@name path /a /b`, `@name { path /a; method GET }`
 pub fn declared(line: &Line) -> Result<Matcher, String> {
-    let mut matcher = Matcher::all();
+    let (mut matcher, mut paths, mut regex) = (Matcher::all(), false, false);
     let own = Line { name: line.arg(0).to_owned(), args: line.args.iter().skip(1).cloned().collect(), ..Line::default() };
     let lines = if line.block.is_some() { line.lines() } else { std::slice::from_ref(&own) };
     for line in lines {
         match &*line.name {
-            "path" => matcher.patterns = line.args.iter().map(|path| path_pattern(path)).collect(),
+            "path" | "path_regexp" if regex => return Err("a path and a regular expression, or two of these".into()),
+            "path" => {
+                let more = line.args.iter().map(|path| path_pattern(path));
+                matcher.patterns = matcher.patterns.drain(..).filter(|_| paths).chain(more).collect();
+                paths = true;
+            }
+            "path_regexp" if paths => return Err("a path and a regular expression".into()),
             "path_regexp" => {
-                let regex = line.args.last().cloned().unwrap_or_default();
-                regex::Regex::new(&regex).map_err(|error| error.to_string().lines().last().unwrap_or_default().to_owned())?;
-                matcher.patterns = vec![Pattern { text: format!("~{regex}"), prefix: String::new() }];
+                regex = true;
+                let text = line.args.last().cloned().unwrap_or_default();
+                regex::Regex::new(&text).map_err(|error| error.to_string().lines().last().unwrap_or_default().to_owned())?;
+                matcher.patterns = vec![Pattern { text: format!("~{text}"), prefix: String::new() }];
             }
             "method" => {
                 let methods: Vec<String> = line.args.iter().map(|method| quoted(method)).collect();
@@ -67,6 +74,10 @@ pub fn declared(line: &Line) -> Result<Matcher, String> {
             }
             other => return Err(format!("the matcher `{other}` has no counterpart")),
         }
+    }
+    let twice = |(index, (kind, _)): (usize, &(&str, String))| matcher.conditions.iter().take(index).any(|(before, _)| before == kind);
+    if matcher.conditions.iter().enumerate().any(twice) {
+        return Err("two conditions of one kind: write them as one, `header = { A = \"…\", B = \"…\" }`".into());
     }
     Ok(matcher)
 }

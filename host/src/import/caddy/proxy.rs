@@ -27,8 +27,11 @@ pub fn route(line: &Line, args: &[String], draft: &mut Draft) -> Result<Route, S
             "header_up" => header_up(line, &mut route.headers.request),
             "header_down" => fields(line, &line.args, &mut route.headers.response),
             "transport" => transport(line, &mut upstream, &mut route, draft),
-            name if name.starts_with("health_") || name.starts_with("fail_") || name.starts_with("max_") || name.starts_with("lb_") => {
-                Err("see `portcullis defaults` and [upstream.…]".into())
+            name if name.starts_with("health_") => Err("`health` in [upstream.…]".into()),
+            name if name.starts_with("lb_") => Err("`retry` of a route".into()),
+            "unhealthy_request_count" => Err("`limits = { per-server = … }` in [upstream.…]".into()),
+            name if name.starts_with("fail_") || name.starts_with("max_") || name.starts_with("unhealthy_") => {
+                Err("`[limits] eject-after`, `eject-time`".into())
             }
             "dynamic" => Err("servers are written, or names that the system resolves".into()),
             "handle_response" | "replace_status" | "copy_response" | "rewrite" | "method" => Err("a plugin's job".into()),
@@ -83,9 +86,13 @@ fn server(text: &str) -> Result<String, String> {
 fn balance(line: &Line, upstream: &mut Upstream) -> Result<(), String> {
     match line.arg(0) {
         "round_robin" => upstream.balance = Some("round-robin"),
+        "least_conn" => upstream.balance = Some("least"),
+        "client_ip_hash" | "ip_hash" => upstream.balance = Some("hash(client.ip)"),
+        "uri_hash" => upstream.balance = Some("hash(path)"),
         // The default here is to pick two at random and take the less busy one.
-        "least_conn" | "random" | "random_choose" => {}
-        other => return Err(format!("`{other}`: the less busy of two (p2c), or in turn")),
+        "random" | "random_choose" => {}
+        "cookie" => return Err("`sticky = { cookie = \"…\" }` in [upstream.…]".into()),
+        other => return Err(format!("`{other}`: p2c, round-robin, least or hash(…)")),
     }
     Ok(())
 }

@@ -1,8 +1,8 @@
 //! `location` blocks as routes.
 
-use super::super::draft::{Action, Draft, Route};
+use super::super::draft::{Action, Draft, Link, Route};
 use super::action;
-use super::scope::Scope;
+use super::scope::{Scope, guards};
 use super::{Line, is_meaningless};
 use regex::Regex;
 
@@ -10,7 +10,7 @@ use regex::Regex;
 const ACTIONS: [&str; 2] = ["proxy_pass", "return"];
 
 pub fn routes(server: &Line, scope: &Scope, draft: &mut Draft) -> Vec<Route> {
-    let mut found = Found { routes: Vec::new(), regexes: 0 };
+    let mut found = Found { routes: Vec::new(), regexes: 0, closed: false };
     // Of regular expressions nginx takes the first that fits; ours go by priority, highest first.
     let locations: Vec<&Line> = server.lines().iter().filter(|line| line.name == "location").collect();
     let own = server.lines().iter().find(|line| ACTIONS.contains(&&*line.name));
@@ -29,17 +29,34 @@ pub fn routes(server: &Line, scope: &Scope, draft: &mut Draft) -> Vec<Route> {
         draft.lost.push(line.lost("`rewrite` and `redirect` links do this, in a route's chain"));
     }
     locations.iter().for_each(|line| found.location(line, scope, draft));
+    if found.closed {
+        found.routes.iter_mut().for_each(|route| route.chain.insert(0, Link::closed()));
+    }
     found.routes
+}
+
+/// Whether somebody who asks for what is there does not get it: then nobody may, if it cannot be carried over.
+fn keeps_out(location: &Line) -> bool {
+    location.lines().iter().any(|line| line.name == "return" || guards(&line.name))
 }
 
 struct Found {
     routes: Vec<Route>,
     regexes: i64,
+    /// Where something that is protected is, is not known: nobody gets anything of the site.
+    closed: bool,
 }
 
 impl Found {
     fn location(&mut self, line: &Line, scope: &Scope, draft: &mut Draft) {
-        let Some((pattern, prefix)) = self.pattern(line, draft) else { return };
+        let Some((pattern, prefix)) = self.pattern(line, draft) else {
+            // Nothing leads to one with a name.
+            if keeps_out(line) && !line.args.iter().any(|arg| arg.starts_with('@')) {
+                self.closed = true;
+                draft.lost.push(line.lost("what it keeps from clients cannot be told from the rest; until then, the site answers 403"));
+            }
+            return;
+        };
         let mut inner = scope.inner(line.lines());
         for line in line.lines() {
             match &*line.name {
@@ -98,8 +115,12 @@ impl Found {
         // `return` is carried out before `proxy_pass`.
         let Some(act) = acts.iter().find(|line| line.name == "return").or(acts.first()) else {
             let inner = block.lines().iter().any(|line| line.name == "location");
-            if !inner && !block.lines().iter().all(|line| is_meaningless(&line.name)) {
-                draft.lost.push(block.lost("leads nowhere that can be carried over: no `proxy_pass`, no `return`"));
+            let why = "leads nowhere that can be carried over: no `proxy_pass`, no `return`";
+            if keeps_out(block) {
+                self.close(pattern);
+                draft.lost.push(block.lost(format!("{why}; until then, it answers 403")));
+            } else if !inner && !block.lines().iter().all(|line| is_meaningless(&line.name)) {
+                draft.lost.push(block.lost(why));
             }
             return;
         };
@@ -123,7 +144,19 @@ impl Found {
                     self.routes.push(route);
                 }
             }
+            Err(why) if keeps_out(block) => {
+                self.close(pattern);
+                draft.lost.push(act.lost(format!("{why}; until then, it answers 403")));
+            }
             Err(why) => draft.lost.push(act.lost(why)),
+        }
+    }
+
+    fn close(&mut self, pattern: String) {
+        let mut route = Route::new(pattern, Action::Respond { status: 403, body: String::new() });
+        route.priority = route.pattern.starts_with('~').then(|| 1000 - self.regexes);
+        if !self.routes.iter().any(|there| there.pattern == route.pattern) {
+            self.routes.push(route);
         }
     }
 }

@@ -55,11 +55,6 @@ pub struct ServerTls {
     pub verify: bool,
 }
 
-/// Lets nobody in.
-pub fn closed() -> Link {
-    Link { plugin: "ip-filter", settings: vec![("deny", "[\"0.0.0.0/0\", \"::/0\"]".to_owned())] }
-}
-
 /// Fields that say what is said here anyway.
 const IMPLIED: &[(&str, &[&str])] = &[
     ("x-forwarded-for", &["$proxy_add_x_forwarded_for", "$remote_addr"]),
@@ -79,12 +74,19 @@ const GUARDS: &[&str] = &[
     "auth_request",
     "deny",
     "if",
+    "internal",
     "limit_except",
     "satisfy",
     "secure_link",
+    "ssl_crl",
     "ssl_verify_client",
     "valid_referers",
 ];
+
+/// Whether the directive of this name keeps somebody out.
+pub fn guards(name: &str) -> bool {
+    GUARDS.contains(&name) || name.starts_with("auth_") || name.starts_with("access_by_")
+}
 
 impl Scope {
     pub fn new(folder: PathBuf) -> Self {
@@ -120,7 +122,7 @@ impl Scope {
     /// A directive that blocks inside inherit, or that is not known.
     pub fn take(&mut self, line: &Line, draft: &mut Draft) {
         if let Err(why) = self.taken(line) {
-            let guards = GUARDS.contains(&&*line.name);
+            let guards = guards(&line.name);
             self.closed |= guards;
             draft.lost.push(line.lost(if guards { format!("{why}; until then, what it protects answers 403") } else { why }));
         }
@@ -185,9 +187,10 @@ impl Scope {
                 return Err("is for all: see `portcullis defaults`".into());
             }
             "proxy_next_upstream" | "proxy_next_upstream_tries" | "proxy_next_upstream_timeout" => {
-                return Err("see `[limits] retries`".into());
+                return Err("`retry` of a route".into());
             }
             "limit_conn" | "limit_conn_zone" => return Err("`conn-limit` counts connections, in a listener's chain".into()),
+            "internal" => return Err("there are no requests from within".into()),
             "satisfy" if line.arg(0) == "all" => {}
             "auth_request" | "auth_request_set" => return Err("`forward-auth` asks a server".into()),
             "sub_filter" | "sub_filter_once" | "sub_filter_types" => return Err("`body-rewrite` does this".into()),
@@ -270,18 +273,18 @@ impl Scope {
         match self.filter() {
             Ok(filter) => chain.extend(filter),
             Err(why) => {
-                chain.push(closed());
+                chain.push(Link::closed());
                 draft.lost.push(line.lost(format!("{why}; until then, it answers 403")));
             }
         }
         if self.closed {
-            chain.push(closed());
+            chain.push(Link::closed());
         }
         chain.extend(self.limits.iter().cloned());
         if let Some(realm) = &self.realm {
             let Some(users) = &self.users else {
                 draft.lost.push(line.lost("`auth_basic` without `auth_basic_user_file`; until then, it answers 403"));
-                chain.push(closed());
+                chain.push(Link::closed());
                 return chain;
             };
             let settings =
@@ -306,7 +309,7 @@ impl Scope {
             (false, None | Some(true)) if alike && !named.is_empty() => {
                 Ok(Some(Link { plugin: "ip-filter", settings: vec![("deny", networks)] }))
             }
-            (false, Some(false)) if named.is_empty() => Ok(Some(closed())),
+            (false, Some(false)) if named.is_empty() => Ok(Some(Link::closed())),
             (true, None | Some(true)) if alike => Ok(None),
             _ => Err("`allow` and `deny` mixed: `ip-filter` goes by the longest prefix, not by order".into()),
         }
@@ -320,6 +323,11 @@ impl Scope {
             }
             _ => Tls::Implied,
         }
+    }
+
+    /// Whether clients must show a certificate, and nothing says by whom.
+    pub fn verifies_by_nothing(&self) -> bool {
+        self.verify == Some(true) && self.client_ca.is_none()
     }
 
     pub fn headers(&self) -> Headers {

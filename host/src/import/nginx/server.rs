@@ -155,6 +155,15 @@ fn site(name: &str, server: &Server<'_>, scope: &Scope, draft: &mut Draft) {
         (false, _) => Tls::Off,
         (true, tls) => tls,
     };
+    if scope.verifies_by_nothing() {
+        scope.closed = true;
+        draft
+            .lost
+            .push(server.line.lost("clients are verified by `ssl_client_certificate`, which is not there; until then, it answers 403"));
+    }
+    if server.is_tls() && server.listens.iter().any(|(_, tls)| !tls) && !server.only_redirects() {
+        draft.lost.push(server.line.lost("plain requests are redirected to https here"));
+    }
     if server.is_tls() && tls == Tls::Implied {
         draft.lost.push(server.line.lost("no `ssl_certificate`: the certificate is the name's usual one"));
     }

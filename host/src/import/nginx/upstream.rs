@@ -10,8 +10,10 @@ pub fn upstream(line: &Line, scope: &mut Scope, draft: &mut Draft) {
         match &*line.name {
             "server" => server(line, &mut upstream, draft),
             "keepalive" => upstream.idle = line.arg(0).parse().ok(),
-            "random" | "least_conn" | "zone" | "keepalive_timeout" | "keepalive_requests" | "keepalive_time" => {}
-            "ip_hash" | "hash" => draft.lost.push(line.lost("servers are chosen by load (p2c) or in turn")),
+            "random" | "zone" | "keepalive_timeout" | "keepalive_requests" | "keepalive_time" => {}
+            "least_conn" => upstream.balance = Some("least"),
+            "ip_hash" => upstream.balance = Some("hash(client.ip)"),
+            "hash" => draft.lost.push(line.lost("`balance = \"hash(…)\"` in [upstream.…]: by client.ip, path, header:NAME or cookie:NAME")),
             name if is_meaningless(name) => {}
             _ => draft.lost.push(line.lost("not known here")),
         }
@@ -32,7 +34,8 @@ fn server(line: &Line, upstream: &mut Upstream, draft: &mut Draft) {
                 draft.lost.push(line.lost("there are no servers in reserve; it was left out"));
                 return;
             }
-            "weight" => draft.lost.push(line.lost("`weight`: written to the list as one server like the others")),
+            "weight" => draft.lost.push(line.lost("`servers = [{ address = \"…\", weight = … }]`; it was written as one like the others")),
+            "max_conns" => draft.lost.push(line.lost("`limits = { per-server = … }` in [upstream.…]")),
             "max_fails" | "fail_timeout" | "resolve" => {}
             other => draft.lost.push(line.lost(format!("`{other}` was left out"))),
         }
