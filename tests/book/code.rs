@@ -227,9 +227,14 @@ fn commands_exist() {
 /// What is wrong with the arguments: a command or an option that there is not.
 fn misused(commands: &BTreeMap<String, String>, words: &[&str]) -> Option<String> {
     let (first, second) = (words.first().copied().unwrap_or_default(), words.get(1).copied().unwrap_or_default());
-    let Some(help) = commands.get(&format!("{first} {second}")).or_else(|| commands.get(first)) else {
+    let whole = commands.get(&format!("{first} {second}"));
+    let Some(help) = whole.or_else(|| commands.get(first)) else {
         return Some("no such command".to_owned());
     };
+    // Not another word behind a command that has commands of its own.
+    if whole.is_none() && help.contains("\nCommands:\n") && !second.is_empty() && !second.starts_with('-') {
+        return Some(format!("`{first}` has no command `{second}`"));
+    }
     let options =
         words.iter().take_while(|word| !["|", "&&", ">", "&"].contains(word)).filter(|word| word.starts_with('-') && word.len() > 1);
     let known = |option: &&&str| {

@@ -20,7 +20,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
 }
 
 fn build(how: &str) -> Result<(), String> {
-    run::run(Command::new(mdbook()?).arg(how).arg(run::root().join("docs")))
+    run::run(Command::new(run::tool("mdbook", VERSION)?).arg(how).arg(run::root().join("docs")))
 }
 
 /// Follows every link of what was built, within it.
@@ -66,21 +66,8 @@ fn leads(page: &Path, link: &str) -> bool {
 /// The test that holds the pages to the code makes them, so that xtask itself needs to know nothing of either.
 fn write() -> Result<(), String> {
     wasm_target::ensure()?;
-    run::run(run::cargo().args(["build", "--locked", "--workspace", "--bins"]))?;
+    run::run(run::cargo().args(["build", "--locked", "--workspace", "--bins", "--tests"]))?;
     let mut test = run::cargo();
     test.args(["test", "--locked", "--workspace", "--test", "book", "--", "reference::"]);
     run::run(test.env("PORTCULLIS_WRITE", "1").env("PORTCULLIS_BIN", run::root().join("target/debug/portcullis")))
-}
-
-/// The one on the PATH, whatever its version, or our own.
-fn mdbook() -> Result<PathBuf, String> {
-    if run::read(Command::new("mdbook").arg("--version")).is_ok() {
-        return Ok("mdbook".into());
-    }
-    let tools = run::root().join("target/tools");
-    let own = tools.join("bin/mdbook");
-    if !own.exists() {
-        run::run(run::cargo().args(["install", "--locked", "mdbook", "--version", VERSION, "--root"]).arg(&tools))?;
-    }
-    Ok(own)
 }

@@ -68,7 +68,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "book",
-        usage: "[--write]",
+        usage: "[--write|--serve]",
         about: "builds the book into target/book; --write: after its reference pages were made anew",
         run: book::run,
     },

@@ -3,7 +3,7 @@
 
 use crate::{run, wasm_target};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 const CARGO_DEB: &str = "3.8.0";
@@ -21,7 +21,7 @@ pub fn deb(arguments: &[String]) -> Result<(), String> {
     let built = run::root().join("target").join(if profile == "dev" { "debug" } else { profile }).join("portcullis");
     let staged = run::root().join("target/package");
     stage(&built, &staged)?;
-    let tool = tool("cargo-deb", CARGO_DEB)?;
+    let tool = run::tool("cargo-deb", CARGO_DEB)?;
     // What is packed is what was staged, whatever profile it is of.
     run::run(Command::new(tool).args(["--no-build", "--no-strip", "--package", "portcullis"]).current_dir(run::root()))
 }
@@ -49,26 +49,12 @@ pub fn sbom(arguments: &[String]) -> Result<(), String> {
     }
     let folder = run::root().join("target/sbom");
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
-    let mut cyclonedx = Command::new(tool("cargo-cyclonedx", CARGO_CYCLONEDX)?);
+    let mut cyclonedx = Command::new(run::tool("cargo-cyclonedx", CARGO_CYCLONEDX)?);
     cyclonedx.args(["cyclonedx", "--format", "json", "--spec-version", "1.5", "--override-filename", "portcullis.cdx", "--manifest-path"]);
     run::run(cyclonedx.arg(run::root().join("host/Cargo.toml")))?;
-    // It writes beside the manifest of each package of the workspace.
     let made = run::root().join("host/portcullis.cdx.json");
     let place = folder.join("portcullis.cdx.json");
     fs::rename(&made, &place).map_err(|error| format!("{}: {error}", made.display()))?;
     println!("{}", place.display());
     Ok(())
-}
-
-/// The one on the PATH, or our own of this version.
-fn tool(name: &str, version: &str) -> Result<PathBuf, String> {
-    if run::read(Command::new(name).arg("--version")).is_ok() {
-        return Ok(name.into());
-    }
-    let tools = run::root().join("target/tools");
-    let own = tools.join("bin").join(name);
-    if !own.exists() {
-        run::run(run::cargo().args(["install", "--locked", name, "--version", version, "--root"]).arg(&tools))?;
-    }
-    Ok(own)
 }

@@ -64,6 +64,22 @@ pub fn run_within(limit: Duration, command: &mut Command) -> Result<(), String> 
     }
 }
 
+/// A program of cargo's world: the one on the PATH, whatever its version, or our own of this version, built from source where it is not there.
+///
+/// # Errors
+/// If it cannot be built.
+pub fn tool(name: &str, version: &str) -> Result<PathBuf, String> {
+    if read(Command::new(name).arg("--version")).is_ok() {
+        return Ok(name.into());
+    }
+    let tools = root().join("target/tools").join(format!("{name}-{version}"));
+    let own = tools.join("bin").join(name);
+    if !own.exists() {
+        run(cargo().args(["install", "--locked", name, "--version", version, "--root"]).arg(&tools))?;
+    }
+    Ok(own)
+}
+
 /// As a shell would have it, near enough to be copied.
 fn line(command: &Command) -> String {
     let mut line = command.get_program().to_string_lossy().into_owned();
