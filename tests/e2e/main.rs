@@ -24,6 +24,7 @@ mod forwarding;
 mod framing;
 mod import;
 mod going_out;
+mod handover;
 mod health;
 mod manager;
 mod mtls;

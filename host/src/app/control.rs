@@ -27,6 +27,8 @@ pub enum Question {
     Reload,
     /// To say what that would change.
     Diff,
+    /// To let a new process take over.
+    Upgrade,
 }
 
 /// What a running proxy says.
@@ -142,6 +144,7 @@ impl Said {
             (_, false, _) => String::new(),
             (Question::Reload, true, true) => format!("nothing has changed: generation {number} is still served\n"),
             (Question::Reload, true, false) => format!("generation {number} is served\n"),
+            (Question::Upgrade, true, _) => "another process has taken over:\n".to_owned(),
             (Question::Diff, true, true) => format!("nothing would change: generation {number} serves what the file says\n"),
             (Question::Diff, true, false) => format!("a reload would replace generation {number}:\n"),
         };

@@ -176,9 +176,11 @@ impl Floor {
         Open { reception, stopper, closed }
     }
 
-    /// Closes all listeners, and waits until their connections have ended.
-    pub async fn close(mut self) {
-        self.listeners.take();
+    /// Closes all listeners, and waits until their connections have ended. `handed_over`: another process accepts at the same sockets.
+    pub async fn close(mut self, handed_over: bool) {
+        let listeners = self.listeners.take();
+        listeners.values().filter(|_| handed_over).for_each(|open| open.stopper.hand_over());
+        drop(listeners);
         while self.tasks.join_next().await.is_some() {}
     }
 }
@@ -190,10 +192,10 @@ async fn serve<H: Handler>(
     shutdown: Shutdown,
     closed: oneshot::Sender<()>,
 ) {
-    accept(socket, &reception, &gate, shutdown).await;
+    accept(socket, &reception, &gate, shutdown.clone()).await;
     // Nobody listens if the whole process is being stopped.
     let _ = closed.send(());
-    reception.leave().await;
+    reception.leave(shutdown.is_handing_over()).await;
 }
 
 /// Gives the exchanges of an earlier generation their time.

@@ -3,10 +3,10 @@
 use super::checks::Checks;
 use super::corridors::{Course, Courses};
 use super::door::{DoorPlan, DoorPlans};
+use super::inherited::Inherited;
 use super::keeper;
 use super::listeners::{self, Bound, Listener};
 use super::prepare::Prepared;
-use super::systemd::Inherited;
 use super::watch::Watch;
 use super::worker::{Change, Waiting};
 use crate::config::{Config, Report, UpstreamName, UpstreamSpec};
@@ -53,7 +53,7 @@ impl Generation {
     pub fn assemble(
         watch: &Watch,
         prepared: Prepared,
-        (before, inherited): (Option<&Self>, Inherited),
+        (before, inherited): (Option<&Self>, &mut Inherited),
         workers: usize,
         key_log: Option<&Arc<dyn KeyLog>>,
     ) -> Result<(Self, Vec<Change>), AssembleError> {

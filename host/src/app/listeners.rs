@@ -1,6 +1,6 @@
 //! Binding: every address once for each worker, before anything is served by a configuration. What is bound already stays so.
 
-use super::systemd::Inherited;
+use super::inherited::{Giver, Inherited};
 use crate::config::{Config, Diagnostic, ListenAddress, Location, Peers};
 use crate::listen::{self, Listening};
 use std::fs::{self, Permissions};
@@ -133,7 +133,7 @@ pub fn proxy_protocol(config: &Config, speaks: Speaks) -> Arc<Peers> {
 
 /// Binds all addresses that are not bound already, or says of each that cannot be bound why. Whoever has `before` lets go of the others
 /// afterwards.
-pub fn bind(config: &Config, workers: usize, before: &[Bound], mut inherited: Inherited) -> Result<Vec<Listener>, Vec<Diagnostic>> {
+pub fn bind(config: &Config, workers: usize, before: &[Bound], inherited: &mut Inherited) -> Result<Vec<Listener>, Vec<Diagnostic>> {
     let (mut bound, mut problems) = (Vec::new(), Vec::new());
     let wanted = wanted(config);
     let kept = kept(wanted.iter().map(|(address, _, speaks)| (address, *speaks)), before);
@@ -145,7 +145,7 @@ pub fn bind(config: &Config, workers: usize, before: &[Bound], mut inherited: In
         }
         id += 1;
         let made = match (inherited.take(&address), &address) {
-            (Some(socket), _) => shared(&address, socket, workers),
+            (Some((sockets, giver)), _) => handed_over(&address, sockets, giver, workers),
             (None, ListenAddress::Ip(ip)) => bind_for_all(*ip, workers, before),
             (None, ListenAddress::Unix { path, mode }) => bind_file(&address, path, *mode, workers),
         };
@@ -161,7 +161,7 @@ pub fn bind(config: &Config, workers: usize, before: &[Bound], mut inherited: In
             Err(error) => problems.push(refused(&address, at.as_ref(), &error)),
         }
     }
-    inherited.finish();
+    std::mem::take(inherited).finish();
     if problems.is_empty() { Ok(bound) } else { Err(problems) }
 }
 
@@ -198,11 +198,28 @@ fn bind_for_all(address: SocketAddr, workers: usize, before: &[Bound]) -> io::Re
     Ok((address.into(), sockets, None))
 }
 
-/// All workers wait at a socket that was there before.
-fn shared(address: &ListenAddress, socket: Listening, workers: usize) -> io::Result<Made> {
-    let mut sockets = (1..workers).map(|_| socket.try_clone()).collect::<io::Result<Vec<_>>>()?;
-    sockets.push(socket);
-    Ok((address.clone(), sockets, None))
+/// Sockets that were there before. Where there is one, all workers wait at it; else each has its own, as before.
+fn handed_over(address: &ListenAddress, mut sockets: Vec<Listening>, giver: Giver, workers: usize) -> io::Result<Made> {
+    let file = match address {
+        ListenAddress::Unix { path, .. } if giver == Giver::Predecessor => Some(SocketFile::of(path)?),
+        _ => None,
+    };
+    if sockets.len() > workers {
+        tracing::warn!(
+            "{address} had {} workers and has {workers} now: connections that wait for one of the others are lost",
+            sockets.len()
+        );
+        sockets.truncate(workers);
+    }
+    let one = sockets.len() == 1;
+    while let Some(first) = sockets.first().filter(|_| sockets.len() < workers) {
+        let another = match address {
+            ListenAddress::Ip(ip) if !one => Listening::Tcp(listen::bind(*ip, true)?),
+            _ => first.try_clone()?,
+        };
+        sockets.push(another);
+    }
+    Ok((address.clone(), sockets, file))
 }
 
 /// A path is bound once, so all workers wait at the same socket.

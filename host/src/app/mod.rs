@@ -4,7 +4,7 @@
 //! `services` (components that are servers), `papers` (certificates), `prepare` (everything
 //! that can still be wrong with a checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `generation` (all of
 //! it), `worker` and `floor` (one core, from generation to generation), `keeper` (certificates that change), `lookout` and `control` (who
-//! asks for a reload), `reload`, `watch` (what can be seen) and `pages` (the same as JSON), `systemd`, `run`; then the answers to questions: `check`, `explain` (with `memory`),
+//! asks for a reload), `reload`, `inherited` (sockets that were there before) and `handover` (to a new process), `watch` (what can be seen) and `pages` (the same as JSON), `systemd`, `run`; then the answers to questions: `check`, `explain` (with `memory`),
 //! `inspect`, `depot` (to and from registries), `why`, and `ca`; and `desk`, the tools for who writes plugins.
 
 mod ca;
@@ -22,6 +22,8 @@ mod filters;
 mod floor;
 mod generation;
 mod granted;
+mod handover;
+mod inherited;
 mod inspect;
 mod keeper;
 mod listeners;

@@ -3,11 +3,13 @@
 
 use super::control::{Asked, Question, Said};
 use super::generation::{AssembleError, Generation};
+use super::handover::Origin;
+use super::inherited::Inherited;
 use super::keeper::Keepers;
 use super::listeners::Bound;
 use super::lookout::Lookout;
 use super::prepare::{self, Base, PrepareError, Prepared};
-use super::systemd::{Inherited, Manager};
+use super::systemd::Manager;
 use super::worker::{Change, Foreman};
 use crate::config::{Change as Difference, How, Recorded};
 use crate::listen::Gate;
@@ -36,6 +38,7 @@ pub struct Process {
     pub lookout: Lookout,
     pub manager: Arc<Manager>,
     pub key_log: Option<Arc<dyn KeyLog>>,
+    pub origin: Origin,
 }
 
 /// What became of a configuration.
@@ -56,9 +59,9 @@ struct New {
 }
 
 impl Process {
-    /// Answers what was asked.
-    pub async fn answer(&mut self, asked: Vec<Asked>) {
-        let (mut reloaded, mut compared) = (None, None);
+    /// Answers what was asked. `Some`: another process, of that number, serves now.
+    pub async fn answer(&mut self, asked: Vec<Asked>) -> Option<u32> {
+        let (mut reloaded, mut compared, mut successor) = (None, None, None);
         for Asked { question, answer } in asked {
             // All who have asked by now are told of the same reload: it reads files as they are after their questions.
             let said = match question {
@@ -70,6 +73,13 @@ impl Process {
                         reloaded.insert(self.reload().await).clone()
                     }
                 },
+                Question::Upgrade => match successor {
+                    Some(successor) => self.handed_over(successor),
+                    None => match self.hand_over().await {
+                        Ok(number) => self.handed_over(*successor.insert(number)),
+                        Err(why) => self.say(false, Vec::new(), why),
+                    },
+                },
                 // Who asked only to know, and has gone, is no reason for the work.
                 Question::Diff if answer.as_ref().is_none_or(oneshot::Sender::is_closed) => continue,
                 Question::Diff => match &compared {
@@ -80,6 +90,29 @@ impl Process {
             // Whoever has gone does not want to know.
             drop(answer.map(|answer| answer.send(said)));
         }
+        successor
+    }
+
+    /// Lets another process take over.
+    async fn hand_over(&self) -> Result<u32, String> {
+        self.manager.reloading();
+        tracing::info!("upgrade: another process is started, which gets all listening sockets");
+        match self.origin.succeed().await {
+            Ok(successor) => {
+                tracing::info!("upgrade: process {successor} serves");
+                self.manager.handed_over(successor);
+                Ok(successor)
+            }
+            Err(error) => {
+                tracing::error!("upgrade: this process goes on: {error}");
+                self.manager.ready(&self.serving.words());
+                Err(format!("error: {error}\n"))
+            }
+        }
+    }
+
+    fn handed_over(&self, successor: u32) -> Said {
+        self.say(true, vec![format!("process {successor} serves; process {} finishes what runs", std::process::id())], String::new())
     }
 
     /// Takes over what the files say now, if it is right and differs from what is served.
@@ -232,7 +265,7 @@ fn make(base: &Base, serving: &Generation, workers: usize, key_log: Option<&Arc<
         return (read, Made::Same(text));
     }
     let differences = told(&differences);
-    let made = match Generation::assemble(&base.watch, prepared, (Some(serving), Inherited::default()), workers, key_log) {
+    let made = match Generation::assemble(&base.watch, prepared, (Some(serving), &mut Inherited::default()), workers, key_log) {
         Ok((generation, orders)) => Made::New(Box::new(New { generation, orders, differences, text })),
         Err(AssembleError::Bind(report)) => Made::Refused(report.text()),
         Err(error @ (AssembleError::Tls(_) | AssembleError::Traces(_) | AssembleError::Checks(_))) => {

@@ -2,11 +2,13 @@
 
 use super::control::{self, Asked, Control, Question};
 use super::generation::{AssembleError, Generation};
+use super::handover::{self, Origin};
+use super::inherited::Inherited;
 use super::keeper::Keepers;
 use super::lookout::Lookout;
 use super::prepare::{self, Base, PrepareError, Written};
 use super::reload::Process;
-use super::systemd::{Inherited, Manager};
+use super::systemd::Manager;
 use super::watch::{Watch, WatchError, Watching, watch};
 use super::worker::{Foreman, Means, Pulse};
 use crate::certs::KeyLogFile;
@@ -47,14 +49,15 @@ pub enum StartError {
 pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let begun = Instant::now();
     start_log();
-    let (inherited, manager) = (Inherited::of_environment(), Arc::new(Manager::of_environment()));
+    let (mut inherited, manager) = (Inherited::of_environment(), Arc::new(Manager::of_environment()));
+    let origin = Origin::of_process()?;
     raise_file_limit();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (read, written) = prepare::read(path);
     let written = written?;
     let board = Arc::<Watch>::default();
     // Before all that may take its time, so that whoever watches can tell starting from dead.
-    let _watching = watched(&written, &board)?;
+    let watching = watched(&written, &board, &mut inherited)?;
     let base = Base::open(path, &written.config, Arc::clone(&board))?;
     let (stopper, shutdown) = stopping();
     let access = AccessOutput::start(io::stdout())?;
@@ -62,17 +65,26 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let (mut signals, mut process) = runtime.block_on(async {
         // Registered before anyone is told that we are ready: from then on SIGTERM must not kill.
         let signals = Signals::new()?;
-        let process = start((base, read, written), (inherited, &manager), key_log, &access, &shutdown).await?;
+        let process = start((base, read, written), (&mut inherited, &manager, origin), key_log, &access, &shutdown).await?;
         Ok::<_, StartError>((signals, process))
     })?;
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
     manager.ready(&process.serving.words());
-    runtime.block_on(serve(&mut signals, &mut process));
+    handover::serves();
+    let successor = runtime.block_on(serve(&mut signals, &mut process));
     // Whoever reads the next line must find it so.
     board.draining();
     tracing::info!("stopping: running requests are finished, a second signal ends them");
-    manager.stopping();
-    stopper.drain();
+    // As long as it is not another's, so that the end can be watched too.
+    let watching = if successor.is_some() {
+        watching.into_iter().for_each(Watching::hand_over);
+        stopper.hand_over();
+        None
+    } else {
+        manager.stopping();
+        stopper.drain();
+        watching
+    };
     std::thread::spawn(move || {
         runtime.block_on(signals.stop());
         std::process::exit(1);
@@ -81,8 +93,13 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     join(foremen.into_iter().map(|foreman| foreman.thread).collect())?;
     drop(keepers);
     // Until nobody waits there any more.
-    drop(serving);
+    match successor {
+        // Its are the files of Unix sockets now.
+        Some(_) => std::mem::forget(serving),
+        None => drop(serving),
+    }
     board.exporters.finish();
+    drop(watching);
     tracing::info!("stopped");
     Ok(())
 }
@@ -92,6 +109,8 @@ struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    /// As nginx has it: let a new process take over.
+    user2: Signal,
 }
 
 impl Signals {
@@ -101,6 +120,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            user2: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -110,8 +130,9 @@ impl Signals {
     }
 }
 
-/// Does what is asked until it is time to stop. What is being made then is given up; workers have heard nothing of it, or all of it.
-async fn serve(signals: &mut Signals, process: &mut Process) {
+/// Does what is asked until it is time to stop. What is being made then is given up; workers have heard nothing of it, or all of it. `Some`: a process of
+/// that number has taken over.
+async fn serve(signals: &mut Signals, process: &mut Process) -> Option<u32> {
     let (asking, mut asked) = mpsc::unbounded_channel();
     // Held until the end: dropping it removes the socket.
     process.base.watch.wishes_go_to(asking.clone());
@@ -122,33 +143,36 @@ async fn serve(signals: &mut Signals, process: &mut Process) {
     }
     let mut looks = interval(Lookout::PERIOD);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let Signals { terminate, interrupt, hangup } = signals;
-    let by_itself = || Asked { question: Question::Reload, answer: None };
+    let Signals { terminate, interrupt, hangup, user2 } = signals;
+    let by_itself = |question| Asked { question, answer: None };
     let answering = async {
         loop {
             // All are cancel-safe.
             let first = tokio::select! {
                 Some(first) = asked.recv() => first,
-                Some(()) = hangup.recv() => by_itself(),
+                Some(()) = hangup.recv() => by_itself(Question::Reload),
+                Some(()) = user2.recv() => by_itself(Question::Upgrade),
                 _ = looks.tick() => {
                     if !(process.serving.prepared.config.server.watch && process.lookout.look()) {
                         continue;
                     }
                     tracing::info!("reload: files of the configuration have changed");
-                    by_itself()
+                    by_itself(Question::Reload)
                 }
             };
             let mut all = vec![first];
             while let Ok(another) = asked.try_recv() {
                 all.push(another);
             }
-            process.answer(all).await;
+            if let Some(successor) = process.answer(all).await {
+                return successor;
+            }
         }
     };
     tokio::select! {
-        () = answering => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+        successor = answering => Some(successor),
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
     }
 }
 
@@ -181,8 +205,8 @@ fn open_control(process: &Process, asking: mpsc::UnboundedSender<Asked>) -> Opti
     }
 }
 
-fn watched(written: &Written, board: &Arc<Watch>) -> Result<Option<Watching>, StartError> {
-    watch(written.config.admin.as_ref(), board).map_err(|error| match error {
+fn watched(written: &Written, board: &Arc<Watch>, inherited: &mut Inherited) -> Result<Option<Watching>, StartError> {
+    watch(written.config.admin.as_ref(), board, inherited).map_err(|error| match error {
         WatchError::System(error) => StartError::System(error),
         WatchError::Bind(problems) => {
             let mut report = written.report.clone();
@@ -225,7 +249,7 @@ fn announce(path: &Path, generation: &Generation) {
 /// The first generation.
 async fn start(
     (base, read, written): (Base, Recorded, Written),
-    (inherited, manager): (Inherited, &Arc<Manager>),
+    (inherited, manager, origin): (&mut Inherited, &Arc<Manager>, Origin),
     key_log: Option<Arc<dyn KeyLog>>,
     access: &AccessOutput,
     shutdown: &Shutdown,
@@ -257,7 +281,17 @@ async fn start(
     let mut keepers = Keepers::default();
     // After the workers: what CAs look for must be shown by then.
     keepers.turn(&generation.prepared.papers, None)?;
-    Ok(Process { base, serving: generation, foremen, gate, keepers, lookout: Lookout::new(read), key_log, manager: Arc::clone(manager) })
+    Ok(Process {
+        base,
+        serving: generation,
+        foremen,
+        gate,
+        keepers,
+        lookout: Lookout::new(read),
+        key_log,
+        manager: Arc::clone(manager),
+        origin,
+    })
 }
 
 fn join(running: Vec<JoinHandle<io::Result<()>>>) -> Result<(), StartError> {

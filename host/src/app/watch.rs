@@ -2,6 +2,7 @@
 
 use super::control::{Asked, Question};
 use super::generation::{Generation, Generations};
+use super::inherited::{Giver, Inherited};
 use super::listeners::{SocketFile, refused};
 use super::pages;
 use crate::admin::{Access, Admin, Board, Done, Explain, Later, Readiness, Refusal, Socket, Topic, Wish, start};
@@ -47,8 +48,16 @@ const DRAINING: u8 = 2;
 
 /// The listener, and the files of its sockets.
 pub struct Watching {
-    _admin: Admin,
-    _files: Vec<SocketFile>,
+    admin: Admin,
+    files: Vec<SocketFile>,
+}
+
+impl Watching {
+    /// Another process listens there now: what is asked is left to it, and so are the files.
+    pub fn hand_over(self) {
+        drop(self.admin);
+        std::mem::forget(self.files);
+    }
 }
 
 impl Watch {
@@ -229,12 +238,12 @@ fn all_down(upstream: &str) -> String {
     format!("all servers of upstream {upstream} are down")
 }
 
-/// Binds and serves what `[admin]` says, if it is there.
-pub fn watch(spec: Option<&AdminSpec>, board: &Arc<Watch>) -> Result<Option<Watching>, WatchError> {
+/// Binds what `[admin]` says, if it is there and nobody has left it to us, and serves it.
+pub fn watch(spec: Option<&AdminSpec>, board: &Arc<Watch>, inherited: &mut Inherited) -> Result<Option<Watching>, WatchError> {
     let Some(spec) = spec else { return Ok(None) };
     let (mut sockets, mut files, mut problems) = (Vec::new(), Vec::new(), Vec::new());
     for (address, at) in &spec.listen {
-        match bind(address) {
+        match bind(address, inherited) {
             Ok((socket, file)) => {
                 // Who may come to a Unix socket, its permissions say.
                 let access = match &spec.token {
@@ -251,7 +260,7 @@ pub fn watch(spec: Option<&AdminSpec>, board: &Arc<Watch>) -> Result<Option<Watc
         return Err(WatchError::Bind(problems));
     }
     let board: Arc<dyn Board> = board.clone();
-    Ok(Some(Watching { _admin: start(sockets, board)?, _files: files }))
+    Ok(Some(Watching { admin: start(sockets, board)?, files }))
 }
 
 /// Why nobody can watch.
@@ -266,10 +275,16 @@ impl From<io::Error> for WatchError {
     }
 }
 
-fn bind(address: &ListenAddress) -> io::Result<(Socket, Option<SocketFile>)> {
-    let (socket, file) = match address {
-        ListenAddress::Ip(address) => (Socket::Tcp(listen::bind(*address, false)?), None),
-        ListenAddress::Unix { path, mode } => (Socket::Unix(listen::bind_unix(path, *mode)?), Some(SocketFile::of(path)?)),
+fn bind(address: &ListenAddress, inherited: &mut Inherited) -> io::Result<(Socket, Option<SocketFile>)> {
+    let left = inherited.take(address).map(|(mut sockets, giver)| (sockets.pop(), giver == Giver::Predecessor));
+    let (left, ours) = left.unwrap_or((None, true));
+    let (socket, file) = match (left, address) {
+        (Some(Listening::Tcp(socket)), _) => (Socket::Tcp(socket), None),
+        (Some(Listening::Unix(socket)), ListenAddress::Unix { path, .. }) => {
+            (Socket::Unix(socket), if ours { Some(SocketFile::of(path)?) } else { None })
+        }
+        (_, ListenAddress::Ip(address)) => (Socket::Tcp(listen::bind(*address, false)?), None),
+        (_, ListenAddress::Unix { path, mode }) => (Socket::Unix(listen::bind_unix(path, *mode)?), Some(SocketFile::of(path)?)),
     };
     tracing::info!("listening admin {}", name(&socket));
     Ok((socket, file))

@@ -178,6 +178,6 @@ async fn serve(means: Means, mut orders: mpsc::UnboundedReceiver<Order>, mut shu
     // Whoever still waits for an answer gets none.
     drop(orders);
     if let Some(floor) = floor {
-        floor.close().await;
+        floor.close(shutdown.is_handing_over()).await;
     }
 }

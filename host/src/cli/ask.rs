@@ -1,4 +1,4 @@
-//! `portcullis reload FILE` and `portcullis diff FILE`: asked of the proxy that runs with the file.
+//! `portcullis reload FILE`, `portcullis diff FILE` and `portcullis upgrade FILE`: asked of the proxy that runs with the file.
 
 use super::{ConfigFile, exit};
 use crate::app::{self, Asking};

@@ -34,6 +34,8 @@ enum Command {
     Run(run::Run),
     /// Let the proxy that runs with a configuration take over what has changed in it, whole or not at all
     Reload(ask::Ask),
+    /// Let a new process of the binary take over from the proxy that runs with a configuration, without dropping a connection
+    Upgrade(ask::Ask),
     /// Show what a reload would change: the running proxy against its file
     Diff(ask::Ask),
     /// Check a configuration, its certificates and its plugins, without serving; prints every mistake
@@ -89,6 +91,7 @@ pub fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(command) => command.execute(),
         Command::Reload(command) => command.execute(&Asking::Reload),
+        Command::Upgrade(command) => command.execute(&Asking::Upgrade),
         Command::Diff(command) => command.execute(&Asking::Diff),
         Command::Check(command) => command.execute(),
         Command::Explain(command) => command.execute(),

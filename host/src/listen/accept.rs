@@ -90,9 +90,13 @@ impl<H: Handler> Reception<H> {
         async move { drain(&connections, before, &limits).await }
     }
 
-    /// Asks all connections to leave, and waits for that: at most `limits.stop`, for upgraded ones `limits.stop_upgraded`.
-    pub async fn leave(&self) {
+    /// Asks all connections to leave, and waits for that: at most `limits.stop`, for upgraded ones `limits.stop_upgraded`. `handed_over`: idle
+    /// ones are given time, since another process is there for whatever comes next.
+    pub async fn leave(&self, handed_over: bool) {
         let limits = Arc::clone(&self.era().entrance.limits);
+        if handed_over {
+            self.connections.hand_over();
+        }
         drain(&self.connections, u64::MAX, &limits).await;
     }
 
@@ -113,7 +117,8 @@ impl<H: Handler> Era<H> {
     }
 }
 
-/// Accepts connections on this worker and serves each in a task of its own, until `shutdown`; then closes the listening socket. The connections
+/// Accepts connections on this worker and serves each in a task of its own, until `shutdown`; then closes the listening socket, or leaves it to the
+/// process that has taken over. The connections
 /// go on: see [`Reception::leave`]. Must run where tasks can be spawned locally. Errors of accepting are waited out.
 pub async fn accept<H: Handler>(socket: Accepting, reception: &Reception<H>, gate: &Arc<Gate>, mut shutdown: Shutdown) {
     tokio::select! {
@@ -121,7 +126,9 @@ pub async fn accept<H: Handler>(socket: Accepting, reception: &Reception<H>, gat
         () = accept_all(&socket, gate, reception) => {}
         () = shutdown.draining() => {}
     }
-    close(socket, gate, reception);
+    if !shutdown.is_handing_over() {
+        close(socket, gate, reception);
+    }
 }
 
 /// A listening socket as the runtime has it.

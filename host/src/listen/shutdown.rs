@@ -9,26 +9,44 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+/// How long idle connections may stay after another process has taken over: long enough for a busy client to ask once more and be told
+/// to connect anew, instead of asking just when we hang up. As patient as Traefik's whole stop.
+const LINGER: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Run,
+    HandOver,
+    Drain,
+}
 
 /// Says when to stop. Dropping it says so too.
-pub struct Stopper(watch::Sender<bool>);
+pub struct Stopper(watch::Sender<Word>);
 
 /// Hears when to stop, on any worker.
 #[derive(Clone)]
-pub struct Shutdown(watch::Receiver<bool>);
+pub struct Shutdown(watch::Receiver<Word>);
 
 /// The two ends.
 pub fn stopping() -> (Stopper, Shutdown) {
-    let (sender, receiver) = watch::channel(false);
+    let (sender, receiver) = watch::channel(Word::Run);
     (Stopper(sender), Shutdown(receiver))
 }
 
 impl Stopper {
     /// Listening sockets close; connections finish the exchange in hand.
     pub fn drain(&self) {
-        self.0.send_replace(true);
+        self.0.send_replace(Word::Drain);
+    }
+
+    /// The same, but another process accepts at the same sockets by now: what waits there is left to it, and idle connections may ask once more.
+    pub fn hand_over(&self) {
+        self.0.send_replace(Word::HandOver);
     }
 }
 
@@ -36,7 +54,12 @@ impl Shutdown {
     /// Until it is time to stop.
     pub async fn draining(&mut self) {
         // An error means that the other end is gone, and with it whoever wanted us to run.
-        let _ = self.0.wait_for(|draining| *draining).await;
+        let _ = self.0.wait_for(|word| *word != Word::Run).await;
+    }
+
+    /// Whether another process goes on.
+    pub fn is_handing_over(&self) -> bool {
+        *self.0.borrow() == Word::HandOver
     }
 }
 
@@ -47,6 +70,8 @@ pub struct Connections {
     now: Cell<u64>,
     /// Connections of earlier eras than this are asked to leave.
     leaving: Cell<u64>,
+    /// Until when idle ones of them may still ask.
+    patient: Cell<Option<Instant>>,
     /// How often connections were roused.
     roused: Cell<u64>,
     /// How many are open, by era; so few eras that looking through all of them is cheap.
@@ -112,6 +137,12 @@ impl Connections {
     pub fn drain(&self, before: u64) {
         self.leaving.set(self.leaving.get().max(before));
         self.rouse(before);
+    }
+
+    /// From now on each connection ends after its next exchange, idle ones when [`LINGER`] is over; those that can be told so (HTTP/2) are.
+    pub fn hand_over(&self) {
+        self.patient.set(Some(Instant::now() + LINGER));
+        self.drain(u64::MAX);
     }
 
     /// Lets connections of earlier eras look whether something has changed for them.
@@ -201,6 +232,11 @@ impl Entry {
 
     pub fn is_draining(&self) -> bool {
         self.era < self.connections.leaving.get()
+    }
+
+    /// Until when it may be idle, if it was asked to leave and is to be given time.
+    pub fn patient_until(&self) -> Option<Instant> {
+        self.connections.patient.get()
     }
 
     /// The connection no longer speaks HTTP, and may take longer to end.

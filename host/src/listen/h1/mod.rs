@@ -112,7 +112,7 @@ impl<H: Handler> Server<'_, H> {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(None)),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending if idle => {
-                    line.patience.set(self.idle_since + self.idle_time());
+                    line.patience.set(self.idle_until());
                     ready!(line.patience.poll_expired(cx));
                     return Poll::Ready(Ok(None));
                 }
@@ -128,13 +128,14 @@ impl<H: Handler> Server<'_, H> {
         }
     }
 
-    /// How long the connection may be idle.
-    fn idle_time(&self) -> Duration {
-        match (self.entry.is_draining(), self.served) {
-            (false, _) => self.limits.keep_alive,
-            (true, 0) => FIRST_REQUEST.min(self.limits.keep_alive),
-            (true, _) => Duration::ZERO,
+    /// Until when the connection may be idle.
+    fn idle_until(&self) -> Instant {
+        let longest = self.idle_since + self.limits.keep_alive;
+        if !self.entry.is_draining() {
+            return longest;
         }
+        let first = if self.served == 0 { FIRST_REQUEST } else { Duration::ZERO };
+        longest.min(self.entry.patient_until().unwrap_or(self.idle_since + first))
     }
 
     async fn exchange(&mut self, head: ReceivedHead) -> After {

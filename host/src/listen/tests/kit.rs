@@ -75,7 +75,7 @@ impl Server {
         let (reception, at) = (Reception::new(entrance, handler), gate.clone());
         let serving = spawn_local(async move {
             accept(Accepting::new(Listening::Tcp(listener))?, &reception, &at, shutdown).await;
-            reception.leave().await;
+            reception.leave(false).await;
             Ok(())
         });
         Self { addr, gate, stopper, serving, log }
