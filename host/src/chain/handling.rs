@@ -54,7 +54,7 @@ pub(super) async fn handle<M: Message, H: Hold>(
     let Some(facts) = facts.and_then(|facts| message.bodied(facts)) else { return Ok(verdict) };
     let Some(start) = message.begin(link, hold, facts.length).await? else { return Ok(verdict) };
     let edited = !start.edits.is_empty();
-    message.apply(hold, Decision { verdict: Verdict::Next, edits: start.edits })?;
+    message.apply(hold, Decision { verdict: Verdict::Next, edits: start.edits.into() })?;
     acts(&Verdict::Next, edited || matches!(start.want, Want::Transform));
     if facts.described {
         if matches!(start.want, Want::Transform | Want::Buffer(_)) {
@@ -139,9 +139,7 @@ impl<K: Fn(&str) -> bool> Message for Incoming<'_, K> {
             Verdict::Forward(name) if !(self.knows)(name) => return Err(hold.unknown_upstream(name)),
             _ => {}
         }
-        for edit in decision.edits {
-            super::walk::edit_request(edit, self.exchange, self.head);
-        }
+        decision.edits.each(|edit| super::walk::edit_request(edit, self.exchange, self.head));
         Ok(decision.verdict)
     }
 
@@ -189,9 +187,7 @@ impl Message for Outgoing<'_> {
     }
 
     fn apply<H: Hold>(&mut self, _: &H, decision: Decision) -> Result<Verdict, Fault> {
-        for edit in decision.edits {
-            super::walk::edit_response(edit, self.exchange, &mut self.head.headers);
-        }
+        decision.edits.each(|edit| super::walk::edit_response(edit, self.exchange, &mut self.head.headers));
         Ok(decision.verdict)
     }
 

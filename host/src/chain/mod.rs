@@ -16,7 +16,7 @@ pub use bodies::{
     Want, Way, entire,
 };
 pub use connection::{Around, ConnectionDecision, ConnectionFilter, ConnectionPhases, ConnectionWalk, Hello, Reach};
-pub use decision::{Decision, Edit, Verdict};
+pub use decision::{Decision, Edit, Edits, Verdict};
 pub use fault::{Cause, Fault};
 pub use going_out::{Attendance, Audience, GoingOut, Said};
 pub use link::{Chain, Filter, Link, Waiting};

@@ -140,9 +140,7 @@ impl<'c, F: Filter> Walk<'c, F> {
                 match decision {
                     Ok(decision) => {
                         self.note(index, &decision.verdict, !decision.edits.is_empty());
-                        for edit in decision.edits {
-                            edit_request(edit, exchange, head);
-                        }
+                        decision.edits.each(|edit| edit_request(edit, exchange, head));
                         verdict = decision.verdict;
                     }
                     Err(found) => {
@@ -251,9 +249,7 @@ impl<'c, F: Filter> Walk<'c, F> {
                 Ok(decision) => {
                     self.part(index, held);
                     self.note(index, &decision.verdict, !decision.edits.is_empty());
-                    for edit in decision.edits {
-                        edit_response(edit, exchange, &mut head.headers);
-                    }
+                    decision.edits.each(|edit| edit_response(edit, exchange, &mut head.headers));
                     match decision.verdict {
                         // Filters never forward in this phase: `Decision` says so, and `translate` makes it a fault.
                         Verdict::Next | Verdict::Forward(_) => {}

@@ -290,7 +290,7 @@ impl Filter for Guests {
     }
 
     fn on_request(&self, exchange: &Exchange, head: &RequestHead, held: &mut Option<Held>) -> Result<Decision, Fault> {
-        let Some(interest) = &self.configured.plan().request else { return Ok(next()) };
+        let Some(interest) = &self.configured.plan().request else { return Ok(Decision::next()) };
         let mut lines = Lines::default();
         lines.look_up(exchange, head, &head.headers, &interest.shown);
         let inputs = RequestInputs::new(exchange, head, interest, lines.shown());
@@ -312,7 +312,7 @@ impl Filter for Guests {
         head: &ResponseHead,
         held: &mut Option<Held>,
     ) -> Result<Decision, Fault> {
-        let Some(interest) = &self.configured.plan().response else { return Ok(next()) };
+        let Some(interest) = &self.configured.plan().response else { return Ok(Decision::next()) };
         let mut lines = Lines::default();
         lines.look_up(exchange, request, &head.headers, &interest.shown);
         let inputs = ResponseInputs::new(exchange, head, interest, lines.shown());
@@ -334,7 +334,7 @@ impl Filter for Guests {
     fn on_request_waiting<'f>(&'f self, exchange: &'f Exchange, head: &'f RequestHead, held: &'f mut Option<Held>) -> Waiting<'f> {
         Box::pin(async move {
             let plan = self.configured.plan();
-            let Some(interest) = &plan.request else { return Ok(next()) };
+            let Some(interest) = &plan.request else { return Ok(Decision::next()) };
             let mut lines = Lines::default();
             lines.look_up(exchange, head, &head.headers, &interest.shown);
             let inputs = RequestInputs::new(exchange, head, interest, lines.shown());
@@ -352,7 +352,7 @@ impl Filter for Guests {
         held: &'f mut Option<Held>,
     ) -> Waiting<'f> {
         Box::pin(async move {
-            let Some(interest) = &self.configured.plan().response else { return Ok(next()) };
+            let Some(interest) = &self.configured.plan().response else { return Ok(Decision::next()) };
             let mut lines = Lines::default();
             lines.look_up(exchange, request, &head.headers, &interest.shown);
             let inputs = ResponseInputs::new(exchange, head, interest, lines.shown());
@@ -466,8 +466,4 @@ fn onward() -> ConnectionDecision {
 /// Whether the link will see more of the connection.
 fn stays(decision: &ConnectionDecision) -> bool {
     !matches!(decision.admission, Admission::Refuse(_))
-}
-
-fn next() -> Decision {
-    Decision { verdict: Verdict::Next, edits: Vec::new() }
 }

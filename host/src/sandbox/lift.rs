@@ -58,7 +58,7 @@ pub fn decision(memory: &[u8], area: &[u8], phase: Phase) -> Result<Decision, Ba
     let reader = Reader { memory, left: Cell::new(MOST_BYTES) };
     let verdict = reader.verdict(area, phase)?;
     let edits = reader.edits(at(area, DECISION_EDITS)?, phase)?;
-    Ok(Decision { verdict, edits })
+    Ok(Decision { verdict, edits: edits.into() })
 }
 
 /// The list of edits whose pointer and length stand at the start of `pair`.

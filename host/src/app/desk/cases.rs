@@ -250,11 +250,11 @@ impl Desk<'_> {
 
 /// What was decided about a message, by its head and by its body: the last word with all edits. `None`: nothing was asked.
 fn together(seen: &[Seen]) -> Option<Result<Decision, Fault>> {
-    let mut all = Decision { verdict: Verdict::Next, edits: Vec::new() };
+    let mut all = Decision::next();
     for seen in seen {
         match &seen.decided {
             Ok(decision) => {
-                all.edits.extend(decision.edits.iter().cloned());
+                all.edits.extend(&decision.edits);
                 if !matches!(decision.verdict, Verdict::Next) {
                     all.verdict = decision.verdict.clone();
                 }

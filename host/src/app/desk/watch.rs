@@ -198,7 +198,7 @@ impl WatchedHold {
 
     fn begins(&self, way: Way, call: impl FnOnce(&BodyHold) -> Called<Start>) -> Called<Start> {
         self.noting(call, move |own, begun, start| {
-            let decided = start.as_ref().map(|start| Decision { verdict: Verdict::Next, edits: start.edits.clone() });
+            let decided = start.as_ref().map(|start| Decision { verdict: Verdict::Next, edits: start.edits.clone().into() });
             let body = start.as_ref().ok().map(|start| Looked { want: start.want, pieces: 0, trailers: Vec::new() });
             let (filter, phase) = (own.filter, Phase::of_body(way));
             own.notes.borrow_mut().push(Seen { filter, phase, decided: decided.map_err(Clone::clone), took: begun.elapsed(), body });
@@ -275,7 +275,7 @@ impl Hold for WatchedHold {
             one_more(seen);
             if let Ok(decided) = &mut seen.decided {
                 decided.verdict = judged.decision.verdict.clone();
-                decided.edits.extend(judged.decision.edits.iter().cloned());
+                decided.edits.extend(&judged.decision.edits);
             }
         };
         self.goes_on(way, |hold| hold.whole(way, bytes, trailers), add)

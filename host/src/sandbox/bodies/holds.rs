@@ -8,7 +8,7 @@ use super::super::imports::Errands;
 use super::super::inputs::{Lines, RequestInputs, ResponseInputs};
 use super::super::ward::Ward;
 use super::phases;
-use crate::chain::{Called, Cause, Decision, End, Fault, Hold, HoldPhases, Judged, Output, Start, Verdict, Way};
+use crate::chain::{Called, Cause, Decision, End, Fault, Hold, HoldPhases, Judged, Output, Start, Way};
 use crate::config::Isolation;
 use crate::message::trace::Standing;
 use crate::message::{Exchange, RequestHead, ResponseHead};
@@ -222,7 +222,7 @@ impl Hold for BodyHold {
 
     fn on_request(&self, exchange: &Exchange, head: &RequestHead) -> Called<Decision> {
         let configured = &self.0.holds.configured;
-        let Some(interest) = &configured.plan().request else { return Called::now(Ok(next())) };
+        let Some(interest) = &configured.plan().request else { return Called::now(Ok(Decision::next())) };
         if self.0.waits() {
             let (exchange, head, configured) = (exchange.clone(), head.clone(), Arc::clone(configured));
             return self.0.later(async move |guest: &mut Guest| match &configured.plan().request {
@@ -232,7 +232,7 @@ impl Hold for BodyHold {
                     let inputs = RequestInputs::new(&exchange, &head, interest, lines.shown());
                     guest.on_request_waiting(&exchange, &inputs, configured.passing()).await
                 }
-                None => Ok(next()),
+                None => Ok(Decision::next()),
             });
         }
         let mut lines = Lines::default();
@@ -243,7 +243,7 @@ impl Hold for BodyHold {
 
     fn on_response(&self, exchange: &Exchange, request: &RequestHead, head: &ResponseHead) -> Called<Decision> {
         let configured = &self.0.holds.configured;
-        let Some(interest) = &configured.plan().response else { return Called::now(Ok(next())) };
+        let Some(interest) = &configured.plan().response else { return Called::now(Ok(Decision::next())) };
         if self.0.waits() {
             let (exchange, request, head, configured) = (exchange.clone(), request.clone(), head.clone(), Arc::clone(configured));
             return self.0.later(async move |guest: &mut Guest| match &configured.plan().response {
@@ -253,7 +253,7 @@ impl Hold for BodyHold {
                     let inputs = ResponseInputs::new(&exchange, &head, interest, lines.shown());
                     guest.on_response_waiting(&exchange, &inputs, configured.passing()).await
                 }
-                None => Ok(next()),
+                None => Ok(Decision::next()),
             });
         }
         let mut lines = Lines::default();
@@ -327,10 +327,6 @@ impl Hold for BodyHold {
         self.0.holds.settle::<()>(&self.0.place, &Err(broken.clone()));
         self.0.holds.fault(broken)
     }
-}
-
-fn next() -> Decision {
-    Decision { verdict: Verdict::Next, edits: Vec::new() }
 }
 
 /// What a guest answers that does not wait.

@@ -89,7 +89,8 @@ impl Memory {
             return None;
         }
         self.last += 1;
-        Some(Rc::new(Known { serial: self.last, inputs: self.inputs.as_slice().into(), decision: decision.clone() }))
+        let decision = Decision { verdict: decision.verdict.clone(), edits: decision.edits.shared() };
+        Some(Rc::new(Known { serial: self.last, inputs: self.inputs.as_slice().into(), decision }))
     }
 
     pub(super) fn forget(&mut self) {

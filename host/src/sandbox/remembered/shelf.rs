@@ -124,11 +124,11 @@ impl Eq for Entry {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chain::{Decision, Verdict};
+    use crate::chain::Decision;
 
     fn known(serial: u64) -> Rc<Known> {
         let inputs = serial.to_le_bytes().as_slice().into();
-        Rc::new(Known { serial, inputs, decision: Decision { verdict: Verdict::Next, edits: Vec::new() } })
+        Rc::new(Known { serial, inputs, decision: Decision::next() })
     }
 
     fn found(shelf: &mut Shelf, serial: u64) -> Option<u64> {

@@ -153,7 +153,7 @@ fn reference(raw: types::Decision) -> Option<Decision> {
             }
         });
     }
-    (bytes <= 1 << 20).then_some(Decision { verdict, edits })
+    (bytes <= 1 << 20).then_some(Decision { verdict, edits: edits.into() })
 }
 
 /// A decision as it would lie in a guest's memory, from `BASE` on.
