@@ -24,7 +24,8 @@ pub fn portcullis() -> &'static PathBuf {
             return Ok(PathBuf::from(given));
         }
         let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--quiet", "--package", "portcullis"]).current_dir(repository());
+        // All of it, as it was built for this test: the proxy alone would have other features of shared crates, and wasmtime would be compiled twice.
+        cargo.args(["build", "--quiet", "--workspace", "--bins", "--tests"]).current_dir(repository());
         if profile_dir().ends_with("release") {
             cargo.arg("--release");
         }
