@@ -10,23 +10,24 @@ pub const TARGET: &str = "wasm32-wasip2";
 /// nested as deeply as `rewrite` allows.
 const STACK: &str = "-Clink-arg=-zstack-size=65536";
 
-/// Those that need std. One call of cargo builds the SDK once, with the features of all that use it, so they are built by themselves.
+/// Those that need std, and keep the usual stack of 1 MiB: zstd's encoder puts its tables there. One call of cargo builds the SDK once, with the features of all that use it, so they are built by themselves.
 const WITH_STD: [&str; 1] = ["compress"];
 
 /// `cargo`, made anew each time, told to build these plugins of the workspace at `root` into `target_dir`.
 pub fn build<P: AsRef<str>>(cargo: impl Fn() -> Command, root: &Path, plugins: &[P], target_dir: &Path) -> Vec<Command> {
     let (with, without): (Vec<&str>, Vec<&str>) = plugins.iter().map(AsRef::as_ref).partition(|plugin| WITH_STD.contains(plugin));
     let groups = [without, with].into_iter().filter(|group| !group.is_empty());
-    groups.map(|group| of_a_kind(cargo(), root, &group, target_dir)).collect()
+    let flags = |group: &[&str]| if group.iter().any(|plugin| WITH_STD.contains(plugin)) { "" } else { STACK };
+    groups.map(|group| of_a_kind(cargo(), root, (&group, flags(&group)), target_dir)).collect()
 }
 
-fn of_a_kind(mut cargo: Command, root: &Path, plugins: &[&str], target_dir: &Path) -> Command {
+fn of_a_kind(mut cargo: Command, root: &Path, (plugins, flags): (&[&str], &str), target_dir: &Path) -> Command {
     // `--locked`: the outer cargo has just settled the lock file, and everything in it that plugins need the proxy needs too.
     cargo.args(["build", "--locked", "--lib", "--profile", "plugin", "--target", TARGET]);
     cargo.args(plugins.iter().flat_map(|plugin| ["--package".to_owned(), format!("plugin-{plugin}")]));
     cargo.arg("--target-dir").arg(target_dir).arg("--manifest-path").arg(root.join("Cargo.toml"));
     clear_environment(&mut cargo);
-    cargo.env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", STACK);
+    cargo.env("CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS", flags);
     cargo
 }
 

@@ -1,6 +1,6 @@
 //! Bodies through links that watch, transform and buffer them, and through links that misbehave meanwhile.
 
-use portcullis_tests::{Origin, Proxy, Raw, curl, get, get_with, tools};
+use portcullis_tests::{Origin, Proxy, Raw, Server, curl, get, get_with, tools};
 use std::io::{Read, Write};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -315,6 +315,34 @@ fn a_client_that_goes_away_takes_its_body_along() {
         drop(client);
         proxy.access_line(|line| line.contains("client_gone"));
         assert_eq!(get_with(proxy.http(), "a.test", "/bytes/10", "").header("x-open"), Some("1"), "{isolate}");
+    }
+}
+
+/// Encoders work harder on what is not all the same.
+#[test]
+fn text_as_it_is_written_survives_compression() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = std::fs::read(tools::repository().join("Cargo.lock")).unwrap();
+    while text.len() < 1 << 20 {
+        let more: Vec<u8> = text.iter().rev().map(|byte| byte ^ (text.len() as u8 & 7)).collect();
+        text.extend(more);
+    }
+    std::fs::write(folder.path().join("text"), &text).unwrap();
+    let origin = Server::nginx(|address, _| {
+        format!("server {{ listen {address}; root {}; location / {{ default_type text/plain; }} }}", folder.path().display())
+    });
+    let proxy = Proxy::start(&format!(
+        "[site.\"a.test\"]\ntls = \"off\"\nchain = [\"compress\"]\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [\"{}\"]\n",
+        origin.name()
+    ));
+    let (url, got) = (format!("http://{}/text", proxy.http()), folder.path().join("got"));
+    for coding in ["gzip", "br", "zstd"] {
+        curl(&["--compressed", "-H", "Host: a.test", "-H", &format!("Accept-Encoding: {coding}"), "-o", got.to_str().unwrap(), &url]);
+        assert!(std::fs::read(&got).unwrap() == text, "{coding}");
+        assert_eq!(
+            get_with(proxy.http(), "a.test", "/text", &format!("Accept-Encoding: {coding}\r\n")).header("content-encoding"),
+            Some(coding)
+        );
     }
 }
 

@@ -85,8 +85,8 @@ impl GuestLimits {
             "rate-limit" | "forward-auth" => Self { time: long, ..usual },
             // A signature or two.
             "jwt" => Self { time: long, cpu: Duration::from_millis(50), ..usual },
-            // A hash that is slow on purpose.
-            "basic-auth" => Self { cpu: Duration::from_millis(100), ..usual },
+            // A hash that is slow on purpose; a block of text at the highest level.
+            "basic-auth" | "compress" => Self { cpu: Duration::from_millis(100), ..usual },
             // Half a million networks, read once.
             "geo-header" => Self { cpu: Duration::from_secs(2), memory: 128 << 20, ..usual },
             _ => usual,

@@ -25,8 +25,9 @@ enum Encoder {
     Done,
 }
 
-/// Bytes of a frame, unless it must go sooner. A larger one compresses better and needs more memory.
-const FRAME: usize = 256 << 10;
+/// Bytes of a frame, unless it must go sooner. A larger one compresses better, but a frame is made in one call, for which all others of the worker
+/// wait: a millisecond, about. No more than a piece has, so that no call makes two.
+const FRAME: usize = FULL;
 
 /// Brotli's window: 256 KiB. The standard 4 MiB would be a quarter of what a guest has.
 const WINDOW: i32 = 18;
@@ -68,12 +69,11 @@ impl Coder {
             }
             Encoder::Zstd(waiting) => {
                 waiting.extend_from_slice(piece);
-                if !flush && waiting.len() < FRAME {
+                let ready = if flush { waiting.len() } else { FRAME };
+                if waiting.len() < ready {
                     return Ok(Vec::new());
                 }
-                let frame = compress_to_vec(&waiting[..], CompressionLevel::Fastest);
-                waiting.clear();
-                Ok(frame)
+                Ok(compress_to_vec(&waiting.drain(..ready).collect::<Vec<u8>>()[..], CompressionLevel::Fastest))
             }
             Encoder::Done => Ok(Vec::new()),
         }
