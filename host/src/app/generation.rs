@@ -14,7 +14,7 @@ use crate::observe::Tracer;
 use crate::observe::otlp::Outlet;
 use crate::proxy::Snapshot;
 use crate::sandbox::Configured;
-use crate::upstream::HealthBoard;
+use crate::upstream::{Drains, HealthBoard};
 use rustls::KeyLog;
 use std::collections::BTreeMap;
 use std::io;
@@ -33,6 +33,8 @@ pub struct Generation {
     outlet: Option<Outlet>,
     upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
     checks: Checks,
+    /// The process's.
+    drains: Arc<Drains>,
 }
 
 /// Why a configuration that is right cannot be served here.
@@ -78,7 +80,7 @@ impl Generation {
         let upstreams = Arc::new(config.upstreams.clone());
         let checks = Checks::start(&upstreams, &prepared.papers.outbound, &config.limits, before.map(|before| &before.checks))
             .map_err(AssembleError::Checks)?;
-        let generation = Self { number, listeners: all, snapshot: Arc::new(snapshot), courses, doors, outlet, upstreams, checks, prepared };
+        let generation = Self { number, listeners: all, snapshot: Arc::new(snapshot), courses, doors, outlet, upstreams, checks, drains: Arc::clone(&watch.drains), prepared };
         let changes = generation.changes(listeners, before, workers);
         Ok((generation, changes))
     }
@@ -105,6 +107,7 @@ impl Generation {
             services: self.prepared.services.clone(),
             tracer: self.tracer(),
             board: self.checks.board.clone(),
+            drains: Arc::clone(&self.drains),
             seal: self.prepared.seal.clone(),
             listeners: Vec::with_capacity(listeners.len()),
         };

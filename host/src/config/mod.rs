@@ -56,7 +56,7 @@ pub use placeless::Placeless;
 pub use platform::{Secret, StoreBackend, StoreName, StoreSpec};
 pub use plugin::{Allow, BreakerSpec, FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, PluginSource, PluginSpec};
 pub use recorded::{Recorded, Recorder};
-pub use route::{FieldMatch, PathMatch, RetrySpec, Route, RouteMatch};
+pub use route::{FieldMatch, InjectedFaults, MirrorSpec, PathMatch, RetrySpec, Route, RouteMatch};
 pub use schema::schema;
 pub use server::{AccessLog, AccessRules, ServerSpec};
 pub use settings::{SettingsSchema, check_settings, upstreams_named};
@@ -66,8 +66,8 @@ pub use tcp::{TcpRoute, TcpSpec, TcpTls};
 pub use trust::{KeptKey, Reference, SigningKey};
 pub use units::show_duration;
 pub use upstream::{
-    Balance, Component, HashKey, HealthSpec, LimitsSpec, Look, ProxyVersion, ServerAddress, StickySpec, UpstreamName, UpstreamServer,
-    UpstreamSpec, UpstreamTls,
+    Balance, Component, HashKey, HealthSpec, LimitsSpec, Look, ProxyVersion, Running, ServerAddress, StickySpec, UpstreamName,
+    UpstreamServer, UpstreamSpec, UpstreamTls,
 };
 
 pub use surroundings::{Disk, Memory, Surroundings};

@@ -216,6 +216,12 @@ fn route_meaning(out: &mut String, route: &Route) {
     if route.retry != RetrySpec::default() {
         let _ = writeln!(out, "    {:?}", route.retry);
     }
+    if let Some(mirror) = &route.mirror {
+        let _ = writeln!(out, "    {mirror:?}");
+    }
+    if let Some(injected) = &route.injected {
+        let _ = writeln!(out, "    {injected:?}");
+    }
     if route.timeouts != RouteTimeouts::default() {
         let _ = writeln!(out, "    {:?}", route.timeouts);
     }

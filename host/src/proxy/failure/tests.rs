@@ -43,6 +43,7 @@ fn every_failure() -> Vec<Failure> {
         SendError::Inside(InsideFault::Overload),
         SendError::Expired,
         SendError::Busy,
+        SendError::Drained,
         SendError::Overloaded(io::ErrorKind::OutOfMemory.into()),
     ];
     let causes = [Cause::Trap, Cause::Timeout, Cause::Memory, Cause::BadOutput, Cause::Overload];
