@@ -237,7 +237,7 @@ async fn start(
     announce(&base.path, &generation);
     let gate = Gate::new(&generation.snapshot.limits);
     base.watch.serving(&gate, access);
-    let tally = || generation.prepared.config.admin.is_some().then(|| base.watch.registry.worker());
+    let tally = || generation.prepared.config.counts().then(|| base.watch.registry.worker());
     let count = u16::try_from(workers).unwrap_or(u16::MAX);
     let mut foremen = Vec::new();
     for (number, change) in (0..).zip(changes) {

@@ -7,9 +7,9 @@ use super::pages;
 use crate::admin::{Access, Admin, Board, Done, Explain, Later, Readiness, Refusal, Socket, Topic, Wish, start};
 use crate::config::{AdminSpec, Diagnostic, ListenAddress};
 use crate::listen::{self, Gate, Listening};
-use crate::observe::access::AccessOutput;
-use crate::observe::otlp::Exporters;
-use crate::observe::{Exposition, Registry, Shown, log_filter, set_log_filter};
+use crate::observe::access::{AccessOutput, AccessTap};
+use crate::observe::otlp::{Exporters, Numbers};
+use crate::observe::{Exposition, Registry, Shown, log_also_to, log_filter, set_log_filter};
 use crate::sandbox::{Census, Counts};
 use crate::upstream::{Drains, HealthBoard};
 use serde_json::Value;
@@ -41,6 +41,8 @@ pub struct Watch {
     health: Mutex<Arc<HealthBoard>>,
     /// Access lines that were dropped.
     dropped: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
+    /// Says where access lines go besides.
+    tap: OnceLock<AccessTap>,
 }
 
 const STARTING: u8 = 0;
@@ -65,12 +67,34 @@ impl Watch {
         // Both are made once for the process.
         let _ = self.gate.set(Arc::clone(gate));
         let _ = self.dropped.set(Box::new(access.counter()));
+        let _ = self.tap.set(access.tap());
         self.standing.store(SERVING, Ordering::Release);
     }
 
     /// From now on this is served.
     pub fn show(&self, generation: &Arc<Generation>) {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(generation);
+        self.tells_logs_of(generation);
+    }
+
+    /// From now on lines of both logs go where this generation wants them besides.
+    fn tells_logs_of(&self, generation: &Generation) {
+        let logs = generation.logs();
+        self.tap.get().iter().for_each(|tap| tap.to(logs.clone()));
+        log_also_to(logs);
+    }
+
+    /// All numbers, for who is told them now and then.
+    pub fn numbers(self: &Arc<Self>) -> Numbers {
+        let watch = Arc::downgrade(self);
+        let told = move || {
+            let mut out = Exposition::telling();
+            if let Some(watch) = watch.upgrade() {
+                watch.metrics(&mut out);
+            }
+            out.told()
+        };
+        Numbers { told: Arc::new(told), since: self.registry.started() }
     }
 
     fn served(&self) -> Option<Arc<Generation>> {

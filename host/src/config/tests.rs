@@ -186,7 +186,7 @@ fn meaning(config: &Config) -> String {
         let _ = writeln!(out, "admin {admin:?}");
     }
     if let Some(observe) = &config.observe {
-        let _ = writeln!(out, "observe {} sample {} service {}", observe.otlp, observe.sample, observe.service);
+        let _ = writeln!(out, "observe {observe:?}");
     }
     for (name, store) in &config.stores {
         let _ = writeln!(out, "store {name} {:?} at {}", store.backend, store.at);

@@ -56,6 +56,8 @@ pub struct Entry<'a> {
 }
 
 impl Line for Entry<'_> {
+    const EVENT: &'static str = "portcullis.exchange";
+
     fn id(&self) -> ExchangeId {
         self.id
     }

@@ -3,7 +3,7 @@
 use super::exposition::Exposition;
 use super::metrics::PluginMetrics;
 use super::numbers::{Counter, Histogram, OF_CONNECTS, OF_EXCHANGES, Times};
-use super::tally::{RouteTally, SpanTally, UpstreamTally, WorkerTally};
+use super::tally::{ExportTallies, ExportTally, RouteTally, UpstreamTally, WorkerTally};
 use super::{Refusal, process};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +16,8 @@ pub struct Registry {
     workers: Mutex<Vec<Arc<WorkerTally>>>,
     /// What plugins count themselves.
     pub plugins: PluginMetrics,
-    /// What became of spans.
-    pub spans: Arc<SpanTally>,
+    /// What became of what a collector should get.
+    pub exports: ExportTallies,
 }
 
 /// What came of the requests that a route took.
@@ -47,7 +47,7 @@ pub type Shown<T> = (&'static str, &'static str, fn(&T) -> u64);
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { started: SystemTime::now(), workers: Mutex::default(), plugins: PluginMetrics::default(), spans: Arc::default() }
+        Self { started: SystemTime::now(), workers: Mutex::default(), plugins: PluginMetrics::default(), exports: ExportTallies::default() }
     }
 }
 
@@ -107,6 +107,11 @@ impl Registry {
         self.all().iter().map(|worker| worker.exchanges.value()).sum()
     }
 
+    /// When the process started.
+    pub const fn started(&self) -> SystemTime {
+        self.started
+    }
+
     /// Since the process started.
     pub fn uptime(&self) -> Duration {
         self.started.elapsed().unwrap_or_default()
@@ -131,12 +136,18 @@ impl Registry {
         injected(out, &workers);
         mirrored(out, &workers);
         upstreams(out, &workers);
-        out.counter("portcullis_spans_sent", "Spans that the collector took.").sample(&[], self.spans.sent());
-        out.counter("portcullis_spans_dropped", "Spans dropped because too many waited, or the collector did not take them.")
-            .sample(&[], self.spans.dropped());
+        let ExportTallies { spans, points, logs } = &self.exports;
+        exports(out, ("portcullis_spans_sent", "portcullis_spans_dropped", "Spans"), spans);
+        exports(out, ("portcullis_metric_points_sent", "portcullis_metric_points_dropped", "Numbers, each time they are told,"), points);
+        exports(out, ("portcullis_log_records_sent", "portcullis_log_records_dropped", "Lines of logs"), logs);
         self.plugins.write(out);
         process::write(out, self.started);
     }
+}
+
+fn exports(out: &mut Exposition, (sent, dropped, what): (&'static str, &'static str, &str), tally: &ExportTally) {
+    out.counter(sent, &format!("{what} that the collector took.")).sample(&[], tally.sent());
+    out.counter(dropped, &format!("{what} dropped because too many waited, or the collector did not take them.")).sample(&[], tally.dropped());
 }
 
 fn connections(out: &mut Exposition, sum: &dyn Fn(fn(&WorkerTally) -> u64) -> u64) {

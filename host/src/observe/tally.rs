@@ -76,14 +76,22 @@ pub struct UpstreamTally {
     pub servers: Named<Box<str>, Gauge>,
 }
 
-/// What became of spans. Written where one is dropped and where many are sent, which is rare enough for all to share it.
+/// What became of spans, of points of numbers, and of lines of logs that a collector should get.
 #[derive(Debug, Default)]
-pub struct SpanTally {
+pub struct ExportTallies {
+    pub spans: Arc<ExportTally>,
+    pub points: Arc<ExportTally>,
+    pub logs: Arc<ExportTally>,
+}
+
+/// Of one of these. Written where one is dropped and where many are sent, which is rare enough for all to share it.
+#[derive(Debug, Default)]
+pub struct ExportTally {
     sent: AtomicU64,
     dropped: AtomicU64,
 }
 
-impl SpanTally {
+impl ExportTally {
     pub fn took(&self, count: usize) {
         self.sent.fetch_add(count as u64, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! How many requests an upstream bears at once, found out by what answers take: Netflix's `Gradient2Limit` (concurrency-limits). While answers take
+//! How many requests an upstream bears at once, found out by what answers take: Netflix's `Gradient2Limit` (concurrency-limits), which here may shrink also while less than half of it is used. While answers take
 //! no longer than they do on average over a long time, the limit grows; as soon as they take clearly longer, requests queue somewhere, and it
 //! shrinks by as much. Each worker finds its own.
 
@@ -89,11 +89,11 @@ impl Gradient {
             self.long *= 0.95;
         }
         self.limit = self.limit.clamp(least as f32, most as f32);
-        // Where few come, nothing is learnt about many.
-        if (running as f32) < self.limit / 2.0 {
+        let gradient = (TOLERANCE * self.long / short.max(f32::MIN_POSITIVE)).clamp(STEEPEST, 1.0);
+        // Where few come and are well, nothing is learnt about many.
+        if gradient >= 1.0 && (running as f32) < self.limit / 2.0 {
             return;
         }
-        let gradient = (TOLERANCE * self.long / short.max(f32::MIN_POSITIVE)).clamp(STEEPEST, 1.0);
         let next = self.limit * gradient + QUEUE;
         self.limit = (self.limit * (1.0 - SMOOTHING) + next * SMOOTHING).clamp(least as f32, most as f32);
     }
