@@ -27,9 +27,12 @@ shadow = "{shadow}"
     ))
 }
 
+/// Whole requests, and who waits for them.
+type Heard = (Mutex<Vec<String>>, Condvar);
+
 /// An origin that keeps whole requests, bodies included, and answers them.
-fn recorder() -> (Origin, Arc<(Mutex<Vec<String>>, Condvar)>) {
-    let heard = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
+fn recorder() -> (Origin, Arc<Heard>) {
+    let heard = Arc::<Heard>::default();
     let hears = Arc::clone(&heard);
     let origin = Origin::serve(move |stream, _| {
         while let Some((head, rest)) = origin::read_head(stream) {
@@ -45,7 +48,7 @@ fn recorder() -> (Origin, Arc<(Mutex<Vec<String>>, Condvar)>) {
 }
 
 /// Waits until so many were heard.
-fn wait_for(heard: &(Mutex<Vec<String>>, Condvar), count: usize) -> Vec<String> {
+fn wait_for(heard: &Heard, count: usize) -> Vec<String> {
     let guard = heard.0.lock().unwrap();
     let few = |heard: &mut Vec<String>| heard.len() < count;
     let (guard, timeout) = heard.1.wait_timeout_while(guard, Duration::from_secs(10), few).unwrap();

@@ -186,7 +186,9 @@ fn methods(path: &str) -> Option<Methods> {
 /// Whether they are the same, segment by segment; one in braces fits any that is not empty.
 fn fits(there: &str, path: &str) -> bool {
     let mut segments = path.split('/');
-    let same = there.split('/').all(|wanted| segments.next().is_some_and(|found| wanted == found || (wanted.starts_with('{') && !found.is_empty())));
+    let same = there
+        .split('/')
+        .all(|wanted| segments.next().is_some_and(|found| wanted == found || (wanted.starts_with('{') && !found.is_empty())));
     same && segments.next().is_none()
 }
 
@@ -260,7 +262,8 @@ mod tests {
             let there = methods(path).unwrap_or_else(|| panic!("{path} is not there"));
             let mut there: Vec<_> = there.iter().map(|(verb, _)| verb.as_str().to_lowercase()).collect();
             there.sort();
-            let mut told: Vec<_> = operations.as_object().expect("operations").keys().cloned().collect();
+            let told = operations.as_object().expect("operations").keys().filter(|key| *key != "parameters");
+            let mut told: Vec<_> = told.cloned().collect();
             told.sort();
             assert_eq!(told, there, "{path}");
         }

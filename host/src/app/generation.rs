@@ -80,7 +80,18 @@ impl Generation {
         let upstreams = Arc::new(config.upstreams.clone());
         let checks = Checks::start(&upstreams, &prepared.papers.outbound, &config.limits, before.map(|before| &before.checks))
             .map_err(AssembleError::Checks)?;
-        let generation = Self { number, listeners: all, snapshot: Arc::new(snapshot), courses, doors, outlets, upstreams, checks, drains: Arc::clone(&watch.drains), prepared };
+        let generation = Self {
+            number,
+            listeners: all,
+            snapshot: Arc::new(snapshot),
+            courses,
+            doors,
+            outlets,
+            upstreams,
+            checks,
+            drains: Arc::clone(&watch.drains),
+            prepared,
+        };
         let changes = generation.changes(listeners, before, workers);
         Ok((generation, changes))
     }

@@ -65,9 +65,12 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
         let process = start((base, read, written), (inherited, &manager), key_log, &access, &shutdown).await?;
         Ok::<_, StartError>((signals, process))
     })?;
+    let (asking, asked) = mpsc::unbounded_channel();
+    // Whoever reads the next line may ask.
+    board.wishes_go_to(asking.clone());
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
     manager.ready(&process.serving.words());
-    runtime.block_on(serve(&mut signals, &mut process));
+    runtime.block_on(serve(&mut signals, &mut process, (asking, asked)));
     // Whoever reads the next line must find it so.
     board.draining();
     tracing::info!("stopping: running requests are finished, a second signal ends them");
@@ -111,10 +114,12 @@ impl Signals {
 }
 
 /// Does what is asked until it is time to stop. What is being made then is given up; workers have heard nothing of it, or all of it.
-async fn serve(signals: &mut Signals, process: &mut Process) {
-    let (asking, mut asked) = mpsc::unbounded_channel();
+async fn serve(
+    signals: &mut Signals,
+    process: &mut Process,
+    (asking, mut asked): (mpsc::UnboundedSender<Asked>, mpsc::UnboundedReceiver<Asked>),
+) {
     // Held until the end: dropping it removes the socket.
-    process.base.watch.wishes_go_to(asking.clone());
     let _control = open_control(process, asking);
     if let Some(period) = process.manager.watchdog() {
         let pulses = process.foremen.iter().map(Foreman::pulse).collect();

@@ -93,7 +93,13 @@ impl AccessOutput {
     pub fn writer(&self) -> AccessWriter {
         let lines = Arc::default();
         lock(&self.shared.workers).push(Arc::clone(&lines));
-        AccessWriter { shared: Arc::clone(&self.shared), lines, clock: RefCell::default(), rules: RefCell::default(), also: RefCell::default() }
+        AccessWriter {
+            shared: Arc::clone(&self.shared),
+            lines,
+            clock: RefCell::default(),
+            rules: RefCell::default(),
+            also: RefCell::default(),
+        }
     }
 
     /// Lines dropped so far because the output was too slow.

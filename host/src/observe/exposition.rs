@@ -46,7 +46,11 @@ pub enum Value {
     Whole(u64),
     Float(f64),
     /// Where buckets end, but for the last, which has no end; what is in each; and the sum.
-    Buckets { ends: Vec<f64>, counts: Vec<u64>, sum: f64 },
+    Buckets {
+        ends: Vec<f64>,
+        counts: Vec<u64>,
+        sum: f64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,7 +202,8 @@ impl Family<'_> {
         let text = match &mut self.out {
             FamilyOut::Text(text) => text,
             FamilyOut::Told(told) => {
-                let (mut ends, counts): (Vec<f64>, Vec<u64>) = buckets.map(|(end, count)| (end.parse().unwrap_or(f64::INFINITY), count)).unzip();
+                let (mut ends, counts): (Vec<f64>, Vec<u64>) =
+                    buckets.map(|(end, count)| (end.parse().unwrap_or(f64::INFINITY), count)).unzip();
                 // The last has no end.
                 ends.pop();
                 told.samples.push((owned(labels), Value::Buckets { ends, counts, sum }));
@@ -285,7 +290,10 @@ mod tests {
         assert_eq!((&*a.name, &*a.help, a.kind), ("a", "Some.", FamilyKind::Counter));
         assert!(matches!(&a.samples[..], [(labels, Value::Whole(1))] if labels[..] == [("x".to_owned(), "y".to_owned())]), "{told:?}");
         let buckets = &h.samples[0].1;
-        assert!(matches!(buckets, Value::Buckets { ends, counts, sum } if ends[..] == [0.5] && counts[..] == [2, 1] && *sum == 3.0), "{told:?}");
+        assert!(
+            matches!(buckets, Value::Buckets { ends, counts, sum } if ends[..] == [0.5] && counts[..] == [2, 1] && *sum == 3.0),
+            "{told:?}"
+        );
     }
 
     fn text(format: Format) -> String {

@@ -8,9 +8,9 @@ use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 use std::time::SystemTime;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
+use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::EnvFilter;
 
 /// Unless something else is asked for.
 const USUAL: &str = "info";
@@ -73,8 +73,13 @@ impl<S: Subscriber> Layer<S> for Also {
         let mut said = Said::default();
         event.record(&mut said);
         let about = event.metadata();
-        let record =
-            LogRecord::Log { at: SystemTime::now(), level: *about.level(), target: about.target(), message: said.message, fields: said.fields };
+        let record = LogRecord::Log {
+            at: SystemTime::now(),
+            level: *about.level(),
+            target: about.target(),
+            message: said.message,
+            fields: said.fields,
+        };
         outlet.put(vec![record]);
     }
 }

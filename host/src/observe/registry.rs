@@ -147,7 +147,8 @@ impl Registry {
 
 fn exports(out: &mut Exposition, (sent, dropped, what): (&'static str, &'static str, &str), tally: &ExportTally) {
     out.counter(sent, &format!("{what} that the collector took.")).sample(&[], tally.sent());
-    out.counter(dropped, &format!("{what} dropped because too many waited, or the collector did not take them.")).sample(&[], tally.dropped());
+    out.counter(dropped, &format!("{what} dropped because too many waited, or the collector did not take them."))
+        .sample(&[], tally.dropped());
 }
 
 fn connections(out: &mut Exposition, sum: &dyn Fn(fn(&WorkerTally) -> u64) -> u64) {

@@ -43,7 +43,15 @@ impl Ledger {
     pub fn new(access: AccessWriter, tally: Option<Arc<WorkerTally>>) -> Rc<Self> {
         // Arbitrary: enough to see what is going on, too little to fill a disk within a day.
         let cap = || RefCell::new(RateCap::new(20, Duration::from_millis(500)));
-        Rc::new(Self { active: Cell::new(0), access, tally, mirrors: Mirrors::default(), dice: Dice::default(), faults: cap(), failures: cap() })
+        Rc::new(Self {
+            active: Cell::new(0),
+            access,
+            tally,
+            mirrors: Mirrors::default(),
+            dice: Dice::default(),
+            faults: cap(),
+            failures: cap(),
+        })
     }
 
     /// What holds for access lines from now on.

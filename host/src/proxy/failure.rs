@@ -46,9 +46,9 @@ pub enum Failure {
     // The operator's.
     #[error("the route has no upstream and no link answered")]
     NoDestination,
-    /// Wanted, for a test.
+    /// Wanted, for a test; with the status that is written there.
     #[error("the route has `fault`, which has picked this request")]
-    Injected(StatusCode),
+    Injected(u16),
     // A plugin's.
     #[error("a plugin broke its contract: {}", .0.reason())]
     Plugin(Cause),
@@ -292,8 +292,8 @@ impl Failure {
     /// The answer to the client. `None`: there is nobody to answer.
     pub fn reply(&self, id: ExchangeId) -> Option<Reply> {
         let reason = Reason::of(self.token());
-        let status = if let Self::Injected(status) = self { Some(*status) } else { reason.status };
-        let mut reply = answer(reason, status?, id);
+        let written = if let Self::Injected(status) = self { StatusCode::from_u16(*status).ok() } else { None };
+        let mut reply = answer(reason, written.or(reason.status)?, id);
         if let Self::Insecure(location) = self {
             reply.headers.insert(header::LOCATION, location.clone());
         }

@@ -4,7 +4,6 @@ use super::exchange::{Guard, Ledger};
 use super::failure::Failure;
 use crate::config::InjectedFaults;
 use crate::upstream::SendError;
-use http::StatusCode;
 use tokio::time::{Instant, sleep_until};
 
 /// Waits as the dice have it. `until`: the exchange's end.
@@ -23,7 +22,7 @@ pub(super) async fn inject(faults: &InjectedFaults, ledger: &Ledger, until: Opti
         }
     }
     match abort {
-        Some((status, _)) => Err(Failure::Injected(StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE))),
+        Some((status, _)) => Err(Failure::Injected(status)),
         None => Ok(()),
     }
 }

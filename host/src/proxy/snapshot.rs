@@ -3,8 +3,8 @@
 use super::Router;
 use crate::chain::{Chain, Link};
 use crate::config::{
-    AccessLog, AccessRules, ClientCertForward, Config, InjectedFaults, Limits, LinkSpec, MirrorSpec, Peers, RetrySpec, Route, RouteTimeouts, Site, TlsSpec,
-    UpstreamName,
+    AccessLog, AccessRules, ClientCertForward, Config, InjectedFaults, Limits, LinkSpec, MirrorSpec, Peers, RetrySpec, Route,
+    RouteTimeouts, Site, TlsSpec, UpstreamName,
 };
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -267,7 +267,13 @@ impl Upstreams {
         let tally = |name: &UpstreamName| tally.map(|worker| worker.upstream(&name.0)).unwrap_or_default();
         let upstream = |(name, spec): (&UpstreamName, &UpstreamSpec)| {
             let earlier = earlier.binary_search_by(|upstream| (*upstream.name).cmp(&name.0)).ok().and_then(|index| earlier.get(index));
-            Upstream::after(earlier, &name.0, (spec, tls.servers(name)), limits, (tally(name), (board.of(name), drains.of(&name.0)), (seal, workers)))
+            Upstream::after(
+                earlier,
+                &name.0,
+                (spec, tls.servers(name)),
+                limits,
+                (tally(name), (board.of(name), drains.of(&name.0)), (seal, workers)),
+            )
         };
         let upstreams = specs.iter().map(upstream).collect();
         Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })

@@ -134,7 +134,8 @@ fn a_server_that_is_taken_out_gets_nothing_new_and_ends_what_it_has() {
     let (one, other) = (Origin::named("one"), Origin::named("other"));
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("token"), "sesame-sesame-sesame\n").unwrap();
-    let text = |body: &str| config(&one, body).replace(&format!("\"{}\"]", one.name()), &format!("\"{}\", \"{}\"]", one.name(), other.name()));
+    let text =
+        |body: &str| config(&one, body).replace(&format!("\"{}\"]", one.name()), &format!("\"{}\", \"{}\"]", one.name(), other.name()));
     let proxy = Proxy::start_in(dir, &text("hi"));
     let admin = proxy.admin();
     let server = format!("/api/upstreams/app/servers/{}", one.name().replace(':', "%3A"));
@@ -162,7 +163,10 @@ fn a_server_that_is_taken_out_gets_nothing_new_and_ends_what_it_has() {
     assert_eq!(who(), ["other"]);
     assert_eq!(read(admin, "/api/upstreams")[0]["drained"], json!([one.name()]));
     let metrics = get_with(admin, "a.test", "/metrics", TOKEN).text();
-    assert!(metrics.contains(&format!("portcullis_upstream_server_drained{{upstream=\"app\",server=\"{}\"}} 1\n", one.name())), "{metrics}");
+    assert!(
+        metrics.contains(&format!("portcullis_upstream_server_drained{{upstream=\"app\",server=\"{}\"}} 1\n", one.name())),
+        "{metrics}"
+    );
     let explained = json_of(&send(admin, "POST", "/api/explain", "{\"url\": \"http://plain.test/\"}", JSON));
     assert_eq!(explained["upstream"]["drained"], json!([one.name()]), "{explained}");
     // With nobody left, that is what is said.

@@ -260,7 +260,11 @@ fn numbers_are_told_as_they_are_shown() {
     };
     let metric = |name: &str| collector.other(name, |told| told["name"] == name && !of_route(told).is_empty());
     let requests = metric("portcullis_requests");
-    assert_eq!((&requests["kind"], &requests["monotonic"], &requests["cumulative"]), (&"sum".into(), &true.into(), &true.into()), "{requests}");
+    assert_eq!(
+        (&requests["kind"], &requests["monotonic"], &requests["cumulative"]),
+        (&"sum".into(), &true.into(), &true.into()),
+        "{requests}"
+    );
     let point = &of_route(&requests)[0];
     assert_eq!((&point["value"], &point["attributes"]["status"]), (&3.into(), &"2xx".into()), "{requests}");
     assert!(point["start"].as_u64() < point["time"].as_u64(), "{point}");
@@ -275,7 +279,9 @@ fn numbers_are_told_as_they_are_shown() {
     let active = collector.other("a gauge", |told| told["name"] == "portcullis_workers");
     assert_eq!((&active["kind"], &active["points"][0]["value"]), (&"gauge".into(), &1.into()));
     assert!(collector.spans.try_recv().is_err(), "no traces are wanted");
-    until(proxy.admin(), "what was taken is counted", |scrape| scrape.value("portcullis_metric_points_sent_total", &[]).is_some_and(|sent| sent > 0.0));
+    until(proxy.admin(), "what was taken is counted", |scrape| {
+        scrape.value("portcullis_metric_points_sent_total", &[]).is_some_and(|sent| sent > 0.0)
+    });
 }
 
 #[test]
@@ -306,11 +312,16 @@ fn lines_of_both_logs_are_told_and_the_last_ones_too() {
     assert_eq!(ask(&proxy, "/x", "X-Do: log info hello from a guest\r\n").status, 200);
     let said = collector.other("what a guest said", |told| told["body"].as_str().is_some_and(|body| body.contains("hello from a guest")));
     assert_eq!((&said["severity"], &said["event"]), (&"INFO".into(), &"".into()), "{said}");
+    // No connection is left in the pool.
+    assert_eq!(ask(&proxy, "/close", "").status, 200);
     drop(app);
     assert_eq!(ask(&proxy, "/plain/y", "").status, 502);
     let warning = collector.other("a warning", |told| told["severity"] == "WARN");
     assert!(warning["body"].as_str().unwrap().starts_with("connect_refused") && warning["number"] == 13, "{warning}");
-    assert!(warning["attributes"]["id"].is_string() && warning["attributes"]["code.namespace"].as_str().unwrap().starts_with("portcullis::"), "{warning}");
+    assert!(
+        warning["attributes"]["id"].is_string() && warning["attributes"]["code.namespace"].as_str().unwrap().starts_with("portcullis::"),
+        "{warning}"
+    );
     proxy.terminate();
     assert_eq!(proxy.wait(Duration::from_secs(20)), Some(0));
     collector.other("the last lines", |told| told["body"].as_str().is_some_and(|body| body.starts_with("stopping")));

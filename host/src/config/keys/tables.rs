@@ -60,7 +60,12 @@ pub static ROOT: Keys = Keys {
                 "{ listen = \"127.0.0.1:9180\" }",
                 "Where metrics and health are served; nowhere unless written.",
             ),
-            key("observe", Kind::Table(&OBSERVE), "{ otlp = \"http://127.0.0.1:4318\" }", "What a collector is told; nothing unless written."),
+            key(
+                "observe",
+                Kind::Table(&OBSERVE),
+                "{ otlp = \"http://127.0.0.1:4318\" }",
+                "What a collector is told; nothing unless written.",
+            ),
         ],
     )
 };

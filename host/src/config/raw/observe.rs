@@ -21,7 +21,8 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> Option<ObserveSpec>
     let signals = signals(context, &reader).unwrap_or_else(|| vec![Signal::Traces]);
     for (key, of) in [("sample", Signal::Traces), ("interval", Signal::Metrics)] {
         if let (Some(entry), false) = (reader.entry(key), signals.contains(&of)) {
-            let message = format!("`{key}` says nothing where `signals` has no \"{}\"", if of == Signal::Traces { "traces" } else { "metrics" });
+            let message =
+                format!("`{key}` says nothing where `signals` has no \"{}\"", if of == Signal::Traces { "traces" } else { "metrics" });
             context.report(Diagnostic::error(Code::Conflict, context.place(entry.key_span), message));
         }
     }

@@ -8,7 +8,9 @@ use super::outbound::{self, Written};
 use super::reader::{Reader, chosen, wrong_type};
 use crate::config::forms::Wrong;
 use crate::config::source::Span;
-use crate::config::{Balance, Code, HashKey, LimitsSpec, Location, ProxyVersion, Running, StickySpec, UpstreamName, UpstreamSpec, forms, keys};
+use crate::config::{
+    Balance, Code, HashKey, LimitsSpec, Location, ProxyVersion, Running, StickySpec, UpstreamName, UpstreamSpec, forms, keys,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -1,7 +1,7 @@
 //! The messages of `opentelemetry/proto/collector/logs/v1/logs_service.proto` and what they are made of, as far as we fill them.
 
-use super::messages::{AnyValue, ArrayValue, KeyValue, KeyValues, OneValue, Resource, Scope, nanos};
 use super::LogRecord;
+use super::messages::{AnyValue, ArrayValue, KeyValue, KeyValues, OneValue, Resource, Scope, nanos};
 use prost::Message;
 use serde_json::Value as Json;
 

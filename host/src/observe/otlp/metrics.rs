@@ -1,8 +1,8 @@
 //! The messages of `opentelemetry/proto/collector/metrics/v1/metrics_service.proto` and what they are made of, as far as we fill them.
 
 use super::super::exposition::{FamilyKind, Told, Value};
-use super::messages::{KeyValue, Resource, Scope, nanos};
 use super::Attribute;
+use super::messages::{KeyValue, Resource, Scope, nanos};
 use std::time::SystemTime;
 
 #[derive(Clone, PartialEq, prost::Message)]

@@ -10,7 +10,7 @@ mod post;
 mod send;
 
 use super::exposition::Told;
-use super::tally::{ExportTally, ExportTallies};
+use super::tally::{ExportTallies, ExportTally};
 use crate::config::{ObserveSpec, Signal};
 use prost::Message;
 use send::{Means, Sending};
@@ -82,8 +82,18 @@ impl Attribute {
 #[derive(Debug, Clone)]
 pub enum LogRecord {
     /// Of the access log: an object whose names are OpenTelemetry's.
-    Access { at: SystemTime, name: &'static str, object: Vec<u8> },
-    Log { at: SystemTime, level: tracing::Level, target: &'static str, message: String, fields: Vec<(String, String)> },
+    Access {
+        at: SystemTime,
+        name: &'static str,
+        object: Vec<u8>,
+    },
+    Log {
+        at: SystemTime,
+        level: tracing::Level,
+        target: &'static str,
+        message: String,
+        fields: Vec<(String, String)>,
+    },
 }
 
 /// Where things are put that are to be sent.
@@ -163,7 +173,11 @@ impl Exporters {
         let every = spec.interval;
         let sends_spans = Sending::new(means.clone(), ("spans", "/v1/traces"), messages::encode, Arc::clone(&tallies.spans));
         let sends_logs = Sending::new(means.clone(), ("lines of logs", "/v1/logs"), logs::encode, Arc::clone(&tallies.logs));
-        let tells = Telling { numbers, every, sending: Sending::new(means, ("numbers", "/v1/metrics"), |_, _| Vec::new(), Arc::clone(&tallies.points)) };
+        let tells = Telling {
+            numbers,
+            every,
+            sending: Sending::new(means, ("numbers", "/v1/metrics"), |_, _| Vec::new(), Arc::clone(&tallies.points)),
+        };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let thread = std::thread::Builder::new().name("telemetry".into()).spawn(move || {
             runtime.block_on(async {

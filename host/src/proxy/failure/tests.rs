@@ -58,6 +58,7 @@ fn every_failure() -> Vec<Failure> {
         Failure::Misdirected,
         Failure::OtherClientAuth,
         Failure::NoSite,
+        Failure::Injected(418),
         Failure::NoRoute,
         Failure::NoDestination,
         Failure::BodyTooLarge,

@@ -1,8 +1,8 @@
 //! How many requests run at once on an upstream and on each of its servers, and who waits until there is room. Each worker has its share of
 //! the limits, so that none has to ask the others.
 
-use super::{Server, Tried, Upstream};
 use super::adaptive::{Bounds, Gradient, LEAST, MOST};
+use super::{Server, Tried, Upstream};
 use crate::config::{LimitsSpec, Running};
 use crate::upstream::SendError;
 use std::cell::Cell;
@@ -55,12 +55,7 @@ impl Limit {
             Some(Running::Most(running)) => Most::Fixed(share(running)),
             Some(Running::Adaptive) => Most::Adaptive(Bounds { least: share(LEAST), most: share(MOST) }),
         };
-        Self {
-            running,
-            per_server: spec.per_server.map_or(u32::MAX, share),
-            queue: share(spec.queue),
-            wait: spec.wait,
-        }
+        Self { running, per_server: spec.per_server.map_or(u32::MAX, share), queue: share(spec.queue), wait: spec.wait }
     }
 
     /// Whether no more may run on the server.
@@ -145,8 +140,8 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::limited;
     use super::super::Ticket;
+    use super::super::tests::limited;
     use super::*;
     use crate::upstream::server::Wish;
     use std::rc::Rc;
