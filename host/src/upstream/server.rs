@@ -87,6 +87,9 @@ pub(super) struct Server {
     latency: Cell<Latency>,
 }
 
+/// Who keeps servers from being used: checks, if there are any, and operators.
+type Kept = (Option<Arc<Checked>>, Arc<Drained>);
+
 /// Servers that a guide is shown at once.
 const MOST_SHOWN: usize = 256;
 
@@ -101,7 +104,7 @@ impl Upstream {
         name: &str,
         (spec, tls): (&UpstreamSpec, Option<Vec<ServerTls>>),
         limits: &Limits,
-        (tally, (checked, drained), (seal, workers)): (Arc<UpstreamTally>, (Option<Arc<Checked>>, Arc<Drained>), (&Seal, u16)),
+        (tally, (checked, drained), (seal, workers)): (Arc<UpstreamTally>, Kept, (&Seal, u16)),
     ) -> Rc<Self> {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
         let server = |(index, server): (usize, &UpstreamServer)| {
@@ -142,7 +145,7 @@ impl Upstream {
         spec: &UpstreamSpec,
         (servers, load): (Vec<Rc<Server>>, Rc<Load>),
         limits: &Limits,
-        (tally, (checked, drained), (seal, workers)): (Arc<UpstreamTally>, (Option<Arc<Checked>>, Arc<Drained>), (&Seal, u16)),
+        (tally, (checked, drained), (seal, workers)): (Arc<UpstreamTally>, Kept, (&Seal, u16)),
     ) -> Self {
         let even = spec.servers.windows(2).all(|pair| matches!(pair, [one, other] if one.weight == other.weight));
         let sums = spec.servers.iter().scan(0u32, |sum, server| {
