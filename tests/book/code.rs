@@ -39,8 +39,9 @@ fn blocks() -> Vec<Block> {
     found
 }
 
-/// What a fragment may lack after its names were declared for it: parts of the file, plugins of its own, and files.
-const LACKING: [&str; 7] = ["E008", "E012", "E025", "E026", "E030", "E036", "E060"];
+/// What a fragment may lack after its names were declared for it: parts of the file, plugins of its own, and files; and a warning of what it
+/// is there to show (E055).
+const LACKING: [&str; 8] = ["E008", "E012", "E025", "E026", "E030", "E036", "E055", "E060"];
 
 #[test]
 fn configurations_are_right() {

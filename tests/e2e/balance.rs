@@ -3,7 +3,9 @@
 use portcullis_tests::{Origin, Proxy, Raw, get, get_with, origin};
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 /// One site before an upstream of these servers, with two workers, which must agree.
 fn proxy(balance: &str, servers: &[&Origin]) -> Proxy {
@@ -180,4 +182,57 @@ fn what_is_beyond_the_limits_waits_and_what_is_beyond_the_queue_is_told_to_come_
     assert_eq!(ask(&proxy).response().reason(), Some("upstream_busy"), "it has waited for long enough");
     let_through(&gate, 1);
     assert_eq!(first.response().status, 200);
+}
+
+#[test]
+fn an_adaptive_limit_shrinks_when_answers_become_slow() {
+    let (slow, over) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
+    let slows = Arc::clone(&slow);
+    let origin = Origin::serve(move |stream, _| {
+        while origin::read_head(stream).is_some() {
+            std::thread::sleep(Duration::from_millis(if slows.load(Ordering::Relaxed) { 300 } else { 3 }));
+            if stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").is_err() {
+                return;
+            }
+        }
+    });
+    let proxy = Proxy::start(&format!(
+        "[admin]\nlisten = \"127.0.0.1:0\"\n[server]\nworkers = 1\n[site.\"a.test\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n\
+         [upstream.app]\nservers = [\"{}\"]\nlimits = {{ running = \"adaptive\", queue = 0 }}\n",
+        origin.name()
+    ));
+    let ask_on = || {
+        let mut client = Raw::connect(proxy.http());
+        while !over.load(Ordering::Relaxed) {
+            let answer = client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").response();
+            if answer.status != 200 {
+                assert_eq!((answer.reason(), answer.header("retry-after")), (Some("upstream_busy"), Some("1")));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    };
+    let limit = |what: &str, wanted: fn(f64) -> bool| {
+        crate::admin::until(proxy.admin(), what, |scrape| {
+            scrape.value("portcullis_upstream_limit", &[("upstream", "app")]).is_some_and(wanted)
+        });
+    };
+    std::thread::scope(|scope| {
+        // Ends the others also if something is not as it should be.
+        let _over = Over(&over);
+        (0..40).for_each(|_| drop(scope.spawn(ask_on)));
+        limit("it has grown from 20", |limit| limit >= 24.0);
+        slow.store(true, Ordering::Relaxed);
+        limit("it has shrunk", |limit| limit <= 14.0);
+    });
+    let busy = get(proxy.admin(), "localhost", "/metrics").text();
+    assert!(busy.contains("portcullis_upstream_failures_total{upstream=\"app\",reason=\"upstream_busy\"}"), "{busy}");
+}
+
+/// Says so when it is dropped.
+struct Over<'o>(&'o AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -2,10 +2,12 @@
 
 use crate::tcp::redis_cli;
 use crate::tls::{certificates, curl_to, find_root};
-use portcullis_tests::{Origin, Proxy, Server, curl, get, get_with, nobody, proxy, tools};
+use portcullis_tests::{Origin, Proxy, Raw, Server, curl, get, get_with, nobody, proxy, tools};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 /// The configuration of an example with its addresses replaced: listeners by the kernel's choice, `9000` … by these origins.
 fn example(name: &str, origins: &[(&str, &Origin)]) -> String {
@@ -36,6 +38,7 @@ fn every_example_is_right_as_it_stands() {
     for name in [
         "hello",
         "tls-site",
+        "blue-green",
         "canary",
         "first-plugin",
         "auth-cache",
@@ -88,6 +91,63 @@ fn canary() {
     assert!((4..=50).contains(&share), "{share} of 400 for a weight of 5 %");
     assert_eq!(went("Cookie: version=next\r\n"), "canary");
     assert!(get(proxy.http(), "localhost", "/").header("x-request-id").is_some());
+}
+
+#[test]
+fn blue_green() {
+    let (blue, green) = (Origin::named("blue"), Origin::named("green"));
+    let text = example("blue-green", &[("127.0.0.1:9001", &blue), ("127.0.0.1:9002", &green)]);
+    // Reloads are asked for, not found.
+    assert!(text.contains("{ blue = 1, green = 0 }") && text.contains("workers = 1"));
+    let with = |weights: &str| text.replace("workers = 1", "workers = 1\nwatch = false").replace("{ blue = 1, green = 0 }", weights);
+    let proxy = Proxy::start(&with("{ blue = 1, green = 0 }"));
+    let look = |version: &str| get_with(proxy.http(), "localhost", "/", &format!("X-Version: {version}\r\n"));
+    assert_eq!(look("green").header("x-origin"), Some("green"));
+    let (over, requests) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let ask_on = || {
+        let mut client = Raw::connect(proxy.http());
+        while !over.load(Ordering::Relaxed) {
+            let answer = client.send("GET /slow/2 HTTP/1.1\r\nHost: localhost\r\n\r\n").response();
+            assert_eq!(answer.status, 200, "{}", answer.text());
+            requests.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let more = |count: usize| {
+        let until = requests.load(Ordering::Relaxed) + count;
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while requests.load(Ordering::Relaxed) < until {
+            assert!(Instant::now() < deadline, "requests come to a stop");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    };
+    let heard = |origin: &Origin| origin.requests().len();
+    let switch = |weights: &str| {
+        fs::write(proxy.dir.path().join("portcullis.toml"), with(weights)).unwrap();
+        let output = proxy::run(proxy.dir.path(), &["reload", "portcullis.toml"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    std::thread::scope(|scope| {
+        let clients: Vec<_> = (0..6).map(|_| scope.spawn(ask_on)).collect();
+        // Ends the others also if something is not as it should be.
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            more(100);
+            assert_eq!(heard(&green), 1, "only who asked for it");
+            switch("{ blue = 9, green = 1 }");
+            more(300);
+            assert!(heard(&green) > 1);
+            switch("{ blue = 0, green = 1 }");
+            // What was under way when the weights changed is over after this.
+            more(20);
+            let before = heard(&blue);
+            more(100);
+            assert_eq!(heard(&blue), before, "nobody but who asks for it");
+        }));
+        over.store(true, Ordering::Relaxed);
+        clients.into_iter().for_each(|client| client.join().expect("no request fails"));
+        ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    assert_eq!(look("blue").header("x-origin"), Some("blue"));
+    assert_eq!(get(proxy.http(), "localhost", "/").header("x-origin"), Some("green"));
 }
 
 #[test]
@@ -206,7 +266,7 @@ fn component_service() {
     let proxy = Proxy::start(&config);
     assert!(get(proxy.http(), "localhost", "/").text().starts_with("a service inside the proxy"));
     let words = "word and word\n".repeat(100_000);
-    let mut raw = portcullis_tests::Raw::connect(proxy.http());
+    let mut raw = Raw::connect(proxy.http());
     raw.send(format!("POST /words HTTP/1.1\r\nHost: localhost\r\nContent-Length: {}\r\n\r\n", words.len())).send(words);
     assert_eq!(raw.response().text(), "300000 words\n");
     assert!(get(proxy.http(), "localhost", "/other/x").text().starts_with("GET /other/x "));

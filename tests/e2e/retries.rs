@@ -10,6 +10,8 @@ fn proxy(retry: &str, servers: &[String]) -> Proxy {
         r#"
 [server]
 workers = 1
+[admin]
+listen = "127.0.0.1:0"
 [site."a.test"]
 tls = "off"
 [site."a.test".routes]
@@ -99,4 +101,73 @@ fn one_try_has_a_time_of_its_own() {
     let proxy = self::proxy(", retry = { per-try = \"100ms\" }", &[silent.name(), good.name()]);
     let answer = get(proxy.http(), "a.test", "/");
     assert_eq!((answer.status, answer.reason()), (504, Some("response_timeout")));
+}
+
+#[test]
+fn who_waits_for_long_asks_another_as_well() {
+    let (silent, good) = (Origin::says_and_stays(""), Origin::named("good"));
+    let proxy = proxy(", retry = { hedge = \"50ms\" }", &[silent.name(), good.name()]);
+    for _ in 0..3 {
+        let answer = get(proxy.http(), "a.test", "/");
+        assert_eq!((answer.status, answer.header("x-origin")), (200, Some("good")));
+    }
+    let line = proxy.access_line(|line| line.contains("attempts=2"));
+    assert!(line.contains(&format!("server={} ", good.name())), "{line}");
+    let metrics = get(proxy.admin(), "localhost", "/metrics").text();
+    let number = |name: &str| {
+        let name = format!("{name}{{upstream=\"app\"}} ");
+        metrics.lines().find_map(|line| line.strip_prefix(&*name)).unwrap_or_default().parse::<u32>().unwrap()
+    };
+    assert!(number("portcullis_upstream_hedges_total") >= 1, "{metrics}");
+    assert_eq!(number("portcullis_upstream_hedges_total"), number("portcullis_upstream_hedges_won_total"));
+    assert_eq!(number("portcullis_upstream_active"), 0, "what lost is ended");
+}
+
+#[test]
+fn the_first_answer_counts_whoever_was_asked_first() {
+    let good = Origin::named("good");
+    // The second server takes far longer than the first, which takes longer than the hedge.
+    let slow = Origin::serve(|stream, _| {
+        drop(portcullis_tests::origin::read_head(stream));
+        std::thread::sleep(Duration::from_secs(20));
+    });
+    let proxy = proxy(", retry = { hedge = \"20ms\" }", &[good.name(), slow.name()]);
+    let answer = get(proxy.http(), "a.test", "/slow/300");
+    assert_eq!((answer.status, answer.header("x-origin")), (200, Some("good")));
+    let metrics = get(proxy.admin(), "localhost", "/metrics").text();
+    assert!(metrics.contains("portcullis_upstream_hedges_total{upstream=\"app\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("portcullis_upstream_hedges_won_total{upstream=\"app\"} 0\n"), "{metrics}");
+}
+
+#[test]
+fn what_must_not_be_sent_twice_is_not_hedged() {
+    let slow = || {
+        Origin::serve(|stream, seen| {
+            let Some((head, _)) = portcullis_tests::origin::read_head(stream) else { return };
+            seen.lock().unwrap().push(head);
+            std::thread::sleep(Duration::from_millis(300));
+            let _ = std::io::Write::write_all(stream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        })
+    };
+    let (one, other) = (slow(), slow());
+    let proxy = proxy(", retry = { hedge = \"20ms\" }", &[one.name(), other.name()]);
+    assert_eq!(post(&proxy), 200);
+    let put = "PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nhi";
+    assert_eq!(Raw::connect(proxy.http()).send(put).response().status, 200);
+    assert_eq!(one.requests().len() + other.requests().len(), 2);
+    assert_eq!(get(proxy.http(), "a.test", "/").status, 200);
+    assert_eq!(one.requests().len() + other.requests().len(), 4, "a GET may");
+}
+
+#[test]
+fn hedges_stay_within_the_budget() {
+    let silent = [Origin::says_and_stays(""), Origin::says_and_stays("")];
+    let proxy = proxy(", timeout = \"2s\", retry = { hedge = \"20ms\", budget = \"0%\" }", &[silent[0].name(), silent[1].name()]);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(get(proxy.http(), "a.test", "/").status, 504));
+        }
+    });
+    // Three at once are always allowed.
+    assert_eq!(silent[0].requests().len() + silent[1].requests().len(), 8 + 3);
 }

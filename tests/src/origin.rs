@@ -168,7 +168,8 @@ fn answer(stream: &mut TcpStream, seen: &Mutex<Vec<String>>, name: &str) -> bool
     written.is_ok() && !close
 }
 
-fn read_body(stream: &mut TcpStream, head: &str, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
+/// What follows the head: `bytes` are read already.
+pub fn read_body(stream: &mut TcpStream, head: &str, mut bytes: Vec<u8>) -> Option<Vec<u8>> {
     let mut more = |bytes: &mut Vec<u8>| {
         let mut chunk = [0; 64 << 10];
         let count = stream.read(&mut chunk).ok().filter(|count| *count > 0)?;

@@ -10,6 +10,7 @@ use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -55,6 +56,15 @@ enum Asked {
     SetLog,
     Explain,
     Wish(Wish),
+    Server(Order),
+}
+
+/// What is to become of a server.
+#[derive(Clone, Copy)]
+enum Order {
+    Look,
+    Drain,
+    Enable,
 }
 
 #[derive(Deserialize)]
@@ -98,7 +108,8 @@ where
         return Err(Not(StatusCode::UNAUTHORIZED, "a token is needed".into()));
     }
     let (head, body) = request.into_parts();
-    let all = methods(head.uri.path()).ok_or_else(|| Not(StatusCode::NOT_FOUND, "/api/openapi.json says what there is".into()))?;
+    let path = head.uri.path();
+    let all = methods(path).ok_or_else(|| Not(StatusCode::NOT_FOUND, "/api/openapi.json says what there is".into()))?;
     let Some((verb, asked)) = all.iter().find(|(verb, _)| verb.is(&head.method)) else {
         return Err(Not(StatusCode::METHOD_NOT_ALLOWED, format!("this is asked with {}", names(all))));
     };
@@ -125,6 +136,15 @@ where
                 explained.map_err(|panic| Not(StatusCode::INTERNAL_SERVER_ERROR, format!("this question is too much for us: {panic}")))?;
             Ok((StatusCode::OK, explained?))
         }
+        Asked::Server(order) => {
+            let [upstream, server] = names_in(path).ok_or(Refusal::NoServer)?;
+            let told = match order {
+                Order::Look => board.server(&upstream, &server),
+                Order::Drain => board.drain(&upstream, &server, true),
+                Order::Enable => board.drain(&upstream, &server, false),
+            };
+            Ok((StatusCode::OK, told?))
+        }
         Asked::Wish(wish) => {
             let Done { well, said } = board.ask(*wish).await?;
             Ok((if well { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, said))
@@ -147,6 +167,9 @@ const PATHS: &[(&str, Methods)] = &[
     ("/api/sites", &[(Verb::Get, Asked::Topic(Topic::Sites))]),
     ("/api/routes", &[(Verb::Get, Asked::Topic(Topic::Routes))]),
     ("/api/upstreams", &[(Verb::Get, Asked::Topic(Topic::Upstreams))]),
+    ("/api/upstreams/{upstream}/servers/{server}", &[(Verb::Get, Asked::Server(Order::Look))]),
+    ("/api/upstreams/{upstream}/servers/{server}/drain", &[(Verb::Post, Asked::Server(Order::Drain))]),
+    ("/api/upstreams/{upstream}/servers/{server}/enable", &[(Verb::Post, Asked::Server(Order::Enable))]),
     ("/api/certificates", &[(Verb::Get, Asked::Topic(Topic::Certificates))]),
     ("/api/plugins", &[(Verb::Get, Asked::Topic(Topic::Plugins))]),
     ("/api/refusals", &[(Verb::Get, Asked::Topic(Topic::Refusals))]),
@@ -157,7 +180,25 @@ const PATHS: &[(&str, Methods)] = &[
 ];
 
 fn methods(path: &str) -> Option<Methods> {
-    PATHS.iter().find(|(there, _)| *there == path).map(|(_, methods)| *methods)
+    PATHS.iter().find(|(there, _)| fits(there, path)).map(|(_, methods)| *methods)
+}
+
+/// Whether they are the same, segment by segment; one in braces fits any that is not empty.
+fn fits(there: &str, path: &str) -> bool {
+    let mut segments = path.split('/');
+    let same = there
+        .split('/')
+        .all(|wanted| segments.next().is_some_and(|found| wanted == found || (wanted.starts_with('{') && !found.is_empty())));
+    same && segments.next().is_none()
+}
+
+/// The upstream and the server of `/api/upstreams/{upstream}/servers/{server}/…`, decoded.
+fn names_in(path: &str) -> Option<[String; 2]> {
+    let mut segments = path.split('/').skip(3);
+    let mut named = || Some(percent_decode_str(segments.next()?).decode_utf8().ok()?.into_owned());
+    let upstream = named()?;
+    named()?;
+    Some([upstream, named()?])
 }
 
 /// The body, which is what the question wants it to be.
@@ -184,6 +225,7 @@ impl From<Refusal> for Not {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::NotNow => Self(StatusCode::SERVICE_UNAVAILABLE, "the process is starting, or about to end".into()),
+            Refusal::NoServer => Self(StatusCode::NOT_FOUND, "no upstream of this name has this server".into()),
             Refusal::Question(why) => Self(StatusCode::BAD_REQUEST, why),
         }
     }
@@ -220,13 +262,14 @@ mod tests {
             let there = methods(path).unwrap_or_else(|| panic!("{path} is not there"));
             let mut there: Vec<_> = there.iter().map(|(verb, _)| verb.as_str().to_lowercase()).collect();
             there.sort();
-            let mut told: Vec<_> = operations.as_object().expect("operations").keys().cloned().collect();
+            let told = operations.as_object().expect("operations").keys().filter(|key| *key != "parameters");
+            let mut told: Vec<_> = told.cloned().collect();
             told.sort();
             assert_eq!(told, there, "{path}");
         }
         let undescribed: Vec<_> = PATHS.iter().map(|(path, _)| *path).filter(|path| !paths.contains_key(*path)).collect();
         assert_eq!(undescribed, [""; 0]);
-        assert_eq!(paths.keys().filter(|path| path.starts_with("/api/")).count(), 12);
+        assert_eq!(paths.keys().filter(|path| path.starts_with("/api/")).count(), 15);
     }
 
     #[test]
@@ -244,6 +287,14 @@ mod tests {
     fn questions_that_are_none_are_told_so() {
         for (method, path, fields, body, expected) in [
             ("GET", "/api/nothing", &[][..], "", 404),
+            ("POST", "/api/upstreams/app/servers/unix:%2Fa%20b/drain", &[], "", 200),
+            ("POST", "/api/upstreams/app/servers/unix:%2Fa%20b/enable", &[], "", 200),
+            ("GET", "/api/upstreams/app/servers/unix:%2Fa%20b", &[], "", 200),
+            ("GET", "/api/upstreams/app/servers/unix:%2Fa%20b/drain", &[], "", 405),
+            ("POST", "/api/upstreams/app/servers/other/drain", &[], "", 404),
+            ("POST", "/api/upstreams/app/servers//drain", &[], "", 404),
+            ("POST", "/api/upstreams/app/servers/%ff/drain", &[], "", 404),
+            ("POST", "/api/upstreams/app/servers/unix:%2Fa%20b/drain/x", &[], "", 404),
             ("PUT", "/api/status", &[], "", 405),
             ("PUT", "/api/log", &[JSON], "{\"filter\": 3}", 400),
             ("PUT", "/api/log", &[JSON], "{\"filter\": \"debug\", \"more\": 1}", 400),

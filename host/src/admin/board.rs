@@ -25,6 +25,13 @@ pub trait Board: Send + Sync + 'static {
     /// Errors: why not.
     fn set_log_filter(&self, filter: &str) -> Result<(), String>;
 
+    /// What there is to know of a server of an upstream.
+    fn server(&self, upstream: &str, server: &str) -> Result<Value, Refusal>;
+
+    /// Takes a server of an upstream out (nothing new goes there, what runs goes on), or lets it have requests again; what there is to know of
+    /// it then.
+    fn drain(&self, upstream: &str, server: &str, out: bool) -> Result<Value, Refusal>;
+
     /// Asks the process for something; takes as long as it takes.
     fn ask(&self, wish: Wish) -> Later<Result<Done, Refusal>>;
 }
@@ -66,6 +73,8 @@ pub struct Done {
 pub enum Refusal {
     /// The process is starting, or about to end.
     NotNow,
+    /// There is no such server.
+    NoServer,
     /// The question is none.
     Question(String),
 }

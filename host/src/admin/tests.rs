@@ -37,6 +37,14 @@ impl Board for Draining {
         Ok(())
     }
 
+    fn server(&self, upstream: &str, server: &str) -> Result<Value, Refusal> {
+        (upstream == "app" && server == "unix:/a b").then(|| json!({})).ok_or(Refusal::NoServer)
+    }
+
+    fn drain(&self, upstream: &str, server: &str, _: bool) -> Result<Value, Refusal> {
+        self.server(upstream, server)
+    }
+
     fn ask(&self, _: Wish) -> Later<Result<Done, Refusal>> {
         Box::pin(ready(Ok(Done { well: true, said: json!({}) })))
     }

@@ -3,8 +3,8 @@
 use super::granted::own;
 use super::memory::{self, Told};
 use crate::config::{
-    self, ClientCertForward, Config, Limits, LinkOrigin, LinkSpec, PathMatch, PluginRef, Report, RetrySpec, Route, Site, TlsSpec,
-    UpstreamServer, UpstreamSpec, show_duration,
+    self, ClientCertForward, Config, Limits, LinkOrigin, LinkSpec, MirrorSpec, PathMatch, PluginRef, Report, RetrySpec, Route, Site,
+    TlsSpec, UpstreamServer, UpstreamSpec, show_duration,
 };
 use crate::message::{RequestHead, Scheme, authority, target};
 use crate::proxy::{self, Finding};
@@ -192,6 +192,12 @@ impl Explained {
         if route.to.is_some() {
             row(out, "retry", &retry(&route.retry, &self.config.limits), "");
         }
+        if let Some(injected) = &route.injected {
+            row(out, "fault", &injected.to_string(), "");
+        }
+        if let Some(MirrorSpec { to, share }) = &route.mirror {
+            row(out, "mirror", &format!("{to}  {share}% of the requests"), "");
+        }
         let log = self.config.server.access_log.name();
         row(out, "access log", log, "");
     }
@@ -254,6 +260,12 @@ impl Explained {
                     None => Value::Null,
                 };
                 answer["retry"] = json!(route.to.as_ref().map(|_| retry(&route.retry, &self.config.limits)));
+                if let Some(MirrorSpec { to, share }) = &route.mirror {
+                    answer["mirror"] = json!({ "to": to.to_string(), "share": share });
+                }
+                if let Some(injected) = &route.injected {
+                    answer["fault"] = injected.to_string().into();
+                }
                 answer["timeouts"] =
                     self.times(route).into_iter().map(|(name, time)| (name.to_owned(), json!(time.map(show_duration)))).collect();
             }
@@ -363,7 +375,8 @@ fn retry(spec: &RetrySpec, limits: &Limits) -> String {
         return "never".to_owned();
     }
     let per_try = spec.per_try.map(|time| format!(", {} each", show_duration(time))).unwrap_or_default();
-    format!("on {}: {tries} tries{per_try}, budget {}%", on.join(", "), spec.budget.unwrap_or(limits.retry_budget))
+    let hedge = spec.hedge.map(|time| format!(", another server as well after {}", show_duration(time))).unwrap_or_default();
+    format!("on {}: {tries} tries{per_try}{hedge}, budget {}%", on.join(", "), spec.budget.unwrap_or(limits.retry_budget))
 }
 
 pub(super) fn server_json(server: &UpstreamServer) -> Value {

@@ -11,10 +11,10 @@ use super::watch::Watch;
 use super::worker::{Change, Waiting};
 use crate::config::{Config, Report, UpstreamName, UpstreamSpec};
 use crate::observe::Tracer;
-use crate::observe::otlp::Outlet;
+use crate::observe::otlp::{LogRecord, Outlet, Outlets};
 use crate::proxy::Snapshot;
 use crate::sandbox::Configured;
-use crate::upstream::HealthBoard;
+use crate::upstream::{Drains, HealthBoard};
 use rustls::KeyLog;
 use std::collections::BTreeMap;
 use std::io;
@@ -29,10 +29,12 @@ pub struct Generation {
     pub snapshot: Arc<Snapshot>,
     courses: Courses,
     doors: DoorPlans,
-    /// `None`: nothing is traced.
-    outlet: Option<Outlet>,
+    /// `None`: no collector is told anything.
+    outlets: Option<Arc<Outlets>>,
     upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
     checks: Checks,
+    /// The process's.
+    drains: Arc<Drains>,
 }
 
 /// Why a configuration that is right cannot be served here.
@@ -42,8 +44,8 @@ pub enum AssembleError {
     Bind(Report),
     #[error("TLS cannot be set up: {0}")]
     Tls(#[from] rustls::Error),
-    #[error("there is no thread for traces to be had: {0}")]
-    Traces(io::Error),
+    #[error("there is no thread for what a collector is told to be had: {0}")]
+    Telemetry(io::Error),
     #[error("servers cannot be looked at: {0}")]
     Checks(io::Error),
 }
@@ -51,7 +53,7 @@ pub enum AssembleError {
 impl Generation {
     /// Binds what is not bound yet. Also returned: what each worker is to be told.
     pub fn assemble(
-        watch: &Watch,
+        watch: &Arc<Watch>,
         prepared: Prepared,
         (before, inherited): (Option<&Self>, &mut Inherited),
         workers: usize,
@@ -73,14 +75,30 @@ impl Generation {
         // The port that the kernel chose, for redirects.
         let port = listeners.iter().find_map(|listener| listener.bound.speaks.https().then(|| listener.bound.address.port()).flatten());
         snapshot.https_port = port.unwrap_or(snapshot.https_port);
-        let outlet = outlet(watch, config, before).map_err(AssembleError::Traces)?;
+        let outlets = outlets(watch, config, before).map_err(AssembleError::Telemetry)?;
         let all = listeners.iter().map(|listener| listener.bound.clone()).collect();
         let upstreams = Arc::new(config.upstreams.clone());
         let checks = Checks::start(&upstreams, &prepared.papers.outbound, &config.limits, before.map(|before| &before.checks))
             .map_err(AssembleError::Checks)?;
-        let generation = Self { number, listeners: all, snapshot: Arc::new(snapshot), courses, doors, outlet, upstreams, checks, prepared };
+        let generation = Self {
+            number,
+            listeners: all,
+            snapshot: Arc::new(snapshot),
+            courses,
+            doors,
+            outlets,
+            upstreams,
+            checks,
+            drains: Arc::clone(&watch.drains),
+            prepared,
+        };
         let changes = generation.changes(listeners, before, workers);
         Ok((generation, changes))
+    }
+
+    /// Where lines of logs go besides.
+    pub fn logs(&self) -> Option<Outlet<LogRecord>> {
+        self.outlets.as_ref().and_then(|outlets| outlets.logs.clone())
     }
 
     /// Which servers are down.
@@ -105,6 +123,7 @@ impl Generation {
             services: self.prepared.services.clone(),
             tracer: self.tracer(),
             board: self.checks.board.clone(),
+            drains: Arc::clone(&self.drains),
             seal: self.prepared.seal.clone(),
             listeners: Vec::with_capacity(listeners.len()),
         };
@@ -133,8 +152,8 @@ impl Generation {
 
     /// One worker's.
     fn tracer(&self) -> Option<Tracer> {
-        let (outlet, spec) = (self.outlet.as_ref()?, self.prepared.config.observe.as_ref()?);
-        Some(Tracer::new(outlet.clone(), spec.sample))
+        let (spans, spec) = (self.outlets.as_ref()?.spans.as_ref()?, self.prepared.config.observe.as_ref()?);
+        Some(Tracer::new(spans.clone(), spec.sample))
     }
 
     /// Whether connections to this listener met such a door.
@@ -148,13 +167,13 @@ impl Generation {
     }
 }
 
-/// Where spans go: as before, if that is the same collector.
-fn outlet(watch: &Watch, config: &Config, before: Option<&Generation>) -> io::Result<Option<Outlet>> {
+/// What a collector is told: as before, if that is the same.
+fn outlets(watch: &Arc<Watch>, config: &Config, before: Option<&Generation>) -> io::Result<Option<Arc<Outlets>>> {
     let Some(spec) = &config.observe else { return Ok(None) };
     let earlier = before.filter(|before| before.prepared.config.observe.as_ref().is_some_and(|earlier| earlier.goes_where(spec)));
-    match earlier.and_then(|before| before.outlet.clone()) {
-        Some(outlet) => Ok(Some(outlet)),
-        None => watch.exporters.start(spec, &watch.registry.spans).map(Some),
+    match earlier.and_then(|before| before.outlets.clone()) {
+        Some(outlets) => Ok(Some(outlets)),
+        None => watch.exporters.start(spec, &watch.registry.exports, watch.numbers()).map(|outlets| Some(Arc::new(outlets))),
     }
 }
 

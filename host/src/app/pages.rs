@@ -106,10 +106,20 @@ fn upstreams(watch: &Watch, config: &Config) -> Value {
         json!({
             "name": name.0, "servers": spec.servers.iter().map(|server| server.address.to_string()).collect::<Vec<_>>(), "balance": spec.balance.to_string(),
             "tls": spec.tls.is_some(), "at": spec.at.to_string(),
+            "drained": watch.drains.list(&name.0),
             "requests": sum.requests, "active": sum.active, "idle": sum.idle, "retries": sum.retries, "failures": sum.failures,
         })
     };
     config.upstreams.iter().map(one).collect()
+}
+
+/// What is to be known of a server before it is stopped. `None`: the configuration has no such server.
+pub fn server(watch: &Watch, generation: &Generation, upstream: &str, server: &str) -> Option<Value> {
+    let (_, spec) = generation.prepared.config.upstreams.iter().find(|(name, _)| name.0 == upstream)?;
+    spec.servers.iter().find(|one| one.address.to_string() == server)?;
+    let active = watch.registry.servers(upstream).get(server).copied().unwrap_or(0);
+    let drained = watch.drains.list(upstream).iter().any(|out| out == server);
+    Some(json!({ "upstream": upstream, "server": server, "drained": drained, "active": active }))
 }
 
 fn refusal(one: &crate::observe::Refusal) -> Value {

@@ -268,7 +268,7 @@ fn make(base: &Base, serving: &Generation, workers: usize, key_log: Option<&Arc<
     let made = match Generation::assemble(&base.watch, prepared, (Some(serving), &mut Inherited::default()), workers, key_log) {
         Ok((generation, orders)) => Made::New(Box::new(New { generation, orders, differences, text })),
         Err(AssembleError::Bind(report)) => Made::Refused(report.text()),
-        Err(error @ (AssembleError::Tls(_) | AssembleError::Traces(_) | AssembleError::Checks(_))) => {
+        Err(error @ (AssembleError::Tls(_) | AssembleError::Telemetry(_) | AssembleError::Checks(_))) => {
             Made::Refused(format!("error: {error}\n"))
         }
     };

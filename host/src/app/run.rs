@@ -68,10 +68,13 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
         let process = start((base, read, written), (&mut inherited, &manager, origin), key_log, &access, &shutdown).await?;
         Ok::<_, StartError>((signals, process))
     })?;
+    let (asking, asked) = mpsc::unbounded_channel();
+    // Whoever reads the next line may ask.
+    board.wishes_go_to(asking.clone());
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
     manager.ready(&process.serving.words());
     handover::serves();
-    let successor = runtime.block_on(serve(&mut signals, &mut process));
+    let successor = runtime.block_on(serve(&mut signals, &mut process, (asking, asked)));
     // Whoever reads the next line must find it so.
     board.draining();
     tracing::info!("stopping: running requests are finished, a second signal ends them");
@@ -132,10 +135,12 @@ impl Signals {
 
 /// Does what is asked until it is time to stop. What is being made then is given up; workers have heard nothing of it, or all of it. `Some`: a process of
 /// that number has taken over.
-async fn serve(signals: &mut Signals, process: &mut Process) -> Option<u32> {
-    let (asking, mut asked) = mpsc::unbounded_channel();
+async fn serve(
+    signals: &mut Signals,
+    process: &mut Process,
+    (asking, mut asked): (mpsc::UnboundedSender<Asked>, mpsc::UnboundedReceiver<Asked>),
+) -> Option<u32> {
     // Held until the end: dropping it removes the socket.
-    process.base.watch.wishes_go_to(asking.clone());
     let _control = open_control(process, asking);
     if let Some(period) = process.manager.watchdog() {
         let pulses = process.foremen.iter().map(Foreman::pulse).collect();
@@ -261,7 +266,7 @@ async fn start(
     announce(&base.path, &generation);
     let gate = Gate::new(&generation.snapshot.limits);
     base.watch.serving(&gate, access);
-    let tally = || generation.prepared.config.admin.is_some().then(|| base.watch.registry.worker());
+    let tally = || generation.prepared.config.counts().then(|| base.watch.registry.worker());
     let count = u16::try_from(workers).unwrap_or(u16::MAX);
     let mut foremen = Vec::new();
     for (number, change) in (0..).zip(changes) {

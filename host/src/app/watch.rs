@@ -8,11 +8,11 @@ use super::pages;
 use crate::admin::{Access, Admin, Board, Done, Explain, Later, Readiness, Refusal, Socket, Topic, Wish, start};
 use crate::config::{AdminSpec, Diagnostic, ListenAddress};
 use crate::listen::{self, Gate, Listening};
-use crate::observe::access::AccessOutput;
-use crate::observe::otlp::Exporters;
-use crate::observe::{Exposition, Registry, Shown, log_filter, set_log_filter};
+use crate::observe::access::{AccessOutput, AccessTap};
+use crate::observe::otlp::{Exporters, Numbers};
+use crate::observe::{Exposition, Registry, Shown, log_also_to, log_filter, set_log_filter};
 use crate::sandbox::{Census, Counts};
-use crate::upstream::HealthBoard;
+use crate::upstream::{Drains, HealthBoard};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io;
@@ -27,6 +27,8 @@ pub struct Watch {
     pub registry: Registry,
     pub generations: Generations,
     pub exporters: Exporters,
+    /// Servers that an operator has taken out.
+    pub drains: Arc<Drains>,
     /// What is served. A lock, because it is taken by reloads and by whoever looks; weak, because who looks must not hold it.
     shown: Mutex<Weak<Generation>>,
     /// Where wishes go.
@@ -40,6 +42,8 @@ pub struct Watch {
     health: Mutex<Arc<HealthBoard>>,
     /// Access lines that were dropped.
     dropped: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
+    /// Says where access lines go besides.
+    tap: OnceLock<AccessTap>,
 }
 
 const STARTING: u8 = 0;
@@ -72,12 +76,34 @@ impl Watch {
         // Both are made once for the process.
         let _ = self.gate.set(Arc::clone(gate));
         let _ = self.dropped.set(Box::new(access.counter()));
+        let _ = self.tap.set(access.tap());
         self.standing.store(SERVING, Ordering::Release);
     }
 
     /// From now on this is served.
     pub fn show(&self, generation: &Arc<Generation>) {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(generation);
+        self.tells_logs_of(generation);
+    }
+
+    /// From now on lines of both logs go where this generation wants them besides.
+    fn tells_logs_of(&self, generation: &Generation) {
+        let logs = generation.logs();
+        self.tap.get().iter().for_each(|tap| tap.to(logs.clone()));
+        log_also_to(logs);
+    }
+
+    /// All numbers, for who is told them now and then.
+    pub fn numbers(self: &Arc<Self>) -> Numbers {
+        let watch = Arc::downgrade(self);
+        let told = move || {
+            let mut out = Exposition::telling();
+            if let Some(watch) = watch.upgrade() {
+                watch.metrics(&mut out);
+            }
+            out.told()
+        };
+        Numbers { told: Arc::new(told), since: self.registry.started() }
     }
 
     fn served(&self) -> Option<Arc<Generation>> {
@@ -135,6 +161,16 @@ impl Watch {
         }
     }
 
+    fn drained(&self, out: &mut Exposition) {
+        let Some(served) = self.served() else { return };
+        let mut family = out.gauge("portcullis_upstream_server_drained", "1: an operator has taken the server out.");
+        for upstream in served.prepared.config.upstreams.keys() {
+            for server in self.drains.list(&upstream.0) {
+                family.sample(&[("upstream", &upstream.0), ("server", &server)], 1);
+            }
+        }
+    }
+
     fn guests(&self, out: &mut Exposition) {
         let counts = self.counts();
         let plugins: Vec<(&str, Counts)> = counts.iter().map(|(name, counts)| (&**name, *counts)).collect();
@@ -186,6 +222,7 @@ impl Board for Watch {
         out.gauge("portcullis_generation", "Number of the configuration that new exchanges see.").sample(&[], self.generations.serving());
         out.gauge("portcullis_generations", "Configurations that something still uses.").sample(&[], self.generations.alive() as u64);
         self.servers(out);
+        self.drained(out);
         self.guests(out);
         self.registry.write(out);
     }
@@ -206,7 +243,11 @@ impl Board for Watch {
 
     fn explain(&self, question: &Explain) -> Result<Value, Refusal> {
         let served = self.served().ok_or(Refusal::NotNow)?;
-        pages::explain(question, &served)
+        let mut explained = pages::explain(question, &served)?;
+        if let Some(name) = explained["upstream"]["name"].as_str() {
+            explained["upstream"]["drained"] = self.drains.list(name).into();
+        }
+        Ok(explained)
     }
 
     fn log_filter(&self) -> String {
@@ -215,6 +256,20 @@ impl Board for Watch {
 
     fn set_log_filter(&self, filter: &str) -> Result<(), String> {
         set_log_filter(filter)
+    }
+
+    fn server(&self, upstream: &str, server: &str) -> Result<Value, Refusal> {
+        let served = self.served().ok_or(Refusal::NotNow)?;
+        pages::server(self, &served, upstream, server).ok_or(Refusal::NoServer)
+    }
+
+    fn drain(&self, upstream: &str, server: &str, out: bool) -> Result<Value, Refusal> {
+        let before = self.server(upstream, server)?;
+        self.drains.set(upstream, server, out);
+        if before["drained"] != out {
+            tracing::info!("upstream {upstream}: server {server} {}", if out { "is taken out" } else { "gets requests again" });
+        }
+        self.server(upstream, server)
     }
 
     fn ask(&self, wish: Wish) -> Later<Result<Done, Refusal>> {

@@ -14,7 +14,7 @@ use crate::listen::{Gate, Listening, Shutdown};
 use crate::observe::access::AccessWriter;
 use crate::observe::{Tracer, WorkerTally};
 use crate::proxy::Snapshot;
-use crate::upstream::{HealthBoard, Seal, Shared};
+use crate::upstream::{Drains, HealthBoard, Seal, Shared};
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
@@ -45,6 +45,8 @@ pub struct Change {
     pub tracer: Option<Tracer>,
     /// Which servers are down.
     pub board: Arc<HealthBoard>,
+    /// Which servers an operator has taken out.
+    pub drains: Arc<Drains>,
     /// Of cookies that name servers.
     pub seal: Seal,
     /// All there are from then on.
@@ -54,7 +56,7 @@ pub struct Change {
 impl Change {
     /// What upstreams of all workers have in common; `workers`: how many there are.
     pub fn shared(&self, workers: u16) -> Shared<'_> {
-        Shared { board: &self.board, seal: &self.seal, workers }
+        Shared { board: &self.board, drains: &self.drains, seal: &self.seal, workers }
     }
 }
 

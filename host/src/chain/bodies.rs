@@ -189,7 +189,7 @@ pub(super) async fn gather(mut flow: Flow, most: usize, room: Room) -> Result<Ga
     if hint.lower() > most as u64 {
         return Err(Ungathered::TooLarge);
     }
-    let mut store = Stored { bytes: BytesMut::new(), charged: 0 };
+    let mut store = Stored { bytes: BytesMut::new(), share: Share::default() };
     let mut trailers = HeaderMap::new();
     if let Some(length) = hint.exact().and_then(|length| usize::try_from(length).ok()) {
         store.charge(length, room.all)?;
@@ -213,31 +213,43 @@ pub(super) async fn gather(mut flow: Flow, most: usize, room: Room) -> Result<Ga
 /// What all buffered bodies of the process hold together, bytes.
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
+/// Of what all buffered bodies hold together; given back when dropped.
+#[derive(Debug, Default)]
+pub struct Share(usize);
+
+impl Share {
+    /// To so many bytes, unless it is larger already. `false`: all together would be more than `all`.
+    #[must_use]
+    pub fn grow(&mut self, length: usize, all: usize) -> bool {
+        let Some(more) = length.checked_sub(self.0).filter(|more| *more > 0) else { return true };
+        // Relaxed: a sum, nothing is published by it.
+        let before = HELD.fetch_add(more, Ordering::Relaxed);
+        self.0 += more;
+        before.saturating_add(more) <= all
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        HELD.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
+
 /// A buffered body; gives back its share when nobody looks at it any more.
 struct Stored {
     bytes: BytesMut,
-    charged: usize,
+    share: Share,
 }
 
 impl Stored {
     fn charge(&mut self, length: usize, all: usize) -> Result<(), Ungathered> {
-        let Some(more) = length.checked_sub(self.charged).filter(|more| *more > 0) else { return Ok(()) };
-        // Relaxed: a sum, nothing is published by it.
-        let before = HELD.fetch_add(more, Ordering::Relaxed);
-        self.charged += more;
-        if before.saturating_add(more) > all { Err(Ungathered::NoRoom) } else { Ok(()) }
+        if self.share.grow(length, all) { Ok(()) } else { Err(Ungathered::NoRoom) }
     }
 }
 
 impl AsRef<[u8]> for Stored {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
-    }
-}
-
-impl Drop for Stored {
-    fn drop(&mut self) {
-        HELD.fetch_sub(self.charged, Ordering::Relaxed);
     }
 }
 

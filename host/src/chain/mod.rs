@@ -12,8 +12,8 @@ mod traced;
 mod walk;
 
 pub use bodies::{
-    Bodiless, Called, Carry, End, Facts, Flow, Hold, HoldPhases, Judged, NoHold, Output, PIECE, Part, Report, Room, Start, Ungathered,
-    Want, Way, entire,
+    Bodiless, Called, Carry, End, Facts, Flow, Hold, HoldPhases, Judged, NoHold, Output, PIECE, Part, Report, Room, Share, Start,
+    Ungathered, Want, Way, entire,
 };
 pub use connection::{Around, ConnectionDecision, ConnectionFilter, ConnectionPhases, ConnectionWalk, Hello, Reach};
 pub use decision::{Decision, Edit, Edits, Verdict};

@@ -66,6 +66,7 @@ codes! {
     52 PerTryTooLong "one try may take longer than all" "`per-try` of `retry` is longer than the exchange may take as a whole."
     53 TrustsAll "everybody is trusted" "With 0.0.0.0/0 or ::/0 any client can claim any address in X-Forwarded-For."
     54 Unverified "server is not verified" "With verify = false anybody on the way to the upstream can take its place."
+    55 FaultsInjected "faults are injected" "A route has `fault`, so that some requests are delayed or refused on purpose: right in a test, and rarely elsewhere."
     60 Unused "declared but not used" "Nothing refers to it."
 }
 

@@ -191,7 +191,7 @@ mod tests {
     /// The figures of the design's table (defaults.md): changing one means changing its reason, here and there.
     #[test]
     fn the_figures_are_those_of_the_design() {
-        let design = "request-line 8KiB, header-bytes 32KiB, header-count 100, odd-header-names [], body-idle 60s, body-buffer 1MiB, body-buffers 256MiB, \
+        let design = "request-line 8KiB, header-bytes 32KiB, header-count 100, odd-header-names [], body-idle 60s, body-buffer 1MiB, body-buffers 256MiB, mirrors 128, \
             tls-handshake 10s, proxy-header 5s, header-read 10s, keep-alive 75s, keep-alive-requests 10000, connection-age 1h, h2-streams 100, h2-stream-window 256KiB, \
             h2-connection-window 1MiB, h2-frame 16KiB, h2-ping-interval 30s, h2-ping-timeout 20s, h2-pending-resets 20, h2-local-resets 200, \
             h2-reset-streams 200, h2-pings 100, h2-settings 50, connections 20000, connections-per-ip 256, connect 3s, connect-tls 5s, response 60s, \

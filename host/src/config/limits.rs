@@ -21,8 +21,10 @@ pub struct Limits {
     pub body_idle: Duration,
     /// What a plugin may buffer of one body, bytes.
     pub body_buffer: usize,
-    /// What plugins may buffer of all bodies of the process together, bytes.
+    /// What may be buffered of all bodies of the process together, bytes.
     pub body_buffers: usize,
+    /// Copies of requests (`mirror`) that run at once, on each worker.
+    pub mirrors: usize,
     /// TLS handshake, in total.
     pub tls_handshake: Duration,
     /// PROXY header, in total, from the listener's accept.
@@ -92,6 +94,7 @@ impl Default for Limits {
             body_idle: secs(60),
             body_buffer: 1 << 20,
             body_buffers: 256 << 20,
+            mirrors: 128,
             tls_handshake: secs(10),
             proxy_header: secs(5),
             header_read: secs(10),

@@ -123,8 +123,9 @@ limits! {
     header_count "header-count" Unit::Count(1, 10_000), "100", "header field lines, cookie crumbs counted; more → 431", "Envoy, HAProxy";
     odd_header_names "odd-header-names" Unit::Names, "[\"x_legacy\"]", "names with _ or . that are let through; others are dropped", "confusion with - behind CGI-style servers (Caddy GHSA-f59h-q822-g45g)";
     body_idle "body-idle" Unit::Time(1, DAY), "\"60s\"", "a body may pause this long; there is no total", "a total read timeout breaks uploads (Traefik's most reported timeout)";
-    body_buffer "body-buffer" Unit::Size(KIB, 1 << 30), "\"1MiB\"", "what a plugin may buffer of one body; more → 413, of a response 502", "nginx; a guest has 16 MiB of memory";
-    body_buffers "body-buffers" Unit::Size(KIB, 1 << 40), "\"256MiB\"", "what plugins may buffer of all bodies together; more → 503", "bounds what the process needs";
+    body_buffer "body-buffer" Unit::Size(KIB, 1 << 30), "\"1MiB\"", "what a plugin may buffer of one body; more → 413, of a response 502; larger ones are not mirrored", "nginx; a guest has 16 MiB of memory";
+    body_buffers "body-buffers" Unit::Size(KIB, 1 << 40), "\"256MiB\"", "what plugins and mirrors may buffer of all bodies together; more → 503, or no copy", "bounds what the process needs";
+    mirrors "mirrors" Unit::Count(1, 1_000_000), "128", "copies of requests (`mirror`) that run at once on each worker; more are not made", "chosen arbitrarily: a shadow that hangs costs this many connections";
     tls_handshake "tls-handshake" Unit::Time(1, HOUR), "\"10s\"", "TLS handshake, in total", "ample for a slow client, short for an idle one";
     proxy_header "proxy-header" Unit::Time(1, HOUR), "\"5s\"", "PROXY header, in total, from those who must send one", "proxies send it with their first packet";
     header_read "header-read" Unit::Time(1, HOUR), "\"10s\"", "request head, in total; longer → 408", "Sōzu";

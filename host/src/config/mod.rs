@@ -51,12 +51,12 @@ pub use forms::plugin_name;
 pub use limits::{Limits, RouteTimeouts};
 pub use listen::{ListenAddress, ListenSpec, Peers};
 pub use location::Location;
-pub use observe::{Collector, ObserveSpec};
+pub use observe::{Collector, ObserveSpec, Signal};
 pub use placeless::Placeless;
 pub use platform::{Secret, StoreBackend, StoreName, StoreSpec};
 pub use plugin::{Allow, BreakerSpec, FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, PluginSource, PluginSpec};
 pub use recorded::{Recorded, Recorder};
-pub use route::{FieldMatch, PathMatch, RetrySpec, Route, RouteMatch};
+pub use route::{FieldMatch, InjectedFaults, MirrorSpec, PathMatch, RetrySpec, Route, RouteMatch};
 pub use schema::schema;
 pub use server::{AccessLog, AccessRules, ServerSpec};
 pub use settings::{SettingsSchema, check_settings, upstreams_named};
@@ -66,8 +66,8 @@ pub use tcp::{TcpRoute, TcpSpec, TcpTls};
 pub use trust::{KeptKey, Reference, SigningKey};
 pub use units::show_duration;
 pub use upstream::{
-    Balance, Component, HashKey, HealthSpec, LimitsSpec, Look, ProxyVersion, ServerAddress, StickySpec, UpstreamName, UpstreamServer,
-    UpstreamSpec, UpstreamTls,
+    Balance, Component, HashKey, HealthSpec, LimitsSpec, Look, ProxyVersion, Running, ServerAddress, StickySpec, UpstreamName,
+    UpstreamServer, UpstreamSpec, UpstreamTls,
 };
 
 pub use surroundings::{Disk, Memory, Surroundings};
@@ -129,6 +129,11 @@ pub fn format(path: &Path, text: &str) -> Result<String, Report> {
 }
 
 impl Config {
+    /// Whether anybody wants the process's numbers.
+    pub fn counts(&self) -> bool {
+        self.admin.is_some() || self.observe.as_ref().is_some_and(|observe| observe.signals.contains(&Signal::Metrics))
+    }
+
     /// Reads texts by name; the first is the main one, and the others are there to be included. No environment variables.
     pub fn parse(files: &[(&str, &str)]) -> Result<(Self, Report), Report> {
         let files_by_name = files.iter().map(|(name, text)| (name.into(), (*text).to_owned())).collect();

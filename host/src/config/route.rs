@@ -1,6 +1,7 @@
 //! `[site."name".routes]`: a match with a destination and a chain.
 
-use super::{LinkSpec, Location, RouteTimeouts, UpstreamName};
+use super::{LinkSpec, Location, RouteTimeouts, UpstreamName, show_duration};
+use std::fmt;
 use std::time::Duration;
 
 /// A match with a destination and a chain.
@@ -18,7 +19,41 @@ pub struct Route {
     pub chain: Vec<LinkSpec>,
     pub timeouts: RouteTimeouts,
     pub retry: RetrySpec,
+    /// `None`: nobody gets copies.
+    pub mirror: Option<MirrorSpec>,
+    /// `None`: nothing is injected.
+    pub injected: Option<InjectedFaults>,
     pub at: Location,
+}
+
+/// Who gets copies of a route's requests. Their answers are thrown away.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MirrorSpec {
+    pub to: UpstreamName,
+    /// Per cent of the requests, at least 1.
+    pub share: u32,
+}
+
+/// What an operator wants to go wrong with requests that would go upstream, to see what comes of it. Shares are per cent, at least 1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InjectedFaults {
+    /// Before the request goes out, and how often.
+    pub delay: Option<(Duration, u32)>,
+    /// The status of an answer in the place of the upstream's, 400 to 599, and how often.
+    pub abort: Option<(u16, u32)>,
+}
+
+impl fmt::Display for InjectedFaults {
+    /// As an operator is shown them.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((delay, share)) = self.delay {
+            write!(f, "{share}% wait {}{}", show_duration(delay), if self.abort.is_some() { ", " } else { "" })?;
+        }
+        if let Some((status, share)) = self.abort {
+            write!(f, "{share}% are answered {status}")?;
+        }
+        Ok(())
+    }
 }
 
 /// When an attempt that failed is followed by another, on another server. Whatever it says, nothing is sent twice that would not be safe.
@@ -38,12 +73,26 @@ pub struct RetrySpec {
     pub budget: Option<u32>,
     /// For each attempt, to the response head.
     pub per_try: Option<Duration>,
+    /// After so long without a response head, another server is asked as well. `None`: never.
+    pub hedge: Option<Duration>,
 }
 
 impl RetrySpec {
     /// What holds where nothing is written.
     pub const DEFAULT: Self =
-        Self { connect: true, reset: true, timeout: false, statuses: Vec::new(), tries: None, budget: None, per_try: None };
+        Self { connect: true, reset: true, timeout: false, statuses: Vec::new(), tries: None, budget: None, per_try: None, hedge: None };
+
+    /// One attempt.
+    pub const NEVER: Self = Self {
+        connect: false,
+        reset: false,
+        timeout: false,
+        statuses: Vec::new(),
+        tries: Some(1),
+        budget: None,
+        per_try: None,
+        hedge: None,
+    };
 }
 
 impl Default for RetrySpec {

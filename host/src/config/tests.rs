@@ -186,7 +186,7 @@ fn meaning(config: &Config) -> String {
         let _ = writeln!(out, "admin {admin:?}");
     }
     if let Some(observe) = &config.observe {
-        let _ = writeln!(out, "observe {} sample {} service {}", observe.otlp, observe.sample, observe.service);
+        let _ = writeln!(out, "observe {observe:?}");
     }
     for (name, store) in &config.stores {
         let _ = writeln!(out, "store {name} {:?} at {}", store.backend, store.at);
@@ -215,6 +215,12 @@ fn route_meaning(out: &mut String, route: &Route) {
     }
     if route.retry != RetrySpec::default() {
         let _ = writeln!(out, "    {:?}", route.retry);
+    }
+    if let Some(mirror) = &route.mirror {
+        let _ = writeln!(out, "    {mirror:?}");
+    }
+    if let Some(injected) = &route.injected {
+        let _ = writeln!(out, "    {injected:?}");
     }
     if route.timeouts != RouteTimeouts::default() {
         let _ = writeln!(out, "    {:?}", route.timeouts);

@@ -161,7 +161,7 @@ pub enum Look {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitsSpec {
     /// Requests and tunnels that run at once, of the upstream.
-    pub running: Option<u32>,
+    pub running: Option<Running>,
     /// And of each server.
     pub per_server: Option<u32>,
     /// So many more wait.
@@ -170,11 +170,21 @@ pub struct LimitsSpec {
     pub wait: Duration,
 }
 
+/// How many may run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Running {
+    Most(u32),
+    /// As many as the upstream answers without becoming slow.
+    Adaptive,
+}
+
 impl fmt::Display for LimitsSpec {
     /// As an operator is shown them.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(running) = self.running {
-            write!(f, "{running} at once, ")?;
+        match self.running {
+            Some(Running::Most(running)) => write!(f, "{running} at once, ")?,
+            Some(Running::Adaptive) => f.write_str("as many at once as it bears (adaptive), ")?,
+            None => {}
         }
         if let Some(per_server) = self.per_server {
             write!(f, "{per_server} on each server, ")?;

@@ -1,6 +1,7 @@
 //! Where access lines go: each worker has a buffer of its own, one thread writes them out. A worker never waits for the output:
 //! lines that find their buffer full are counted and dropped.
 
+use super::otlp::{LogRecord, Outlet};
 use super::vocabulary::Vocabulary;
 use crate::config::{AccessLog, AccessRules};
 use crate::message::ExchangeId;
@@ -28,6 +29,9 @@ pub struct AccessOutput {
 
 /// What can be written as a line. `time` is RFC 3339.
 pub trait Line {
+    /// What it is about, as a collector is told.
+    const EVENT: &'static str;
+
     fn id(&self) -> ExchangeId;
     /// It ended otherwise than it should: written whatever the sample.
     fn matters(&self) -> bool;
@@ -42,7 +46,13 @@ pub struct AccessWriter {
     lines: Arc<Mutex<Vec<u8>>>,
     clock: RefCell<Clock>,
     rules: RefCell<Arc<AccessRules>>,
+    /// Who gets lines besides, as of this turn.
+    also: RefCell<(u64, Option<Outlet<LogRecord>>)>,
 }
+
+/// Says who gets lines besides.
+#[derive(Clone)]
+pub struct AccessTap(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -52,6 +62,9 @@ struct Shared {
     /// Some buffer has lines and the thread has been told.
     pending: AtomicBool,
     dropped: AtomicU64,
+    /// How often it has changed who gets lines besides; workers look here, and take the lock only after a change.
+    turns: AtomicU64,
+    also: Mutex<Option<Outlet<LogRecord>>>,
 }
 
 /// What the thread is asked for.
@@ -80,12 +93,23 @@ impl AccessOutput {
     pub fn writer(&self) -> AccessWriter {
         let lines = Arc::default();
         lock(&self.shared.workers).push(Arc::clone(&lines));
-        AccessWriter { shared: Arc::clone(&self.shared), lines, clock: RefCell::default(), rules: RefCell::default() }
+        AccessWriter {
+            shared: Arc::clone(&self.shared),
+            lines,
+            clock: RefCell::default(),
+            rules: RefCell::default(),
+            also: RefCell::default(),
+        }
     }
 
     /// Lines dropped so far because the output was too slow.
     pub fn dropped(&self) -> u64 {
         self.shared.dropped.load(Ordering::Relaxed)
+    }
+
+    /// For who says who gets lines besides.
+    pub fn tap(&self) -> AccessTap {
+        AccessTap(Arc::clone(&self.shared))
     }
 
     /// The same, to be asked for later.
@@ -105,10 +129,32 @@ impl Drop for AccessOutput {
     }
 }
 
+impl AccessTap {
+    /// From now on lines go here too. `None`: nowhere else.
+    pub fn to(&self, outlet: Option<Outlet<LogRecord>>) {
+        *lock(&self.0.also) = outlet;
+        self.0.turns.fetch_add(1, Ordering::Release);
+    }
+}
+
 impl AccessWriter {
     /// What holds from now on.
     pub fn turn(&self, rules: &Arc<AccessRules>) {
         *self.rules.borrow_mut() = Arc::clone(rules);
+    }
+
+    /// A line that is written goes to who gets it besides.
+    fn tell<L: Line>(&self, line: &L, time: &str, rules: &AccessRules) {
+        let turns = self.shared.turns.load(Ordering::Acquire);
+        let mut also = self.also.borrow_mut();
+        if also.0 != turns {
+            *also = (turns, lock(&self.shared.also).clone());
+        }
+        if let Some(outlet) = &also.1 {
+            let mut object = Vec::new();
+            line.json(&mut object, time, Vocabulary::Otel, rules);
+            outlet.put(vec![LogRecord::Access { at: SystemTime::now(), name: L::EVENT, object }]);
+        }
     }
 
     /// Writes one line, if the mode is not off and the sample has it. Never waits for the output.
@@ -137,6 +183,7 @@ impl AccessWriter {
         }
         let high = lines.len() >= HIGH;
         drop(lines);
+        self.tell(entry, time, &rules);
         if high {
             self.shared.want(Wanted::Now);
         } else if !self.shared.pending.swap(true, Ordering::AcqRel) {

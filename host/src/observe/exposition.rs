@@ -19,12 +19,38 @@ impl Format {
     }
 }
 
-/// A text that grows family by family. Each family must be written once, all its samples together.
+/// A text, or what others make something of, that grows family by family. Each family must be written once, all its samples together.
 pub struct Exposition {
-    out: String,
-    format: Format,
+    out: Out,
     /// Names of samples that were written, so that none is written twice.
     taken: BTreeSet<String>,
+}
+
+enum Out {
+    Text(String, Format),
+    Told(Vec<Told>),
+}
+
+/// A family as it is told.
+#[derive(Debug)]
+pub struct Told {
+    /// Of counters without `_total`.
+    pub name: String,
+    pub help: String,
+    pub kind: FamilyKind,
+    pub samples: Vec<(Vec<(String, String)>, Value)>,
+}
+
+#[derive(Debug)]
+pub enum Value {
+    Whole(u64),
+    Float(f64),
+    /// Where buckets end, but for the last, which has no end; what is in each; and the sum.
+    Buckets {
+        ends: Vec<f64>,
+        counts: Vec<u64>,
+        sum: f64,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,18 +60,35 @@ pub enum FamilyKind {
     Histogram,
 }
 
+impl FamilyKind {
+    /// Of a sample's name.
+    const fn suffix(self) -> &'static str {
+        if matches!(self, Self::Counter) { "_total" } else { "" }
+    }
+}
+
 /// One metric with all its samples.
 pub struct Family<'e> {
-    out: &'e mut String,
+    out: FamilyOut<'e>,
     name: &'e str,
     kind: FamilyKind,
+}
+
+enum FamilyOut<'e> {
+    Text(&'e mut String),
+    Told(&'e mut Told),
 }
 
 pub type Labels<'l> = &'l [(&'l str, &'l str)];
 
 impl Exposition {
     pub fn new(format: Format) -> Self {
-        Self { out: String::with_capacity(64 << 10), format, taken: BTreeSet::new() }
+        Self { out: Out::Text(String::with_capacity(64 << 10), format), taken: BTreeSet::new() }
+    }
+
+    /// For who does not want text.
+    pub fn telling() -> Self {
+        Self { out: Out::Told(Vec::new()), taken: BTreeSet::new() }
     }
 
     /// `name` without `_total`.
@@ -68,26 +111,51 @@ impl Exposition {
 
     fn family<'e>(&'e mut self, kind: FamilyKind, name: &'e str, help: &str) -> Family<'e> {
         self.taken.extend(samples(kind, name));
-        // OpenMetrics names the family, its predecessor the sample.
-        let said = if kind == FamilyKind::Counter && self.format == Format::Prometheus { "_total" } else { "" };
-        let word = match kind {
-            FamilyKind::Counter => "counter",
-            FamilyKind::Gauge => "gauge",
-            FamilyKind::Histogram => "histogram",
+        let out = match &mut self.out {
+            Out::Text(text, format) => {
+                announce(text, *format, (kind, name, help));
+                FamilyOut::Text(text)
+            }
+            Out::Told(all) => {
+                let told = Told { name: name.to_owned(), help: help.to_owned(), kind, samples: Vec::new() };
+                all.push(told);
+                // Just put there.
+                FamilyOut::Told(all.last_mut().expect("it is not empty"))
+            }
         };
-        if !help.is_empty() {
-            let _ = writeln!(self.out, "# HELP {name}{said} {help}");
-        }
-        let _ = writeln!(self.out, "# TYPE {name}{said} {word}");
-        Family { out: &mut self.out, name, kind }
+        Family { out, name, kind }
     }
 
-    pub fn finish(mut self) -> String {
-        if self.format == Format::OpenMetrics {
-            self.out.push_str("# EOF\n");
+    /// The text; empty if none was wanted.
+    pub fn finish(self) -> String {
+        match self.out {
+            Out::Text(text, Format::Prometheus) => text,
+            Out::Text(text, Format::OpenMetrics) => text + "# EOF\n",
+            Out::Told(_) => String::new(),
         }
-        self.out
     }
+
+    /// What was told; nothing if text was wanted.
+    pub fn told(self) -> Vec<Told> {
+        match self.out {
+            Out::Text(..) => Vec::new(),
+            Out::Told(told) => told,
+        }
+    }
+}
+
+fn announce(out: &mut String, format: Format, (kind, name, help): (FamilyKind, &str, &str)) {
+    // OpenMetrics names the family, its predecessor the sample.
+    let said = if kind == FamilyKind::Counter && format == Format::Prometheus { "_total" } else { "" };
+    let word = match kind {
+        FamilyKind::Counter => "counter",
+        FamilyKind::Gauge => "gauge",
+        FamilyKind::Histogram => "histogram",
+    };
+    if !help.is_empty() {
+        let _ = writeln!(out, "# HELP {name}{said} {help}");
+    }
+    let _ = writeln!(out, "# TYPE {name}{said} {word}");
 }
 
 /// What its samples are called, and the family itself, which OpenMetrics keeps from being a sample of others.
@@ -102,15 +170,25 @@ fn samples(kind: FamilyKind, name: &str) -> impl Iterator<Item = String> {
 
 impl Family<'_> {
     pub fn sample(&mut self, labels: Labels<'_>, value: u64) {
-        self.begin(if self.kind == FamilyKind::Counter { "_total" } else { "" }, labels, None);
-        let _ = writeln!(self.out, " {value}");
+        match &mut self.out {
+            FamilyOut::Told(told) => told.samples.push((owned(labels), Value::Whole(value))),
+            FamilyOut::Text(text) => {
+                begin(text, (self.name, self.kind.suffix()), labels, None);
+                let _ = writeln!(text, " {value}");
+            }
+        }
     }
 
     pub fn float(&mut self, labels: Labels<'_>, value: f64) {
-        self.begin(if self.kind == FamilyKind::Counter { "_total" } else { "" }, labels, None);
-        self.out.push(' ');
-        number(self.out, value);
-        self.out.push('\n');
+        match &mut self.out {
+            FamilyOut::Told(told) => told.samples.push((owned(labels), Value::Float(value))),
+            FamilyOut::Text(text) => {
+                begin(text, (self.name, self.kind.suffix()), labels, None);
+                text.push(' ');
+                number(text, value);
+                text.push('\n');
+            }
+        }
     }
 
     /// A histogram's, in seconds.
@@ -121,35 +199,50 @@ impl Family<'_> {
 
     /// A histogram's; what is in each bucket by its end, which must go up to `+Inf`.
     pub fn buckets<'b>(&mut self, labels: Labels<'_>, buckets: impl Iterator<Item = (&'b str, u64)>, sum: f64) {
+        let text = match &mut self.out {
+            FamilyOut::Text(text) => text,
+            FamilyOut::Told(told) => {
+                let (mut ends, counts): (Vec<f64>, Vec<u64>) =
+                    buckets.map(|(end, count)| (end.parse().unwrap_or(f64::INFINITY), count)).unzip();
+                // The last has no end.
+                ends.pop();
+                told.samples.push((owned(labels), Value::Buckets { ends, counts, sum }));
+                return;
+            }
+        };
         let mut so_far = 0;
         for (end, count) in buckets {
             so_far += count;
-            self.begin("_bucket", labels, Some(end));
-            let _ = writeln!(self.out, " {so_far}");
+            begin(text, (self.name, "_bucket"), labels, Some(end));
+            let _ = writeln!(text, " {so_far}");
         }
-        self.begin("_count", labels, None);
-        let _ = writeln!(self.out, " {so_far}");
-        self.begin("_sum", labels, None);
-        self.out.push(' ');
-        number(self.out, sum);
-        self.out.push('\n');
+        begin(text, (self.name, "_count"), labels, None);
+        let _ = writeln!(text, " {so_far}");
+        begin(text, (self.name, "_sum"), labels, None);
+        text.push(' ');
+        number(text, sum);
+        text.push('\n');
     }
+}
 
-    fn begin(&mut self, suffix: &str, labels: Labels<'_>, end: Option<&str>) {
-        self.out.push_str(self.name);
-        self.out.push_str(suffix);
-        let mut mark = '{';
-        for (name, value) in labels.iter().copied().chain(end.map(|end| ("le", end))) {
-            self.out.push(mark);
-            self.out.push_str(name);
-            self.out.push_str("=\"");
-            escaped(self.out, value);
-            self.out.push('"');
-            mark = ',';
-        }
-        if mark == ',' {
-            self.out.push('}');
-        }
+fn owned(labels: Labels<'_>) -> Vec<(String, String)> {
+    labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn begin(out: &mut String, (name, suffix): (&str, &str), labels: Labels<'_>, end: Option<&str>) {
+    out.push_str(name);
+    out.push_str(suffix);
+    let mut mark = '{';
+    for (name, value) in labels.iter().copied().chain(end.map(|end| ("le", end))) {
+        out.push(mark);
+        out.push_str(name);
+        out.push_str("=\"");
+        escaped(out, value);
+        out.push('"');
+        mark = ',';
+    }
+    if mark == ',' {
+        out.push('}');
     }
 }
 
@@ -186,6 +279,22 @@ mod tests {
     use super::*;
     use crate::observe::numbers::{Histogram, OF_CONNECTS};
     use std::time::Duration;
+
+    #[test]
+    fn what_is_told_is_what_is_written() {
+        let mut exposition = Exposition::telling();
+        exposition.counter("a", "Some.").sample(&[("x", "y")], 1);
+        exposition.histogram("h", "").buckets(&[], [("0.5", 2), ("+Inf", 1)].into_iter(), 3.0);
+        let told = exposition.told();
+        let [a, h] = &told[..] else { panic!("{told:?}") };
+        assert_eq!((&*a.name, &*a.help, a.kind), ("a", "Some.", FamilyKind::Counter));
+        assert!(matches!(&a.samples[..], [(labels, Value::Whole(1))] if labels[..] == [("x".to_owned(), "y".to_owned())]), "{told:?}");
+        let buckets = &h.samples[0].1;
+        assert!(
+            matches!(buckets, Value::Buckets { ends, counts, sum } if ends[..] == [0.5] && counts[..] == [2, 1] && *sum == 3.0),
+            "{told:?}"
+        );
+    }
 
     fn text(format: Format) -> String {
         let mut exposition = Exposition::new(format);

@@ -37,6 +37,10 @@ pub struct Entry<'a> {
     pub server: Option<&'a str>,
     /// How many times a server was tried. Written if it was more than once.
     pub attempts: u32,
+    /// What went wrong on purpose: `delay`, `abort` or both.
+    pub injected: Option<&'a str>,
+    /// The upstream that was sent a copy of the request.
+    pub mirror: Option<&'a str>,
     /// To the end of the response body.
     pub total: Duration,
     /// From sending the request to the upstream until its response head.
@@ -52,6 +56,8 @@ pub struct Entry<'a> {
 }
 
 impl Line for Entry<'_> {
+    const EVENT: &'static str = "portcullis.exchange";
+
     fn id(&self) -> ExchangeId {
         self.id
     }
@@ -136,7 +142,13 @@ impl Line for Entry<'_> {
 impl Entry<'_> {
     fn names(&self) -> impl Iterator<Item = (Field, &str)> {
         let matched = [(Field::Site, self.site), (Field::Route, self.route)].into_iter().filter(|(_, value)| !value.is_empty());
-        matched.chain(self.upstream.map(|upstream| (Field::Upstream, upstream))).chain(self.server.map(|server| (Field::Server, server)))
+        let sent = [
+            (Field::Upstream, self.upstream),
+            (Field::Server, self.server),
+            (Field::Injected, self.injected),
+            (Field::Mirror, self.mirror),
+        ];
+        matched.chain(sent.into_iter().filter_map(|(field, value)| Some((field, value?))))
     }
 
     fn cost(&self) -> Cost {
@@ -172,6 +184,8 @@ pub(super) mod tests {
             upstream: None,
             server: None,
             attempts: 1,
+            injected: None,
+            mirror: None,
             total: Duration::from_micros(1500),
             first: None,
             received: 0,

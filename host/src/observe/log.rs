@@ -1,9 +1,16 @@
 //! The log: `tracing` to standard error, as text. Access lines go to standard output and have nothing to do with it. What is let through can be
 //! changed while the process runs.
 
+use super::otlp::{LogRecord, Outlet};
+use std::fmt::Debug;
 use std::io::IsTerminal;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
+use std::time::SystemTime;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+use tracing_subscriber::util::SubscriberInitExt;
 
 /// Unless something else is asked for.
 const USUAL: &str = "info";
@@ -37,7 +44,7 @@ pub fn start_log() {
         // Callsites that are off stay off without being asked again: each is asked once after each change.
         .with_filter_reloading();
     let handle = started.reload_handle();
-    let started = started.try_init();
+    let started = started.finish().with(Also).try_init();
     if started.is_ok() {
         let replace = Box::new(move |filter: EnvFilter| handle.reload(filter).map_err(|error| error.to_string()));
         // Set once, as the log is started once.
@@ -45,6 +52,58 @@ pub fn start_log() {
     }
     if let (Ok(()), Some(error)) = (started, error) {
         tracing::warn!("the log filter in PORTCULLIS_LOG or RUST_LOG cannot be read ({error}); `info` holds");
+    }
+}
+
+/// Who gets lines of the log besides. A lock, because lines are few and rate-capped, and this changes with a configuration.
+static ALSO: RwLock<Option<Outlet<LogRecord>>> = RwLock::new(None);
+
+/// From now on lines that are let through go here too. `None`: nowhere else.
+pub fn log_also_to(outlet: Option<Outlet<LogRecord>>) {
+    *ALSO.write().unwrap_or_else(PoisonError::into_inner) = outlet;
+}
+
+/// Hands lines on.
+struct Also;
+
+impl<S: Subscriber> Layer<S> for Also {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let also = ALSO.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(outlet) = &*also else { return };
+        let mut said = Said::default();
+        event.record(&mut said);
+        let about = event.metadata();
+        let record = LogRecord::Log {
+            at: SystemTime::now(),
+            level: *about.level(),
+            target: about.target(),
+            message: said.message,
+            fields: said.fields,
+        };
+        outlet.put(vec![record]);
+    }
+}
+
+/// What an event says.
+#[derive(Default)]
+struct Said {
+    message: String,
+    fields: Vec<(String, String)>,
+}
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        match field.name() {
+            "message" => self.message = format!("{value:?}"),
+            name => self.fields.push((name.to_owned(), format!("{value:?}"))),
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => value.clone_into(&mut self.message),
+            name => self.fields.push((name.to_owned(), value.to_owned())),
+        }
     }
 }
 

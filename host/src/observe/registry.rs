@@ -3,7 +3,7 @@
 use super::exposition::Exposition;
 use super::metrics::PluginMetrics;
 use super::numbers::{Counter, Histogram, OF_CONNECTS, OF_EXCHANGES, Times};
-use super::tally::{RouteTally, SpanTally, UpstreamTally, WorkerTally};
+use super::tally::{ExportTallies, ExportTally, RouteTally, UpstreamTally, WorkerTally};
 use super::{Refusal, process};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,8 +16,8 @@ pub struct Registry {
     workers: Mutex<Vec<Arc<WorkerTally>>>,
     /// What plugins count themselves.
     pub plugins: PluginMetrics,
-    /// What became of spans.
-    pub spans: Arc<SpanTally>,
+    /// What became of what a collector should get.
+    pub exports: ExportTallies,
 }
 
 /// What came of the requests that a route took.
@@ -47,7 +47,7 @@ pub type Shown<T> = (&'static str, &'static str, fn(&T) -> u64);
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { started: SystemTime::now(), workers: Mutex::default(), plugins: PluginMetrics::default(), spans: Arc::default() }
+        Self { started: SystemTime::now(), workers: Mutex::default(), plugins: PluginMetrics::default(), exports: ExportTallies::default() }
     }
 }
 
@@ -84,6 +84,12 @@ impl Registry {
         gathered(&self.all(), |worker| &worker.upstreams).into_iter().map(|(name, tallies)| (name, sum(&tallies))).collect()
     }
 
+    /// What runs on each server of an upstream that has any, by address.
+    pub fn servers(&self, upstream: &str) -> BTreeMap<Box<str>, u64> {
+        let all = gathered(&self.all(), |worker| &worker.upstreams);
+        all.get(upstream).map(|tallies| active(tallies)).unwrap_or_default()
+    }
+
     /// Why exchanges and tunnels ended otherwise than they should, by what it was and the reason's token.
     pub fn reasons(&self) -> BTreeMap<(&'static str, &'static str), u64> {
         gathered(&self.all(), |worker| &worker.reasons).into_iter().map(|(name, counts)| (name, total(&counts, Counter::value))).collect()
@@ -99,6 +105,11 @@ impl Registry {
     /// Exchanges that are not over.
     pub fn active(&self) -> u64 {
         self.all().iter().map(|worker| worker.exchanges.value()).sum()
+    }
+
+    /// When the process started.
+    pub const fn started(&self) -> SystemTime {
+        self.started
     }
 
     /// Since the process started.
@@ -122,13 +133,22 @@ impl Registry {
         connections(out, &sum);
         routes(out, &workers);
         reasons(out, &workers);
+        injected(out, &workers);
+        mirrored(out, &workers);
         upstreams(out, &workers);
-        out.counter("portcullis_spans_sent", "Spans that the collector took.").sample(&[], self.spans.sent());
-        out.counter("portcullis_spans_dropped", "Spans dropped because too many waited, or the collector did not take them.")
-            .sample(&[], self.spans.dropped());
+        let ExportTallies { spans, points, logs } = &self.exports;
+        exports(out, ("portcullis_spans_sent", "portcullis_spans_dropped", "Spans"), spans);
+        exports(out, ("portcullis_metric_points_sent", "portcullis_metric_points_dropped", "Numbers, each time they are told,"), points);
+        exports(out, ("portcullis_log_records_sent", "portcullis_log_records_dropped", "Lines of logs"), logs);
         self.plugins.write(out);
         process::write(out, self.started);
     }
+}
+
+fn exports(out: &mut Exposition, (sent, dropped, what): (&'static str, &'static str, &str), tally: &ExportTally) {
+    out.counter(sent, &format!("{what} that the collector took.")).sample(&[], tally.sent());
+    out.counter(dropped, &format!("{what} dropped because too many waited, or the collector did not take them."))
+        .sample(&[], tally.dropped());
 }
 
 fn connections(out: &mut Exposition, sum: &dyn Fn(fn(&WorkerTally) -> u64) -> u64) {
@@ -204,12 +224,40 @@ fn reasons(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
     }
 }
 
+fn injected(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
+    let mut family = out.counter("portcullis_faults_injected", "Requests that were delayed or refused because their route has `fault`.");
+    for ((site, route, kind), counts) in gathered(workers, |worker| &worker.injected) {
+        family.sample(&[("site", &site), ("route", &route), ("kind", kind)], total(&counts, Counter::value));
+    }
+}
+
+fn mirrored(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
+    let mut family = out.counter(
+        "portcullis_mirrored",
+        "Copies of requests: answered, failed for a reason, or not made (busy, too_large, buffers_full, incomplete).",
+    );
+    for ((upstream, result), counts) in gathered(workers, |worker| &worker.mirrored) {
+        family.sample(&[("upstream", &upstream), ("result", result)], total(&counts, Counter::value));
+    }
+}
+
+/// What runs on each server, by address.
+fn active(tallies: &[Arc<UpstreamTally>]) -> BTreeMap<Box<str>, u64> {
+    let mut all = BTreeMap::<_, u64>::new();
+    for (server, active) in tallies.iter().flat_map(|tally| tally.servers.all()) {
+        *all.entry(server).or_default() += active.value();
+    }
+    all
+}
+
 fn upstreams(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
     let upstreams = gathered(workers, |worker| &worker.upstreams);
-    let counters: [Shown<UpstreamTally>; 4] = [
+    let counters: [Shown<UpstreamTally>; 6] = [
         ("portcullis_upstream_requests", "Requests to upstreams, of clients and of plugins, and tunnels.", |tally| tally.requests.value()),
         ("portcullis_upstream_reused", "Requests that a pooled connection carried.", |tally| tally.reused.value()),
         ("portcullis_upstream_retries", "Servers tried beyond each request's first.", |tally| tally.retries.value()),
+        ("portcullis_upstream_hedges", "Requests that a second server was asked as well.", |tally| tally.hedges.value()),
+        ("portcullis_upstream_hedges_won", "Of those, the ones that the second server answered.", |tally| tally.hedges_won.value()),
         ("portcullis_upstream_ejections", "How often servers were set aside after failures, by each worker.", |tally| {
             tally.ejections.value()
         }),
@@ -226,6 +274,20 @@ fn upstreams(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
     for (name, help, value) in gauges {
         let mut family = out.gauge(name, help);
         upstreams.iter().for_each(|(upstream, tallies)| family.sample(&[("upstream", upstream)], total(tallies, value)));
+    }
+    let mut family = out.gauge("portcullis_upstream_server_active", "Requests and tunnels that are not over, of servers that have any.");
+    for (upstream, tallies) in &upstreams {
+        for (server, active) in active(tallies).iter().filter(|(_, active)| **active > 0) {
+            family.sample(&[("upstream", upstream), ("server", server)], *active);
+        }
+    }
+    let mut family =
+        out.gauge("portcullis_upstream_limit", "Requests that may run at once where limits.running is adaptive, once some were answered.");
+    for (upstream, tallies) in &upstreams {
+        let limit = total(tallies, |tally| tally.limit.value());
+        if limit > 0 {
+            family.sample(&[("upstream", upstream)], limit);
+        }
     }
     let mut family = out.histogram("portcullis_upstream_connect_seconds", "For making a connection, TLS included.");
     for (upstream, tallies) in &upstreams {

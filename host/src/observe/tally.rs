@@ -22,6 +22,10 @@ pub struct WorkerTally {
     pub upstreams: Named<Box<str>, UpstreamTally>,
     /// Why exchanges ended otherwise than they should, and tunnels. Tokens are words of ours.
     pub reasons: Named<(&'static str, &'static str), Counter>,
+    /// What went wrong on purpose, by site and pattern.
+    pub injected: Named<(Box<str>, Box<str>, &'static str), Counter>,
+    /// Copies of requests, by the upstream that should get them and what came of it: `answered`, a reason token, or why none was made.
+    pub mirrored: Named<(Box<str>, &'static str), Counter>,
     /// Some exchanges of those.
     pub recent: Recent,
 }
@@ -51,10 +55,15 @@ pub struct UpstreamTally {
     pub running: Gauge,
     /// Those that wait until they may run.
     pub waiting: Gauge,
+    /// How many may run at once, where that is not written but found out; else 0.
+    pub limit: Gauge,
     /// Requests that a pooled connection carried.
     pub reused: Counter,
     /// Tries beyond each request's first.
     pub retries: Counter,
+    /// Requests that a second server was asked as well, and those that it answered.
+    pub hedges: Counter,
+    pub hedges_won: Counter,
     /// Servers set aside after failures.
     pub ejections: Counter,
     pub connects: Histogram,
@@ -63,16 +72,26 @@ pub struct UpstreamTally {
     /// Connections in the pools of its servers.
     pub idle: Gauge,
     pub failures: Named<&'static str, Counter>,
+    /// What runs on each of its servers, by address.
+    pub servers: Named<Box<str>, Gauge>,
 }
 
-/// What became of spans. Written where one is dropped and where many are sent, which is rare enough for all to share it.
+/// What became of spans, of points of numbers, and of lines of logs that a collector should get.
 #[derive(Debug, Default)]
-pub struct SpanTally {
+pub struct ExportTallies {
+    pub spans: Arc<ExportTally>,
+    pub points: Arc<ExportTally>,
+    pub logs: Arc<ExportTally>,
+}
+
+/// Of one of these. Written where one is dropped and where many are sent, which is rare enough for all to share it.
+#[derive(Debug, Default)]
+pub struct ExportTally {
     sent: AtomicU64,
     dropped: AtomicU64,
 }
 
-impl SpanTally {
+impl ExportTally {
     pub fn took(&self, count: usize) {
         self.sent.fetch_add(count as u64, Ordering::Relaxed);
     }
@@ -139,6 +158,16 @@ impl WorkerTally {
         self.upstreams.named(name.into(), UpstreamTally::default)
     }
 
+    /// A request of this route was made to go wrong.
+    pub fn injected(&self, site: &str, pattern: &str, kind: &'static str) {
+        self.injected.named((site.into(), pattern.into(), kind), Counter::default).one();
+    }
+
+    /// A copy of a request for this upstream is over, or was not made.
+    pub fn mirrored(&self, upstream: &str, result: &'static str) {
+        self.mirrored.named((upstream.into(), result), Counter::default).one();
+    }
+
     /// An exchange (or tunnel) ended for this reason. Rare enough for a look-up.
     pub fn because(&self, of: &'static str, reason: &'static str) {
         self.reasons.named((of, reason), Counter::default).one();
@@ -180,13 +209,17 @@ impl Default for UpstreamTally {
             requests: Counter::default(),
             running: Gauge::default(),
             waiting: Gauge::default(),
+            limit: Gauge::default(),
             reused: Counter::default(),
             retries: Counter::default(),
+            hedges: Counter::default(),
+            hedges_won: Counter::default(),
             ejections: Counter::default(),
             connects: Histogram::new(OF_CONNECTS),
             answers: Histogram::new(OF_EXCHANGES),
             idle: Gauge::default(),
             failures: Named::default(),
+            servers: Named::default(),
         }
     }
 }

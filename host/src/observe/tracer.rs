@@ -12,7 +12,7 @@ use std::time::SystemTime;
 /// One worker's, of one generation.
 #[derive(Debug)]
 pub struct Tracer {
-    outlet: Outlet,
+    outlet: Outlet<Span>,
     /// Of 2^32 exchanges, so many are traced.
     sampled: u64,
     /// State of the generator of ids, and what makes it another than those of others. They are no secrets, and must only differ.
@@ -42,7 +42,7 @@ struct Sent {
 
 impl Tracer {
     /// `share`: of exchanges, from 0 to 1.
-    pub fn new(outlet: Outlet, share: f64) -> Self {
+    pub fn new(outlet: Outlet<Span>, share: f64) -> Self {
         // The standard library's source of random keys.
         let random = || RandomState::new().build_hasher().finish();
         Self { outlet, sampled: (share.clamp(0.0, 1.0) * 4_294_967_296.0) as u64, random: Cell::new(random()), own: random() }

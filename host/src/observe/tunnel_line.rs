@@ -49,6 +49,8 @@ impl TunnelEntry<'_> {
 }
 
 impl Line for TunnelEntry<'_> {
+    const EVENT: &'static str = "portcullis.tunnel";
+
     fn id(&self) -> ExchangeId {
         self.id
     }

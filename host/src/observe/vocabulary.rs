@@ -33,6 +33,10 @@ pub(super) enum Field {
     Server,
     /// Servers that were tried.
     Attempts,
+    /// What went wrong on purpose.
+    Injected,
+    /// The upstream that got a copy.
+    Mirror,
     Status,
     Total,
     /// Of an exchange: to the server's response head.
@@ -66,6 +70,8 @@ impl Field {
             Self::Upstream => ["upstream", "portcullis.upstream", "portcullis.upstream"],
             Self::Server => ["server", "portcullis.server", "portcullis.server"],
             Self::Attempts => ["attempts", "portcullis.attempts", "portcullis.attempts"],
+            Self::Injected => ["injected", "portcullis.injected", "portcullis.injected"],
+            Self::Mirror => ["mirror", "portcullis.mirror", "portcullis.mirror"],
             Self::Status => ["status", "http.response.status_code", "http.response.status_code"],
             Self::Total => ["total_ms", "event.duration", "http.server.request.duration"],
             Self::First => ["first_ms", "portcullis.first.duration", "http.client.request.duration"],

@@ -2,6 +2,7 @@
 
 use super::carried::Carried;
 use super::exchange::Guard;
+use super::mirror::Copying;
 use crate::chain::Flow;
 use crate::message::BodyError;
 use crate::upstream;
@@ -16,11 +17,28 @@ use std::task::{Context, Poll};
 pub struct RequestBody<B> {
     inner: Carried<B>,
     received: Option<Rc<Cell<u64>>>,
+    /// `None`: no copy is made.
+    copy: Option<Box<Copying>>,
 }
 
-impl<B> RequestBody<B> {
-    pub(super) fn new(inner: Carried<B>, received: Option<Rc<Cell<u64>>>) -> Self {
-        Self { inner, received }
+impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> RequestBody<B> {
+    pub(super) fn new(inner: Carried<B>, received: Option<Rc<Cell<u64>>>, copy: Option<Box<Copying>>) -> Self {
+        Self { inner, received, copy }
+    }
+
+    /// The copy gets what has come, and goes out at the end.
+    fn copied(&mut self, polled: &Poll<Option<Result<Frame<Bytes>, BodyError>>>) {
+        let Some(mut copy) = self.copy.take() else { return };
+        match polled {
+            Poll::Pending => self.copy = Some(copy),
+            Poll::Ready(None) => copy.send(),
+            Poll::Ready(Some(Err(_))) => {}
+            Poll::Ready(Some(Ok(frame))) => match copy.take(frame) {
+                true if self.inner.is_end_stream() => copy.send(),
+                true => self.copy = Some(copy),
+                false => {}
+            },
+        }
     }
 }
 
@@ -32,6 +50,9 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for RequestBody<B> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         if let (Some(received), Poll::Ready(Some(Ok(frame)))) = (&self.received, &polled) {
             received.set(received.get() + frame.data_ref().map_or(0, |data| data.len() as u64));
+        }
+        if self.copy.is_some() {
+            self.copied(&polled);
         }
         polled
     }

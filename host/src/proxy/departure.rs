@@ -7,6 +7,8 @@ use super::exchange::{Guard, Ledger};
 use super::failure::Failure;
 use super::guide::Guide;
 use super::inbound::Inbound;
+use super::inject::inject;
+use super::mirror::{Copying, Original};
 use super::outbound::Outbound;
 use super::times;
 use crate::chain::{Course, Filter, Walk, Way};
@@ -19,7 +21,7 @@ use std::rc::Rc;
 
 /// What an exchange takes along when it leaves the request phase.
 pub(super) struct Departure<'a, 'c, F: Filter> {
-    pub ledger: &'a Ledger,
+    pub ledger: &'a Rc<Ledger>,
     pub current: &'a Current<F>,
     pub walk: &'a mut Walk<'c, F>,
     pub place: &'a Place<'a>,
@@ -68,17 +70,28 @@ impl<F: Filter> Departure<'_, '_, F> {
         let Self { ledger, current, walk, place, exchange, inbound } = self;
         let unreadable = |name: &str, value: &str| ledger.unreadable(guard.id, name, value);
         let times = times::of(exchange, place.terms.timeouts, &current.snapshot.limits, unreadable);
+        if let Some(faults) = &place.terms.injected {
+            // Boxed: it is rare, and would make the future of every request larger.
+            Box::pin(inject(faults, ledger, times.total, guard)).await?;
+        }
         inbound.restore();
         guard.forwarded(&destination.name);
         guard.sends(&destination.name, exchange.trace.as_ref(), &mut inbound.head.headers);
         exchange.upstream = Some(destination.name);
         let (upgrade, client, wants) = (inbound.upgrade.take(), Rc::clone(&exchange.connection), place.going_out);
         let from = exchange.client;
+        let copy = match &place.terms.mirror {
+            Some(spec) if upgrade.is_none() => {
+                let original = Original { head: &inbound.head, client: &client, from, times, there: !body.is_end_stream() };
+                Copying::begin((ledger, current), spec, original, guard)
+            }
+            _ => None,
+        };
         // Only for chains whose links want to be asked.
         let guide = (wants.balance || wants.attempt).then(|| Guide::new((guard.id, ledger), walk, exchange, &inbound.head, wants.balance));
         let outgoing = Outgoing {
             head: &inbound.head,
-            body: RequestBody::new(body, guard.received()),
+            body: RequestBody::new(body, guard.received(), copy),
             upgrade,
             times,
             client: &client,

@@ -1,10 +1,12 @@
 //! An exchange's guard: whatever way the exchange ends, the guard counts it out and writes its access line, once.
 
 use super::current::Place;
+use super::dice::Dice;
 use super::failure::{self, Failure};
 use super::farewell::Tell;
 use super::ids::Hex;
 use super::inbound::Inbound;
+use super::mirror::{Mirrored, Mirrors};
 use super::record::{Asked, Record};
 use crate::chain::{Acted, Failing, Fault, Link, Way};
 use crate::config::{AccessLog, AccessRules};
@@ -29,6 +31,9 @@ pub(super) struct Ledger {
     access: AccessWriter,
     /// `None`: nobody collects numbers.
     tally: Option<Arc<WorkerTally>>,
+    /// Copies of requests that are on their way.
+    pub mirrors: Mirrors,
+    pub dice: Dice,
     /// For what guests can cause at will, and for what origins can: neither must drown the other.
     faults: RefCell<RateCap>,
     failures: RefCell<RateCap>,
@@ -38,7 +43,15 @@ impl Ledger {
     pub fn new(access: AccessWriter, tally: Option<Arc<WorkerTally>>) -> Rc<Self> {
         // Arbitrary: enough to see what is going on, too little to fill a disk within a day.
         let cap = || RefCell::new(RateCap::new(20, Duration::from_millis(500)));
-        Rc::new(Self { active: Cell::new(0), access, tally, faults: cap(), failures: cap() })
+        Rc::new(Self {
+            active: Cell::new(0),
+            access,
+            tally,
+            mirrors: Mirrors::default(),
+            dice: Dice::default(),
+            faults: cap(),
+            failures: cap(),
+        })
     }
 
     /// What holds for access lines from now on.
@@ -50,6 +63,11 @@ impl Ledger {
     fn runs(&self, active: usize) {
         self.active.set(active);
         self.tally.iter().for_each(|tally| tally.exchanges.set(active as u64));
+    }
+
+    /// What came of a copy of a request.
+    pub fn mirrored(&self, upstream: &str, result: &'static str) {
+        self.tally.iter().for_each(|tally| tally.mirrored(upstream, result));
     }
 
     pub fn fault(&self, id: ExchangeId, link: &Link, fault: &Fault) {
@@ -213,6 +231,25 @@ impl Guard {
     pub fn forwarded(&mut self, upstream: &ByteString) {
         if let Some(record) = &mut self.record {
             record.upstream = Some(upstream.clone());
+        }
+    }
+
+    /// What goes wrong on purpose.
+    pub fn injects(&mut self, delay: bool, abort: bool) {
+        if let Some(record) = &mut self.record {
+            record.injected = match (delay, abort) {
+                (false, false) => None,
+                (true, false) => Some("delay"),
+                (false, true) => Some("abort"),
+                (true, true) => Some("delay,abort"),
+            };
+        }
+    }
+
+    /// A copy of the request is made.
+    pub fn mirrors(&mut self, mirrored: &Rc<Mirrored>) {
+        if let Some(record) = &mut self.record {
+            record.mirror = Some(Rc::clone(mirrored));
         }
     }
 

@@ -46,6 +46,9 @@ pub enum Failure {
     // The operator's.
     #[error("the route has no upstream and no link answered")]
     NoDestination,
+    /// Wanted, for a test; with the status that is written there.
+    #[error("the route has `fault`, which has picked this request")]
+    Injected(u16),
     // A plugin's.
     #[error("a plugin broke its contract: {}", .0.reason())]
     Plugin(Cause),
@@ -154,6 +157,12 @@ pub const REASONS: &[Reason] = &{
         reason("no_site", S::NOT_FOUND, "destination_not_found", "No site has the name that the client asked for."),
         reason("no_route", S::NOT_FOUND, "destination_not_found", "No route of the site takes the request."),
         reason("no_destination", S::INTERNAL_SERVER_ERROR, "proxy_configuration_error", "The route has no upstream and no link answered."),
+        reason(
+            "fault_injected",
+            S::SERVICE_UNAVAILABLE,
+            "http_request_denied",
+            "The route's fault.abort says that this request fails, with the status that is written there.",
+        ),
         // A plugin's.
         reason("plugin_trap", S::INTERNAL_SERVER_ERROR, OURS, "A plugin trapped."),
         reason("plugin_timeout", S::INTERNAL_SERVER_ERROR, OURS, "A plugin used more CPU than its limit."),
@@ -215,6 +224,12 @@ pub const REASONS: &[Reason] = &{
             "connection_limit_reached",
             "As many requests as the upstream's limits allow run, and the queue is full, or the request was in it for too long.",
         ),
+        reason(
+            "upstream_drained",
+            S::SERVICE_UNAVAILABLE,
+            "destination_unavailable",
+            "An operator has taken all servers of the upstream out (drain).",
+        ),
         // Ours.
         unanswered("stopped", OURS, "The proxy was told to stop, and the exchange was not over after limits.stop."),
         reason(
@@ -253,6 +268,7 @@ impl Failure {
             Self::NoSite => "no_site",
             Self::NoRoute => "no_route",
             Self::NoDestination => "no_destination",
+            Self::Injected(_) => "fault_injected",
             Self::Plugin(cause) => cause.reason(),
             Self::BodyTooLarge => "body_too_large",
             Self::ResponseTooLarge => "response_too_large",
@@ -276,7 +292,8 @@ impl Failure {
     /// The answer to the client. `None`: there is nobody to answer.
     pub fn reply(&self, id: ExchangeId) -> Option<Reply> {
         let reason = Reason::of(self.token());
-        let mut reply = answer(reason, reason.status?, id);
+        let written = if let Self::Injected(status) = self { StatusCode::from_u16(*status).ok() } else { None };
+        let mut reply = answer(reason, written.or(reason.status)?, id);
         if let Self::Insecure(location) = self {
             reply.headers.insert(header::LOCATION, location.clone());
         }

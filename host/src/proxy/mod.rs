@@ -1,7 +1,7 @@
 //! The HTTP corridor: one request in, one answer out. Knows what to do in which order; how each step is done stands in its file.
 //!
 //! In reading order: `inbound` (what may be believed), `current` and `router` (where it goes), `departure` and `times` (on
-//! which way), `guide` (what links say to that), `outbound` (what goes back), `body`, `carried` and `upgrade` (what follows the head),
+//! which way), `guide` (what links say to that), `inject` (what goes wrong on purpose), `mirror` (who else gets it), `outbound` (what goes back), `body`, `carried` and `upgrade` (what follows the head),
 //! `failure` (what is said when something is wrong), `ids` and `exchange` (which exchange it is, and the end of it all), `record` (what is
 //! said then), `farewell` (who is told of it).
 
@@ -9,6 +9,7 @@ mod body;
 mod carried;
 mod current;
 mod departure;
+mod dice;
 mod exchange;
 mod explain;
 mod failure;
@@ -16,6 +17,8 @@ mod farewell;
 mod guide;
 mod ids;
 mod inbound;
+mod inject;
+mod mirror;
 mod outbound;
 mod paths;
 mod record;

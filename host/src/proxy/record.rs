@@ -1,6 +1,7 @@
 //! What is known of an exchange while it lasts, and what is said of it when it is over: a line, numbers, a span. When that is, its guard knows.
 
 use super::farewell::Tell;
+use super::mirror::Mirrored;
 use crate::chain::How;
 use crate::config::{AccessLog, LinkSpec};
 use crate::message::{Connection, Done, ExchangeId, RequestHead};
@@ -30,6 +31,10 @@ pub(super) struct Record {
     pub tally: Option<Arc<RouteTally>>,
     pub upstream: Option<ByteString>,
     pub attempt: Option<Attempt>,
+    /// What went wrong on purpose.
+    pub injected: Option<&'static str>,
+    /// Of a copy that is made.
+    pub mirror: Option<Rc<Mirrored>>,
     pub status: Option<StatusCode>,
     pub reason: Option<&'static str>,
     /// Nothing more will be sent, as it should be.
@@ -65,6 +70,8 @@ impl Record {
             tally: None,
             upstream: None,
             attempt: None,
+            injected: None,
+            mirror: None,
             status: None,
             reason: None,
             ended: false,
@@ -109,6 +116,9 @@ impl Record {
         match &self.tally {
             Some(tally) => tally.take(over),
             None => worker.route("", "").take(over),
+        }
+        for kind in self.injected.into_iter().flat_map(|kinds| kinds.split(',')) {
+            worker.injected(&self.site, &self.route, kind);
         }
         if let Some(reason) = self.reason() {
             worker.because("exchange", reason);
@@ -183,6 +193,8 @@ impl Record {
                 upstream: self.upstream.as_deref(),
                 server: self.attempt.as_ref().and_then(|attempt| attempt.server.as_deref()),
                 attempts: self.attempt.as_ref().map_or(0, |attempt| attempt.attempts),
+                injected: self.injected,
+                mirror: self.mirror.as_deref().and_then(Mirrored::sent_to),
                 total: self.started.elapsed(),
                 first: self.attempt.as_ref().map(|attempt| attempt.first_byte).filter(|first| !first.is_zero()),
                 received: self.received.get(),

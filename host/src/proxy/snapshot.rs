@@ -3,8 +3,8 @@
 use super::Router;
 use crate::chain::{Chain, Link};
 use crate::config::{
-    AccessLog, AccessRules, ClientCertForward, Config, Limits, LinkSpec, Peers, RetrySpec, Route, RouteTimeouts, Site, TlsSpec,
-    UpstreamName,
+    AccessLog, AccessRules, ClientCertForward, Config, InjectedFaults, Limits, LinkSpec, MirrorSpec, Peers, RetrySpec, Route,
+    RouteTimeouts, Site, TlsSpec, UpstreamName,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -54,13 +54,16 @@ pub struct ClientCertEntry {
     pub forward: Option<ClientCertForward>,
 }
 
-/// On which terms a route passes requests on. Routes without links whose terms are equal share one, which so stays in the cache.
+/// On which terms a route passes requests on. Routes without links, mirrors and faults whose terms are equal share one, which so stays in the cache.
 #[derive(Debug)]
 pub struct Terms {
     pub chain: Chain,
     pub to: Option<UpstreamName>,
     pub timeouts: RouteTimeouts,
     pub retry: RetrySpec,
+    /// Boxed, as it is rare: terms should stay small.
+    pub mirror: Option<Box<MirrorSpec>>,
+    pub injected: Option<Box<InjectedFaults>>,
 }
 
 impl Snapshot {
@@ -98,14 +101,14 @@ impl SiteEntry {
 #[derive(Default)]
 struct TermsBuilder<'c> {
     all: Vec<Terms>,
-    /// Of routes without links.
+    /// Of routes without links, mirrors and faults.
     shared: HashMap<(Option<&'c UpstreamName>, RouteTimeouts, &'c RetrySpec), u32>,
 }
 
 impl<'c> TermsBuilder<'c> {
     fn index(&mut self, route: &'c Route, filter: &mut impl FnMut(&LinkSpec) -> usize) -> u32 {
         let next = u32::try_from(self.all.len()).expect("fewer than 2^32 routes fit in memory");
-        if route.chain.is_empty() {
+        if route.chain.is_empty() && route.mirror.is_none() && route.injected.is_none() {
             let known = *self.shared.entry((route.to.as_ref(), route.timeouts, &route.retry)).or_insert(next);
             if known < next {
                 return known;
@@ -113,7 +116,8 @@ impl<'c> TermsBuilder<'c> {
         }
         let link = |spec: &LinkSpec| Link { filter: filter(spec), when: spec.when.clone().map(Arc::new), spec: Arc::new(spec.clone()) };
         let chain = Chain { links: route.chain.iter().map(link).collect() };
-        self.all.push(Terms { chain, to: route.to.clone(), timeouts: route.timeouts, retry: route.retry.clone() });
+        let (mirror, injected) = (route.mirror.clone().map(Box::new), route.injected.clone().map(Box::new));
+        self.all.push(Terms { chain, to: route.to.clone(), timeouts: route.timeouts, retry: route.retry.clone(), mirror, injected });
         next
     }
 }

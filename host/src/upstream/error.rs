@@ -47,6 +47,9 @@ pub enum SendError {
     /// As many requests run as may, and as many wait, or it has waited for too long.
     #[error("the upstream has as much to do as it may")]
     Busy,
+    /// An operator has taken all servers out.
+    #[error("all servers of the upstream are taken out")]
+    Drained,
     // Ours.
     /// No file descriptor or local port left to connect with.
     #[error("no resources left to connect to the origin")]
@@ -70,6 +73,7 @@ impl SendError {
             Self::Client(body) => body.reason(),
             Self::Expired => "exchange_timeout",
             Self::Busy => "upstream_busy",
+            Self::Drained => "upstream_drained",
             Self::Overloaded(_) => "overload",
             // Whoever halts it says why.
             Self::Halted => "plugin",

@@ -32,6 +32,8 @@ pub(super) struct Line<'a> {
     next: Option<usize>,
     /// Held while this request is on its second server, unless the first took no connection.
     retry: Option<Retry>,
+    /// It need not wait until it may run.
+    admitted: bool,
     /// Take none from the pool.
     pub fresh: bool,
     /// The request cannot be sent a second time, so one from the pool must be looked at closely.
@@ -76,6 +78,7 @@ impl<'a> Line<'a> {
             tried: Tried::new(),
             next: None,
             retry: None,
+            admitted: false,
             fresh: false,
             sure: false,
             raw: false,
@@ -87,6 +90,22 @@ impl<'a> Line<'a> {
         Self { until, sure, trail, ..self }
     }
 
+    /// The same for a second attempt at the same request, beside this one.
+    pub fn twin(&self) -> Self {
+        let Self { upstream, settings, client, guide, terms, until, wish, sure, .. } = *self;
+        Self { terms, wish, ..Self::new(upstream, settings, client, guide).request(until, sure, None) }
+    }
+
+    /// While the first is on this server. `None`: there is no other, or no room or budget for it.
+    pub fn beside(self, server: usize) -> Option<Self> {
+        let tried = Tried::from_slice(&[server]);
+        if !self.upstream.has_spare(&tried) {
+            return None;
+        }
+        let retry = Some(Retry::new(self.upstream, self.budget())?);
+        Some(Self { tried, retry, admitted: true, started: Instant::now(), ..self })
+    }
+
     /// For bytes that nobody looks at.
     pub fn raw(self) -> Self {
         Self { fresh: true, sure: true, raw: true, ..self }
@@ -95,7 +114,11 @@ impl<'a> Line<'a> {
     /// A connection, its place in the count of what runs, and the time.
     pub async fn channel(&mut self, attempt: &mut Attempt) -> Result<(Box<Channel>, Ticket, Instant), SendError> {
         // Who is tried again has its place.
-        if attempt.attempts == 0 {
+        if !self.admitted && attempt.attempts == 0 {
+            // Nobody waits for that.
+            if self.upstream.is_all_drained() {
+                return Err(self.nobody());
+            }
             self.upstream.admit(self.until).await?;
         }
         loop {
@@ -143,7 +166,12 @@ impl<'a> Line<'a> {
                 }
             }
         }
-        self.upstream.pick(&self.tried, self.wish, self.started).ok_or_else(no_servers)
+        self.upstream.pick(&self.tried, self.wish, self.started).ok_or_else(|| self.nobody())
+    }
+
+    /// Why there is no server.
+    fn nobody(&self) -> SendError {
+        if self.upstream.servers.is_empty() { no_servers() } else { SendError::Drained }
     }
 
     /// One of the server's idle connections; only the client's own if they belong to clients.

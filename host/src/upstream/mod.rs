@@ -3,17 +3,19 @@
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
-//! In reading order: `send` (one request, its attempts), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `hash` (by key), `sticky` (by cookie), `standing` (how it has done), `health` (how it does when it is looked at), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
+//! In reading order: `send` (one request, its attempts), `hedge` (two at once), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `hash` (by key), `sticky` (by cookie), `drains` (those that are taken out), `standing` (how it has done), `health` (how it does when it is looked at), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
 //! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
 
 mod announce;
 mod body;
 mod channel;
 mod connect;
+mod drains;
 mod error;
 mod guide;
 mod hash;
 mod health;
+mod hedge;
 mod io;
 mod line;
 mod pool;
@@ -28,6 +30,7 @@ mod tls;
 mod transfer;
 
 pub use body::Body;
+pub use drains::Drains;
 pub use error::{Failed, SendError};
 pub use guide::{Guide, Halted, Judged};
 pub use health::HealthBoard;
@@ -65,6 +68,8 @@ pub struct Upstreams {
 pub struct Shared<'s> {
     /// Servers that are down are not used.
     pub board: &'s HealthBoard,
+    /// Those that are taken out are not used either.
+    pub drains: &'s Drains,
     /// Of cookies that name servers.
     pub seal: &'s Seal,
     /// How many there are; they share limits out among them.
@@ -219,8 +224,8 @@ impl Upstreams {
     /// For one worker, by itself; specs, limits and what TLS needs of one snapshot.
     pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, tls: &Outbound, limits: &Limits) -> Rc<Self> {
         let seal = Seal::random().unwrap_or_else(|| Seal::new(&[]));
-        let board = HealthBoard::default();
-        Self::counting(specs, tls, limits, None, Shared { board: &board, seal: &seal, workers: 1 })
+        let (board, drains) = (HealthBoard::default(), Drains::default());
+        Self::counting(specs, tls, limits, None, Shared { board: &board, drains: &drains, seal: &seal, workers: 1 })
     }
 
     /// The same, counted in the worker's numbers, for one of several workers.
@@ -253,7 +258,7 @@ impl Upstreams {
         specs: &BTreeMap<UpstreamName, UpstreamSpec>,
         tls: &Outbound,
         limits: &Limits,
-        (tally, Shared { board, seal, workers }): (Option<&WorkerTally>, Shared<'_>),
+        (tally, Shared { board, drains, seal, workers }): (Option<&WorkerTally>, Shared<'_>),
     ) -> Rc<Self> {
         let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
         let Limits { connect, connect_tls, retries, retry_budget, .. } = *limits;
@@ -262,7 +267,13 @@ impl Upstreams {
         let tally = |name: &UpstreamName| tally.map(|worker| worker.upstream(&name.0)).unwrap_or_default();
         let upstream = |(name, spec): (&UpstreamName, &UpstreamSpec)| {
             let earlier = earlier.binary_search_by(|upstream| (*upstream.name).cmp(&name.0)).ok().and_then(|index| earlier.get(index));
-            Upstream::after(earlier, &name.0, (spec, tls.servers(name)), limits, (tally(name), board.of(name), (seal, workers)))
+            Upstream::after(
+                earlier,
+                &name.0,
+                (spec, tls.servers(name)),
+                limits,
+                (tally(name), (board.of(name), drains.of(&name.0)), (seal, workers)),
+            )
         };
         let upstreams = specs.iter().map(upstream).collect();
         Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })

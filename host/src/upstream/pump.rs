@@ -37,6 +37,11 @@ where
         Self { body, encoder: Encoder::new(coding), touched: false }
     }
 
+    /// For a request that has none, sent beside another.
+    pub fn bodiless(coding: Coding) -> Self {
+        Self { body: None, encoder: Encoder::new(coding), touched: false }
+    }
+
     pub fn is_touched(&self) -> bool {
         self.touched
     }

@@ -2,6 +2,7 @@
 
 use super::body::{Body, Opened};
 use super::channel::Channel;
+use super::hedge::hedged;
 use super::io::OriginIo;
 use super::line::{Line, Outcome, USUAL};
 use super::pump::{Pump, coding};
@@ -9,10 +10,10 @@ use super::server::{Ticket, Upstream};
 use super::switched::SwitchedIo;
 use super::transfer::Transfer;
 use super::{Answered, Attempt, Content, FAILED, InsideFault, Outgoing, SendError, Settings, Times};
-use crate::message::{BodyError, Connection, ResponseHead, Switched};
+use crate::message::{BodyError, Connection, RequestHead, ResponseHead, Switched};
 use crate::wire::{Coding, Decoder, MalformedResponse, ReceivedResponse, put_request};
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use std::future::poll_fn;
 use std::rc::Rc;
 use tokio::time::Instant;
@@ -36,7 +37,35 @@ where
     line.wish = upstream.wish(Some(head), from);
     // What can be tried again is sent at once, so that the time counts from the attempt's beginning, but for connecting.
     let times = Times { response: line.terms.per_try.map_or(times.response, |one| one.min(times.response)), ..times };
-    let mut pump = Pump::new(body, coding);
+    let request = Request { head, coding, upgrade, times };
+    let pump = Pump::new(body, coding);
+    match line.terms.hedge {
+        // Boxed: it is rare, and would make the future of every request larger.
+        Some(after) if !sure && request.upgrade.is_none() => Box::pin(hedged(line, &request, pump, after, attempt)).await,
+        _ => attempts(&mut line, &request, pump, attempt).await,
+    }
+}
+
+/// What is sent, each time.
+pub(super) struct Request<'a> {
+    pub head: &'a RequestHead,
+    pub coding: Coding,
+    pub upgrade: Option<HeaderValue>,
+    pub times: Times,
+}
+
+/// One attempt after the other, until one brings an answer or the line ends.
+pub(super) async fn attempts<B>(
+    line: &mut Line<'_>,
+    request: &Request<'_>,
+    mut pump: Pump<B>,
+    attempt: &mut Attempt,
+) -> Result<Answered<B>, SendError>
+where
+    B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
+{
+    let Request { head, coding, ref upgrade, times } = *request;
+    let idempotent = head.method.is_idempotent();
     let mut unsent = None;
     loop {
         let (mut channel, ticket, now) = line.channel(attempt).await?;

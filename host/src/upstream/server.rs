@@ -1,10 +1,12 @@
 //! Upstreams and their servers as one worker knows them: who is busy with how much. How one is chosen stands in `balance`.
 
+mod adaptive;
 mod balance;
 mod latency;
 mod limit;
 mod ticket;
 
+use super::drains::Drained;
 use super::hash;
 use super::health::Checked;
 use super::pool::Pool;
@@ -14,12 +16,13 @@ use super::{Attempt, Inside, SendError};
 use crate::certs::ServerTls;
 use crate::config::{Balance, Limits, Placeless, ProxyVersion, ServerAddress, UpstreamServer, UpstreamSpec};
 use crate::message::Candidate;
-use crate::observe::UpstreamTally;
+use crate::observe::{Gauge, UpstreamTally};
 use smallvec::SmallVec;
 use std::cell::{Cell, OnceCell};
 use std::hash::{BuildHasher, RandomState};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -48,6 +51,8 @@ pub(super) struct Upstream {
     out: Cell<usize>,
     /// `None`: nobody looks at them.
     checked: Option<Arc<Checked>>,
+    /// Those that an operator has taken out.
+    drained: Arc<Drained>,
     /// `None`: as many requests at once as come.
     limit: Option<Limit>,
     /// `None`: clients do not stay with servers.
@@ -72,11 +77,18 @@ pub(super) struct Server {
     /// What its address comes to, for consistent hashing.
     seed: u64,
     running: Cell<u32>,
+    /// The same, for whoever wants to see it.
+    shown: Arc<Gauge>,
+    /// Whether an operator has taken it out.
+    drained: Arc<AtomicBool>,
     /// Weighted round robin: how far behind its share it is.
     credit: Cell<i64>,
     standing: Standing,
     latency: Cell<Latency>,
 }
+
+/// Who keeps servers from being used: checks, if there are any, and operators.
+type Kept = (Option<Arc<Checked>>, Arc<Drained>);
 
 /// Servers that a guide is shown at once.
 const MOST_SHOWN: usize = 256;
@@ -92,7 +104,7 @@ impl Upstream {
         name: &str,
         (spec, tls): (&UpstreamSpec, Option<Vec<ServerTls>>),
         limits: &Limits,
-        (tally, checked, (seal, workers)): (Arc<UpstreamTally>, Option<Arc<Checked>>, (&Seal, u16)),
+        (tally, (checked, drained), (seal, workers)): (Arc<UpstreamTally>, Kept, (&Seal, u16)),
     ) -> Rc<Self> {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
         let server = |(index, server): (usize, &UpstreamServer)| {
@@ -109,6 +121,8 @@ impl Upstream {
                 tags: server.tags.clone().into(),
                 seed: hash::seed(&server.address.to_string()),
                 running: Cell::new(0),
+                shown: tally.servers.named(server.address.to_string().into(), Gauge::default),
+                drained: drained.flag(&server.address.to_string()),
                 credit: Cell::new(0),
                 standing: Standing::default(),
                 latency: Cell::default(),
@@ -119,7 +133,7 @@ impl Upstream {
         };
         let servers: Vec<_> = spec.servers.iter().enumerate().map(server).map(kept).collect();
         let load = earlier.map(|earlier| Rc::clone(&earlier.load)).unwrap_or_default();
-        let new = Self::new(name, spec, (servers, load), limits, (tally, checked, (seal, workers)));
+        let new = Self::new(name, spec, (servers, load), limits, (tally, (checked, drained), (seal, workers)));
         match earlier {
             Some(earlier) if earlier.is_as(&new) => Rc::clone(earlier),
             _ => Rc::new(new),
@@ -131,7 +145,7 @@ impl Upstream {
         spec: &UpstreamSpec,
         (servers, load): (Vec<Rc<Server>>, Rc<Load>),
         limits: &Limits,
-        (tally, checked, (seal, workers)): (Arc<UpstreamTally>, Option<Arc<Checked>>, (&Seal, u16)),
+        (tally, (checked, drained), (seal, workers)): (Arc<UpstreamTally>, Kept, (&Seal, u16)),
     ) -> Self {
         let even = spec.servers.windows(2).all(|pair| matches!(pair, [one, other] if one.weight == other.weight));
         let sums = spec.servers.iter().scan(0u32, |sum, server| {
@@ -153,6 +167,7 @@ impl Upstream {
             ejection: Ejection { after: limits.eject_after, time: limits.eject_time },
             out: Cell::new(out),
             checked,
+            drained,
             limit: spec.limits.as_ref().map(|limits| Limit::new(limits, workers)),
             sticky: spec.sticky.as_ref().map(|sticky| Sticky::new(sticky, seal, name, &spec.servers)),
             tally,
@@ -193,9 +208,23 @@ impl Upstream {
         servers && checked && self.ejection == next.ejection && self.spec == next.spec && self.sticky == next.sticky
     }
 
+    /// Two servers were asked at once, and `answered` says whether it was the second who did; if so, the first had taken so long.
+    pub fn hedged(&self, answered: bool, (first, took): (usize, Duration), now: Instant) {
+        self.tally.hedges.one();
+        if answered {
+            self.tally.hedges_won.one();
+            self.servers.get(first).iter().for_each(|server| server.heard(took, now));
+        }
+    }
+
+    /// The place of the server that is called so.
+    pub fn place_of(&self, label: &str) -> Option<usize> {
+        self.servers.iter().position(|server| *server.label == *label)
+    }
+
     /// Servers that the request may go to, in the order of the configuration; some at random where there are too many to be shown.
     pub fn eligible(&self, tried: &Tried, now: Instant) -> SmallVec<[usize; 16]> {
-        let untried = || (0..self.servers.len()).filter(|index| !tried.contains(index));
+        let untried = || (0..self.servers.len()).filter(|index| !tried.contains(index) && !self.is_drained(*index));
         let mut eligible: SmallVec<[usize; 16]> = untried().filter(|index| !self.is_out(*index, now)).collect();
         if eligible.is_empty() {
             eligible.extend(untried().filter(|index| !self.is_full(*index)));
@@ -224,8 +253,21 @@ impl Upstream {
         self.is_unwell(index, now) || self.is_full(index)
     }
 
-    /// Whether it is set aside, or down by what checks have found.
+    /// Whether an operator has taken it out.
+    fn is_drained(&self, index: usize) -> bool {
+        self.drained.any() && self.servers.get(index).is_some_and(|server| server.drained.load(Ordering::Relaxed))
+    }
+
+    /// Whether an operator has taken all of them out.
+    pub fn is_all_drained(&self) -> bool {
+        self.drained.any() && (0..self.servers.len()).all(|index| self.is_drained(index))
+    }
+
+    /// Whether it is taken out or set aside, or down by what checks have found.
     fn is_unwell(&self, index: usize, now: Instant) -> bool {
+        if self.is_drained(index) {
+            return true;
+        }
         let aside = self.out.get() > 0 && self.servers.get(index).is_some_and(|server| server.standing.is_out(now));
         aside || self.checked.as_ref().is_some_and(|checked| checked.is_down(index))
     }
@@ -263,7 +305,7 @@ impl Upstream {
 
     /// Whether a server is left that has not failed this request.
     pub fn has_other(&self, tried: &Tried) -> bool {
-        (0..self.servers.len()).any(|index| !tried.contains(&index) && !self.is_full(index))
+        (0..self.servers.len()).any(|index| !tried.contains(&index) && !self.is_full(index) && !self.is_drained(index))
     }
 }
 

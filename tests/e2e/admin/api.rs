@@ -130,6 +130,57 @@ fn what_is_served_is_shown() {
 }
 
 #[test]
+fn a_server_that_is_taken_out_gets_nothing_new_and_ends_what_it_has() {
+    let (one, other) = (Origin::named("one"), Origin::named("other"));
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("token"), "sesame-sesame-sesame\n").unwrap();
+    let text =
+        |body: &str| config(&one, body).replace(&format!("\"{}\"]", one.name()), &format!("\"{}\", \"{}\"]", one.name(), other.name()));
+    let proxy = Proxy::start_in(dir, &text("hi"));
+    let admin = proxy.admin();
+    let server = format!("/api/upstreams/app/servers/{}", one.name().replace(':', "%3A"));
+    let post = |what: &str| json_of(&send(admin, "POST", &format!("{server}/{what}"), "", ""));
+    let who = || {
+        let who: std::collections::BTreeSet<_> =
+            (0..40).map(|_| get(proxy.http(), "plain.test", "/").header("x-origin").unwrap().to_owned()).collect();
+        who.into_iter().collect::<Vec<_>>()
+    };
+    assert_eq!(who(), ["one", "other"]);
+    // What runs there when it is taken out.
+    let mut running: Vec<_> = (0..6).map(|_| Raw::connect(proxy.http())).collect();
+    for client in &mut running {
+        client.send("GET /slow/2000 HTTP/1.1\r\nHost: plain.test\r\n\r\n");
+    }
+    until(admin, &server, |server| server["active"].as_u64().unwrap() > 0);
+    let told = post("drain");
+    assert_eq!((&told["upstream"], &told["server"], &told["drained"]), (&json!("app"), &json!(one.name()), &json!(true)));
+    assert_eq!(who(), ["other"]);
+    assert!(running.iter_mut().all(|client| client.response().status == 200));
+    until(admin, &server, |server| server["active"] == 0);
+    // It is seen wherever one would look, and stays so over a reload.
+    std::fs::write(proxy.dir.path().join("portcullis.toml"), text("ho")).unwrap();
+    assert_eq!(send(admin, "POST", "/api/reload", "", "").status, 200);
+    assert_eq!(who(), ["other"]);
+    assert_eq!(read(admin, "/api/upstreams")[0]["drained"], json!([one.name()]));
+    let metrics = get_with(admin, "a.test", "/metrics", TOKEN).text();
+    assert!(
+        metrics.contains(&format!("portcullis_upstream_server_drained{{upstream=\"app\",server=\"{}\"}} 1\n", one.name())),
+        "{metrics}"
+    );
+    let explained = json_of(&send(admin, "POST", "/api/explain", "{\"url\": \"http://plain.test/\"}", JSON));
+    assert_eq!(explained["upstream"]["drained"], json!([one.name()]), "{explained}");
+    // With nobody left, that is what is said.
+    assert_eq!(send(admin, "POST", &format!("/api/upstreams/app/servers/{}/drain", other.name()), "", "").status, 200);
+    let refused = get(proxy.http(), "plain.test", "/");
+    assert_eq!((refused.status, refused.reason()), (503, Some("upstream_drained")));
+    assert_eq!(post("enable")["drained"], false);
+    assert_eq!(who(), ["one"]);
+    assert_eq!(send(admin, "POST", &format!("/api/upstreams/app/servers/{}/enable", other.name()), "", "").status, 200);
+    assert_eq!(who(), ["one", "other"]);
+    assert_eq!(send(admin, "POST", "/api/upstreams/app/servers/nobody:1/drain", "", "").status, 404);
+}
+
+#[test]
 fn what_a_reload_would_change_is_told_before_it_does() {
     let origin = Origin::echo();
     let proxy = start(&origin);

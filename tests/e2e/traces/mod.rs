@@ -6,7 +6,7 @@ use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const ASKED: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
@@ -15,6 +15,8 @@ struct Collector {
     child: Child,
     port: u16,
     spans: Receiver<Value>,
+    /// Metrics and records of logs.
+    others: Receiver<Value>,
 }
 
 impl Collector {
@@ -24,13 +26,33 @@ impl Collector {
         let mut child = Command::new(python).arg(script).arg(status.to_string()).stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
         let port = lines.next().unwrap().parse().unwrap();
-        let (sender, spans) = channel();
-        std::thread::spawn(move || lines.map_while(|line| sender.send(serde_json::from_str(&line).unwrap()).ok()).for_each(drop));
-        Self { child, port, spans }
+        let ((span, spans), (other, others)) = (channel(), channel());
+        std::thread::spawn(move || {
+            for line in lines {
+                let told: Value = serde_json::from_str(&line).unwrap();
+                let to = if told.get("signal").is_some() { &other } else { &span };
+                if to.send(told).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { child, port, spans, others }
     }
 
     fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Waits for a metric, or a record of a log, that fits.
+    fn other(&self, what: &str, fits: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let told = self.others.recv_timeout(left).unwrap_or_else(|_| panic!("no {what}"));
+            if fits(&told) {
+                return told;
+            }
+        }
     }
 
     /// Waits for as many.
@@ -223,4 +245,113 @@ servers = ["{}"]
     let (server, call) = (named(&spans, "GET /*"), named(&spans, "body-rewrite on-response-body"));
     assert!(call["ended"].as_u64() <= server["ended"].as_u64(), "{spans:#?}");
     assert_eq!(call["parent"], server["span"]);
+}
+
+#[test]
+fn numbers_are_told_as_they_are_shown() {
+    let (app, collector) = (Origin::echo(), Collector::start(200));
+    let proxy = start(&app, &collector.url(), "signals = [\"metrics\"]\ninterval = \"1s\"\nservice = \"edge\"", "");
+    for _ in 0..3 {
+        assert_eq!(ask(&proxy, "/plain/x", "").status, 200);
+    }
+    let of_route = |metric: &Value| {
+        let points = metric["points"].as_array().unwrap().iter();
+        points.filter(|point| point["attributes"]["route"] == "/plain/*").cloned().collect::<Vec<_>>()
+    };
+    let metric = |name: &str| collector.other(name, |told| told["name"] == name && !of_route(told).is_empty());
+    let requests = metric("portcullis_requests");
+    assert_eq!(
+        (&requests["kind"], &requests["monotonic"], &requests["cumulative"]),
+        (&"sum".into(), &true.into(), &true.into()),
+        "{requests}"
+    );
+    let point = &of_route(&requests)[0];
+    assert_eq!((&point["value"], &point["attributes"]["status"]), (&3.into(), &"2xx".into()), "{requests}");
+    assert!(point["start"].as_u64() < point["time"].as_u64(), "{point}");
+    let resource = &requests["resource"];
+    assert_eq!((&resource["service.name"], &resource["process.pid"]), (&"edge".into(), &proxy.pid().into()), "{resource}");
+    assert!(resource["service.version"].is_string() && resource["host.name"].is_string(), "{resource}");
+    let took = metric("portcullis_request_duration_seconds");
+    let point = &of_route(&took)[0];
+    let (buckets, bounds) = (point["buckets"].as_array().unwrap(), point["bounds"].as_array().unwrap());
+    assert_eq!((&took["kind"], &took["unit"], &point["count"]), (&"histogram".into(), &"s".into(), &3.into()));
+    assert_eq!((buckets.len(), buckets.iter().filter_map(Value::as_u64).sum::<u64>()), (bounds.len() + 1, 3), "{point}");
+    let active = collector.other("a gauge", |told| told["name"] == "portcullis_workers");
+    assert_eq!((&active["kind"], &active["points"][0]["value"]), (&"gauge".into(), &1.into()));
+    assert!(collector.spans.try_recv().is_err(), "no traces are wanted");
+    until(proxy.admin(), "what was taken is counted", |scrape| {
+        scrape.value("portcullis_metric_points_sent_total", &[]).is_some_and(|sent| sent > 0.0)
+    });
+}
+
+#[test]
+fn numbers_are_counted_for_the_collector_alone() {
+    let (app, collector) = (Origin::echo(), Collector::start(200));
+    let proxy = Proxy::start(&format!(
+        "[observe]\notlp = \"{}\"\nsignals = \"metrics\"\ninterval = \"1s\"\n[site.\"*\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n\
+         [upstream.app]\nservers = [\"{}\"]\n",
+        collector.url(),
+        app.name()
+    ));
+    assert_eq!(ask(&proxy, "/", "").status, 200);
+    collector.other("requests", |told| told["name"] == "portcullis_requests");
+}
+
+#[test]
+fn lines_of_both_logs_are_told_and_the_last_ones_too() {
+    let (app, collector) = (Origin::echo(), Collector::start(200));
+    let mut proxy = start(&app, &collector.url(), "signals = [\"logs\"]\nservice = \"edge\"", "");
+    assert_eq!(ask(&proxy, "/plain/x?token=secret&a=1", "").status, 200);
+    let line = collector.other("an access line", |told| told["event"] == "portcullis.exchange");
+    let attributes = &line["attributes"];
+    assert_eq!((&attributes["http.response.status_code"], &attributes["http.route"]), (&200.into(), &"/plain/*".into()), "{line}");
+    assert_eq!((&attributes["url.query"], &attributes["url.path"]), (&"token=***&a=1".into(), &"/plain/x".into()), "{line}");
+    assert!(attributes["http.server.request.duration"].is_f64() && attributes.get("timestamp").is_none(), "{line}");
+    assert_eq!((&line["severity"], &line["number"], &line["resource"]["service.name"]), (&"INFO".into(), &9.into(), &"edge".into()));
+    assert!(line["time"].as_u64().unwrap() > 1_700_000_000_000_000_000);
+    assert_eq!(ask(&proxy, "/x", "X-Do: log info hello from a guest\r\n").status, 200);
+    let said = collector.other("what a guest said", |told| told["body"].as_str().is_some_and(|body| body.contains("hello from a guest")));
+    assert_eq!((&said["severity"], &said["event"]), (&"INFO".into(), &"".into()), "{said}");
+    // No connection is left in the pool.
+    assert_eq!(ask(&proxy, "/close", "").status, 200);
+    drop(app);
+    assert_eq!(ask(&proxy, "/plain/y", "").status, 502);
+    let warning = collector.other("a warning", |told| told["severity"] == "WARN");
+    assert!(warning["body"].as_str().unwrap().starts_with("connect_refused") && warning["number"] == 13, "{warning}");
+    assert!(
+        warning["attributes"]["id"].is_string() && warning["attributes"]["code.namespace"].as_str().unwrap().starts_with("portcullis::"),
+        "{warning}"
+    );
+    proxy.terminate();
+    assert_eq!(proxy.wait(Duration::from_secs(20)), Some(0));
+    collector.other("the last lines", |told| told["body"].as_str().is_some_and(|body| body.starts_with("stopping")));
+}
+
+#[test]
+fn a_reload_changes_what_the_collector_is_told() {
+    let (app, collector) = (Origin::echo(), Collector::start(200));
+    let text = |observe: &str| {
+        format!(
+            "[server]\nworkers = 1\nstate = \"state\"\nwatch = false\n[admin]\nlisten = \"127.0.0.1:0\"\n{observe}[site.\"*\"]\ntls = \"off\"\n\
+             routes = {{ \"/*\" = \"app\" }}\n[listen]\nhttp = [\"127.0.0.1:0\"]\n[upstream.app]\nservers = [\"{}\"]\n",
+            app.name()
+        )
+    };
+    let observe = format!("[observe]\notlp = \"{}\"\nsignals = \"logs\"\n", collector.url());
+    let proxy = Proxy::start(&text(""));
+    let turn = |observe: &str| {
+        std::fs::write(proxy.dir.path().join("portcullis.toml"), text(observe)).unwrap();
+        let output = portcullis_tests::proxy::run(proxy.dir.path(), &["reload", "portcullis.toml"]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    assert_eq!(ask(&proxy, "/before", "").status, 200);
+    turn(&observe);
+    assert_eq!(ask(&proxy, "/during", "").status, 200);
+    let line = collector.other("an access line", |told| told["event"] == "portcullis.exchange");
+    assert_eq!(line["attributes"]["url.path"], "/during");
+    turn("");
+    assert_eq!(ask(&proxy, "/after", "").status, 200);
+    proxy.access_line(|line| line.contains("/after"));
+    let later: Vec<_> = collector.others.try_iter().filter(|told| told["attributes"]["url.path"] == "/after").collect();
+    assert!(later.is_empty(), "{later:?}");
 }

@@ -79,7 +79,8 @@ function showPlugins(plugins) {
 }
 
 function showUpstreams(upstreams) {
-  rows("upstreams-rows", upstreams.map((one) => make("tr", {}, head(one.name), cell(code(one.servers.join(" ")), one.tls ? " over TLS" : ""),
+  rows("upstreams-rows", upstreams.map((one) => make("tr", {}, head(one.name), cell(code(one.servers.join(" ")), one.tls ? " over TLS" : "",
+      one.drained.length ? make("span", { class: "doubtful" }, ` taken out: ${one.drained.join(" ")}`) : null),
     number(count(one.requests)), number(count(one.active)), number(count(one.idle)), number(count(one.retries)),
     number(count(one.failures), one.failures ? "bad" : ""))), "There are no upstreams.", 7);
 }

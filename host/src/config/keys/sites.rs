@@ -39,7 +39,7 @@ pub static ROUTES: Keys = named("routes", "Routes by path pattern: /prefix/*, =/
 pub(super) static ROUTE_KIND: Kind = Kind::Either(&[Kind::Text(&UPSTREAM_NAME), Kind::Table(&ROUTE), Kind::List(&Kind::Table(&ROUTE))]);
 
 pub static ROUTE: Keys = Keys {
-    later: &["mirror"],
+    later: &[],
     ..table(
         "route",
         "Where requests go. A string is `to`; a list has several routes of one path with different `match`.",
@@ -82,6 +82,18 @@ pub static ROUTE: Keys = Keys {
                 Kind::Either(&[Kind::Whole(1, 11), Kind::Table(&RETRY)]),
                 "{ on = [\"connect\", \"502\", \"503\"], tries = 3, budget = \"20%\" }",
                 "When another server is tried; a number is `tries`.",
+            ),
+            key(
+                "mirror",
+                Kind::Either(&[Kind::Text(&UPSTREAM_NAME), Kind::Table(&MIRROR)]),
+                "{ to = \"shadow\", share = \"10%\" }",
+                "Copies of requests go to another upstream, whose answers are thrown away; a string is `to`.",
+            ),
+            key(
+                "fault",
+                Kind::Table(&FAULT),
+                "{ delay = \"200ms\", delay-share = \"5%\", abort = 503, abort-share = \"1%\" }",
+                "What goes wrong on purpose, for tests.",
             ),
         ],
     )
@@ -150,6 +162,32 @@ pub static RETRY: Keys = table(
             "Of the upstream's running requests, at least 3; limits.retry-budget unless written.",
         ),
         key("per-try", Kind::Text(&DURATION), "\"2s\"", "For each attempt: for connecting, and again to the response head."),
+        key(
+            "hedge",
+            Kind::Text(&DURATION),
+            "\"50ms\"",
+            "After so long without a response head, an idempotent request without a body is sent to another server as well; the first answer counts, the other attempt is ended. Within the budget.",
+        ),
+    ],
+);
+
+pub static MIRROR: Keys = table(
+    "mirror",
+    "Copies of requests that go upstream, as they go there (path, header fields and Host included), once each. They wait for nothing and nothing waits for them: beyond limits.mirrors at once, or with a body larger than limits.body-buffer, none is made.",
+    &[
+        required("to", Kind::Text(&UPSTREAM_NAME), "\"shadow\"", "The upstream that gets them."),
+        key("share", Kind::Text(&PERCENT), "\"10%\"", "Of how many requests, picked at random; all unless written."),
+    ],
+);
+
+pub static FAULT: Keys = table(
+    "fault",
+    "What goes wrong on purpose with requests that would go upstream, after the route's links have let them. `check` warns of it.",
+    &[
+        key("delay", Kind::Text(&DURATION), "\"200ms\"", "How long requests wait before they go on; it counts for timeout.total."),
+        key("delay-share", Kind::Text(&PERCENT), "\"5%\"", "How many of them, picked at random; all unless written."),
+        key("abort", Kind::Whole(400, 599), "503", "The status of an answer in the place of the upstream's (reason fault_injected)."),
+        key("abort-share", Kind::Text(&PERCENT), "\"1%\"", "How many get it, picked at random; all unless written."),
     ],
 );
 

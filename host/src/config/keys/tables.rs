@@ -60,7 +60,12 @@ pub static ROOT: Keys = Keys {
                 "{ listen = \"127.0.0.1:9180\" }",
                 "Where metrics and health are served; nowhere unless written.",
             ),
-            key("observe", Kind::Table(&OBSERVE), "{ otlp = \"http://127.0.0.1:4318\" }", "Where traces go; nowhere unless written."),
+            key(
+                "observe",
+                Kind::Table(&OBSERVE),
+                "{ otlp = \"http://127.0.0.1:4318\" }",
+                "What a collector is told; nothing unless written.",
+            ),
         ],
     )
 };
@@ -176,6 +181,9 @@ static UPSTREAMS: Keys =
 
 static ONE_SERVER: Kind = Kind::Either(&[Kind::Text(&SERVER), Kind::Table(&UPSTREAM_SERVER)]);
 
+/// Beside a number.
+pub static RUNNING: &[&str] = &["adaptive"];
+
 /// Beside [`HASH`].
 pub static BALANCES: &[&str] = &["p2c", "round-robin", "least"];
 
@@ -271,7 +279,12 @@ pub static UPSTREAM_LIMITS: Keys = table(
     "upstream-limits",
     "Requests and tunnels that run at once; workers share them out evenly. Those beyond wait, and are answered 503 if they wait in vain.",
     &[
-        key("running", Kind::Whole(1, 10_000_000), "1000", "Of the upstream."),
+        key(
+            "running",
+            Kind::Either(&[Kind::Whole(1, 10_000_000), Kind::Choice(RUNNING)]),
+            "1000",
+            "Of the upstream. \"adaptive\": 10 to 1000, fewer while answers take longer than they usually do, and more while they do not.",
+        ),
         key("per-server", Kind::Whole(1, 10_000_000), "100", "Of each server."),
         key("queue", Kind::Whole(0, 10_000_000), "200", "So many more wait; 100 unless written."),
         key("wait", Kind::Text(&DURATION), "\"1s\"", "For so long; 1s unless written."),

@@ -1,18 +1,49 @@
 //! `[observe]`.
 
 use super::Context;
-use super::reader::Reader;
+use super::node::Value;
+use super::reader::{Reader, chosen, one_or_many};
 use crate::config::forms::{self, Wrong};
-use crate::config::{Collector, ObserveSpec, ServerAddress, keys};
+use crate::config::{Code, Collector, Diagnostic, ObserveSpec, ServerAddress, Signal, keys};
+use std::time::Duration;
 
 /// Of exchanges, in hundredths, unless written: enough to see what is usual, and cheap.
 const SAMPLE: f64 = 1.0;
 
-pub fn read(_context: &Context<'_>, root: &Reader<'_, '_>) -> Option<ObserveSpec> {
+/// Between two times that numbers are told, unless written; and the least.
+const INTERVAL: Duration = Duration::from_secs(30);
+const OFTEN: Duration = Duration::from_secs(1);
+
+pub fn read(context: &Context<'_>, root: &Reader<'_, '_>) -> Option<ObserveSpec> {
     let reader = root.open_key("observe", &keys::OBSERVE)?;
     let sample = reader.form("sample", share).unwrap_or(SAMPLE) / 100.0;
     let service = reader.string("service").map_or_else(|| "portcullis".to_owned(), |(name, _)| name.to_owned());
-    Some(ObserveSpec { otlp: reader.form("otlp", collector)?, sample, service })
+    let signals = signals(context, &reader).unwrap_or_else(|| vec![Signal::Traces]);
+    for (key, of) in [("sample", Signal::Traces), ("interval", Signal::Metrics)] {
+        if let (Some(entry), false) = (reader.entry(key), signals.contains(&of)) {
+            let message =
+                format!("`{key}` says nothing where `signals` has no \"{}\"", if of == Signal::Traces { "traces" } else { "metrics" });
+            context.report(Diagnostic::error(Code::Conflict, context.place(entry.key_span), message));
+        }
+    }
+    let interval = reader.duration("interval", OFTEN).unwrap_or(INTERVAL);
+    Some(ObserveSpec { otlp: reader.form("otlp", collector)?, signals, interval, sample, service })
+}
+
+/// `["traces", "metrics"]`
+fn signals(context: &Context<'_>, reader: &Reader<'_, '_>) -> Option<Vec<Signal>> {
+    const ALL: [Signal; 3] = [Signal::Traces, Signal::Metrics, Signal::Logs];
+    let node = reader.get("signals")?;
+    let mut signals = Vec::new();
+    for item in one_or_many(node) {
+        let Value::String(text) = &item.value else { return reader.wrong("signals", item) };
+        let signal = chosen(context, text, item.span, keys::SIGNALS).and_then(|index| ALL.get(index));
+        signals.extend(signal.filter(|signal| !signals.contains(*signal)).copied());
+    }
+    if one_or_many(node).is_empty() {
+        return context.error(Code::BadValue, node.span, "the collector is told nothing; leave [observe] out");
+    }
+    Some(signals)
 }
 
 /// `0.1%`
@@ -22,10 +53,10 @@ fn share(text: &str) -> Result<f64, Wrong> {
     number.ok_or_else(|| Wrong::whole(text, "a share lies between 0% and 100%").help("for example: 0.1%"))
 }
 
-/// `http://host:port`, with a path before `/v1/traces` if the collector has one.
+/// `http://host:port`, with a path before `/v1/traces` and its like if the collector has one.
 fn collector(text: &str) -> Result<Collector, Wrong> {
     if text.starts_with("https://") {
-        let wrong = Wrong { later: true, ..Wrong::at(0.."https".len(), "traces go in the clear in this version") };
+        let wrong = Wrong { later: true, ..Wrong::at(0.."https".len(), "it goes in the clear in this version") };
         return Err(wrong.help("have a collector on this machine or network, which speaks TLS with others"));
     }
     let wrong = || Wrong::whole(text, "a collector is http://host:port").help("for example: http://127.0.0.1:4318");
@@ -35,7 +66,7 @@ fn collector(text: &str) -> Result<Collector, Wrong> {
     match forms::server(authority) {
         Ok((ServerAddress::Tcp { host, port }, false)) if plain => {
             let before = if path.is_empty() { String::new() } else { format!("/{}", path.trim_end_matches('/')) };
-            Ok(Collector { host, port, path: format!("{before}/v1/traces") })
+            Ok(Collector { host, port, path: before })
         }
         _ => Err(wrong()),
     }

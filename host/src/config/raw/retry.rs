@@ -31,6 +31,11 @@ pub fn read(context: &Context<'_>, route: &Reader<'_, '_>, total: Option<Duratio
     let tries = reader.whole("tries").and_then(|tries| u32::try_from(tries).ok());
     let budget = reader.form("budget", units::percent);
     let per_try = reader.duration("per-try", Duration::from_millis(1));
+    let hedge = reader.duration("hedge", Duration::from_millis(1));
+    if let (Some(entry), Some(1)) = (reader.entry("hedge"), tries) {
+        let found = Diagnostic::error(Code::Conflict, context.place(entry.key_span), "`hedge` is a second try, and `tries` allows none");
+        context.report(found);
+    }
     if let (Some(per_try), Some(total), Some(entry)) = (per_try, total, reader.entry("per-try"))
         && per_try > total
     {
@@ -43,8 +48,8 @@ pub fn read(context: &Context<'_>, route: &Reader<'_, '_>, total: Option<Duratio
             Diagnostic::error(Code::Conflict, context.place(entry.value.span), "nothing is to be tried again, so the rest says nothing");
         context.report(found.help("for example: on = [\"connect\", \"503\"]; without retries: tries = 1"));
     }
-    let Some(on) = on else { return RetrySpec { tries, budget, per_try, ..usual } };
-    let mut spec = RetrySpec { connect: false, reset: false, timeout: false, statuses: Vec::new(), tries, budget, per_try };
+    let Some(on) = on else { return RetrySpec { tries, budget, per_try, hedge, ..usual } };
+    let mut spec = RetrySpec { connect: false, reset: false, timeout: false, statuses: Vec::new(), tries, budget, per_try, hedge };
     for (on, _) in on {
         match on {
             On::Connect => spec.connect = true,

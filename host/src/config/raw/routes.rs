@@ -7,7 +7,7 @@ use super::links::may_answer;
 use super::names::Sort;
 use super::node::{Entry, Node, Value};
 use super::reader::{Reader, join, nearest, one_or_many};
-use super::{retry, shorthand};
+use super::{injected, mirror, retry, shorthand};
 use crate::config::source::Span;
 use crate::config::{Code, Diagnostic, LinkOrigin, LinkSpec, PathMatch, RetrySpec, Route, RouteMatch, RouteTimeouts, UpstreamName};
 use crate::config::{keys, pattern, units};
@@ -46,6 +46,8 @@ fn one(
             chain: inherited.to_vec(),
             timeouts: RouteTimeouts::default(),
             retry: RetrySpec::default(),
+            mirror: None,
+            injected: None,
             at: context.location(span),
         };
         if matches!(route.matches.path, PathMatch::Regex { .. }) {
@@ -87,7 +89,9 @@ fn one(
     }
     let timeouts = timeouts(&reader);
     let retry = retry::read(context, &reader, timeouts.total);
-    let route = Route { pattern: entry.key.clone(), matches, to, chain, timeouts, retry, at: context.location(span) };
+    let mirror = mirror::read(context, &reader);
+    let injected = injected::read(context, &reader);
+    let route = Route { pattern: entry.key.clone(), matches, to, chain, timeouts, retry, mirror, injected, at: context.location(span) };
     readable.then_some(route)
 }
 
@@ -145,7 +149,7 @@ fn check_ends(context: &Context<'_>, reader: &Reader<'_, '_>) {
     if let (Some(strip), Some(answer)) = (reader.entry("strip"), answer) {
         conflict(context, strip, format!("`strip` does nothing beside `{}`", answer.key), answer);
     }
-    for key in ["timeout", "retry"] {
+    for key in ["timeout", "retry", "mirror", "fault"] {
         if let (Some(entry), Some(answer)) = (reader.entry(key), answer) {
             conflict(context, entry, format!("`{key}` does nothing beside `{}`", answer.key), answer);
         }

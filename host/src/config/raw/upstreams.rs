@@ -8,7 +8,9 @@ use super::outbound::{self, Written};
 use super::reader::{Reader, chosen, wrong_type};
 use crate::config::forms::Wrong;
 use crate::config::source::Span;
-use crate::config::{Balance, Code, HashKey, LimitsSpec, Location, ProxyVersion, StickySpec, UpstreamName, UpstreamSpec, forms, keys};
+use crate::config::{
+    Balance, Code, HashKey, LimitsSpec, Location, ProxyVersion, Running, StickySpec, UpstreamName, UpstreamSpec, forms, keys,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -90,8 +92,17 @@ fn limits(context: &Context<'_>, upstream: &Reader<'_, '_>) -> Option<LimitsSpec
     if table.get("running").or(table.get("per-server")).is_none() {
         return context.error(Code::Missing, node.span, "`limits` has neither `running` nor `per-server`");
     }
+    let running = match table.get("running") {
+        None => None,
+        Some(Node { value: Value::String(text), span }) => chosen(context, text, *span, keys::RUNNING).map(|_| Running::Adaptive),
+        Some(Node { value: Value::Integer(most @ 1..=10_000_000), .. }) => u32::try_from(*most).ok().map(Running::Most),
+        Some(Node { value: Value::Integer(_) | Value::Vast, span }) => {
+            context.error(Code::BadValue, *span, "`running` is a whole number from 1 to 10000000")
+        }
+        Some(other) => table.wrong("running", other),
+    };
     Some(LimitsSpec {
-        running: count("running"),
+        running,
         per_server: count("per-server"),
         queue: count("queue").unwrap_or(100),
         wait: table.duration("wait", Duration::from_millis(1)).unwrap_or(Duration::from_secs(1)),

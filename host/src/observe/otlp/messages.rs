@@ -2,6 +2,7 @@
 //! is absent, which protocol buffers allow. Field numbers are the specification's; a test reads them with the official definitions.
 
 use super::{Attribute, Span, SpanEvent, Value};
+use prost::Message as _;
 use std::time::SystemTime;
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -90,7 +91,7 @@ pub(super) struct KeyValue {
 
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct AnyValue {
-    #[prost(oneof = "OneValue", tags = "1, 3")]
+    #[prost(oneof = "OneValue", tags = "1, 2, 3, 4, 5, 6")]
     pub value: Option<OneValue>,
 }
 
@@ -98,21 +99,58 @@ pub(super) struct AnyValue {
 pub(super) enum OneValue {
     #[prost(string, tag = "1")]
     Text(String),
+    #[prost(bool, tag = "2")]
+    Truth(bool),
     #[prost(int64, tag = "3")]
     Number(i64),
+    #[prost(double, tag = "4")]
+    Float(f64),
+    #[prost(message, tag = "5")]
+    Array(ArrayValue),
+    #[prost(message, tag = "6")]
+    Pairs(KeyValues),
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ArrayValue {
+    #[prost(message, repeated, tag = "1")]
+    pub values: Vec<AnyValue>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct KeyValues {
+    #[prost(message, repeated, tag = "1")]
+    pub values: Vec<KeyValue>,
 }
 
 /// `STATUS_CODE_ERROR`
 const ERROR: i32 = 2;
 
-impl ExportRequest {
-    pub fn new(service: &str, spans: Vec<Span>) -> Self {
-        let about = [("service.name", service), ("service.version", env!("CARGO_PKG_VERSION")), ("telemetry.sdk.name", "portcullis")];
-        let resource = Resource { attributes: about.into_iter().map(|(name, value)| Attribute::text(name, value).into()).collect() };
-        let scope = Scope { name: "portcullis".into(), version: env!("CARGO_PKG_VERSION").into() };
-        let spans = spans.into_iter().map(SpanMessage::from).collect();
-        let scope_spans = vec![ScopeSpans { scope: Some(scope), spans }];
-        Self { resource_spans: vec![ResourceSpans { resource: Some(resource), scope_spans }] }
+pub(super) fn encode(service: &str, spans: Vec<Span>) -> Vec<u8> {
+    let spans = spans.into_iter().map(SpanMessage::from).collect();
+    let scope_spans = vec![ScopeSpans { scope: Some(Scope::ours()), spans }];
+    ExportRequest { resource_spans: vec![ResourceSpans { resource: Some(Resource::of(service)), scope_spans }] }.encode_to_vec()
+}
+
+impl Resource {
+    /// What is said of all that this process tells.
+    pub fn of(service: &str) -> Self {
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let texts = [
+            ("service.name", service),
+            ("service.version", env!("CARGO_PKG_VERSION")),
+            ("telemetry.sdk.name", "portcullis"),
+            ("host.name", host.trim()),
+        ];
+        let texts = texts.into_iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| Attribute::text(name, value));
+        let process = Attribute::number("process.pid", std::process::id().into());
+        Self { attributes: texts.chain([process]).map(KeyValue::from).collect() }
+    }
+}
+
+impl Scope {
+    pub fn ours() -> Self {
+        Self { name: "portcullis".into(), version: env!("CARGO_PKG_VERSION").into() }
     }
 }
 
@@ -150,7 +188,7 @@ impl From<Attribute> for KeyValue {
     }
 }
 
-fn nanos(time: SystemTime) -> u64 {
+pub(super) fn nanos(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -43,6 +43,7 @@ fn every_failure() -> Vec<Failure> {
         SendError::Inside(InsideFault::Overload),
         SendError::Expired,
         SendError::Busy,
+        SendError::Drained,
         SendError::Overloaded(io::ErrorKind::OutOfMemory.into()),
     ];
     let causes = [Cause::Trap, Cause::Timeout, Cause::Memory, Cause::BadOutput, Cause::Overload];
@@ -57,6 +58,7 @@ fn every_failure() -> Vec<Failure> {
         Failure::Misdirected,
         Failure::OtherClientAuth,
         Failure::NoSite,
+        Failure::Injected(418),
         Failure::NoRoute,
         Failure::NoDestination,
         Failure::BodyTooLarge,

@@ -27,6 +27,8 @@ pub(in crate::proxy) fn route(pattern: &str) -> Route {
         chain: vec![],
         timeouts: RouteTimeouts::default(),
         retry: Default::default(),
+        mirror: None,
+        injected: None,
         at: nowhere(),
     }
 }

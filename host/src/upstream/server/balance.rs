@@ -37,9 +37,27 @@ impl Upstream {
         sticky.set_cookie(server, scheme)
     }
 
-    /// Chooses a server that has not been tried and is not set aside, if there is one; else one that has not been tried. `None`: the
-    /// upstream has no servers.
+    /// Chooses a server that has not been tried and is not set aside, if there is one; else one that has not been tried. `None`: there is
+    /// none, or all are taken out.
     pub fn pick(&self, tried: &Tried, wish: Wish, now: Instant) -> Option<usize> {
+        if self.drained.any() {
+            return self.pick_of_the_rest(tried, wish, now);
+        }
+        self.pick_of_all(tried, wish, now)
+    }
+
+    /// As though those that are taken out had been tried.
+    fn pick_of_the_rest(&self, tried: &Tried, wish: Wish, now: Instant) -> Option<usize> {
+        let rest = || (0..self.servers.len()).filter(|index| !self.is_drained(*index));
+        if rest().all(|index| tried.contains(&index)) {
+            // Where there is nothing else, the one that was tried first; it is asked for a second time only if it was not its fault.
+            return rest().next();
+        }
+        let gone = (0..self.servers.len()).filter(|index| tried.contains(index) || self.is_drained(*index));
+        self.pick_of_all(&gone.collect(), wish, now)
+    }
+
+    fn pick_of_all(&self, tried: &Tried, wish: Wish, now: Instant) -> Option<usize> {
         if let Some(index) = wish.stays.filter(|index| !tried.contains(index) && !self.is_out(*index, now)) {
             return Some(index);
         }

@@ -1,8 +1,9 @@
 //! How many requests run at once on an upstream and on each of its servers, and who waits until there is room. Each worker has its share of
 //! the limits, so that none has to ask the others.
 
-use super::{Server, Upstream};
-use crate::config::LimitsSpec;
+use super::adaptive::{Bounds, Gradient, LEAST, MOST};
+use super::{Server, Tried, Upstream};
+use crate::config::{LimitsSpec, Running};
 use crate::upstream::SendError;
 use std::cell::Cell;
 use std::time::Duration;
@@ -12,10 +13,17 @@ use tokio::time::{Instant, timeout_at};
 /// One worker's share.
 #[derive(Debug)]
 pub(super) struct Limit {
-    running: u32,
+    running: Most,
     per_server: u32,
     queue: u32,
     wait: Duration,
+}
+
+/// How many may run at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Most {
+    Fixed(u32),
+    Adaptive(Bounds),
 }
 
 /// What runs and waits on an upstream, whatever its limits: of one worker, over all snapshots that still have exchanges.
@@ -24,6 +32,8 @@ pub(super) struct Load {
     pub running: Cell<u32>,
     pub retrying: Cell<u32>,
     waiting: Cell<u32>,
+    /// Used where the limit is adaptive.
+    gradient: Cell<Gradient>,
     freed: Notify,
 }
 
@@ -40,12 +50,12 @@ impl Limit {
     /// At least one of each, so that every worker can do something.
     pub fn new(spec: &LimitsSpec, workers: u16) -> Self {
         let share = |all: u32| all.div_ceil(workers.max(1).into());
-        Self {
-            running: spec.running.map_or(u32::MAX, share),
-            per_server: spec.per_server.map_or(u32::MAX, share),
-            queue: share(spec.queue),
-            wait: spec.wait,
-        }
+        let running = match spec.running {
+            None => Most::Fixed(u32::MAX),
+            Some(Running::Most(running)) => Most::Fixed(share(running)),
+            Some(Running::Adaptive) => Most::Adaptive(Bounds { least: share(LEAST), most: share(MOST) }),
+        };
+        Self { running, per_server: spec.per_server.map_or(u32::MAX, share), queue: share(spec.queue), wait: spec.wait }
     }
 
     /// Whether no more may run on the server.
@@ -84,8 +94,27 @@ impl Upstream {
         }
     }
 
+    /// Whether one more may run at once, on another server than these.
+    pub fn has_spare(&self, tried: &Tried) -> bool {
+        self.has_other(tried) && self.limit.as_ref().is_none_or(|limit| self.load.waiting.get() == 0 && self.has_room(limit))
+    }
+
+    /// An answer has taken so long; what may run at once may change with it.
+    #[inline]
+    pub fn learn(&self, took: Duration, now: Instant) {
+        if let Some(Limit { running: Most::Adaptive(bounds), .. }) = &self.limit {
+            let gradient = self.load.gradient.get().after(took, self.load.running.get(), *bounds, now);
+            self.load.gradient.set(gradient);
+            self.tally.limit.set(gradient.limit(*bounds).into());
+        }
+    }
+
     fn has_room(&self, limit: &Limit) -> bool {
-        self.load.running.get() < limit.running && self.servers.iter().any(|server| !limit.is_reached(server))
+        let most = match limit.running {
+            Most::Fixed(most) => most,
+            Most::Adaptive(bounds) => self.load.gradient.get().limit(bounds),
+        };
+        self.load.running.get() < most && (0..self.servers.len()).any(|index| !self.is_full(index) && !self.is_drained(index))
     }
 }
 
@@ -111,22 +140,24 @@ impl Drop for Place<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Ticket;
     use super::super::tests::limited;
-    use super::super::{Ticket, Tried};
     use super::*;
     use crate::upstream::server::Wish;
     use std::rc::Rc;
     use tokio::task::{LocalSet, spawn_local, yield_now};
 
     fn spec(running: Option<u32>, per_server: Option<u32>, queue: u32) -> LimitsSpec {
-        LimitsSpec { running, per_server, queue, wait: Duration::from_secs(60) }
+        LimitsSpec { running: running.map(Running::Most), per_server, queue, wait: Duration::from_secs(60) }
     }
 
     #[test]
     fn workers_share_limits_and_each_has_some() {
         let limit = Limit::new(&spec(Some(10), Some(1), 0), 4);
-        assert_eq!((limit.running, limit.per_server, limit.queue), (3, 1, 0));
-        assert_eq!(Limit::new(&spec(None, Some(8), 9), 2).running, u32::MAX);
+        assert_eq!((limit.running, limit.per_server, limit.queue), (Most::Fixed(3), 1, 0));
+        assert_eq!(Limit::new(&spec(None, Some(8), 9), 2).running, Most::Fixed(u32::MAX));
+        let adaptive = LimitsSpec { running: Some(Running::Adaptive), ..spec(None, None, 0) };
+        assert_eq!(Limit::new(&adaptive, 3).running, Most::Adaptive(Bounds { least: 4, most: 334 }));
     }
 
     #[tokio::test]

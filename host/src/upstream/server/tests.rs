@@ -2,7 +2,7 @@
 
 use super::latency::MEMORY;
 use super::*;
-use crate::config::{LimitsSpec, Location};
+use crate::config::{LimitsSpec, Location, Running};
 use std::collections::BTreeSet;
 
 fn upstream(servers: u16, balance: Balance) -> Rc<Upstream> {
@@ -13,7 +13,7 @@ fn upstream(servers: u16, balance: Balance) -> Rc<Upstream> {
         "app",
         (&UpstreamSpec { balance, ..UpstreamSpec::plain(servers, at) }, None),
         &Limits::default(),
-        (Default::default(), None, (&Seal::new(b"key"), 1)),
+        (Default::default(), Default::default(), (&Seal::new(b"key"), 1)),
     )
 }
 
@@ -63,7 +63,7 @@ fn weighted(weights: &[u32], balance: Balance) -> Rc<Upstream> {
     };
     let servers = (0..).zip(weights).map(server).collect();
     let spec = UpstreamSpec { balance, servers, ..UpstreamSpec::plain(Vec::new(), at.clone()) };
-    Upstream::after(None, "app", (&spec, None), &Limits::default(), (Default::default(), None, (&Seal::new(b"key"), 1)))
+    Upstream::after(None, "app", (&spec, None), &Limits::default(), (Default::default(), Default::default(), (&Seal::new(b"key"), 1)))
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn next(earlier: &Rc<Upstream>, servers: &[u16], line: u32, change: impl FnOnce(
     let servers = servers.iter().map(|port| ServerAddress::Tcp { host: "127.0.0.1".into(), port: *port }).collect();
     let mut spec = UpstreamSpec::plain(servers, Location { file: "test".into(), line, column: 1 });
     change(&mut spec);
-    Upstream::after(Some(earlier), "app", (&spec, None), limits, (Default::default(), None, (&Seal::new(b"key"), 1)))
+    Upstream::after(Some(earlier), "app", (&spec, None), limits, (Default::default(), Default::default(), (&Seal::new(b"key"), 1)))
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn what_has_not_changed_goes_over_to_the_next_snapshot() {
 
 #[tokio::test]
 async fn who_waits_after_a_reload_is_told_of_what_ran_before_it() {
-    let spec = LimitsSpec { running: Some(1), per_server: None, queue: 5, wait: Duration::from_secs(60) };
+    let spec = LimitsSpec { running: Some(Running::Most(1)), per_server: None, queue: 5, wait: Duration::from_secs(60) };
     let first = limited(1, spec);
     let ticket = Ticket::new(&first, &first.servers[0], 0);
     let second = next(&first, &[0], 1, |changed| changed.limits = Some(LimitsSpec { queue: 6, ..spec }), &Limits::default());

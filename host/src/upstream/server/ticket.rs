@@ -18,12 +18,14 @@ impl Ticket {
         upstream.load.running.update(|count| count + 1);
         upstream.tally.running.add(1);
         server.running.update(|count| count + 1);
+        server.shown.add(1);
         Self { upstream: upstream.clone(), server: server.clone(), index }
     }
 
-    /// The server took so long to a response head. Of no use where there is no choice.
+    /// The server took so long to a response head, which is of no use where there is neither a choice nor a limit that learns.
     #[inline]
     pub fn heard(&self, took: Duration, now: Instant) {
+        self.upstream.learn(took, now);
         if self.upstream.servers.len() > 1 {
             self.server.heard(took, now);
             self.server.standing.did_well(now);
@@ -41,6 +43,7 @@ impl Drop for Ticket {
         self.upstream.load.running.update(|count| count - 1);
         self.upstream.tally.running.sub(1);
         self.server.running.update(|count| count - 1);
+        self.server.shown.sub(1);
         self.upstream.load.is_less();
     }
 }
