@@ -37,6 +37,13 @@ impl Origin {
         })
     }
 
+    /// As `named`, at this address of this machine.
+    pub fn named_at(address: &str, port: u16, name: &str) -> Self {
+        let name = name.to_owned();
+        let listener = TcpListener::bind((address, port)).unwrap_or_else(|error| panic!("{address}:{port}: {error}"));
+        Self::serve_on(listener, move |stream, seen| while answer(stream, seen, &name) {})
+    }
+
     /// As `says`, but leaves the connection open until the other side closes it.
     pub fn says_and_stays(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
@@ -50,7 +57,10 @@ impl Origin {
 
     /// Full control: called once for each connection, on a thread of its own.
     pub fn serve(connection: impl Fn(&mut TcpStream, &Mutex<Vec<String>>) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::serve_on(TcpListener::bind("127.0.0.1:0").expect("a port"), connection)
+    }
+
+    fn serve_on(listener: TcpListener, connection: impl Fn(&mut TcpStream, &Mutex<Vec<String>>) + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().expect("bound");
         let (seen, connections, closing) = (Arc::default(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let origin = Self { address, seen: Arc::clone(&seen), connections: Arc::clone(&connections), closing: Arc::clone(&closing) };

@@ -9,14 +9,13 @@ use super::prepare::Prepared;
 use super::systemd::Inherited;
 use super::watch::Watch;
 use super::worker::{Change, Waiting};
-use crate::config::{Config, Report, UpstreamName, UpstreamSpec};
+use crate::config::{Config, Report};
 use crate::observe::Tracer;
 use crate::observe::otlp::Outlet;
 use crate::proxy::Snapshot;
 use crate::sandbox::Configured;
-use crate::upstream::HealthBoard;
+use crate::upstream::Discovery;
 use rustls::KeyLog;
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -31,7 +30,6 @@ pub struct Generation {
     doors: DoorPlans,
     /// `None`: nothing is traced.
     outlet: Option<Outlet>,
-    upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
     checks: Checks,
 }
 
@@ -76,16 +74,16 @@ impl Generation {
         let outlet = outlet(watch, config, before).map_err(AssembleError::Traces)?;
         let all = listeners.iter().map(|listener| listener.bound.clone()).collect();
         let upstreams = Arc::new(config.upstreams.clone());
-        let checks = Checks::start(&upstreams, &prepared.papers.outbound, &config.limits, before.map(|before| &before.checks))
-            .map_err(AssembleError::Checks)?;
-        let generation = Self { number, listeners: all, snapshot: Arc::new(snapshot), courses, doors, outlet, upstreams, checks, prepared };
+        let (outbound, terms) = (&prepared.papers.outbound, (&config.server, &config.limits));
+        let checks = Checks::start(&upstreams, outbound, terms, before.map(|before| &before.checks)).map_err(AssembleError::Checks)?;
+        let generation = Self { number, listeners: all, snapshot: Arc::new(snapshot), courses, doors, outlet, checks, prepared };
         let changes = generation.changes(listeners, before, workers);
         Ok((generation, changes))
     }
 
-    /// Which servers are down.
-    pub const fn health(&self) -> &Arc<HealthBoard> {
-        &self.checks.board
+    /// Which servers there are, and which are down.
+    pub const fn discovery(&self) -> &Arc<Discovery> {
+        &self.checks.discovery
     }
 
     /// In one line, for whoever asks how we are.
@@ -99,12 +97,11 @@ impl Generation {
         let config = &self.prepared.config;
         let change = |_| Change {
             snapshot: self.snapshot.clone(),
-            upstreams: self.upstreams.clone(),
+            sets: self.checks.discovery.follow(),
             outbound: self.prepared.papers.outbound.clone(),
             filters: self.prepared.filters.clone(),
             services: self.prepared.services.clone(),
             tracer: self.tracer(),
-            board: self.checks.board.clone(),
             seal: self.prepared.seal.clone(),
             listeners: Vec::with_capacity(listeners.len()),
         };

@@ -11,7 +11,7 @@ use crate::observe::access::AccessOutput;
 use crate::observe::otlp::Exporters;
 use crate::observe::{Exposition, Registry, Shown, log_filter, set_log_filter};
 use crate::sandbox::{Census, Counts};
-use crate::upstream::HealthBoard;
+use crate::upstream::{Discovery, LookUp, Query, Sets, seconds_since};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io;
@@ -36,7 +36,7 @@ pub struct Watch {
     censuses: Mutex<BTreeMap<String, Arc<Census>>>,
     gate: OnceLock<Arc<Gate>>,
     /// Of the generation that is served. A lock, because it is taken by reloads and when numbers are read.
-    health: Mutex<Arc<HealthBoard>>,
+    discovery: Mutex<Option<Arc<Discovery>>>,
     /// Access lines that were dropped.
     dropped: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
 }
@@ -96,13 +96,18 @@ impl Watch {
         self.gate.get().map_or(0, |gate| gate.open())
     }
 
-    /// From now on these are the servers that are looked at.
-    pub fn looks_at(&self, board: &Arc<HealthBoard>) {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(board);
+    /// From now on this is how servers are found and looked at.
+    pub fn looks_at(&self, discovery: &Arc<Discovery>) {
+        *self.discovery.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(discovery));
     }
 
-    fn health(&self) -> Arc<HealthBoard> {
-        Arc::clone(&self.health.lock().unwrap_or_else(PoisonError::into_inner))
+    fn discovery(&self) -> Option<Arc<Discovery>> {
+        self.discovery.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The servers that there are.
+    fn sets(&self) -> Arc<Sets> {
+        self.discovery().map(|discovery| discovery.now()).unwrap_or_default()
     }
 
     pub fn draining(&self) {
@@ -117,12 +122,31 @@ impl Watch {
     }
 
     fn servers(&self, out: &mut Exposition) {
-        let health = self.health();
+        let sets = self.sets();
+        let mut family = out.gauge("portcullis_upstream_servers", "Servers that an upstream has, as they are written or found by name.");
+        sets.specs.iter().for_each(|(name, spec)| family.sample(&[("upstream", &*name.0)], spec.servers.len() as u64));
         // A server that is written twice is looked at once.
-        let all: BTreeMap<_, _> = health.servers().map(|(upstream, server, up)| ((upstream, server.to_string()), up)).collect();
+        let all: BTreeMap<_, _> = sets.board.servers().map(|(upstream, server, up)| ((upstream, server.to_string()), up)).collect();
         let mut family = out.gauge("portcullis_upstream_server_up", "Whether a server is up, by what checks have found.");
         for ((upstream, server), up) in all {
             family.sample(&[("upstream", upstream), ("server", &server)], up.into());
+        }
+    }
+
+    fn look_ups(&self, out: &mut Exposition) {
+        let look_ups = self.discovery().map(|discovery| discovery.look_ups()).unwrap_or_default();
+        let counters: [(&str, &str, fn(&LookUp) -> u64); 2] = [
+            ("portcullis_dns_lookups", "Look-ups of names of servers.", |known| known.lookups),
+            ("portcullis_dns_lookups_failed", "Look-ups of names of servers that brought nothing.", |known| known.failed),
+        ];
+        let named = |query: &Query| query.to_string();
+        for (name, help, value) in counters {
+            let mut family = out.counter(name, help);
+            look_ups.iter().for_each(|(query, known)| family.sample(&[("name", &named(query))], value(known)));
+        }
+        let mut family = out.gauge("portcullis_dns_answer_age_seconds", "Since a look-up of the name has last brought something.");
+        for (query, good) in look_ups.iter().filter_map(|(query, known)| Some((query, known.good?))) {
+            family.sample(&[("name", &named(query))], seconds_since(good));
         }
     }
 
@@ -177,6 +201,7 @@ impl Board for Watch {
         out.gauge("portcullis_generation", "Number of the configuration that new exchanges see.").sample(&[], self.generations.serving());
         out.gauge("portcullis_generations", "Configurations that something still uses.").sample(&[], self.generations.alive() as u64);
         self.servers(out);
+        self.look_ups(out);
         self.guests(out);
         self.registry.write(out);
     }
@@ -185,7 +210,7 @@ impl Board for Watch {
         let against = match self.standing.load(Ordering::Acquire) {
             STARTING => vec!["starting".to_owned()],
             DRAINING => vec!["draining".to_owned()],
-            _ => self.left_out().into_iter().chain(self.health().missing().map(all_down)).collect(),
+            _ => self.left_out().into_iter().chain(self.sets().board.missing().map(all_down)).collect(),
         };
         Readiness { against }
     }
