@@ -108,7 +108,7 @@ fn a_set_grows_and_shrinks_under_load_and_not_one_request_fails() {
             some_more();
             (asked() == before).then_some(())
         });
-        drop(servers.remove(0));
+        servers.remove(0).kill();
         some_more();
     });
     let (done, failed) = (done.into_inner(), failed.into_inner().unwrap());
@@ -168,7 +168,7 @@ fn srv_records_say_ports_weights_and_priorities() {
     dns.set(&records(&[srv(10, 30, &a, "one"), srv(20, 0, &c, "one")].concat()));
     proxy.logged("that went: 127.0.0.1:");
     until("b gets nothing", || (names(&proxy) == set(&["a"])).then_some(()));
-    drop(a);
+    a.kill();
     until("the next priority takes over", || (names(&proxy) == set(&["c"])).then_some(()));
     let found = shown(&proxy)["names"][0]["found"].clone();
     assert_eq!(found[0]["host"], "one.test");

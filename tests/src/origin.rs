@@ -12,6 +12,7 @@ pub struct Origin {
     seen: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
     closing: Arc<AtomicUsize>,
+    streams: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Origin {
@@ -63,7 +64,10 @@ impl Origin {
     fn serve_on(listener: TcpListener, connection: impl Fn(&mut TcpStream, &Mutex<Vec<String>>) + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().expect("bound");
         let (seen, connections, closing) = (Arc::default(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let origin = Self { address, seen: Arc::clone(&seen), connections: Arc::clone(&connections), closing: Arc::clone(&closing) };
+        let streams = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let open = Arc::clone(&streams);
+        let origin =
+            Self { address, seen: Arc::clone(&seen), connections: Arc::clone(&connections), closing: Arc::clone(&closing), streams };
         let connection = Arc::new(connection);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -72,6 +76,7 @@ impl Origin {
                 }
                 let Ok(mut stream) = stream else { continue };
                 connections.fetch_add(1, Ordering::Relaxed);
+                open.lock().expect("not poisoned").extend(stream.try_clone());
                 let (seen, connection) = (Arc::clone(&seen), Arc::clone(&connection));
                 std::thread::spawn(move || {
                     let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
@@ -91,6 +96,16 @@ impl Origin {
     /// Heads of the requests that arrived.
     pub fn requests(&self) -> Vec<String> {
         self.seen.lock().expect("not poisoned").clone()
+    }
+
+    /// Ends it as a process that is killed: its connections are closed, and nobody listens any more.
+    pub fn kill(self) {
+        let streams = Arc::clone(&self.streams);
+        drop(self);
+        for stream in streams.lock().expect("not poisoned").drain(..) {
+            // It may be closed already.
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
     }
 
     /// How many connections were accepted.
