@@ -60,7 +60,7 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 
 /// The upstream's entry in the API.
 fn shown(proxy: &Proxy) -> Value {
-    let answer = get(proxy.admin(), "admin", "/api/upstreams");
+    let answer = get(proxy.admin(), "localhost", "/api/upstreams");
     let all: Value = serde_json::from_str(&answer.text()).unwrap_or_else(|error| panic!("{error}: {}", answer.text()));
     all[0].clone()
 }
