@@ -163,7 +163,9 @@ fn srv_records_say_ports_weights_and_priorities() {
     let gone_port = c.address.port();
     let proxy = proxy(dns.address, "servers = [\"srv+http://_api._tcp.test\"]");
     let shares = went(&proxy, 80);
-    assert_eq!(shares, BTreeMap::from([("a".to_owned(), 60), ("b".to_owned(), 20)]), "by weight, and none to the second priority");
+    // Each worker counts for itself, so that it is not one in four to the last request.
+    let of = |name: &str| shares.get(name).copied().unwrap_or_default();
+    assert!(of("a") + of("b") == 80 && (57..=63).contains(&of("a")), "by weight, and none to the second priority: {shares:?}");
     // The first ones go, from DNS or of themselves.
     dns.set(&records(&[srv(10, 30, &a, "one"), srv(20, 0, &c, "one")].concat()));
     proxy.logged("that went: 127.0.0.1:");

@@ -1,5 +1,6 @@
 //! Origins: one that speaks HTTP/1.1 and echoes, and one that says just what the test says.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +13,8 @@ pub struct Origin {
     seen: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
     closing: Arc<AtomicUsize>,
-    streams: Arc<Mutex<Vec<TcpStream>>>,
+    /// Those that are open, by their number.
+    streams: Arc<Mutex<HashMap<usize, TcpStream>>>,
 }
 
 impl Origin {
@@ -64,7 +66,7 @@ impl Origin {
     fn serve_on(listener: TcpListener, connection: impl Fn(&mut TcpStream, &Mutex<Vec<String>>) + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().expect("bound");
         let (seen, connections, closing) = (Arc::default(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let streams = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let streams = Arc::<Mutex<HashMap<usize, TcpStream>>>::default();
         let open = Arc::clone(&streams);
         let origin =
             Self { address, seen: Arc::clone(&seen), connections: Arc::clone(&connections), closing: Arc::clone(&closing), streams };
@@ -75,13 +77,16 @@ impl Origin {
                     return;
                 }
                 let Ok(mut stream) = stream else { continue };
-                connections.fetch_add(1, Ordering::Relaxed);
-                open.lock().expect("not poisoned").extend(stream.try_clone());
+                let number = connections.fetch_add(1, Ordering::Relaxed);
+                open.lock().expect("not poisoned").extend(stream.try_clone().map(|stream| (number, stream)));
+                let open = Arc::clone(&open);
                 let (seen, connection) = (Arc::clone(&seen), Arc::clone(&connection));
                 std::thread::spawn(move || {
                     let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
                     let _ = stream.set_nodelay(true);
                     connection(&mut stream, &seen);
+                    // Before the other half, which closes it.
+                    open.lock().expect("not poisoned").remove(&number);
                 });
             }
         });
@@ -102,7 +107,7 @@ impl Origin {
     pub fn kill(self) {
         let streams = Arc::clone(&self.streams);
         drop(self);
-        for stream in streams.lock().expect("not poisoned").drain(..) {
+        for (_, stream) in streams.lock().expect("not poisoned").drain() {
             // It may be closed already.
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
