@@ -1,7 +1,7 @@
 //! Servers that are found by name: with a real DNS server whose records change, fail and come back.
 
 use crate::config_reload::until;
-use portcullis_tests::{Dns, Origin, Proxy, Raw, get, nobody};
+use portcullis_tests::{Dns, Origin, Proxy, Raw, Server, get, nobody};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -256,4 +256,24 @@ fn servers_that_are_found_are_looked_at_under_the_name_that_is_written() {
         scrape.value("portcullis_upstream_server_up", &[("server", &format!("127.0.0.3:{port}"))]) == Some(1.0)
             && scrape.value("portcullis_upstream_server_up", &[("server", &format!("127.0.0.2:{port}"))]).is_none()
     });
+}
+
+#[test]
+fn certificates_have_the_name_that_is_written_and_not_one_that_dns_chose() {
+    let dir = crate::tls::certificates(&["app.test", "one.test"]);
+    let of = |name: &str| Server::s_server(&dir.path().join(format!("{name}.pem")), &dir.path().join(format!("{name}.key")));
+    let (app, one) = (of("app.test"), of("one.test"));
+    let srv = |server: &Server| format!("_api._tcp.app 1 SRV 0 0 {} one", server.address.port());
+    let records = |srv: &str| format!("app 1 A 127.0.0.1\none 1 A 127.0.0.1\n{srv}");
+    let dns = Dns::start(&records(&srv(&app)));
+    let ca = |name: &str| format!("tls = {{ ca = \"{}\" }}", dir.path().join(format!("{name}.pem")).display());
+    let asked = |servers: &str, ca: &str| {
+        let response = get(proxy(dns.address, &format!("servers = [\"{servers}\"]\n{ca}")).http(), "a.test", "/");
+        (response.status, response.reason().map(str::to_owned))
+    };
+    assert_eq!(asked(&format!("https://app.test:{}", app.address.port()), &ca("app.test")), (200, None));
+    assert_eq!(asked("srv+https://_api._tcp.app.test", &ca("app.test")), (200, None));
+    // Who answers there is who DNS says, and not who was meant.
+    dns.set(&records(&srv(&one)));
+    assert_eq!(asked("srv+https://_api._tcp.app.test", &ca("one.test")), (502, Some("origin_certificate".to_owned())));
 }

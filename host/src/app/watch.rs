@@ -135,15 +135,11 @@ impl Watch {
 
     fn look_ups(&self, out: &mut Exposition) {
         let look_ups = self.discovery().map(|discovery| discovery.look_ups()).unwrap_or_default();
-        let counters: [(&str, &str, fn(&LookUp) -> u64); 2] = [
-            ("portcullis_dns_lookups", "Look-ups of names of servers.", |known| known.lookups),
-            ("portcullis_dns_lookups_failed", "Look-ups of names of servers that brought nothing.", |known| known.failed),
-        ];
         let named = |query: &Query| query.to_string();
-        for (name, help, value) in counters {
-            let mut family = out.counter(name, help);
-            look_ups.iter().for_each(|(query, known)| family.sample(&[("name", &named(query))], value(known)));
-        }
+        let mut family = out.counter("portcullis_dns_lookups", "Look-ups of names of servers.");
+        look_ups.iter().for_each(|(query, known)| family.sample(&[("name", &named(query))], known.lookups));
+        let mut family = out.counter("portcullis_dns_lookups_failed", "Look-ups of names of servers that brought nothing.");
+        look_ups.iter().for_each(|(query, known)| family.sample(&[("name", &named(query))], known.failed));
         let mut family = out.gauge("portcullis_dns_answer_age_seconds", "Since a look-up of the name has last brought something.");
         for (query, good) in look_ups.iter().filter_map(|(query, known)| Some((query, known.good?))) {
             family.sample(&[("name", &named(query))], seconds_since(good));
