@@ -11,7 +11,7 @@ use crate::observe::access::AccessOutput;
 use crate::observe::otlp::Exporters;
 use crate::observe::{Exposition, Registry, Shown, log_filter, set_log_filter};
 use crate::sandbox::{Census, Counts};
-use crate::upstream::{Discovery, LookUp, Query, Sets, seconds_since};
+use crate::upstream::{Discovery, Query, Sets, seconds_since};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io;
