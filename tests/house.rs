@@ -29,6 +29,7 @@ const WATCHED: &[&str] = &[
     "jsonschema",
     "socket2",
     "oci_client",
+    "hickory_resolver",
     "wasmtime_wasi",
     "wasmtime_wasi_http",
 ];
@@ -50,7 +51,7 @@ const ARROWS: &[Room] = &[
     Room {
         name: "upstream",
         may: &["message", "config", "observe", "certs", "wire"],
-        outside: &["tokio", "hyper", "rustls", "tokio_rustls", "socket2"],
+        outside: &["tokio", "hyper", "rustls", "tokio_rustls", "socket2", "hickory_resolver"],
     },
     Room {
         name: "listen",

@@ -236,3 +236,43 @@ impl Drop for Over<'_> {
         self.0.store(true, Ordering::Relaxed);
     }
 }
+
+#[test]
+fn servers_of_our_zone_come_first_and_others_when_these_are_gone() {
+    let [near, far, last] = origins();
+    let proxy = Proxy::start(&format!(
+        "[server]\nworkers = 2\nzone = \"eu-1a\"\n[site.\"a.test\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [\n\
+         {{ address = \"{}\", priority = 1 }},\n{{ address = \"{}\", zone = \"eu-1b\" }},\n{{ address = \"{}\", zone = \"eu-1a\" }}]\n",
+        last.name(),
+        far.name(),
+        near.name()
+    ));
+    let went = || -> BTreeSet<String> {
+        (0..20).map(|_| get(proxy.http(), "a.test", "/").header("x-origin").unwrap_or("nobody").to_owned()).collect()
+    };
+    let only = |name: &str| BTreeSet::from([name.to_owned()]);
+    assert_eq!(went(), only("a"));
+    near.kill();
+    // Requests that find it gone are tried at the next; then it is set aside.
+    crate::config_reload::until("the other zone takes over", || (went() == only("b")).then_some(()));
+    far.kill();
+    crate::config_reload::until("the next priority takes over", || (went() == only("c")).then_some(()));
+}
+
+#[test]
+fn a_new_server_gets_little_at_first() {
+    let [a, b, _] = origins();
+    let head = crate::config_reload::HEAD.replace("workers = 2", "workers = 1");
+    let config = |servers: &str| {
+        format!(
+            "{head}{}[site.\"a.test\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [{servers}]\n\
+             balance = \"round-robin\"\nslow-start = \"1h\"\n",
+            crate::config_reload::HTTP
+        )
+    };
+    let proxy = Proxy::start(&config(&format!("\"{}\"", a.name())));
+    assert_eq!(who(&proxy, "/", ""), BTreeSet::from(["a".to_owned()]));
+    crate::config_reload::turn_to(&proxy, &config(&format!("\"{}\", \"{}\"", a.name(), b.name())));
+    let new = (0..110).filter(|_| get(proxy.http(), "a.test", "/").header("x-origin") == Some("b")).count();
+    assert_eq!(new, 10, "a tenth of its share: one in eleven");
+}

@@ -2,7 +2,7 @@
 
 use crate::tcp::redis_cli;
 use crate::tls::{certificates, curl_to, find_root};
-use portcullis_tests::{Origin, Proxy, Raw, Server, curl, get, get_with, nobody, proxy, tools};
+use portcullis_tests::{Dns, Origin, Proxy, Raw, Server, curl, get, get_with, nobody, proxy, tools};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -40,6 +40,7 @@ fn every_example_is_right_as_it_stands() {
         "tls-site",
         "blue-green",
         "canary",
+        "dns-srv",
         "first-plugin",
         "auth-cache",
         "component-service",
@@ -148,6 +149,32 @@ fn blue_green() {
     });
     assert_eq!(look("blue").header("x-origin"), Some("blue"));
     assert_eq!(get(proxy.http(), "localhost", "/").header("x-origin"), Some("green"));
+}
+
+#[test]
+fn dns_srv() {
+    let (a, b, c) = (Origin::named("a"), Origin::named("b"), Origin::named("c"));
+    let zone = fs::read_to_string(tools::repository().join("examples/dns-srv/test.zone")).unwrap();
+    let mut records: String =
+        zone.lines().filter(|line| line.starts_with("_api") || line.starts_with("one ")).collect::<Vec<_>>().join("\n");
+    for (port, origin) in [("9001", &a), ("9002", &b), ("9003", &c)] {
+        assert!(records.contains(port));
+        records = records.replace(port, &origin.address.port().to_string());
+    }
+    let dns = Dns::start(&format!("$TTL 1\n{records}"));
+    let config = example("dns-srv", &[]).replace("127.0.0.1:5353", &dns.address.to_string()).replacen(
+        "[server]\nstate = \"state\"\nworkers = 1\n",
+        "",
+        1,
+    );
+    let proxy = Proxy::start(&config.replace("[server]\n", "[server]\nstate = \"state\"\nworkers = 1\n"));
+    let went = || get(proxy.http(), "localhost", "/").header("x-origin").unwrap_or("nobody").to_owned();
+    let all: Vec<String> = (0..80).map(|_| went()).collect();
+    let count = |name: &str| all.iter().filter(|one| *one == name).count();
+    assert!(count("a") > count("b") && count("b") > 0 && count("c") == 0, "{all:?}");
+    a.kill();
+    b.kill();
+    crate::config_reload::until("the next priority takes over", || (0..10).all(|_| went() == "c").then_some(()));
 }
 
 #[test]

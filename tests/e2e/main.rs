@@ -16,6 +16,7 @@ mod commands;
 mod config_reload;
 mod connections;
 mod dashboard;
+mod discovery;
 mod examples;
 mod exchange;
 mod failure;

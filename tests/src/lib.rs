@@ -2,6 +2,7 @@
 //! What a test starts ends with the test.
 
 pub mod client;
+pub mod dns;
 pub mod origin;
 pub mod pebble;
 pub mod pki;
@@ -10,6 +11,7 @@ pub mod servers;
 pub mod tools;
 
 pub use client::{Raw, Response, curl, get, get_with};
+pub use dns::Dns;
 pub use origin::{Origin, nobody};
 pub use pebble::Pebble;
 pub use proxy::Proxy;

@@ -1,5 +1,6 @@
 //! Origins: one that speaks HTTP/1.1 and echoes, and one that says just what the test says.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,6 +13,8 @@ pub struct Origin {
     seen: Arc<Mutex<Vec<String>>>,
     connections: Arc<AtomicUsize>,
     closing: Arc<AtomicUsize>,
+    /// Those that are open, by their number.
+    streams: Arc<Mutex<HashMap<usize, TcpStream>>>,
 }
 
 impl Origin {
@@ -37,6 +40,13 @@ impl Origin {
         })
     }
 
+    /// As `named`, at this address of this machine.
+    pub fn named_at(address: &str, port: u16, name: &str) -> Self {
+        let name = name.to_owned();
+        let listener = TcpListener::bind((address, port)).unwrap_or_else(|error| panic!("{address}:{port}: {error}"));
+        Self::serve_on(listener, move |stream, seen| while answer(stream, seen, &name) {})
+    }
+
     /// As `says`, but leaves the connection open until the other side closes it.
     pub fn says_and_stays(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
@@ -50,10 +60,16 @@ impl Origin {
 
     /// Full control: called once for each connection, on a thread of its own.
     pub fn serve(connection: impl Fn(&mut TcpStream, &Mutex<Vec<String>>) + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        Self::serve_on(TcpListener::bind("127.0.0.1:0").expect("a port"), connection)
+    }
+
+    fn serve_on(listener: TcpListener, connection: impl Fn(&mut TcpStream, &Mutex<Vec<String>>) + Send + Sync + 'static) -> Self {
         let address = listener.local_addr().expect("bound");
         let (seen, connections, closing) = (Arc::default(), Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-        let origin = Self { address, seen: Arc::clone(&seen), connections: Arc::clone(&connections), closing: Arc::clone(&closing) };
+        let streams = Arc::<Mutex<HashMap<usize, TcpStream>>>::default();
+        let open = Arc::clone(&streams);
+        let origin =
+            Self { address, seen: Arc::clone(&seen), connections: Arc::clone(&connections), closing: Arc::clone(&closing), streams };
         let connection = Arc::new(connection);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -61,12 +77,16 @@ impl Origin {
                     return;
                 }
                 let Ok(mut stream) = stream else { continue };
-                connections.fetch_add(1, Ordering::Relaxed);
+                let number = connections.fetch_add(1, Ordering::Relaxed);
+                open.lock().expect("not poisoned").extend(stream.try_clone().map(|stream| (number, stream)));
+                let open = Arc::clone(&open);
                 let (seen, connection) = (Arc::clone(&seen), Arc::clone(&connection));
                 std::thread::spawn(move || {
                     let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
                     let _ = stream.set_nodelay(true);
                     connection(&mut stream, &seen);
+                    // Before the other half, which closes it.
+                    open.lock().expect("not poisoned").remove(&number);
                 });
             }
         });
@@ -81,6 +101,16 @@ impl Origin {
     /// Heads of the requests that arrived.
     pub fn requests(&self) -> Vec<String> {
         self.seen.lock().expect("not poisoned").clone()
+    }
+
+    /// Ends it as a process that is killed: its connections are closed, and nobody listens any more.
+    pub fn kill(self) {
+        let streams = Arc::clone(&self.streams);
+        drop(self);
+        for (_, stream) in streams.lock().expect("not poisoned").drain() {
+            // It may be closed already.
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
     }
 
     /// How many connections were accepted.

@@ -78,6 +78,13 @@ impl Server {
         Self::start(command, address, dir)
     }
 
+    /// Knot (Debian package knot), by the configuration in a folder that it may write to.
+    pub fn knot_at(address: SocketAddr, config: &Path) -> Self {
+        let mut command = Command::new(tools::need("knotd", "knot"));
+        command.arg("-c").arg(config);
+        Self::start(command, address, tempfile::tempdir().expect("a directory"))
+    }
+
     /// HAProxy (Debian package haproxy); what `sections` makes of its address and folder follows a usual `defaults` section.
     pub fn haproxy(sections: impl FnOnce(SocketAddr, &str) -> String) -> Self {
         let program = tools::need("haproxy", "haproxy");

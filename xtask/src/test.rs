@@ -4,7 +4,7 @@ use crate::{apt, demo, run, wasm_target};
 use std::process::Command;
 
 /// Debian's packages that the end-to-end tests run.
-const PROGRAMS: [&str; 22] = [
+const PROGRAMS: [&str; 23] = [
     "curl",
     "openssl",
     "nghttp2-client",
@@ -27,6 +27,7 @@ const PROGRAMS: [&str; 22] = [
     "wasi-libc",
     "caddy",
     "strace",
+    "knot",
 ];
 
 pub fn run(arguments: &[String]) -> Result<(), String> {

@@ -183,7 +183,7 @@ impl Explained {
         match route.to.as_ref().and_then(|to| self.config.upstreams.get_key_value(to)) {
             Some((name, upstream)) => {
                 row(out, "upstream", &format!("{name}  {}  {}", upstream.balance, servers(upstream)), &upstream.at.to_string());
-                terms(upstream).iter().for_each(|(title, text)| row(out, title, text, ""));
+                terms(upstream, &self.config).iter().for_each(|(title, text)| row(out, title, text, ""));
             }
             None => row(out, "upstream", "none: a link answers or chooses", ""),
         }
@@ -253,7 +253,7 @@ impl Explained {
                     Some((name, spec)) => {
                         let servers: Vec<_> = spec.servers.iter().map(server_json).collect();
                         let mut upstream = json!({ "name": name.to_string(), "balance": spec.balance.to_string(), "servers": servers });
-                        terms(spec).into_iter().for_each(|(title, text)| upstream[title] = text.into());
+                        terms(spec, &self.config).into_iter().for_each(|(title, text)| upstream[title] = text.into());
                         upstream["at"] = spec.at.to_string().into();
                         upstream
                     }
@@ -358,11 +358,25 @@ pub(super) fn servers(spec: &UpstreamSpec) -> String {
 }
 
 /// What else holds for an upstream, if anything does.
-fn terms(spec: &UpstreamSpec) -> Vec<(&'static str, String)> {
+fn terms(spec: &UpstreamSpec, config: &Config) -> Vec<(&'static str, String)> {
     let sticky = spec.sticky.as_ref().map(|sticky| ("sticky", format!("cookie {}", sticky.cookie)));
     let health = spec.health.as_ref().map(|health| ("health", health.to_string()));
     let limits = spec.limits.as_ref().map(|limits| ("limits", limits.to_string()));
-    [sticky, health, limits].into_iter().flatten().collect()
+    let slow_start = spec.slow_start.map(|time| ("slow start", show_duration(time)));
+    let zone = spec.zone.as_ref().map(|zone| ("zone", format!("{zone} is ours, and comes first")));
+    let lookup = looked_up(spec, config).map(|text| ("lookup", text));
+    [lookup, zone, sticky, health, limits, slow_start].into_iter().flatten().collect()
+}
+
+/// Which names are looked up where.
+fn looked_up(spec: &UpstreamSpec, config: &Config) -> Option<String> {
+    let names: Vec<&str> = spec.servers.iter().filter_map(|server| server.address.name()).collect();
+    let resolver = &config.server.resolver;
+    let asked = match &**resolver {
+        [] => "as /etc/hosts and /etc/resolv.conf say".to_owned(),
+        asked => format!("in /etc/hosts and at {}", asked.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")),
+    };
+    (!names.is_empty()).then(|| format!("{} {asked}; each address is a server", names.join(" ")))
 }
 
 /// When another server is tried.
@@ -380,7 +394,10 @@ fn retry(spec: &RetrySpec, limits: &Limits) -> String {
 }
 
 pub(super) fn server_json(server: &UpstreamServer) -> Value {
-    json!({ "address": server.address.to_string(), "weight": server.weight, "tags": server.tags, "at": server.at.to_string() })
+    json!({
+        "address": server.address.to_string(), "weight": server.weight, "tags": server.tags, "priority": server.priority, "zone": server.zone,
+        "at": server.at.to_string(),
+    })
 }
 
 pub(super) fn path(path: &PathMatch) -> Value {

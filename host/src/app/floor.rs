@@ -4,24 +4,25 @@
 use super::door::DoorKeeper;
 use super::errands::{self, Ways};
 use super::filters::HeldGuests;
-use super::services::Outside;
+use super::services::{Outside, Services};
 use super::ticks::Ticks;
 use super::worker::{Change, Means, Waiting};
+use crate::certs::Outbound;
 use crate::config::Limits;
 use crate::listen::{Accepting, Entrance, Gate, Handler, Reception, Shutdown, Stopper, accept, stopping};
 use crate::observe::WorkerTally;
 use crate::proxy::{Outgoing, Proxy};
 use crate::sandbox::{Errands, Guests};
 use crate::tunnel::Ledger;
-use crate::upstream::Upstreams;
+use crate::upstream::{Drains, Seal, Sets, Shared, Upstreams};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -75,16 +76,19 @@ impl Floor {
     pub fn open(means: Means, mut ready: Ready) -> Self {
         let Means { number, workers, gate, access, tunnel_access, tally } = means;
         let tracer = ready.change.tracer.take();
-        let change = &ready.change;
-        let limits = Arc::new(change.snapshot.limits.clone());
-        let upstreams = Upstreams::counting(&change.upstreams, &change.outbound, &limits, tally.as_deref(), change.shared(workers));
-        let ways = Ways::new(Rc::clone(&upstreams), limits);
+        let limits = Arc::new(ready.change.snapshot.limits.clone());
         let outside = Outside::default();
-        upstreams.place(&change.services.on_worker(&outside));
+        let supply = Supply::of(&mut ready.change, (&outside, &limits), workers);
+        let sets = supply.now();
+        let upstreams = Upstreams::counting(&sets.specs, &supply.outbound, &limits, tally.as_deref(), supply.shared(&sets));
+        let ways = Ways::new(Rc::clone(&upstreams), limits);
+        upstreams.place(&supply.services.on_worker(&outside));
+        let change = &ready.change;
         let errands = errands::run(Rc::clone(&ways));
         // Set once.
         let _ = outside.set(errands.downgrade());
         let guests = HeldGuests::default().succeed(&change.filters, &errands);
+        let supplied = supply.go_on(Rc::downgrade(&upstreams));
         let proxy = Proxy::new(number, (access, tally.clone()), Arc::clone(&change.snapshot), guests.all(), upstreams, tracer);
         let mut floor = Self {
             worker: (number, workers),
@@ -102,6 +106,7 @@ impl Floor {
             tasks: JoinSet::new(),
             timers: JoinSet::new(),
         };
+        floor.timers.spawn_local(supplied);
         floor.ledger.write_as(ready.change.snapshot.access_log, &ready.change.snapshot.access_rules);
         floor.arrange(ready);
         floor
@@ -112,12 +117,14 @@ impl Floor {
         while self.tasks.try_join_next().is_some() {}
         while self.timers.try_join_next().is_some() {}
         let tracer = ready.change.tracer.take();
-        let change = &ready.change;
         let patience = self.proxy.snapshot().limits.stop;
-        let limits = Arc::new(change.snapshot.limits.clone());
-        let upstreams =
-            self.ways.now().succeed(&change.upstreams, &change.outbound, &limits, self.tally.as_deref(), change.shared(self.worker.1));
-        upstreams.place(&change.services.on_worker(&self.outside));
+        let limits = Arc::new(ready.change.snapshot.limits.clone());
+        let supply = Supply::of(&mut ready.change, (&self.outside, &limits), self.worker.1);
+        let sets = supply.now();
+        let upstreams = self.ways.now().succeed(&sets.specs, &supply.outbound, &limits, self.tally.as_deref(), supply.shared(&sets));
+        upstreams.place(&supply.services.on_worker(&self.outside));
+        self.timers.spawn_local(supply.go_on(Rc::downgrade(&upstreams)));
+        let change = &ready.change;
         self.ways.turn(Rc::clone(&upstreams), limits);
         self.guests = self.guests.succeed(&change.filters, &self.errands);
         self.ticks = self.ticks.succeed(&self.guests.all(), self.worker);
@@ -182,6 +189,52 @@ impl Floor {
         listeners.values().filter(|_| handed_over).for_each(|open| open.stopper.hand_over());
         drop(listeners);
         while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Where a generation's upstreams get their servers.
+struct Supply {
+    sets: watch::Receiver<Arc<Sets>>,
+    outbound: Arc<Outbound>,
+    services: Arc<Services>,
+    outside: Outside,
+    limits: Arc<Limits>,
+    drains: Arc<Drains>,
+    seal: Seal,
+    workers: u16,
+}
+
+impl Supply {
+    /// What is found from now on is new.
+    fn of(change: &mut Change, (outside, limits): (&Outside, &Arc<Limits>), workers: u16) -> Self {
+        change.sets.mark_unchanged();
+        Self {
+            sets: change.sets.clone(),
+            outbound: Arc::clone(&change.outbound),
+            services: Arc::clone(&change.services),
+            outside: Rc::clone(outside),
+            limits: Arc::clone(limits),
+            drains: Arc::clone(&change.drains),
+            seal: change.seal.clone(),
+            workers,
+        }
+    }
+
+    fn now(&self) -> Arc<Sets> {
+        Arc::clone(&self.sets.borrow())
+    }
+
+    fn shared<'s>(&'s self, sets: &'s Sets) -> Shared<'s> {
+        Shared { board: &sets.board, drains: &self.drains, seal: &self.seal, workers: self.workers }
+    }
+
+    /// Passes on what is found, until the generation is gone.
+    async fn go_on(mut self, upstreams: Weak<Upstreams>) {
+        while self.sets.changed().await.is_ok() {
+            let sets = Arc::clone(&self.sets.borrow_and_update());
+            let Some(upstreams) = upstreams.upgrade() else { return };
+            upstreams.refill(&sets.specs, &self.outbound, &self.limits, self.shared(&sets), &self.services.on_worker(&self.outside));
+        }
     }
 }
 

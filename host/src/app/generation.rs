@@ -9,14 +9,13 @@ use super::listeners::{self, Bound, Listener};
 use super::prepare::Prepared;
 use super::watch::Watch;
 use super::worker::{Change, Waiting};
-use crate::config::{Config, Report, UpstreamName, UpstreamSpec};
+use crate::config::{Config, Report};
 use crate::observe::Tracer;
 use crate::observe::otlp::{LogRecord, Outlet, Outlets};
 use crate::proxy::Snapshot;
 use crate::sandbox::Configured;
-use crate::upstream::{Drains, HealthBoard};
+use crate::upstream::{Discovery, Drains};
 use rustls::KeyLog;
-use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -31,7 +30,6 @@ pub struct Generation {
     doors: DoorPlans,
     /// `None`: no collector is told anything.
     outlets: Option<Arc<Outlets>>,
-    upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
     checks: Checks,
     /// The process's.
     drains: Arc<Drains>,
@@ -78,8 +76,8 @@ impl Generation {
         let outlets = outlets(watch, config, before).map_err(AssembleError::Telemetry)?;
         let all = listeners.iter().map(|listener| listener.bound.clone()).collect();
         let upstreams = Arc::new(config.upstreams.clone());
-        let checks = Checks::start(&upstreams, &prepared.papers.outbound, &config.limits, before.map(|before| &before.checks))
-            .map_err(AssembleError::Checks)?;
+        let (outbound, terms) = (&prepared.papers.outbound, (&config.server, &config.limits));
+        let checks = Checks::start(&upstreams, outbound, terms, before.map(|before| &before.checks)).map_err(AssembleError::Checks)?;
         let generation = Self {
             number,
             listeners: all,
@@ -87,7 +85,6 @@ impl Generation {
             courses,
             doors,
             outlets,
-            upstreams,
             checks,
             drains: Arc::clone(&watch.drains),
             prepared,
@@ -101,9 +98,9 @@ impl Generation {
         self.outlets.as_ref().and_then(|outlets| outlets.logs.clone())
     }
 
-    /// Which servers are down.
-    pub const fn health(&self) -> &Arc<HealthBoard> {
-        &self.checks.board
+    /// Which servers there are, and which are down.
+    pub const fn discovery(&self) -> &Arc<Discovery> {
+        &self.checks.discovery
     }
 
     /// In one line, for whoever asks how we are.
@@ -117,12 +114,11 @@ impl Generation {
         let config = &self.prepared.config;
         let change = |_| Change {
             snapshot: self.snapshot.clone(),
-            upstreams: self.upstreams.clone(),
+            sets: self.checks.discovery.follow(),
             outbound: self.prepared.papers.outbound.clone(),
             filters: self.prepared.filters.clone(),
             services: self.prepared.services.clone(),
             tracer: self.tracer(),
-            board: self.checks.board.clone(),
             drains: Arc::clone(&self.drains),
             seal: self.prepared.seal.clone(),
             listeners: Vec::with_capacity(listeners.len()),

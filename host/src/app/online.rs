@@ -2,9 +2,10 @@
 
 use super::prepare::outbound;
 use crate::certs::{Outbound, Presented, ServerTls};
-use crate::config::{Config, Diagnostic, Limits, Location, ProxyVersion, ServerAddress, UpstreamName};
-use crate::upstream::{Probed, SendError, probe};
+use crate::config::{Config, Diagnostic, Limits, Location, ProxyVersion, ServerAddress, UpstreamName, UpstreamServer, UpstreamSpec};
+use crate::upstream::{Probed, Query, SendError, found_once, probe};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use time::OffsetDateTime;
@@ -32,14 +33,15 @@ pub fn look(config: &Config) -> io::Result<Vec<Seen>> {
     runtime.block_on(async {
         let mut looking = Vec::new();
         let limits = Arc::new(config.limits.clone());
-        for (upstream, server, at, tls, proxy) in servers(config, &outbound) {
+        let (upstreams, failed) = found_once(&config.upstreams, &config.server.resolver).await;
+        for (upstream, server, tls, proxy) in servers(&upstreams, &outbound) {
             let limits = limits.clone();
             looking.push(spawn_local(async move {
-                let (found, certificate) = one(&server, tls.as_ref(), proxy, &limits).await;
-                Seen { upstream, server, at, found, certificate }
+                let (found, certificate) = one(&server.address, tls.as_ref(), proxy, &limits).await;
+                Seen { upstream, server: server.written().clone(), at: server.at, found, certificate }
             }));
         }
-        let mut seen = Vec::new();
+        let mut seen = lost(config, &failed);
         for one in looking {
             seen.push(one.await.map_err(io::Error::other)?);
         }
@@ -47,12 +49,25 @@ pub fn look(config: &Config) -> io::Result<Vec<Seen>> {
     })
 }
 
-type Wanted = (UpstreamName, ServerAddress, Location, Option<ServerTls>, Option<ProxyVersion>);
-
-fn servers(config: &Config, outbound: &Outbound) -> Vec<Wanted> {
-    let mut wanted = Vec::new();
+/// What is written and cannot be looked up.
+fn lost(config: &Config, failed: &BTreeMap<Query, String>) -> Vec<Seen> {
+    let mut lost = Vec::new();
     for (name, spec) in &config.upstreams {
-        let tls = outbound.servers(name);
+        for server in &spec.servers {
+            let Some(why) = Query::of(&server.address).and_then(|query| failed.get(&query)) else { continue };
+            let found = Err(SendError::Connect(io::Error::new(io::ErrorKind::NotFound, why.clone())));
+            lost.push(Seen { upstream: name.clone(), server: server.address.clone(), at: server.at.clone(), found, certificate: None });
+        }
+    }
+    lost
+}
+
+type Wanted = (UpstreamName, UpstreamServer, Option<ServerTls>, Option<ProxyVersion>);
+
+fn servers(upstreams: &BTreeMap<UpstreamName, UpstreamSpec>, outbound: &Outbound) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    for (name, spec) in upstreams {
+        let tls = outbound.servers(name, &spec.servers);
         if spec.tls.is_some() && tls.is_none() {
             continue;
         }
@@ -62,7 +77,7 @@ fn servers(config: &Config, outbound: &Outbound) -> Vec<Wanted> {
                 continue;
             }
             let tls = tls.as_ref().and_then(|tls| tls.get(index)).cloned();
-            wanted.push((name.clone(), server.address.clone(), server.at.clone(), tls, spec.proxy_protocol));
+            wanted.push((name.clone(), server.clone(), tls, spec.proxy_protocol));
         }
     }
     wanted

@@ -7,9 +7,10 @@ use super::granted::{own, terms};
 use super::memory;
 use super::watch::Watch;
 use crate::admin::{Explain, Refusal, Topic};
-use crate::config::{Config, Isolation, LinkSpec, PluginRef, Route, show_duration};
+use crate::config::{Config, Isolation, LinkSpec, PluginRef, Route, UpstreamName, show_duration};
 use crate::observe::{RouteSum, Times};
 use crate::sandbox::{Capability, Counts, bundled};
+use crate::upstream::{LookUp, Query, seconds_since, seconds_until};
 use http::{Method, Uri};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +27,7 @@ pub fn page(topic: Topic, watch: &Watch, generation: &Generation) -> Value {
             json!({ "name": site.name.to_string(), "tls": tls(&site.tls), "client_certificates": client, "routes": site.routes.len(), "at": site.at.to_string() })
         }).collect(),
         Topic::Routes => routes(watch, config),
-        Topic::Upstreams => upstreams(watch, config),
+        Topic::Upstreams => upstreams(watch, generation),
         Topic::Certificates => certificates(generation),
         Topic::Plugins => plugins(watch, generation),
         Topic::Refusals => watch.registry.recent().iter().map(refusal).collect(),
@@ -41,7 +42,14 @@ pub fn explain(asked: &Explain, generation: &Generation) -> Result<Value, Refusa
     let question = Question { method, url, headers: asked.headers.clone() };
     let memory = |config: &Config, chain: &[LinkSpec]| memory::known(&generation.prepared.filters, config, chain);
     let explained = explain_under(generation.prepared.config.clone(), question, memory);
-    explained.as_ref().map(Explained::json).map_err(|error: &ExplainError| wrong(error))
+    let mut answer = explained.as_ref().map(Explained::json).map_err(|error: &ExplainError| wrong(error))?;
+    // The servers that there are, where names are written.
+    let sets = generation.discovery().now();
+    let found = answer["upstream"]["name"].as_str().and_then(|name| sets.specs.get(&UpstreamName(name.to_owned())));
+    if let Some(spec) = found.filter(|spec| spec.servers.iter().any(|server| server.found_by.is_some())) {
+        answer["upstream"]["found"] = spec.servers.iter().map(ToString::to_string).collect();
+    }
+    Ok(answer)
 }
 
 fn status(watch: &Watch, generation: &Generation) -> Value {
@@ -99,13 +107,16 @@ fn times(times: &Times) -> Vec<Value> {
     bounds.zip(&times.buckets).map(|(up_to, count)| json!({ "up_to": up_to, "count": count })).collect()
 }
 
-fn upstreams(watch: &Watch, config: &Config) -> Value {
+fn upstreams(watch: &Watch, generation: &Generation) -> Value {
+    let (config, sets) = (&generation.prepared.config, generation.discovery().now());
     let sums = watch.registry.upstreams();
     let one = |(name, spec): (&crate::config::UpstreamName, &crate::config::UpstreamSpec)| {
         let sum = sums.get(&*name.0).copied().unwrap_or_default();
+        let names: Vec<_> = generation.discovery().of(spec).iter().map(name_page).collect();
+        let servers = &sets.specs.get(name).unwrap_or(spec).servers;
         json!({
-            "name": name.0, "servers": spec.servers.iter().map(|server| server.address.to_string()).collect::<Vec<_>>(), "balance": spec.balance.to_string(),
-            "tls": spec.tls.is_some(), "at": spec.at.to_string(),
+            "name": name.0, "servers": servers.iter().map(|server| server.address.to_string()).collect::<Vec<_>>(), "balance": spec.balance.to_string(),
+            "tls": spec.tls.is_some(), "names": names, "at": spec.at.to_string(),
             "drained": watch.drains.list(&name.0),
             "requests": sum.requests, "active": sum.active, "idle": sum.idle, "retries": sum.retries, "failures": sum.failures,
         })
@@ -113,13 +124,28 @@ fn upstreams(watch: &Watch, config: &Config) -> Value {
     config.upstreams.iter().map(one).collect()
 }
 
-/// What is to be known of a server before it is stopped. `None`: the configuration has no such server.
+/// What is to be known of a server before it is stopped. `None`: there is no such server, written or found by name.
 pub fn server(watch: &Watch, generation: &Generation, upstream: &str, server: &str) -> Option<Value> {
-    let (_, spec) = generation.prepared.config.upstreams.iter().find(|(name, _)| name.0 == upstream)?;
+    let sets = generation.discovery().now();
+    let (_, spec) = sets.specs.iter().find(|(name, _)| name.0 == upstream)?;
     spec.servers.iter().find(|one| one.address.to_string() == server)?;
     let active = watch.registry.servers(upstream).get(server).copied().unwrap_or(0);
     let drained = watch.drains.list(upstream).iter().any(|out| out == server);
     Some(json!({ "upstream": upstream, "server": server, "drained": drained, "active": active }))
+}
+
+/// A name that is looked up, and what has come of it.
+fn name_page((query, known): &(Query, LookUp)) -> Value {
+    let found = known.found.iter().map(|found| match &found.record {
+        None => json!({ "ip": found.ip }),
+        Some(record) => {
+            json!({ "ip": found.ip, "port": record.port, "priority": record.priority, "weight": record.weight, "host": record.host })
+        }
+    });
+    json!({
+        "name": query.to_string(), "found": found.collect::<Vec<_>>(), "age_seconds": known.good.map(seconds_since),
+        "next_seconds": known.next.map(seconds_until), "lookups": known.lookups, "failed": known.failed, "error": known.why,
+    })
 }
 
 fn refusal(one: &crate::observe::Refusal) -> Value {

@@ -193,7 +193,7 @@ impl Process {
         }
         self.gate.adjust(&generation.snapshot.limits);
         self.base.watch.generations.turn(&generation);
-        self.base.watch.looks_at(generation.health());
+        self.base.watch.looks_at(generation.discovery());
         let turns: Vec<_> = self.foremen.iter().map(Foreman::turn).collect();
         for turn in turns {
             // A worker that ended is seen by whoever waits for its thread.

@@ -280,7 +280,7 @@ async fn start(
         foreman.turn().await.map_err(io::Error::other)?;
     }
     base.watch.generations.turn(&generation);
-    base.watch.looks_at(generation.health());
+    base.watch.looks_at(generation.discovery());
     let generation = Arc::new(generation);
     base.watch.show(&generation);
     let mut keepers = Keepers::default();

@@ -12,7 +12,7 @@ use crate::observe::access::{AccessOutput, AccessTap};
 use crate::observe::otlp::{Exporters, Numbers};
 use crate::observe::{Exposition, Registry, Shown, log_also_to, log_filter, set_log_filter};
 use crate::sandbox::{Census, Counts};
-use crate::upstream::{Drains, HealthBoard};
+use crate::upstream::{Discovery, Drains, Query, Sets, seconds_since};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io;
@@ -39,7 +39,7 @@ pub struct Watch {
     censuses: Mutex<BTreeMap<String, Arc<Census>>>,
     gate: OnceLock<Arc<Gate>>,
     /// Of the generation that is served. A lock, because it is taken by reloads and when numbers are read.
-    health: Mutex<Arc<HealthBoard>>,
+    discovery: Mutex<Option<Arc<Discovery>>>,
     /// Access lines that were dropped.
     dropped: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
     /// Says where access lines go besides.
@@ -131,13 +131,18 @@ impl Watch {
         self.gate.get().map_or(0, |gate| gate.open())
     }
 
-    /// From now on these are the servers that are looked at.
-    pub fn looks_at(&self, board: &Arc<HealthBoard>) {
-        *self.health.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(board);
+    /// From now on this is how servers are found and looked at.
+    pub fn looks_at(&self, discovery: &Arc<Discovery>) {
+        *self.discovery.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(discovery));
     }
 
-    fn health(&self) -> Arc<HealthBoard> {
-        Arc::clone(&self.health.lock().unwrap_or_else(PoisonError::into_inner))
+    fn discovery(&self) -> Option<Arc<Discovery>> {
+        self.discovery.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The servers that there are.
+    fn sets(&self) -> Arc<Sets> {
+        self.discovery().map(|discovery| discovery.now()).unwrap_or_default()
     }
 
     pub fn draining(&self) {
@@ -152,9 +157,11 @@ impl Watch {
     }
 
     fn servers(&self, out: &mut Exposition) {
-        let health = self.health();
+        let sets = self.sets();
+        let mut family = out.gauge("portcullis_upstream_servers", "Servers that an upstream has, as they are written or found by name.");
+        sets.specs.iter().for_each(|(name, spec)| family.sample(&[("upstream", &*name.0)], spec.servers.len() as u64));
         // A server that is written twice is looked at once.
-        let all: BTreeMap<_, _> = health.servers().map(|(upstream, server, up)| ((upstream, server.to_string()), up)).collect();
+        let all: BTreeMap<_, _> = sets.board.servers().map(|(upstream, server, up)| ((upstream, server.to_string()), up)).collect();
         let mut family = out.gauge("portcullis_upstream_server_up", "Whether a server is up, by what checks have found.");
         for ((upstream, server), up) in all {
             family.sample(&[("upstream", upstream), ("server", &server)], up.into());
@@ -168,6 +175,19 @@ impl Watch {
             for server in self.drains.list(&upstream.0) {
                 family.sample(&[("upstream", &upstream.0), ("server", &server)], 1);
             }
+        }
+    }
+
+    fn look_ups(&self, out: &mut Exposition) {
+        let look_ups = self.discovery().map(|discovery| discovery.look_ups()).unwrap_or_default();
+        let named = |query: &Query| query.to_string();
+        let mut family = out.counter("portcullis_dns_lookups", "Look-ups of names of servers.");
+        look_ups.iter().for_each(|(query, known)| family.sample(&[("name", &named(query))], known.lookups));
+        let mut family = out.counter("portcullis_dns_lookups_failed", "Look-ups of names of servers that brought nothing.");
+        look_ups.iter().for_each(|(query, known)| family.sample(&[("name", &named(query))], known.failed));
+        let mut family = out.gauge("portcullis_dns_answer_age_seconds", "Since a look-up of the name has last brought something.");
+        for (query, good) in look_ups.iter().filter_map(|(query, known)| Some((query, known.good?))) {
+            family.sample(&[("name", &named(query))], seconds_since(good));
         }
     }
 
@@ -223,6 +243,7 @@ impl Board for Watch {
         out.gauge("portcullis_generations", "Configurations that something still uses.").sample(&[], self.generations.alive() as u64);
         self.servers(out);
         self.drained(out);
+        self.look_ups(out);
         self.guests(out);
         self.registry.write(out);
     }
@@ -231,7 +252,7 @@ impl Board for Watch {
         let against = match self.standing.load(Ordering::Acquire) {
             STARTING => vec!["starting".to_owned()],
             DRAINING => vec!["draining".to_owned()],
-            _ => self.left_out().into_iter().chain(self.health().missing().map(all_down)).collect(),
+            _ => self.left_out().into_iter().chain(self.sets().board.missing().map(all_down)).collect(),
         };
         Readiness { against }
     }

@@ -9,18 +9,17 @@ use super::filters::Filters;
 use super::floor::{Floor, Ready};
 use super::services::Services;
 use crate::certs::Outbound;
-use crate::config::{Peers, UpstreamName, UpstreamSpec};
+use crate::config::Peers;
 use crate::listen::{Gate, Listening, Shutdown};
 use crate::observe::access::AccessWriter;
 use crate::observe::{Tracer, WorkerTally};
 use crate::proxy::Snapshot;
-use crate::upstream::{Drains, HealthBoard, Seal, Shared};
-use std::collections::BTreeMap;
+use crate::upstream::{Drains, Seal, Sets};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// What a worker gets once. All of it can cross threads; what cannot is made on the worker.
 pub struct Means {
@@ -37,27 +36,19 @@ pub struct Means {
 /// A generation, as one worker gets it.
 pub struct Change {
     pub snapshot: Arc<Snapshot>,
-    pub upstreams: Arc<BTreeMap<UpstreamName, UpstreamSpec>>,
+    /// The servers of upstreams, which may come and go while it is served.
+    pub sets: watch::Receiver<Arc<Sets>>,
     pub outbound: Arc<Outbound>,
     pub filters: Arc<Filters>,
     pub services: Arc<Services>,
     /// `None`: nothing is traced.
     pub tracer: Option<Tracer>,
-    /// Which servers are down.
-    pub board: Arc<HealthBoard>,
     /// Which servers an operator has taken out.
     pub drains: Arc<Drains>,
     /// Of cookies that name servers.
     pub seal: Seal,
     /// All there are from then on.
     pub listeners: Vec<Waiting>,
-}
-
-impl Change {
-    /// What upstreams of all workers have in common; `workers`: how many there are.
-    pub fn shared(&self, workers: u16) -> Shared<'_> {
-        Shared { board: &self.board, drains: &self.drains, seal: &self.seal, workers }
-    }
 }
 
 /// A listener of this worker.

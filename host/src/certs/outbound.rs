@@ -96,9 +96,11 @@ impl Outbound {
         Ok((Self { upstreams: opened, watched: Mutex::new(watched) }, problems))
     }
 
-    /// In the order of the upstream's servers; `None`: it is spoken to in the clear.
-    pub fn servers(&self, upstream: &UpstreamName) -> Option<Vec<ServerTls>> {
-        self.upstreams.get(upstream).map(|servers| servers.iter().map(|(_, tls)| tls.clone()).collect())
+    /// Beside these servers of the upstream, which may have been found by names that are written; `None`: it is spoken to in the clear.
+    pub fn servers(&self, upstream: &UpstreamName, servers: &[UpstreamServer]) -> Option<Vec<ServerTls>> {
+        let written = self.upstreams.get(upstream)?;
+        let of = |server: &UpstreamServer| written.iter().find(|(address, _)| address == server.written()).map(|(_, tls)| tls.clone());
+        servers.iter().map(of).collect()
     }
 
     fn server(&self, upstream: &UpstreamName, server: &ServerAddress) -> Option<&ServerTls> {
@@ -202,6 +204,8 @@ impl Trust {
         let given = |name: &Option<String>| name.as_deref().and_then(server_name);
         let own = match server {
             ServerAddress::Tcp { host, .. } => server_name(host),
+            // Not the hosts that records name, since whoever is on the way to DNS can change these (RFC 6125, section 6.2.1).
+            ServerAddress::Service { name } => name.splitn(3, '.').nth(2).and_then(server_name),
             ServerAddress::Unix(_) | ServerAddress::Component(_) => None,
         };
         // An address of which none is told the server; without a name of its own, nothing is verified either.

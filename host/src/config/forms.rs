@@ -95,6 +95,11 @@ pub fn server(text: &str) -> Result<(ServerAddress, bool), Wrong> {
     if let Some(what) = text.strip_prefix("component:") {
         return component(text, what).map(|component| (ServerAddress::Component(component), false));
     }
+    for (scheme, tls) in [("srv+http://", false), ("srv+https://", true)] {
+        if let Some(name) = text.strip_prefix(scheme) {
+            return service(text, name).map(|address| (address, tls));
+        }
+    }
     let Some(rest) = text.strip_prefix("https://") else { return server_address(text).map(|address| (address, false)) };
     let skipped = text.len() - rest.len();
     let authority = rest.strip_suffix('/').unwrap_or(rest);
@@ -105,6 +110,30 @@ pub fn server(text: &str) -> Result<(ServerAddress, bool), Wrong> {
         let within = |at: usize| (at + skipped).min(text.len());
         Wrong { at: within(wrong.at.start)..within(wrong.at.end), ..wrong }
     })
+}
+
+/// The name of SRV records, `_service._proto.domain` (RFC 2782), which ends `text`.
+fn service(text: &str, name: &str) -> Result<ServerAddress, Wrong> {
+    const HELP: &str = "for example: srv+http://_api._tcp.svc.example.com";
+    let after = text.len() - name.len();
+    let name = name.strip_suffix('/').unwrap_or(name);
+    let whole = || Wrong::at(after..after + name.len(), "not the name of SRV records").help(HELP);
+    if name.contains([':', '/']) {
+        return Err(Wrong::at(after..after + name.len(), "the records say which ports there are, and no path is added").help(HELP));
+    }
+    let mut labels = name.trim_end_matches('.').split('.');
+    let underscored = |label: Option<&str>| label.is_some_and(|label| label.len() > 1 && label.starts_with('_'));
+    if !underscored(labels.next()) || !underscored(labels.next()) || labels.next().is_none() {
+        return Err(whole());
+    }
+    host_name(name).map(|name| ServerAddress::Service { name }).map_err(|_| whole())
+}
+
+/// A DNS server, on port 53 unless written: `"127.0.0.1"`, `"127.0.0.1:5353"`, `"[::1]:53"`.
+pub fn nameserver(text: &str) -> Result<SocketAddr, Wrong> {
+    let bare = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+    let wrong = || Wrong::whole(text, "not an IP address, with or without a port").help("for example: 127.0.0.1:5353");
+    bare.or_else(|_| text.parse::<SocketAddr>()).ok().filter(|address| address.port() != 0).ok_or_else(wrong)
 }
 
 /// `"zone-a"`, `"rack=7"`.
@@ -146,7 +175,10 @@ pub fn unix_path(text: &str, path: &str) -> Result<PathBuf, Wrong> {
 
 /// `"10.0.0.1:8080"`, `"[2001:db8::1]:8080"`, `"backend.internal:8080"`.
 pub fn server_address(text: &str) -> Result<ServerAddress, Wrong> {
-    for (scheme, what) in [("srv+", "an SRV record"), ("h2c://", "HTTP/2 to an upstream"), ("h2://", "HTTP/2 to an upstream")] {
+    if text.starts_with("srv+") {
+        return Err(Wrong::at(0..4, "wanted is srv+http:// or srv+https://").help("for example: srv+http://_api._tcp.svc.example.com"));
+    }
+    for (scheme, what) in [("h2c://", "HTTP/2 to an upstream"), ("h2://", "HTTP/2 to an upstream")] {
         if text.starts_with(scheme) {
             return Err(Wrong::at(0..scheme.len(), format!("{what} is not in this version")).help("write host:port").later());
         }
@@ -382,7 +414,7 @@ mod tests {
             let wrong = server_address(text).expect_err(text);
             assert!(!wrong.later && wrong.at.end <= text.len(), "{text}");
         }
-        assert!(server_address("srv+_a._tcp.b").expect_err("later").later);
+        assert!(server_address("h2://b").expect_err("later").later);
     }
 
     #[test]
@@ -392,6 +424,16 @@ mod tests {
         assert_eq!(server("https://[::1]:8443/").expect("fine"), (tcp("::1", 8443), true));
         assert_eq!(server("https://[::1]").expect("fine"), (tcp("::1", 443), true));
         assert_eq!(server("app:80").expect("fine"), (tcp("app", 80), false));
+        let service = |name: &str| ServerAddress::Service { name: name.into() };
+        assert_eq!(server("srv+https://_api._tcp.Svc.test.").expect("fine"), (service("_api._tcp.svc.test"), true));
+        assert_eq!(server("srv+http://_api._tcp.svc/").expect("fine"), (service("_api._tcp.svc"), false));
+        for (text, at) in
+            [("srv+_a._tcp.b", 0..4), ("srv+http://a.b", 11..14), ("srv+http://_a._tcp.b:1", 11..22), ("srv+http://_a._tcp", 11..18)]
+        {
+            assert_eq!(server(text).expect_err(text).at, at, "{text}");
+        }
+        assert_eq!(nameserver("127.0.0.1").expect("fine"), "127.0.0.1:53".parse().expect("fine"));
+        assert!(nameserver("[::1]:5353").is_ok() && nameserver("::1").is_ok() && nameserver("dns.test").is_err());
         assert_eq!(server("unix:/run/x").expect("fine"), (ServerAddress::Unix("/run/x".into()), false));
         for (text, at) in [("https://a.test/x", 14..16), ("https://", 8..8), ("https://a:x", 10..11), ("unix:", 5..5), ("unix:///x", 5..9)]
         {

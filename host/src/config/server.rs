@@ -1,6 +1,7 @@
 //! `[server]`: what concerns the process as a whole.
 
 use super::{Location, Peers};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,6 +18,10 @@ pub struct ServerSpec {
     pub trusted_proxies: Peers,
     pub access_log: AccessLog,
     pub access_rules: Arc<AccessRules>,
+    /// Who is asked for addresses of servers. Empty: whom `/etc/resolv.conf` names.
+    pub resolver: Vec<SocketAddr>,
+    /// Where this machine is. `None`: nobody says.
+    pub zone: Option<String>,
     /// Whether files of the configuration that change are taken over without being asked for.
     pub watch: bool,
 }
@@ -30,6 +35,8 @@ impl Default for ServerSpec {
             trusted_proxies: Peers::default(),
             access_log: AccessLog::default(),
             access_rules: Arc::default(),
+            resolver: Vec::new(),
+            zone: None,
             watch: true,
         }
     }

@@ -3,6 +3,7 @@
 use super::{CertifiedFiles, Location, PluginName, show_duration};
 use http::HeaderName;
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -34,13 +35,17 @@ pub struct UpstreamSpec {
     pub health: Option<HealthSpec>,
     /// `None`: as many requests at once as come.
     pub limits: Option<LimitsSpec>,
+    /// For so long the share of a server that is new, or came back, grows. `None`: it has its whole share at once.
+    pub slow_start: Option<Duration>,
+    /// Our own, if any server says in which it is: those of the same come first.
+    pub zone: Option<String>,
     pub at: Location,
 }
 
 impl UpstreamSpec {
     /// Servers in the clear, with everything else as it is when nothing is written.
     pub fn plain(servers: Vec<ServerAddress>, at: Location) -> Self {
-        let server = |address| UpstreamServer { address, weight: 1, tags: Vec::new(), at: at.clone() };
+        let server = |address| UpstreamServer::plain(address, at.clone());
         let servers = servers.into_iter().map(server).collect();
         Self {
             servers,
@@ -51,6 +56,8 @@ impl UpstreamSpec {
             proxy_protocol: None,
             health: None,
             limits: None,
+            slow_start: None,
+            zone: None,
             at,
         }
     }
@@ -59,7 +66,7 @@ impl UpstreamSpec {
     pub fn components(&self) -> impl Iterator<Item = (&Component, &Location)> {
         self.servers.iter().filter_map(|server| match &server.address {
             ServerAddress::Component(component) => Some((component, &server.at)),
-            ServerAddress::Tcp { .. } | ServerAddress::Unix(_) => None,
+            ServerAddress::Tcp { .. } | ServerAddress::Service { .. } | ServerAddress::Unix(_) => None,
         })
     }
 }
@@ -72,7 +79,25 @@ pub struct UpstreamServer {
     pub weight: u32,
     /// For plugins that choose servers; none twice.
     pub tags: Vec<String>,
+    /// Servers of a higher number get requests when too few of those of lower ones are well.
+    pub priority: u16,
+    /// Where it is. `None`: elsewhere than we are.
+    pub zone: Option<String>,
+    /// What is written, if a look-up of that led to the address.
+    pub found_by: Option<ServerAddress>,
     pub at: Location,
+}
+
+impl UpstreamServer {
+    /// With everything else as it is when nothing is written.
+    pub fn plain(address: ServerAddress, at: Location) -> Self {
+        Self { address, weight: 1, tags: Vec::new(), priority: 0, zone: None, found_by: None, at }
+    }
+
+    /// Its address as it is written.
+    pub fn written(&self) -> &ServerAddress {
+        self.found_by.as_ref().unwrap_or(&self.address)
+    }
 }
 
 impl fmt::Display for UpstreamServer {
@@ -81,6 +106,12 @@ impl fmt::Display for UpstreamServer {
         write!(f, "{}", self.address)?;
         if self.weight != 1 {
             write!(f, " (weight {})", self.weight)?;
+        }
+        if self.priority != 0 {
+            write!(f, " (priority {})", self.priority)?;
+        }
+        if let Some(zone) = &self.zone {
+            write!(f, " (zone {zone})")?;
         }
         if !self.tags.is_empty() {
             write!(f, " [{}]", self.tags.join(" "))?;
@@ -214,16 +245,36 @@ pub enum ProxyVersion {
 /// Where a server is found.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum ServerAddress {
-    /// `host:port`. A name is resolved by the system when a connection is made.
+    /// `host:port`. Each address of a name is a server of its own.
     Tcp {
         /// A name, an IPv4 address, or an IPv6 address without brackets.
         host: String,
         port: u16,
     },
+    /// `srv+http://_service._tcp.domain`: SRV records (RFC 2782) say which servers there are.
+    Service {
+        /// Of the records.
+        name: String,
+    },
     /// `unix:/path`
     Unix(PathBuf),
     /// `component:…`, in this process.
     Component(Component),
+}
+
+impl ServerAddress {
+    /// The name that has to be looked up to find servers. `localhost` and what is below it is this machine, whatever DNS says
+    /// (RFC 6761, section 6.3); the system knows at which addresses.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Service { name } => Some(name),
+            Self::Tcp { host, .. } => {
+                let here = host == "localhost" || host.ends_with(".localhost");
+                (!here && host.parse::<IpAddr>().is_err()).then_some(host)
+            }
+            Self::Unix(_) | Self::Component(_) => None,
+        }
+    }
 }
 
 /// A component for wasi:http that answers requests.
@@ -249,6 +300,7 @@ impl fmt::Display for ServerAddress {
         match self {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Service { name } => write!(f, "srv+{name}"),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Component(component) => component.fmt(f),
         }

@@ -186,6 +186,12 @@ pub const REASONS: &[Reason] = &{
             "No address of the server could be reached, or its name has none.",
         ),
         reason(
+            "no_servers",
+            S::BAD_GATEWAY,
+            "dns_error",
+            "The upstream's servers are found by name, and no look-up has brought an address yet.",
+        ),
+        reason(
             "connect_timeout",
             S::GATEWAY_TIMEOUT,
             "connection_timeout",

@@ -16,6 +16,8 @@ pub(super) async fn connect(server: &ServerAddress, inside: Option<&dyn Inside>,
             Some(inside) => inside.connect().map(Stream::Unix).map_err(sort),
             None => Err(SendError::Connect(io::Error::new(io::ErrorKind::NotFound, format!("{component} does not run here")))),
         },
+        // Not so: what its records name is connected to.
+        ServerAddress::Service { name } => Err(SendError::Connect(io::Error::new(io::ErrorKind::NotFound, format!("{name} is no host")))),
         ServerAddress::Tcp { host, port } => tcp(host, *port, until).await.map(Stream::Tcp),
         ServerAddress::Unix(path) => unix(path, until).await.map(Stream::Unix),
     }

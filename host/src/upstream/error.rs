@@ -11,6 +11,9 @@ pub enum SendError {
     /// No address of the server took the connection.
     #[error("cannot connect to the origin")]
     Connect(#[source] io::Error),
+    /// No look-up of the upstream's names has brought an address yet.
+    #[error("no server of the upstream is known")]
+    NoServers,
     #[error("the origin did not accept the connection in time")]
     ConnectTimeout,
     /// The server's certificate is not one to trust for it.
@@ -63,6 +66,7 @@ impl SendError {
             Self::Connect(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => "connect_refused",
             Self::Connect(_) => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
+            Self::NoServers => "no_servers",
             Self::Certificate(_) => "origin_certificate",
             Self::Alert(_) => "origin_tls_alert",
             Self::Handshake(_) => "origin_tls",

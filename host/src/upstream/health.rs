@@ -1,26 +1,28 @@
 //! Active checks: every server of an upstream that asks for it is looked at now and then, once for all workers. What is found stands on a
 //! board that workers read; nobody waits for anybody.
 
+mod doctor;
+
+pub(super) use doctor::Doctors;
+
 use super::SendError;
 use super::channel::Channel;
 use super::line::{Target, prepare};
 use super::pump::Pump;
 use super::transfer::Transfer;
-use super::{HeadLimits, Times};
+use super::{HeadLimits, Times, clock};
 use crate::certs::{Outbound, ServerTls};
-use crate::config::{HealthSpec, Limits, Look, ProxyVersion, ServerAddress, UpstreamName, UpstreamSpec};
+use crate::config::{HealthSpec, Look, ProxyVersion, ServerAddress, UpstreamName, UpstreamSpec};
 use crate::message::{BodyError, Connection, RequestHead, Scheme};
 use crate::wire::{Coding, put_request};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, header};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
-use std::hash::{BuildHasher, RandomState};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::Instant;
 
 /// What checks have found, for all upstreams that are checked.
 #[derive(Default)]
@@ -38,10 +40,14 @@ pub(super) struct Checked {
 /// A server that is looked at, and what is thought of it. It goes over to the next generation as long as it would be looked at in the same way.
 struct Patient {
     address: ServerAddress,
+    /// The name that led there, if one did.
+    written: ServerAddress,
     tls: Option<ServerTls>,
     proxy_protocol: Option<ProxyVersion>,
     look: Look,
     down: AtomicBool,
+    /// When it was last found to be up again, in milliseconds since the clock's beginning; 0: never.
+    back: AtomicU64,
     /// A lock, because looks are few; no request takes it.
     course: Mutex<Course>,
 }
@@ -57,14 +63,16 @@ impl HealthBoard {
     /// All servers are thought well of until they were looked at, but for those of which this one knows better.
     pub fn succeed(&self, specs: &BTreeMap<UpstreamName, UpstreamSpec>, tls: &Outbound) -> Arc<Self> {
         let checked = specs.iter().filter_map(|(name, spec)| {
-            let (health, tls) = (spec.health.as_ref()?, tls.servers(name));
+            let (health, tls) = (spec.health.as_ref()?, tls.servers(name, &spec.servers));
             let tls = |index| tls.as_ref().and_then(|tls| tls.get(index)).cloned();
             let patients = spec.servers.iter().enumerate().map(|(index, server)| Patient {
                 address: server.address.clone(),
+                written: server.written().clone(),
                 tls: tls(index),
                 proxy_protocol: spec.proxy_protocol,
                 look: health.look.clone(),
                 down: AtomicBool::new(false),
+                back: AtomicU64::new(0),
                 course: Mutex::default(),
             });
             Some((name.clone(), Checked::after(self.0.get(name), patients, health.ready)))
@@ -90,22 +98,6 @@ impl HealthBoard {
 
     pub(super) fn of(&self, name: &UpstreamName) -> Option<Arc<Checked>> {
         self.0.get(name).cloned()
-    }
-
-    /// Looks at them all for as long as it is polled, within a runtime that takes local tasks.
-    pub async fn run(&self, specs: &BTreeMap<UpstreamName, UpstreamSpec>, limits: &Limits) {
-        let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
-        let mut looking = JoinSet::new();
-        for (name, spec) in specs {
-            let (Some(health), Some(checked)) = (&spec.health, self.of(name)) else { continue };
-            // Components are within the workers, and well as long as they are.
-            let outside = checked.patients.iter().filter(|patient| !matches!(patient.address, ServerAddress::Component(_)));
-            for patient in outside {
-                let (name, health, patient, checked) = (name.clone(), health.clone(), Arc::clone(patient), Arc::clone(&checked));
-                looking.spawn_local(Doctor { name, health, heads, patient, checked }.look_after());
-            }
-        }
-        while looking.join_next().await.is_some() {}
     }
 }
 
@@ -140,6 +132,17 @@ impl Checked {
         self.counts() && self.patients.get(index).is_some_and(|patient| patient.is_down())
     }
 
+    /// Whether the server is down, however many others are.
+    pub fn is_found_down(&self, index: usize) -> bool {
+        self.patients.get(index).is_some_and(|patient| patient.is_down())
+    }
+
+    /// When the server was last found to be up again.
+    pub fn back(&self, index: usize) -> Option<Instant> {
+        let millis = self.patients.get(index)?.back.load(Ordering::Relaxed);
+        (millis > 0).then(|| clock::at(millis))
+    }
+
     /// Whether any server is not to be used.
     pub fn counts(&self) -> bool {
         let count = self.count.load(Ordering::Relaxed);
@@ -150,15 +153,6 @@ impl Checked {
     fn count(&self) {
         self.count.store(self.patients.iter().filter(|patient| patient.is_down()).count(), Ordering::Relaxed);
     }
-}
-
-/// Who looks after a server, in one generation.
-struct Doctor {
-    name: UpstreamName,
-    health: HealthSpec,
-    heads: HeadLimits,
-    patient: Arc<Patient>,
-    checked: Arc<Checked>,
 }
 
 /// Results in a row.
@@ -184,31 +178,6 @@ impl Row {
     }
 }
 
-impl Doctor {
-    async fn look_after(self) {
-        let random = RandomState::new();
-        // Where an earlier generation has looked, its pauses go on.
-        if let Some(next) = self.patient.course().next {
-            sleep_until(next.min(Instant::now() + self.health.every)).await;
-        }
-        for turn in 0u64.. {
-            let looked = timeout(self.health.timeout, self.patient.look(self.health.timeout, self.heads));
-            let found = looked.await.unwrap_or_else(|_| Err("no answer in time".to_owned()));
-            let next = Instant::now() + jittered(self.health.every, random.hash_one(turn));
-            let changed = self.patient.take(found.is_ok(), &self.health, next);
-            self.checked.count();
-            if changed {
-                let (name, address) = (&self.name, &self.patient.address);
-                match found {
-                    Ok(()) => tracing::info!("upstream {name}: server {address} is up again"),
-                    Err(why) => tracing::warn!("upstream {name}: server {address} is down: {why}"),
-                }
-            }
-            sleep_until(next).await;
-        }
-    }
-}
-
 impl Patient {
     /// Whether looks at either find the same.
     fn is_as(&self, other: &Self) -> bool {
@@ -217,7 +186,8 @@ impl Patient {
             (Some(own), Some(other)) => own.is(other),
             _ => false,
         };
-        tls && (&self.address, self.proxy_protocol, &self.look) == (&other.address, other.proxy_protocol, &other.look)
+        tls && (&self.address, &self.written, self.proxy_protocol, &self.look)
+            == (&other.address, &other.written, other.proxy_protocol, &other.look)
     }
 
     fn is_down(&self) -> bool {
@@ -233,6 +203,9 @@ impl Patient {
         let mut course = self.course.lock().unwrap_or_else(PoisonError::into_inner);
         course.next = Some(next);
         let changed = course.row.take(sound, health);
+        if changed && !course.row.down {
+            self.back.store(clock::millis(Instant::now()), Ordering::Relaxed);
+        }
         self.down.store(course.row.down, Ordering::Relaxed);
         changed
     }
@@ -248,10 +221,12 @@ impl Patient {
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static("portcullis-health"));
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
-        let authority = host.clone().unwrap_or_else(|| match &self.address {
+        let authority = host.clone().unwrap_or_else(|| match (&self.written, &self.address) {
             // A path is no host (RFC 9110, section 7.2).
-            ServerAddress::Unix(_) => "localhost".to_owned(),
-            other => other.to_string(),
+            (ServerAddress::Unix(_), _) => "localhost".to_owned(),
+            // Nor is the name of a record.
+            (ServerAddress::Service { .. }, address) => address.to_string(),
+            (written, _) => written.to_string(),
         });
         let head = RequestHead { method: Method::GET, scheme, authority: authority.into(), path: path.into(), query, headers };
         let mut channel = Box::new(Channel::new(io, heads, Instant::now()));
@@ -288,7 +263,7 @@ fn shown(error: &SendError) -> String {
 }
 
 /// Up to 15 % more or less, so that checks of many servers and proxies do not come all at once.
-fn jittered(every: Duration, random: u64) -> Duration {
+pub(super) fn jittered(every: Duration, random: u64) -> Duration {
     every * (85 + u32::try_from(random % 31).unwrap_or(15)) / 100
 }
 

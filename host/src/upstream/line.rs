@@ -293,8 +293,9 @@ impl<'a> Line<'a> {
     }
 }
 
-fn no_servers() -> SendError {
-    SendError::Connect(std::io::Error::new(std::io::ErrorKind::NotFound, "the upstream has no servers"))
+/// All are found by name, and none was found yet.
+const fn no_servers() -> SendError {
+    SendError::NoServers
 }
 
 /// Whom to connect to, and how.

@@ -3,13 +3,15 @@
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
-//! In reading order: `send` (one request, its attempts), `hedge` (two at once), `line` (the connections it gets), `guide` (who has a say in that), `server` (choosing one), `hash` (by key), `sticky` (by cookie), `drains` (those that are taken out), `standing` (how it has done), `health` (how it does when it is looked at), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
+//! In reading order: `send` (one request, its attempts), `hedge` (two at once), `line` (the connections it gets), `guide` (who has a say in that), `discovery` (which servers there are, where names are written), `server` (choosing one), `hash` (by key), `sticky` (by cookie), `drains` (those that are taken out), `standing` (how it has done), `health` (how it does when it is looked at), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
 //! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
 
 mod announce;
 mod body;
 mod channel;
+mod clock;
 mod connect;
+mod discovery;
 mod drains;
 mod error;
 mod guide;
@@ -30,6 +32,7 @@ mod tls;
 mod transfer;
 
 pub use body::Body;
+pub use discovery::{Discovery, Found, LookUp, Query, Sets, found_once, seconds_since, seconds_until};
 pub use drains::Drains;
 pub use error::{Failed, SendError};
 pub use guide::{Guide, Halted, Judged};
@@ -49,6 +52,7 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::{AbortHandle, spawn_local};
@@ -57,10 +61,16 @@ use tokio::time::{Instant, sleep};
 /// All upstreams of a snapshot, as one worker knows them.
 pub struct Upstreams {
     /// In the order of their names.
-    upstreams: Vec<Rc<Upstream>>,
+    upstreams: Vec<Slot>,
     settings: Settings,
     /// Runs from the first request on, and ends with this.
     sweeper: OnceCell<AbortHandle>,
+}
+
+/// The place of an upstream, whose servers may come and go.
+struct Slot {
+    name: Rc<str>,
+    now: RefCell<Rc<Upstream>>,
 }
 
 /// What all workers of a generation have in common.
@@ -236,7 +246,7 @@ impl Upstreams {
         tally: Option<&WorkerTally>,
         shared: Shared<'_>,
     ) -> Rc<Self> {
-        Self::after(&[], specs, tls, limits, (tally, shared))
+        Self::after(None, specs, tls, limits, (tally, shared))
     }
 
     /// The same for the next snapshot: what has not changed is shared with this one, idle connections, counts of what runs and
@@ -249,12 +259,11 @@ impl Upstreams {
         tally: Option<&WorkerTally>,
         shared: Shared<'_>,
     ) -> Rc<Self> {
-        Self::after(&self.upstreams, specs, tls, limits, (tally, shared))
+        Self::after(Some(self), specs, tls, limits, (tally, shared))
     }
 
-    /// `earlier`: in the order of their names.
     fn after(
-        earlier: &[Rc<Upstream>],
+        earlier: Option<&Self>,
         specs: &BTreeMap<UpstreamName, UpstreamSpec>,
         tls: &Outbound,
         limits: &Limits,
@@ -266,36 +275,58 @@ impl Upstreams {
         // A map in the order of names, so an index is a place in it.
         let tally = |name: &UpstreamName| tally.map(|worker| worker.upstream(&name.0)).unwrap_or_default();
         let upstream = |(name, spec): (&UpstreamName, &UpstreamSpec)| {
-            let earlier = earlier.binary_search_by(|upstream| (*upstream.name).cmp(&name.0)).ok().and_then(|index| earlier.get(index));
-            Upstream::after(
-                earlier,
-                &name.0,
-                (spec, tls.servers(name)),
-                limits,
-                (tally(name), (board.of(name), drains.of(&name.0)), (seal, workers)),
-            )
+            let earlier = earlier.and_then(|earlier| earlier.now(earlier.index(&name.0)?));
+            let found = (spec, tls.servers(name, &spec.servers));
+            let kept = (board.of(name), drains.of(&name.0));
+            Upstream::after(earlier.as_ref(), &name.0, found, limits, (tally(name), kept, (seal, workers)))
         };
-        let upstreams = specs.iter().map(upstream).collect();
+        let upstreams =
+            specs.iter().map(upstream).map(|upstream| Slot { name: Rc::clone(&upstream.name), now: RefCell::new(upstream) }).collect();
         Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })
     }
 
     /// Puts the servers within this process in their places. To be called before the first request.
     pub fn place(&self, insides: &Insides<'_>) {
-        for server in self.upstreams.iter().flat_map(|upstream| &upstream.servers) {
-            // Told twice, the first one stays.
-            if let Some(inside) = insides(&server.address) {
-                let _ = server.inside.set(inside);
-            }
+        for slot in &self.upstreams {
+            slot.now.borrow().place(insides);
         }
+    }
+
+    /// Other servers, for upstreams whose servers are found by name: who is under way goes on as it began, those that stay are kept with all
+    /// that is theirs, and those that are gone end with their last request. `specs`: of the same upstreams.
+    pub fn refill(
+        &self,
+        specs: &BTreeMap<UpstreamName, UpstreamSpec>,
+        tls: &Outbound,
+        limits: &Limits,
+        Shared { board, drains, seal, workers }: Shared<'_>,
+        insides: &Insides<'_>,
+    ) {
+        for (name, spec) in specs {
+            let Some(slot) = self.index(&name.0).and_then(|index| self.upstreams.get(index)) else { continue };
+            let earlier = Rc::clone(&slot.now.borrow());
+            if !earlier.is_found_by_name() && !spec.servers.iter().any(|server| server.found_by.is_some()) {
+                continue;
+            }
+            let (tally, found) = (Arc::clone(earlier.tally()), (spec, tls.servers(name, &spec.servers)));
+            let kept = (board.of(name), drains.of(&name.0));
+            let next = Upstream::after(Some(&earlier), &name.0, found, limits, (tally, kept, (seal, workers)));
+            next.place(insides);
+            slot.now.replace(next);
+        }
+    }
+
+    fn now(&self, index: usize) -> Option<Rc<Upstream>> {
+        self.upstreams.get(index).map(|slot| Rc::clone(&slot.now.borrow()))
     }
 
     /// For [`Self::send`]; look it up once per snapshot, not per request.
     pub fn index(&self, name: &str) -> Option<usize> {
-        self.upstreams.binary_search_by(|upstream| (*upstream.name).cmp(name)).ok()
+        self.upstreams.binary_search_by(|slot| (*slot.name).cmp(name)).ok()
     }
 
     pub fn name(&self, upstream: usize) -> Option<&Rc<str>> {
-        self.upstreams.get(upstream).map(|upstream| &upstream.name)
+        self.upstreams.get(upstream).map(|slot| &slot.name)
     }
 
     /// Sends a request to a server of the upstream. Dropping the future, or the body it led to, closes the connection: the origin
@@ -310,7 +341,7 @@ impl Upstreams {
     where
         B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
     {
-        let upstream = self.upstreams.get(upstream).expect("an index of this set");
+        let upstream = &self.now(upstream).expect("an index of this set");
         self.sweeper.get_or_init(|| spawn_local(sweep(Rc::downgrade(self))).abort_handle());
         let mut attempt = Attempt::default();
         upstream.asked();
@@ -330,7 +361,7 @@ impl Upstreams {
     /// # Panics
     /// If `upstream` is not from [`Self::index`] of this set.
     pub async fn open(&self, upstream: usize, client: &Rc<Connection>) -> Result<Opened, Failed> {
-        let upstream = self.upstreams.get(upstream).expect("an index of this set");
+        let upstream = &self.now(upstream).expect("an index of this set");
         let mut attempt = Attempt::default();
         upstream.asked();
         let opened = send::open(upstream, &self.settings, client, &mut attempt).await;
@@ -356,7 +387,7 @@ async fn sweep(upstreams: Weak<Upstreams>) {
         sleep(pool::SWEEP).await;
         let Some(upstreams) = upstreams.upgrade() else { return };
         let now = Instant::now();
-        upstreams.upstreams.iter().flat_map(|upstream| &upstream.servers).for_each(|server| server.pool.sweep(now));
+        upstreams.upstreams.iter().for_each(|slot| slot.now.borrow().servers.iter().for_each(|server| server.pool.sweep(now)));
     }
 }
 

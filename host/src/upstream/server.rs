@@ -1,9 +1,12 @@
-//! Upstreams and their servers as one worker knows them: who is busy with how much. How one is chosen stands in `balance`.
+//! Upstreams and their servers as one worker knows them: who is busy with how much. How one is chosen stands in `balance`, and in
+//! `shares` where servers are not all alike: of several `levels`, or new.
 
 mod adaptive;
 mod balance;
 mod latency;
+mod levels;
 mod limit;
+mod shares;
 mod ticket;
 
 use super::drains::Drained;
@@ -12,7 +15,7 @@ use super::health::Checked;
 use super::pool::Pool;
 use super::standing::{Ejection, Standing};
 use super::sticky::{Seal, Sticky};
-use super::{Attempt, Inside, SendError};
+use super::{Attempt, Inside, Insides, SendError};
 use crate::certs::ServerTls;
 use crate::config::{Balance, Limits, Placeless, ProxyVersion, ServerAddress, UpstreamServer, UpstreamSpec};
 use crate::message::Candidate;
@@ -28,6 +31,7 @@ use tokio::time::Instant;
 
 pub(super) use balance::Wish;
 use latency::Latency;
+use levels::Levels;
 use limit::{Limit, Load};
 pub(super) use ticket::{Retry, Ticket};
 
@@ -57,6 +61,10 @@ pub(super) struct Upstream {
     limit: Option<Limit>,
     /// `None`: clients do not stay with servers.
     sticky: Option<Sticky>,
+    /// `None`: all servers come first.
+    levels: Option<Levels>,
+    /// For how long a server that is new, or came back, has less than its share. `None`: for no time.
+    slow_start: Option<Duration>,
     tally: Arc<UpstreamTally>,
 }
 
@@ -72,10 +80,13 @@ pub(super) struct Server {
     /// Connections begin with a header that names the client.
     pub proxy_protocol: Option<ProxyVersion>,
     pub pool: Pool,
-    weight: u32,
+    /// Records may say otherwise from one minute to the next, which is no reason to begin anew with it.
+    weight: Cell<u32>,
     tags: Box<[String]>,
     /// What its address comes to, for consistent hashing.
     seed: u64,
+    /// When it came, if others were there before.
+    since: Option<Instant>,
     running: Cell<u32>,
     /// The same, for whoever wants to see it.
     shown: Arc<Gauge>,
@@ -107,6 +118,9 @@ impl Upstream {
         (tally, (checked, drained), (seal, workers)): (Arc<UpstreamTally>, Kept, (&Seal, u16)),
     ) -> Rc<Self> {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
+        // Where all are new, none has to wait for the others.
+        let now = earlier.filter(|earlier| !earlier.servers.is_empty()).map(|_| Instant::now());
+        let known = |server: &UpstreamServer| earlier?.servers.iter().find(|known| known.address == server.address);
         let server = |(index, server): (usize, &UpstreamServer)| {
             let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age, &tally);
             let tls = tls.as_ref().and_then(|tls| tls.get(index)).cloned();
@@ -117,9 +131,10 @@ impl Upstream {
                 tls,
                 proxy_protocol: spec.proxy_protocol,
                 pool,
-                weight: server.weight,
+                weight: Cell::new(server.weight),
                 tags: server.tags.clone().into(),
                 seed: hash::seed(&server.address.to_string()),
+                since: known(server).map_or(now, |known| known.since),
                 running: Cell::new(0),
                 shown: tally.servers.named(server.address.to_string().into(), Gauge::default),
                 drained: drained.flag(&server.address.to_string()),
@@ -129,11 +144,13 @@ impl Upstream {
             }
         };
         let kept = |server: Server| {
-            earlier.and_then(|earlier| earlier.servers.iter().find(|old| old.is_as(&server)).cloned()).unwrap_or(Rc::new(server))
+            let stays = earlier.and_then(|earlier| earlier.servers.iter().find(|old| old.is_as(&server)));
+            stays.inspect(|stays| stays.weight.set(server.weight.get())).cloned().unwrap_or(Rc::new(server))
         };
         let servers: Vec<_> = spec.servers.iter().enumerate().map(server).map(kept).collect();
         let load = earlier.map(|earlier| Rc::clone(&earlier.load)).unwrap_or_default();
         let new = Self::new(name, spec, (servers, load), limits, (tally, (checked, drained), (seal, workers)));
+        new.next.set(earlier.map_or(0, |earlier| earlier.next.get()));
         match earlier {
             Some(earlier) if earlier.is_as(&new) => Rc::clone(earlier),
             _ => Rc::new(new),
@@ -170,8 +187,30 @@ impl Upstream {
             drained,
             limit: spec.limits.as_ref().map(|limits| Limit::new(limits, workers)),
             sticky: spec.sticky.as_ref().map(|sticky| Sticky::new(sticky, seal, name, &spec.servers)),
+            levels: Levels::of(spec),
+            slow_start: spec.slow_start,
             tally,
         }
+    }
+
+    /// Puts servers within this process in their places.
+    pub fn place(&self, insides: &Insides<'_>) {
+        for server in &self.servers {
+            // Told twice, the first one stays.
+            if let Some(inside) = insides(&server.address) {
+                let _ = server.inside.set(inside);
+            }
+        }
+    }
+
+    /// Whether other servers may be found for it while it is used.
+    pub fn is_found_by_name(&self) -> bool {
+        // Who writes servers writes at least one.
+        self.servers.is_empty() || self.spec.servers.iter().any(|server| server.found_by.is_some())
+    }
+
+    pub const fn tally(&self) -> &Arc<UpstreamTally> {
+        &self.tally
     }
 
     pub fn asked(&self) {
@@ -269,7 +308,9 @@ impl Upstream {
             return true;
         }
         let aside = self.out.get() > 0 && self.servers.get(index).is_some_and(|server| server.standing.is_out(now));
-        aside || self.checked.as_ref().is_some_and(|checked| checked.is_down(index))
+        // Of several levels, whether others can bear the load is not a matter of how many are down.
+        let down = |checked: &Arc<Checked>| if self.levels.is_some() { checked.is_found_down(index) } else { checked.is_down(index) };
+        aside || self.checked.as_ref().is_some_and(down)
     }
 
     fn has_any_out(&self, now: Instant) -> bool {
@@ -279,12 +320,12 @@ impl Upstream {
         self.out.get() > 0
     }
 
-    /// A server failed a request by its own doing. It may be set aside, but never more than half of them at once.
+    /// A server failed a request by its own doing. It may be set aside, but never more than half of them at once; of several levels, never all.
     pub fn failed(&self, index: usize, now: Instant) {
         let Some(server) = self.servers.get(index) else { return };
         let may = || {
             self.has_any_out(now);
-            (self.out.get() + 1) * 2 <= self.servers.len()
+            if self.levels.is_some() { self.out.get() + 1 < self.servers.len() } else { (self.out.get() + 1) * 2 <= self.servers.len() }
         };
         // Exchanges of an earlier snapshot may have set it aside meanwhile.
         if self.ejection.after > 0 && server.standing.is_out(now) {
@@ -310,7 +351,7 @@ impl Upstream {
 }
 
 impl Server {
-    /// Whether it is the same, counts for as much and is spoken to in the same way.
+    /// Whether it is the same and is spoken to in the same way.
     fn is_as(&self, other: &Self) -> bool {
         let tls = match (&self.tls, &other.tls) {
             (None, None) => true,
@@ -321,7 +362,7 @@ impl Server {
         let inside = matches!(self.address, ServerAddress::Component(_));
         !inside
             && tls
-            && (&self.address, self.weight, &self.tags) == (&other.address, other.weight, &other.tags)
+            && (&self.address, &self.tags) == (&other.address, &other.tags)
             && self.proxy_protocol == other.proxy_protocol
             && self.pool.is_as(&other.pool)
     }
@@ -330,7 +371,7 @@ impl Server {
         Candidate {
             number: u32::try_from(index).unwrap_or(u32::MAX),
             address: &self.label,
-            weight: self.weight,
+            weight: self.weight.get(),
             tags: &self.tags,
             running: self.running.get(),
             latency: self.latency.get().lately(),
@@ -339,15 +380,20 @@ impl Server {
 
     /// Comparable between servers of different weights.
     fn load(&self) -> u64 {
-        (u64::from(self.running.get()) << 16) / u64::from(self.weight)
+        (u64::from(self.running.get()) << 16) / u64::from(self.weight.get())
     }
 
     /// Whether an answer is to be expected sooner from it: by what waits there already, and what it took lately.
     fn is_better_than(&self, other: &Self, now: Instant) -> bool {
-        // Itself included, which counts for all the same: they are drawn by weight already.
-        let queue = |server: &Self| server.running.get() as f32 / server.weight as f32 + 1.0;
+        self.is_better_for(self.weight.get().into(), (other, other.weight.get().into()), now)
+    }
+
+    /// The same with these shares in the place of weights.
+    fn is_better_for(&self, share: u64, (other, others_share): (&Self, u64), now: Instant) -> bool {
+        // Itself included, which counts for all the same: they are drawn by their shares already.
+        let queue = |server: &Self, share: u64| server.running.get() as f32 / share.max(1) as f32 + 1.0;
         let slower = self.latency.get().over(other.latency.get(), now);
-        queue(self) * slower < queue(other)
+        queue(self, share) * slower < queue(other, others_share)
     }
 
     /// It took so long to a response head.

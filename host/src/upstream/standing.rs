@@ -31,6 +31,11 @@ impl Standing {
         self.until.get().is_some_and(|until| until > now)
     }
 
+    /// When it came back, if it was set aside and is no more.
+    pub fn back(&self, now: Instant) -> Option<Instant> {
+        self.until.get().filter(|until| *until <= now)
+    }
+
     #[inline]
     pub fn did_well(&self, now: Instant) {
         if self.failures.get() > 0 {

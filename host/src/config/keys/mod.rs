@@ -80,7 +80,9 @@ pub static RATE: Form = Form { name: "a rate", pattern: "^[0-9]+/[smhd]$" };
 pub static PERCENT: Form = Form { name: "a percentage", pattern: "^[0-9]+%$" };
 pub static LISTEN: Form = Form { name: "an address with a port", pattern: "^(.*:[0-9]+|unix:.+)$" };
 pub static PEER: Form = Form { name: "a network or \"unix\"", pattern: "^(unix|[0-9a-fA-F.:]+(/[0-9]+)?)$" };
-pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^(.+:[0-9]+|https://.+|unix:.+|component:.+)$" };
+pub static SERVER: Form =
+    Form { name: "a server as host:port", pattern: "^(.+:[0-9]+|https://.+|srv\\+https?://_.+|unix:.+|component:.+)$" };
+pub static NAMESERVER: Form = Form { name: "an IP address, with or without a port", pattern: "^[0-9a-fA-F.:\\[\\]]+$" };
 pub static TAG: Form = Form { name: "a tag", pattern: "^[-_.:=/0-9A-Za-z]{1,64}$" };
 pub static RETRY_ON: Form =
     Form { name: "\"connect\", \"reset\", \"timeout\" or a status", pattern: "^(connect|reset|timeout|[45][0-9]{2})$" };

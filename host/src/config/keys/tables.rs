@@ -107,6 +107,13 @@ pub static SERVER_TABLE: Keys = Keys {
                 "false",
                 "Whether the running proxy takes over files that change (this one, included ones, plugins); true unless written.",
             ),
+            key(
+                "resolver",
+                Kind::Either(&[Kind::Text(&NAMESERVER), Kind::List(&Kind::Text(&NAMESERVER))]),
+                "[\"127.0.0.1:5353\"]",
+                "DNS servers that are asked for addresses of upstreams' servers; those of /etc/resolv.conf unless written.",
+            ),
+            key("zone", Kind::Text(&TAG), "\"eu-1a\"", "Where this machine is: servers of the same zone are preferred."),
             key("chain", CHAIN, "[\"request-id\"]", "Links that every route inherits, outermost."),
         ],
     )
@@ -197,7 +204,7 @@ pub static UPSTREAM: Keys = Keys {
                 "servers",
                 Kind::Either(&[Kind::Text(&SERVER), Kind::List(&ONE_SERVER), Kind::Table(&UPSTREAM_SERVER)]),
                 "[\"10.0.0.1:8080\", { address = \"10.0.0.2:8080\", weight = 2 }]",
-                "host:port, https://host:port, unix:/path or component:service.wasm (or the name of a plugin), or tables; names are resolved by the system.",
+                "host:port, https://host:port, srv+http:// or srv+https:// with the name of SRV records, unix:/path or component:service.wasm (or the name of a plugin), or tables. Names are looked up again and again; each address is a server of its own.",
             ),
             key(
                 "balance",
@@ -241,6 +248,12 @@ pub static UPSTREAM: Keys = Keys {
                 "\"GET /healthz every 10s\"",
                 "How servers are looked at while nobody asks them anything; those that are down get no requests, unless most seem to be.",
             ),
+            key(
+                "slow-start",
+                Kind::Text(&DURATION),
+                "\"30s\"",
+                "For so long the share of a server that is new, or came back, grows from a tenth of what its weight says to all of it; all at once unless written. Not with hash(…).",
+            ),
         ],
     )
 };
@@ -249,13 +262,30 @@ pub static UPSTREAM_SERVER: Keys = table(
     "upstream-server",
     "A server. A string is `address`.",
     &[
-        required("address", Kind::Text(&SERVER), "\"10.0.0.1:8080\"", "host:port, https://host:port or unix:/path."),
+        required(
+            "address",
+            Kind::Text(&SERVER),
+            "\"10.0.0.1:8080\"",
+            "host:port, https://host:port, srv+http://_service._tcp.domain or unix:/path.",
+        ),
         key("weight", Kind::Whole(1, 65_536), "2", "Its share beside those of the others; 1 unless written."),
         key(
             "tags",
             Kind::Either(&[Kind::Text(&TAG), Kind::List(&Kind::Text(&TAG))]),
             "[\"zone-a\"]",
             "What plugins that choose servers go by.",
+        ),
+        key(
+            "priority",
+            Kind::Whole(0, 65_535),
+            "1",
+            "Servers of a higher number get requests when fewer than five in seven of those of lower ones are well; 0 unless written.",
+        ),
+        key(
+            "zone",
+            Kind::Text(&TAG),
+            "\"eu-1a\"",
+            "Where it is. Of servers of one priority, those in the zone that [server] names come first; others get requests as with a higher priority.",
         ),
     ],
 );

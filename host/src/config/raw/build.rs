@@ -30,10 +30,11 @@ fn decode(context: &Context<'_>, root: &Table) -> Config {
     let trust = trust::read(context, &reader);
     let plugins = plugins::read(context, &reader, &trust);
     let (stores, secrets) = (platform::stores(context, &reader), platform::secrets(context, &reader));
-    let upstreams = upstreams::read(context, &reader);
+    let mut upstreams = upstreams::read(context, &reader);
     let services = services::read(context, &reader, &upstreams, &plugins, &trust);
     let chains = Chains::read(context, &reader);
     let (server, outer) = server::read(context, &reader, &chains);
+    upstreams::settle_in(context, &mut upstreams, server.zone.as_deref());
     let outer = chains.resolve(&outer, LinkOrigin::Server);
     let issuer = acme::defaults(context, &reader);
     let sites = sites::read(context, &reader, &chains, &outer, &issuer);

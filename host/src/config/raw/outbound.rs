@@ -38,14 +38,17 @@ pub fn servers(context: &Context<'_>, node: &Node, path: &str) -> Option<Vec<Wri
 
 /// A string, or a table with more.
 fn server(context: &Context<'_>, node: &Node, path: &str) -> Option<Written> {
-    let (address, weight, tags, span) = match &node.value {
-        Value::String(text) => (context.form(text, node.span, forms::server)?, 1, Vec::new(), node.span),
+    let (written, terms, span) = match &node.value {
+        Value::String(text) => (context.form(text, node.span, forms::server)?, None, node.span),
         Value::Table(_) => {
             let reader = Reader::open(context, node, &keys::UPSTREAM_SERVER, path.to_owned())?;
-            let weight = reader.whole("weight").and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1);
-            let tags = tags(context, &reader);
+            let terms = terms(context, &reader);
             let (text, span) = reader.string("address")?;
-            (context.form(text, span, forms::server)?, weight, tags, span)
+            let written = context.form(text, span, forms::server)?;
+            if matches!(written.0, ServerAddress::Service { .. }) {
+                told_by_records(context, &reader);
+            }
+            (written, Some(terms), span)
         }
         _ => {
             let example = "servers = [\"10.0.0.1:8080\", { address = \"10.0.0.2:8080\", weight = 2 }]";
@@ -53,9 +56,41 @@ fn server(context: &Context<'_>, node: &Node, path: &str) -> Option<Written> {
             return None;
         }
     };
-    let (address, tls) = address;
-    let spec = UpstreamServer { address: located(context, address, span)?, weight, tags, at: context.location(span) };
+    let (address, tls) = written;
+    let plain = UpstreamServer::plain(located(context, address, span)?, context.location(span));
+    let spec = match terms {
+        None => plain,
+        Some(Terms { weight, tags, priority, zone }) => {
+            UpstreamServer { weight: weight.unwrap_or(plain.weight), tags, priority: priority.unwrap_or(plain.priority), zone, ..plain }
+        }
+    };
     Some(Written { spec, tls, span })
+}
+
+/// What a server's table says beside its address.
+struct Terms {
+    weight: Option<u32>,
+    tags: Vec<String>,
+    priority: Option<u16>,
+    zone: Option<String>,
+}
+
+fn terms(context: &Context<'_>, reader: &Reader<'_, '_>) -> Terms {
+    Terms {
+        weight: reader.whole("weight").and_then(|weight| u32::try_from(weight).ok()),
+        tags: tags(context, reader),
+        priority: reader.whole("priority").and_then(|priority| u16::try_from(priority).ok()),
+        zone: reader.form("zone", forms::tag),
+    }
+}
+
+/// SRV records have weights and priorities of their own.
+fn told_by_records(context: &Context<'_>, reader: &Reader<'_, '_>) {
+    for key in ["weight", "priority"] {
+        if let Some(entry) = reader.entry(key) {
+            context.error(Code::Conflict, entry.key_span, format!("`{key}` is what SRV records say")).unwrap_or_default()
+        }
+    }
 }
 
 fn tags(context: &Context<'_>, reader: &Reader<'_, '_>) -> Vec<String> {
@@ -81,7 +116,7 @@ fn located(context: &Context<'_>, address: ServerAddress, span: Span) -> Option<
             let declared = context.refer(Sort::Plugin, &name.0, span);
             declared.then_some(ServerAddress::Component(Component::Declared(name)))
         }
-        address @ ServerAddress::Tcp { .. } => Some(address),
+        address @ (ServerAddress::Tcp { .. } | ServerAddress::Service { .. }) => Some(address),
     }
 }
 

@@ -29,6 +29,8 @@ pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains) -> (S
         ),
         access_log,
         access_rules: Arc::new(access_rules),
+        resolver: reader.list("resolver", forms::nameserver).unwrap_or_default().into_iter().map(|(server, _)| server).collect(),
+        zone: reader.form("zone", forms::tag),
         watch: reader.truth("watch").unwrap_or(true),
     };
     (spec, chains.items(context, &reader))

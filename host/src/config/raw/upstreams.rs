@@ -6,10 +6,11 @@ use super::health;
 use super::node::{Node, Value};
 use super::outbound::{self, Written};
 use super::reader::{Reader, chosen, wrong_type};
+use crate::config::diagnostic::Place;
 use crate::config::forms::Wrong;
 use crate::config::source::Span;
 use crate::config::{
-    Balance, Code, HashKey, LimitsSpec, Location, ProxyVersion, Running, StickySpec, UpstreamName, UpstreamSpec, forms, keys,
+    Balance, Code, Diagnostic, HashKey, LimitsSpec, Location, ProxyVersion, Running, StickySpec, UpstreamName, UpstreamSpec, forms, keys,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -59,12 +60,39 @@ fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpe
     let balance = balance(context, &reader);
     let sticky = sticky(&reader);
     let limits = limits(context, &reader);
+    let slow_start = slow_start(context, &reader, &balance);
     let servers = outbound::servers(context, reader.get("servers")?, &reader.below("servers"))?;
     let tls = outbound::tls(context, &reader, &servers);
     let pool_idle = pool_idle.and_then(|n| usize::try_from(n).ok());
     let proxy_protocol = reader.choice("proxy-protocol").map(|version| if version == 0 { ProxyVersion::V1 } else { ProxyVersion::V2 });
     let health = health::read(context, &reader);
-    Some(UpstreamSpec { balance, sticky, pool_idle, tls, proxy_protocol, health, limits, ..plain(servers, context.location(reader.span)) })
+    let plain = plain(servers, context.location(reader.span));
+    Some(UpstreamSpec { balance, sticky, pool_idle, tls, proxy_protocol, health, limits, slow_start, ..plain })
+}
+
+/// Tells upstreams where we are, if their servers are in zones.
+pub fn settle_in(context: &Context<'_>, upstreams: &mut BTreeMap<UpstreamName, UpstreamSpec>, here: Option<&str>) {
+    for spec in upstreams.values_mut() {
+        let Some(server) = spec.servers.iter().find(|server| server.zone.is_some()) else { continue };
+        spec.zone = here.map(str::to_owned);
+        if here.is_none() {
+            let message = "a server is in a zone, and nothing says in which this machine is";
+            let place: Place = server.at.clone().into();
+            let found = Diagnostic::error(Code::Missing, place, message);
+            context.report(found.help("for example: [server] zone = \"eu-1a\""));
+        }
+    }
+}
+
+/// Keys would move to a server and back while its share grows.
+fn slow_start(context: &Context<'_>, reader: &Reader<'_, '_>, balance: &Balance) -> Option<Duration> {
+    let time = reader.duration("slow-start", Duration::from_secs(1))?;
+    if let (Balance::Hash(_), Some(entry)) = (balance, reader.entry("slow-start")) {
+        let found = Diagnostic::error(Code::Conflict, context.place(entry.key_span), "`slow-start` does not go with balance = \"hash(…)\"");
+        context.report(found.help("keys would move to another server, and back while the share of a new one grows"));
+        return None;
+    }
+    Some(time)
 }
 
 fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {

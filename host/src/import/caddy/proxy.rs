@@ -33,7 +33,7 @@ pub fn route(line: &Line, args: &[String], draft: &mut Draft) -> Result<Route, S
             name if name.starts_with("fail_") || name.starts_with("max_") || name.starts_with("unhealthy_") => {
                 Err("`[limits] eject-after`, `eject-time`".into())
             }
-            "dynamic" => Err("servers are written, or names that the system resolves".into()),
+            "dynamic" => Err("servers are written, or found by name: app.internal:8080, or srv+http://_app._tcp.internal".into()),
             "handle_response" | "replace_status" | "copy_response" | "rewrite" | "method" => Err("a plugin's job".into()),
             _ => Err("not known here".into()),
         };

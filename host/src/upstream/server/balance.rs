@@ -1,5 +1,6 @@
 //! How one of an upstream's servers is chosen.
 
+use super::shares::WHOLE;
 use super::{Server, Tried, Upstream};
 use crate::config::Balance;
 use crate::message::{RequestHead, Scheme};
@@ -64,6 +65,7 @@ impl Upstream {
         match self.servers.len() {
             0 => None,
             1 => Some(0),
+            _ if self.has_unlike(now) => self.pick_unlike(tried, wish.key, now),
             _ if wish.key.is_some() => wish.key.and_then(|key| self.home(key, tried, now)),
             count if tried.is_empty() && !self.has_any_out(now) && !self.checked.as_ref().is_some_and(|checked| checked.counts()) => {
                 let usual = match self.balance {
@@ -79,7 +81,7 @@ impl Upstream {
     }
 
     /// Of those that are well and have room, else of those that were not tried.
-    fn quietest_left(&self, count: usize, tried: &Tried, now: Instant) -> Option<usize> {
+    pub(super) fn quietest_left(&self, count: usize, tried: &Tried, now: Instant) -> Option<usize> {
         let first = self.turn(count);
         let others = || (0..count).map(|offset| (first + offset) % count).filter(|index| !tried.contains(index));
         let load = |index: &usize| self.load_of(*index);
@@ -97,13 +99,17 @@ impl Upstream {
         owner(&sound).or_else(|| owner(&with_room)).or_else(|| owner(&untried)).or_else(|| owner(&|_| true))
     }
 
-    fn bids(&self) -> impl Iterator<Item = Bid> + Clone {
-        let bid =
-            |(index, server): (usize, &Rc<Server>)| Bid { index, seed: server.seed, weight: server.weight, running: server.running.get() };
+    pub(super) fn bids(&self) -> impl Iterator<Item = Bid> + Clone {
+        let bid = |(index, server): (usize, &Rc<Server>)| Bid {
+            index,
+            seed: server.seed,
+            weight: server.weight.get(),
+            running: server.running.get(),
+        };
         self.servers.iter().enumerate().map(bid)
     }
 
-    fn turn(&self, count: usize) -> usize {
+    pub(super) fn turn(&self, count: usize) -> usize {
         if self.weights.is_some() {
             return self.furthest_behind();
         }
@@ -117,9 +123,11 @@ impl Upstream {
     fn furthest_behind(&self) -> usize {
         let (mut best, mut total) = ((0, i64::MIN), 0);
         for (index, server) in self.servers.iter().enumerate() {
-            let credit = server.credit.get() + i64::from(server.weight);
+            // In hundredths, since new servers have less than their weight.
+            let share = i64::from(server.weight.get()) * i64::from(WHOLE);
+            let credit = server.credit.get() + share;
             server.credit.set(credit);
-            total += i64::from(server.weight);
+            total += share;
             if credit > best.1 {
                 best = (index, credit);
             }

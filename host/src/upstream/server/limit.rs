@@ -69,6 +69,10 @@ impl Upstream {
     /// any more. `until`: the exchange's end.
     pub async fn admit(&self, until: Option<Instant>) -> Result<(), SendError> {
         let Some(limit) = &self.limit else { return Ok(()) };
+        // Nobody waits for servers that are not known; what is wrong is said soon enough.
+        if self.servers.is_empty() {
+            return Ok(());
+        }
         if self.load.waiting.get() == 0 && self.has_room(limit) {
             return Ok(());
         }

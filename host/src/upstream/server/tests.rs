@@ -56,10 +56,9 @@ fn every_server_gets_its_share_when_none_is_busy() {
 fn weighted(weights: &[u32], balance: Balance) -> Rc<Upstream> {
     let at = Location { file: "test".into(), line: 1, column: 1 };
     let server = |(port, weight): (u16, &u32)| UpstreamServer {
-        address: ServerAddress::Tcp { host: "127.0.0.1".into(), port },
         weight: *weight,
         tags: vec![format!("n{port}")],
-        at: at.clone(),
+        ..UpstreamServer::plain(ServerAddress::Tcp { host: "127.0.0.1".into(), port }, at.clone())
     };
     let servers = (0..).zip(weights).map(server).collect();
     let spec = UpstreamSpec { balance, servers, ..UpstreamSpec::plain(Vec::new(), at.clone()) };
@@ -186,13 +185,13 @@ async fn who_waits_after_a_reload_is_told_of_what_ran_before_it() {
 }
 
 #[test]
-fn a_server_that_counts_for_more_or_has_other_tags_is_another() {
-    let (first, limits) = (upstream(2, Balance::P2c), Limits::default());
-    let weight = next(&first, &[0, 1], 1, |spec| spec.servers[0].weight = 2, &limits);
+fn a_server_that_has_other_tags_is_another_and_one_that_counts_for_more_is_not() {
+    let (first, limits) = (upstream(2, Balance::RoundRobin), Limits::default());
     let tags = next(&first, &[0, 1], 1, |spec| spec.servers[0].tags.push("a".into()), &limits);
-    for other in [weight, tags] {
-        assert!(!Rc::ptr_eq(&first.servers[0], &other.servers[0]) && Rc::ptr_eq(&first.servers[1], &other.servers[1]));
-    }
+    assert!(!Rc::ptr_eq(&first.servers[0], &tags.servers[0]) && Rc::ptr_eq(&first.servers[1], &tags.servers[1]));
+    let weight = next(&first, &[0, 1], 1, |spec| (spec.balance, spec.servers[0].weight) = (Balance::RoundRobin, 3), &limits);
+    assert!(Rc::ptr_eq(&first.servers[0], &weight.servers[0]) && Rc::ptr_eq(&first.servers[1], &weight.servers[1]));
+    assert_eq!(picked(&weight, 400, Instant::now()), [300, 100]);
 }
 
 #[test]
@@ -259,4 +258,113 @@ fn small_differences_are_noise() {
         upstream.servers[1].heard(Duration::from_micros(other), now + MEMORY * 99);
         assert!(even(), "{one} {other}");
     }
+}
+
+/// Servers of these priorities, with this balance, and maybe a slow start.
+fn leveled(priorities: &[u16], balance: Balance, slow_start: Option<Duration>, earlier: Option<&Rc<Upstream>>) -> Rc<Upstream> {
+    let at = Location { file: "test".into(), line: 1, column: 1 };
+    let server = |(port, priority): (u16, &u16)| UpstreamServer {
+        priority: *priority,
+        ..UpstreamServer::plain(ServerAddress::Tcp { host: "127.0.0.1".into(), port }, at.clone())
+    };
+    let servers = (0..).zip(priorities).map(server).collect();
+    let spec = UpstreamSpec { balance, servers, slow_start, ..UpstreamSpec::plain(Vec::new(), at.clone()) };
+    Upstream::after(
+        earlier,
+        "app",
+        (&spec, None),
+        &Limits::default(),
+        (Default::default(), (None, Arc::default()), (&Seal::new(b"key"), 1)),
+    )
+}
+
+/// How often each of `count` servers is picked.
+fn picked(upstream: &Upstream, times: usize, now: Instant) -> Vec<usize> {
+    let mut picked = vec![0; upstream.servers.len()];
+    for _ in 0..times {
+        picked[upstream.pick(&Tried::new(), Wish::default(), now).expect("a server")] += 1;
+    }
+    picked
+}
+
+/// Sets a server aside, however many are.
+fn set_aside(upstream: &Upstream, index: usize, now: Instant) {
+    while !upstream.servers[index].standing.is_out(now) {
+        upstream.failed(index, now);
+    }
+}
+
+#[test]
+fn the_next_level_is_used_as_far_as_the_first_is_unwell() {
+    let now = Instant::now();
+    for balance in [Balance::P2c, Balance::RoundRobin, Balance::Least] {
+        let upstream = leveled(&[0, 5, 0, 5], balance.clone(), None, None);
+        let all = picked(&upstream, 1000, now);
+        assert!(all[1] == 0 && all[3] == 0 && all[0].abs_diff(all[2]) < 150, "{balance}: {all:?}");
+        set_aside(&upstream, 0, now);
+        let some = picked(&upstream, 2000, now);
+        assert!(some[0] == 0 && (1250..1550).contains(&some[2]) && some[1] > 200 && some[3] > 200, "{balance}: {some:?}");
+        set_aside(&upstream, 2, now);
+        let none = picked(&upstream, 1000, now);
+        assert!(none[0] == 0 && none[2] == 0 && none[1].abs_diff(none[3]) < 150, "{balance}: {none:?}");
+        let tried = Tried::from_slice(&[1, 3]);
+        assert!(upstream.pick(&tried, Wish::default(), now).is_some_and(|index| index == 0 || index == 2), "there is nobody else");
+    }
+}
+
+#[test]
+fn of_several_levels_the_last_server_is_never_set_aside() {
+    let (now, upstream) = (Instant::now(), leveled(&[0, 1], Balance::P2c, None, None));
+    set_aside(&upstream, 0, now);
+    for _ in 0..100 {
+        upstream.failed(1, now);
+    }
+    assert_eq!(picked(&upstream, 10, now), [0, 10]);
+}
+
+#[test]
+fn a_key_stays_in_its_level() {
+    let now = Instant::now();
+    let upstream = leveled(&[0, 0, 1, 1], Balance::Hash(crate::config::HashKey::Client), None, None);
+    set_aside(&upstream, 0, now);
+    let mut second = 0;
+    for client in 0..200u8 {
+        let wish = upstream.wish(None, std::net::IpAddr::from([10, 0, 0, client]));
+        let one = upstream.pick(&Tried::new(), wish, now);
+        assert!((0..5).all(|_| upstream.pick(&Tried::new(), wish, now) == one), "{client}");
+        assert_ne!(one, Some(0));
+        second += usize::from(one != Some(1));
+    }
+    assert!((30..90).contains(&second), "{second}");
+}
+
+#[test]
+fn a_new_server_gets_its_share_little_by_little() {
+    let time = Duration::from_secs(100);
+    for balance in [Balance::P2c, Balance::RoundRobin, Balance::Least] {
+        let first = leveled(&[0], balance.clone(), Some(time), None);
+        assert!(!first.has_unlike(Instant::now()), "where all are new, none waits");
+        let upstream = leveled(&[0, 0], balance.clone(), Some(time), Some(&first));
+        let came = upstream.servers[1].since.expect("it is new");
+        let share = |after: u64| picked(&upstream, 2200, came + Duration::from_secs(after))[1];
+        let (begun, half, done) = (share(0), share(50), share(100));
+        // A tenth beside a whole: a part in eleven. A half beside a whole: one in three.
+        assert!(
+            (120..320).contains(&begun) && (600..870).contains(&half) && (1000..1200).contains(&done),
+            "{balance}: {begun} {half} {done}"
+        );
+        assert!(!upstream.has_unlike(came + time));
+    }
+}
+
+#[test]
+fn a_server_that_comes_back_begins_slowly_too() {
+    let now = Instant::now();
+    let upstream = leveled(&[0, 0], Balance::RoundRobin, Some(Duration::from_secs(100)), None);
+    set_aside(&upstream, 0, now);
+    assert_eq!(picked(&upstream, 10, now), [0, 10]);
+    let back = now + Limits::default().eject_time;
+    let share = picked(&upstream, 1100, back)[0];
+    assert!((90..110).contains(&share), "{share}");
+    assert!(!upstream.has_unlike(back + Duration::from_secs(100)));
 }

@@ -145,7 +145,7 @@ pub fn full(text: &'static str) -> impl Payload {
 /// A server as the configuration has it.
 pub fn named(host: &str, port: u16) -> UpstreamServer {
     let at = Location { file: "test".into(), line: 1, column: 1 };
-    UpstreamServer { address: ServerAddress::Tcp { host: host.into(), port }, weight: 1, tags: Vec::new(), at }
+    UpstreamServer::plain(ServerAddress::Tcp { host: host.into(), port }, at)
 }
 
 pub fn upstreams_with(addresses: &[SocketAddr], change: impl FnOnce(&mut Limits, &mut UpstreamSpec)) -> Rc<Upstreams> {
