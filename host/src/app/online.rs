@@ -2,7 +2,7 @@
 
 use super::prepare::outbound;
 use crate::certs::{Outbound, Presented, ServerTls};
-use crate::config::{Config, Diagnostic, Limits, Location, ProxyVersion, ServerAddress, UpstreamName};
+use crate::config::{Config, Diagnostic, Limits, Location, Protocol, ProxyVersion, ServerAddress, UpstreamName};
 use crate::upstream::{Probed, SendError, probe};
 use serde_json::{Value, json};
 use std::io;
@@ -47,7 +47,7 @@ pub fn look(config: &Config) -> io::Result<Vec<Seen>> {
     })
 }
 
-type Wanted = (UpstreamName, ServerAddress, Location, Option<ServerTls>, Option<ProxyVersion>);
+type Wanted = (UpstreamName, ServerAddress, Location, Option<ServerTls>, (Protocol, Option<ProxyVersion>));
 
 fn servers(config: &Config, outbound: &Outbound) -> Vec<Wanted> {
     let mut wanted = Vec::new();
@@ -62,7 +62,7 @@ fn servers(config: &Config, outbound: &Outbound) -> Vec<Wanted> {
                 continue;
             }
             let tls = tls.as_ref().and_then(|tls| tls.get(index)).cloned();
-            wanted.push((name.clone(), server.address.clone(), server.at.clone(), tls, spec.proxy_protocol));
+            wanted.push((name.clone(), server.address.clone(), server.at.clone(), tls, (spec.protocol, spec.proxy_protocol)));
         }
     }
     wanted
@@ -71,7 +71,7 @@ fn servers(config: &Config, outbound: &Outbound) -> Vec<Wanted> {
 async fn one(
     server: &ServerAddress,
     tls: Option<&ServerTls>,
-    proxy: Option<ProxyVersion>,
+    proxy: (Protocol, Option<ProxyVersion>),
     limits: &Limits,
 ) -> (Result<Probed, SendError>, Option<Presented>) {
     let leaf = |probed: &Probed| Presented::read(probed.tls.as_ref()?.certificates.first()?);

@@ -5,6 +5,7 @@ use super::carried::Carried;
 use super::current::{Current, Destination, Place};
 use super::exchange::{Guard, Ledger};
 use super::failure::Failure;
+use super::grpc;
 use super::guide::Guide;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
@@ -67,7 +68,10 @@ impl<F: Filter> Departure<'_, '_, F> {
     {
         let Self { ledger, current, walk, place, exchange, inbound } = self;
         let unreadable = |name: &str, value: &str| ledger.unreadable(guard.id, name, value);
-        let times = times::of(exchange, place.terms.timeouts, &current.snapshot.limits, unreadable);
+        let mut times = times::of(exchange, place.terms.timeouts, &current.snapshot.limits, unreadable);
+        if guard.grpc {
+            times = times.within(grpc::timeout(&inbound.head.headers));
+        }
         inbound.restore();
         guard.forwarded(&destination.name);
         guard.sends(&destination.name, exchange.trace.as_ref(), &mut inbound.head.headers);

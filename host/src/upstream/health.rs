@@ -1,18 +1,22 @@
 //! Active checks: every server of an upstream that asks for it is looked at now and then, once for all workers. What is found stands on a
 //! board that workers read; nobody waits for anybody.
 
+mod grpc;
+
 use super::SendError;
 use super::channel::Channel;
+use super::h2;
+use super::io::OriginIo;
 use super::line::{Target, prepare};
 use super::pump::Pump;
 use super::transfer::Transfer;
 use super::{HeadLimits, Times};
-use crate::certs::{Outbound, ServerTls};
-use crate::config::{HealthSpec, Limits, Look, ProxyVersion, ServerAddress, UpstreamName, UpstreamSpec};
+use crate::certs::{Offer, Outbound, ServerTls};
+use crate::config::{HealthSpec, Limits, Look, Protocol, ProxyVersion, ServerAddress, UpstreamName, UpstreamSpec};
 use crate::message::{BodyError, Connection, RequestHead, Scheme};
 use crate::wire::{Coding, put_request};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, RandomState};
@@ -39,6 +43,7 @@ pub(super) struct Checked {
 struct Patient {
     address: ServerAddress,
     tls: Option<ServerTls>,
+    protocol: Protocol,
     proxy_protocol: Option<ProxyVersion>,
     look: Look,
     down: AtomicBool,
@@ -62,6 +67,7 @@ impl HealthBoard {
             let patients = spec.servers.iter().enumerate().map(|(index, server)| Patient {
                 address: server.address.clone(),
                 tls: tls(index),
+                protocol: spec.protocol,
                 proxy_protocol: spec.proxy_protocol,
                 look: health.look.clone(),
                 down: AtomicBool::new(false),
@@ -95,6 +101,7 @@ impl HealthBoard {
     /// Looks at them all for as long as it is polled, within a runtime that takes local tasks.
     pub async fn run(&self, specs: &BTreeMap<UpstreamName, UpstreamSpec>, limits: &Limits) {
         let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
+        let heads = (heads, h2::Settings::of(limits));
         let mut looking = JoinSet::new();
         for (name, spec) in specs {
             let (Some(health), Some(checked)) = (&spec.health, self.of(name)) else { continue };
@@ -156,7 +163,8 @@ impl Checked {
 struct Doctor {
     name: UpstreamName,
     health: HealthSpec,
-    heads: HeadLimits,
+    /// Over either version.
+    heads: (HeadLimits, h2::Settings),
     patient: Arc<Patient>,
     checked: Arc<Checked>,
 }
@@ -217,7 +225,8 @@ impl Patient {
             (Some(own), Some(other)) => own.is(other),
             _ => false,
         };
-        tls && (&self.address, self.proxy_protocol, &self.look) == (&other.address, other.proxy_protocol, &other.look)
+        let spoken = |one: &Self| (one.protocol, one.proxy_protocol);
+        tls && (&self.address, spoken(self), &self.look) == (&other.address, spoken(other), &other.look)
     }
 
     fn is_down(&self) -> bool {
@@ -238,13 +247,33 @@ impl Patient {
     }
 
     /// One look.
-    async fn look(&self, time: Duration, heads: HeadLimits) -> Result<(), String> {
+    async fn look(&self, time: Duration, (heads, http2): (HeadLimits, h2::Settings)) -> Result<(), String> {
         let target = Target { address: &self.address, inside: None, tls: self.tls.as_ref(), proxy_protocol: self.proxy_protocol };
         // For nobody: it is our own connection.
         let until = Instant::now() + time;
-        let io = prepare(target, &Connection::unix(), false, until).await.map_err(|error| shown(&error))?;
-        let Look::Get { target, host, expect } = &self.look else { return Ok(()) };
-        let (path, query) = target.split_once('?').map_or((&**target, None), |(path, query)| (path, Some(query.into())));
+        let offer = if matches!(self.look, Look::Grpc { .. }) { Offer::Http2 } else { Offer::of(self.protocol) };
+        let io = prepare(target, &Connection::unix(), offer, until).await.map_err(|error| shown(&error))?;
+        let over_http2 = offer == Offer::Http2 || io.alpn() == Some(b"h2");
+        match &self.look {
+            Look::Connect => Ok(()),
+            Look::Grpc { service, host } => grpc::serves(io, http2, self.head(Method::POST, grpc::CHECK, host), service).await,
+            Look::Get { target, host, expect } => {
+                let head = self.head(Method::GET, target, host);
+                let status = if over_http2 {
+                    let request = h2::head(&head, head.scheme, Coding::None).ok_or("the path cannot be asked for over HTTP/2")?;
+                    h2::ask(io, http2, request, Bytes::new()).await.map(|reply| reply.status)
+                } else {
+                    get(io, &head, heads, Times { response: time, idle: time, total: Some(until) }).await
+                };
+                let status = status.map_err(|error| shown(&error))?.as_u16();
+                let right = if expect.is_empty() { (200..400).contains(&status) } else { expect.contains(&status) };
+                if right { Ok(()) } else { Err(format!("it answered {status}")) }
+            }
+        }
+    }
+
+    fn head(&self, method: Method, target: &str, host: &Option<String>) -> RequestHead {
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query.into())));
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static("portcullis-health"));
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
@@ -253,16 +282,16 @@ impl Patient {
             ServerAddress::Unix(_) => "localhost".to_owned(),
             other => other.to_string(),
         });
-        let head = RequestHead { method: Method::GET, scheme, authority: authority.into(), path: path.into(), query, headers };
-        let mut channel = Box::new(Channel::new(io, heads, Instant::now()));
-        put_request(channel.out.text(), &head, Coding::None, None);
-        let times = Times { response: time, idle: time, total: Some(until) };
-        let mut transfer = Transfer::new(channel, Pump::new(Nothing, Coding::None), &head.method, times, Instant::now());
-        let received = poll_fn(|cx| transfer.poll_head(cx)).await.map_err(|error| shown(&error))?;
-        let status = received.status.as_u16();
-        let right = if expect.is_empty() { (200..400).contains(&status) } else { expect.contains(&status) };
-        if right { Ok(()) } else { Err(format!("it answered {status}")) }
+        RequestHead { method, scheme, authority: authority.into(), path: path.into(), query, headers }
     }
+}
+
+/// The status that a server answers with over HTTP/1.1.
+async fn get(io: OriginIo, head: &RequestHead, heads: HeadLimits, times: Times) -> Result<StatusCode, SendError> {
+    let mut channel = Box::new(Channel::new(io, heads, Instant::now()));
+    put_request(channel.out.text(), head, Coding::None, None);
+    let mut transfer = Transfer::new(channel, Pump::new(Nothing, Coding::None), &head.method, times, Instant::now());
+    poll_fn(|cx| transfer.poll_head(cx)).await.map(|received| received.status)
 }
 
 /// A body that is not there.

@@ -5,6 +5,7 @@ mod latency;
 mod limit;
 mod ticket;
 
+use super::h2::{self, Connections};
 use super::hash;
 use super::health::Checked;
 use super::pool::Pool;
@@ -12,7 +13,7 @@ use super::standing::{Ejection, Standing};
 use super::sticky::{Seal, Sticky};
 use super::{Attempt, Inside, SendError};
 use crate::certs::ServerTls;
-use crate::config::{Balance, Limits, Placeless, ProxyVersion, ServerAddress, UpstreamServer, UpstreamSpec};
+use crate::config::{Balance, Limits, Placeless, Protocol, ProxyVersion, ServerAddress, UpstreamServer, UpstreamSpec};
 use crate::message::Candidate;
 use crate::observe::UpstreamTally;
 use smallvec::SmallVec;
@@ -66,7 +67,11 @@ pub(super) struct Server {
     pub tls: Option<ServerTls>,
     /// Connections begin with a header that names the client.
     pub proxy_protocol: Option<ProxyVersion>,
+    pub protocol: Protocol,
+    /// Idle connections over HTTP/1.1.
     pub pool: Pool,
+    /// All those over HTTP/2.
+    pub connections: Connections,
     weight: u32,
     tags: Box<[String]>,
     /// What its address comes to, for consistent hashing.
@@ -97,6 +102,7 @@ impl Upstream {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
         let server = |(index, server): (usize, &UpstreamServer)| {
             let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age, &tally);
+            let connections = Connections::new(h2::Settings::of(limits), (keep, limits.pool_idle_time, limits.pool_age), &tally);
             let tls = tls.as_ref().and_then(|tls| tls.get(index)).cloned();
             Server {
                 address: server.address.clone(),
@@ -104,7 +110,9 @@ impl Upstream {
                 inside: OnceCell::new(),
                 tls,
                 proxy_protocol: spec.proxy_protocol,
+                protocol: spec.protocol,
                 pool,
+                connections,
                 weight: server.weight,
                 tags: server.tags.clone().into(),
                 seed: hash::seed(&server.address.to_string()),
@@ -280,8 +288,9 @@ impl Server {
         !inside
             && tls
             && (&self.address, self.weight, &self.tags) == (&other.address, other.weight, &other.tags)
-            && self.proxy_protocol == other.proxy_protocol
+            && (self.protocol, self.proxy_protocol) == (other.protocol, other.proxy_protocol)
             && self.pool.is_as(&other.pool)
+            && self.connections.is_as(&other.connections)
     }
 
     fn as_candidate(&self, index: usize) -> Candidate<'_> {
@@ -306,6 +315,12 @@ impl Server {
         let queue = |server: &Self| server.running.get() as f32 / server.weight as f32 + 1.0;
         let slower = self.latency.get().over(other.latency.get(), now);
         queue(self) * slower < queue(other)
+    }
+
+    /// Closes connections that nobody needed lately.
+    pub fn sweep(&self, now: Instant) {
+        self.pool.sweep(now);
+        self.connections.sweep(now);
     }
 
     /// It took so long to a response head.
