@@ -3,7 +3,7 @@
 use super::granted::own;
 use super::memory::{self, Told};
 use crate::config::{
-    self, ClientCertForward, Config, Limits, LinkOrigin, LinkSpec, PathMatch, PluginRef, Report, RetrySpec, Route, Site, TlsSpec,
+    self, ClientCertForward, Config, Limits, LinkOrigin, LinkSpec, PathMatch, PluginRef, Protocol, Report, RetrySpec, Route, Site, TlsSpec,
     UpstreamServer, UpstreamSpec, show_duration,
 };
 use crate::message::{RequestHead, Scheme, authority, target};
@@ -350,7 +350,8 @@ fn terms(spec: &UpstreamSpec) -> Vec<(&'static str, String)> {
     let sticky = spec.sticky.as_ref().map(|sticky| ("sticky", format!("cookie {}", sticky.cookie)));
     let health = spec.health.as_ref().map(|health| ("health", health.to_string()));
     let limits = spec.limits.as_ref().map(|limits| ("limits", limits.to_string()));
-    [sticky, health, limits].into_iter().flatten().collect()
+    let protocol = (spec.protocol != Protocol::Http1).then(|| ("protocol", spec.protocol.shown(spec.tls.is_some()).to_owned()));
+    [protocol, sticky, health, limits].into_iter().flatten().collect()
 }
 
 /// When another server is tried.

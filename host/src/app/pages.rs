@@ -105,7 +105,7 @@ fn upstreams(watch: &Watch, config: &Config) -> Value {
         let sum = sums.get(&*name.0).copied().unwrap_or_default();
         json!({
             "name": name.0, "servers": spec.servers.iter().map(|server| server.address.to_string()).collect::<Vec<_>>(), "balance": spec.balance.to_string(),
-            "tls": spec.tls.is_some(), "at": spec.at.to_string(),
+            "tls": spec.tls.is_some(), "protocol": spec.protocol.as_str(), "at": spec.at.to_string(),
             "requests": sum.requests, "active": sum.active, "idle": sum.idle, "retries": sum.retries, "failures": sum.failures,
         })
     };

@@ -130,7 +130,11 @@ impl<'a> Line<'a> {
             }
             // Boxed: it is rare, and would make the future of every request twice as large.
             match Box::pin(self.connect(server, attempt)).await {
-                Ok((lead, now)) => return Ok((lead, ticket, now)),
+                Ok((lead, now)) => {
+                    // Made by another request that wanted it too.
+                    attempt.reused = matches!(&lead, Lead::Http2(slot) if slot.reused);
+                    return Ok((lead, ticket, now));
+                }
                 Err(error) => {
                     drop(ticket);
                     let outcome = Outcome { brought: Err(&error), sent: false, safe: error.is_connect() };

@@ -145,7 +145,7 @@ pub fn retain_trailers(trailers: &mut HeaderMap) {
 }
 
 /// Whether a field may stand in a trailer section.
-pub fn may_be_trailer(name: &HeaderName) -> bool {
+pub(super) fn may_be_trailer(name: &HeaderName) -> bool {
     const FORBIDDEN: [HeaderName; 32] = [
         header::TRANSFER_ENCODING,
         header::CONTENT_LENGTH,

@@ -123,6 +123,7 @@ fn many_at_once_on_one_connection_and_on_more_where_it_is_full() {
         [ask(), ask()].map(|one| one.join().unwrap())
     });
     assert_eq!(both[0].split('/').next(), both[1].split('/').next(), "{both:?}");
+    assert_eq!(count(&proxy, "connections"), 2, "the kit's own, and one");
 
     let narrow = origin(1);
     let proxy = self::proxy(&format!("servers = [\"h2c://{}\"]", narrow.address));

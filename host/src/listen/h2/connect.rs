@@ -5,7 +5,7 @@ use super::answer::AnswerBody;
 use super::stream::{Stall, Streams, Tasks};
 use crate::message::{Answer, Switched};
 use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
@@ -40,7 +40,7 @@ pub fn asked(request: &mut Request<Incoming>) -> Option<Asked> {
 /// 16 bytes that no cache has seen; they protect nothing (RFC 6455, section 10.3).
 fn key() -> String {
     let random = || RandomState::new().hash_one(0).to_be_bytes();
-    BASE64_STANDARD.encode([random(), random()].concat())
+    STANDARD.encode([random(), random()].concat())
 }
 
 impl Asked {

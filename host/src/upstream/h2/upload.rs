@@ -2,7 +2,7 @@
 
 use crate::message::BodyError;
 use crate::upstream::pump::{Pump, WRONG_LENGTH};
-use crate::wire::{Coding, may_be_trailer};
+use crate::wire::{Coding, retain_trailers};
 use bytes::Bytes;
 use h2::SendStream;
 use http_body::{Body, Frame};
@@ -87,9 +87,7 @@ where
         self.check_end()?;
         self.done = true;
         let Some(mut trailers) = trailers else { return Ok(stream.send_data(Bytes::new(), true)) };
-        if trailers.keys().any(|name| !may_be_trailer(name)) {
-            trailers = trailers.into_iter().filter_map(|(name, value)| Some((name?, value))).filter(|(name, _)| may_be_trailer(name)).collect();
-        }
+        retain_trailers(&mut trailers);
         if trailers.is_empty() { Ok(stream.send_data(Bytes::new(), true)) } else { Ok(stream.send_trailers(trailers)) }
     }
 
