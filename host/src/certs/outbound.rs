@@ -10,7 +10,9 @@ use super::problem::CertProblem;
 use super::revocation::{list_problems, lists};
 use super::server_check::Check;
 use super::watch::{MadeOfFiles, Stamp, Taken, Watch, Watched};
-use crate::config::{CertifiedFiles, Location, Placeless, Protocol, ServerAddress, UpstreamName, UpstreamServer, UpstreamSpec, UpstreamTls};
+use crate::config::{
+    CertifiedFiles, Location, Placeless, Protocol, ServerAddress, UpstreamName, UpstreamServer, UpstreamSpec, UpstreamTls,
+};
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls::client::danger::ServerCertVerifier;

@@ -66,8 +66,8 @@ pub use tcp::{TcpRoute, TcpSpec, TcpTls};
 pub use trust::{KeptKey, Reference, SigningKey};
 pub use units::show_duration;
 pub use upstream::{
-    Balance, Component, HashKey, HealthSpec, LimitsSpec, Look, Protocol, ProxyVersion, ServerAddress, StickySpec, UpstreamName, UpstreamServer,
-    UpstreamSpec, UpstreamTls,
+    Balance, Component, HashKey, HealthSpec, LimitsSpec, Look, Protocol, ProxyVersion, ServerAddress, StickySpec, UpstreamName,
+    UpstreamServer, UpstreamSpec, UpstreamTls,
 };
 
 pub use surroundings::{Disk, Memory, Surroundings};

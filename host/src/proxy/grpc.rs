@@ -81,7 +81,9 @@ fn code(status: StatusCode, reason: Option<&str>) -> u16 {
         StatusCode::UNAUTHORIZED => UNAUTHENTICATED,
         StatusCode::FORBIDDEN => PERMISSION_DENIED,
         StatusCode::NOT_FOUND => UNIMPLEMENTED,
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => UNAVAILABLE,
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+            UNAVAILABLE
+        }
         _ => UNKNOWN,
     }
 }
@@ -124,7 +126,8 @@ mod tests {
         let mut status = StatusCode::SERVICE_UNAVAILABLE;
         let mut headers = fields(&[("content-type", "text/plain"), ("retry-after", "1")]);
         assert!(translate(&mut status, &mut headers, Some("upstream_busy")));
-        let want = fields(&[("content-type", "application/grpc"), ("retry-after", "1"), ("grpc-status", "14"), ("grpc-message", "upstream_busy")]);
+        let want =
+            fields(&[("content-type", "application/grpc"), ("retry-after", "1"), ("grpc-status", "14"), ("grpc-message", "upstream_busy")]);
         assert_eq!((status, headers), (StatusCode::OK, want));
         let mut own = fields(&[("content-type", "application/grpc"), ("grpc-status", "5")]);
         assert!(!translate(&mut status, &mut own, None) && own.len() == 2);

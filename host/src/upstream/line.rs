@@ -210,7 +210,9 @@ impl<'a> Line<'a> {
         let offer = self.offer(server);
         let connected = match offer {
             Offer::Http2 | Offer::Either => self.shared(server, target, offer, until).await,
-            Offer::Nothing | Offer::Http1 => prepare(target, self.client, offer, until).await.map(|io| Lead::Http1(self.channel(server, io))),
+            Offer::Nothing | Offer::Http1 => {
+                prepare(target, self.client, offer, until).await.map(|io| Lead::Http1(self.channel(server, io)))
+            }
         };
         let now = Instant::now();
         attempt.connect = now.saturating_duration_since(from);

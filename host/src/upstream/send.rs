@@ -2,8 +2,8 @@
 
 use super::body::{Body, Opened};
 use super::channel::Channel;
-use super::io::OriginIo;
 use super::h2;
+use super::io::OriginIo;
 use super::line::{Lead, Line, Outcome, USUAL};
 use super::pump::{Pump, coding};
 use super::server::{Ticket, Upstream};

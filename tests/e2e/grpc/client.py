@@ -67,6 +67,10 @@ def unary():
     print(outcome(lambda: channel.unary_unary(path("Unary"))(b"one", timeout=20).decode()))
 
 
+def other():
+    print(outcome(lambda: channel.unary_unary("/other.Service/Method")(b"", timeout=20)))
+
+
 def stream():
     def run():
         heard = []
@@ -80,4 +84,4 @@ def stream():
     print(outcome(run))
 
 
-{"all": all_kinds, "deadline": deadline, "cancel": cancel, "unary": unary, "stream": stream}[what]()
+{"all": all_kinds, "deadline": deadline, "cancel": cancel, "unary": unary, "other": other, "stream": stream}[what]()

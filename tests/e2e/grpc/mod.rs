@@ -92,7 +92,8 @@ fn all_four_kinds_in_the_clear_and_over_tls() {
     let dir = papers();
     let sealed = server(Some(dir.path()));
     let ca = dir.path().join("ca.pem").display().to_string();
-    let proxy = self::proxy(dir, "", &format!("servers = [\"https://{}\"]\nprotocol = \"auto\"\ntls = {{ ca = \"{ca}\" }}", sealed.address));
+    let proxy =
+        self::proxy(dir, "", &format!("servers = [\"https://{}\"]\nprotocol = \"auto\"\ntls = {{ ca = \"{ca}\" }}", sealed.address));
     assert_eq!(said(&proxy, "all"), ALL, "{}", proxy.log());
 }
 
@@ -116,7 +117,9 @@ fn deadlines_hold_for_all_on_the_way() {
     assert!(lines[1].starts_with("DEADLINE_EXCEEDED"), "{lines:?}");
     // Who has no clock of its own is told.
     let answer = call(&proxy, "/test.Echo/Slow", &["-H", "grpc-timeout: 200m"]);
-    for part in ["http/2 200", "content-type: application/grpc", "grpc-status: 4", "grpc-message: exchange_timeout", "details=\"exchange_timeout\""] {
+    for part in
+        ["http/2 200", "content-type: application/grpc", "grpc-status: 4", "grpc-message: exchange_timeout", "details=\"exchange_timeout\""]
+    {
         assert!(answer.contains(part), "{part}: {answer}");
     }
     let answer = call(&proxy, "/test.Echo/Drip", &["-H", "grpc-timeout: 300m"]);
@@ -139,9 +142,8 @@ fn what_the_proxy_answers_is_grpc_s_too() {
     for part in ["http/2 200", "grpc-status: 14", "grpc-message: connect_refused", "proxy-status: portcullis; error=connection_refused"] {
         assert!(answer.contains(part), "{part}: {answer}");
     }
-    let answer = call(&proxy, "/other.Service/Method", &[]);
-    assert!(answer.contains("grpc-status: 12") && answer.contains("grpc-message: no_route"), "{answer}");
-    let plain = call(&proxy, "/other", &["-H", "content-type: application/json"]);
+    assert_eq!(said(&proxy, "other"), ["UNIMPLEMENTED: no_route"]);
+    let plain = curl_to(&proxy, "localhost", &proxy.dir.path().join("ca.pem"), &["--http2", "-i"], "/other").to_lowercase();
     assert!(plain.starts_with("http/2 404") && !plain.contains("grpc-status"), "{plain}");
 }
 

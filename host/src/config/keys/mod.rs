@@ -84,8 +84,10 @@ pub static SERVER: Form = Form { name: "a server as host:port", pattern: "^(.+:[
 pub static TAG: Form = Form { name: "a tag", pattern: "^[-_.:=/0-9A-Za-z]{1,64}$" };
 pub static RETRY_ON: Form =
     Form { name: "\"connect\", \"reset\", \"timeout\" or a status", pattern: "^(connect|reset|timeout|[45][0-9]{2})$" };
-pub static HEALTH: Form =
-    Form { name: "\"GET /path every 10s\", \"connect every 10s\" or \"grpc every 10s\"", pattern: "^(GET /[^ ]*|connect|grpc( [!-~]+)?)( every [0-9a-z]+)?$" };
+pub static HEALTH: Form = Form {
+    name: "\"GET /path every 10s\", \"connect every 10s\" or \"grpc every 10s\"",
+    pattern: "^(GET /[^ ]*|connect|grpc( [!-~]+)?)( every [0-9a-z]+)?$",
+};
 pub static GRPC_SERVICE: Form = Form { name: "the name of a gRPC service", pattern: "^[!-~]*$" };
 pub static HASH: Form = Form { name: "\"hash(client.ip)\"", pattern: "^hash\\((client\\.ip|path|header:.+|cookie:.+)\\)$" };
 pub static HOST: Form = Form { name: "a host name", pattern: "^[-_.:0-9A-Za-z\\[\\]]+$" };

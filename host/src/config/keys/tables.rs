@@ -249,7 +249,12 @@ pub static UPSTREAM_SERVER: Keys = table(
     "upstream-server",
     "A server. A string is `address`.",
     &[
-        required("address", Kind::Text(&SERVER), "\"10.0.0.1:8080\"", "host:port, https://host:port, h2c://host:port (as in `servers`) or unix:/path."),
+        required(
+            "address",
+            Kind::Text(&SERVER),
+            "\"10.0.0.1:8080\"",
+            "host:port, https://host:port, h2c://host:port (as in `servers`) or unix:/path.",
+        ),
         key("weight", Kind::Whole(1, 65_536), "2", "Its share beside those of the others; 1 unless written."),
         key(
             "tags",

@@ -102,9 +102,7 @@ fn expect(context: &Context<'_>, table: &Reader<'_, '_>) -> Vec<u16> {
     for item in super::reader::one_or_many(node) {
         match item.value {
             Value::Integer(status @ 200..=599) => statuses.extend(u16::try_from(status)),
-            Value::Integer(_) => {
-                context.error(Code::BadValue, item.span, "a status is a whole number from 200 to 599").unwrap_or_default()
-            }
+            Value::Integer(_) => context.error(Code::BadValue, item.span, "a status is a whole number from 200 to 599").unwrap_or_default(),
             _ => table.wrong("expect", item).unwrap_or_default(),
         }
     }

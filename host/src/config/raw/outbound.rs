@@ -138,7 +138,8 @@ pub fn protocol(context: &Context<'_>, servers: &[Written], tls: Option<&Upstrea
             }
             (None, Some(other)) => {
                 let message = format!("server {} is not written as HTTP/2, and another is", other.spec.address);
-                let found = Diagnostic::error(Code::Conflict, context.place(other.span), message).note(context.place(span), "the other one");
+                let found =
+                    Diagnostic::error(Code::Conflict, context.place(other.span), message).note(context.place(span), "the other one");
                 context.report(found.help("an upstream has one protocol for all of its servers: protocol = \"http2\" says it once"));
             }
         }

@@ -8,7 +8,9 @@ use super::outbound::{self, Written};
 use super::reader::{Reader, chosen, wrong_type};
 use crate::config::forms::Wrong;
 use crate::config::source::Span;
-use crate::config::{Balance, Code, HashKey, LimitsSpec, Location, Protocol, ProxyVersion, StickySpec, UpstreamName, UpstreamSpec, forms, keys};
+use crate::config::{
+    Balance, Code, HashKey, LimitsSpec, Location, Protocol, ProxyVersion, StickySpec, UpstreamName, UpstreamSpec, forms, keys,
+};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -65,7 +67,17 @@ fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpe
     let pool_idle = pool_idle.and_then(|n| usize::try_from(n).ok());
     let proxy_protocol = reader.choice("proxy-protocol").map(|version| if version == 0 { ProxyVersion::V1 } else { ProxyVersion::V2 });
     let health = health::read(context, &reader);
-    Some(UpstreamSpec { balance, sticky, pool_idle, tls, protocol, proxy_protocol, health, limits, ..plain(servers, context.location(reader.span)) })
+    Some(UpstreamSpec {
+        balance,
+        sticky,
+        pool_idle,
+        tls,
+        protocol,
+        proxy_protocol,
+        health,
+        limits,
+        ..plain(servers, context.location(reader.span))
+    })
 }
 
 /// In the order of [`keys::PROTOCOLS`].

@@ -171,8 +171,11 @@ impl Slot {
 
     /// The server has refused a stream beside those that are open: so many are too many.
     pub fn refused(&self) {
-        let state = &self.connection.state;
-        state.most.set(state.most.get().min(state.open.get().saturating_sub(1)).max(1));
+        let (most, beside) = (&self.connection.state.most, self.connection.state.open.get() - 1);
+        // Alone, it was not one too many.
+        if beside > 0 {
+            most.set(most.get().min(beside));
+        }
     }
 
     /// Bytes that came in so far, on any stream.

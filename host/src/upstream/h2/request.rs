@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn a_server_may_be_asked_as_a_whole() {
-        let request = head(&RequestHead { method: Method::OPTIONS, ..asked("*", None) }, Scheme::Http, Coding::None).expect("it can be said");
+        let request =
+            head(&RequestHead { method: Method::OPTIONS, ..asked("*", None) }, Scheme::Http, Coding::None).expect("it can be said");
         assert_eq!((request.uri().path(), request.headers().contains_key("content-length")), ("*", false));
     }
 }

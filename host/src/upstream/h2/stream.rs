@@ -156,7 +156,8 @@ where
         let described = to == Method::HEAD || status == StatusCode::NOT_MODIFIED;
         let bodiless = described || status == StatusCode::NO_CONTENT;
         let stated = if described { None } else { headers.remove(header::CONTENT_LENGTH) };
-        let stated = stated.map(|length| length.to_str().ok().and_then(|length| length.parse().ok()).ok_or(MalformedResponse::ContentLength));
+        let stated =
+            stated.map(|length| length.to_str().ok().and_then(|length| length.parse().ok()).ok_or(MalformedResponse::ContentLength));
         let length = if bodiless || incoming.is_end_stream() { Some(0) } else { stated.transpose()? };
         self.left = length;
         self.incoming = Some(incoming);

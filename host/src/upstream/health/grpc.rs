@@ -25,7 +25,9 @@ pub(super) async fn serves(io: OriginIo, settings: h2::Settings, mut head: Reque
     let status = said(&reply.trailers).or_else(|| said(&reply.headers)).ok_or("it answered without grpc-status")?;
     match (status, serving(&reply.body)) {
         ("0", Some(SERVING)) => Ok(()),
-        ("0", Some(other)) => Err(format!("it says {}", ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"].get(other as usize).unwrap_or(&"neither"))),
+        ("0", Some(other)) => {
+            Err(format!("it says {}", ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"].get(other as usize).unwrap_or(&"neither")))
+        }
         ("0", None) => Err("its answer is none".to_owned()),
         ("5", _) => Err(format!("it has no service `{service}` (grpc-status 5)")),
         ("12", _) => Err("it has no health service (grpc-status 12)".to_owned()),
