@@ -75,15 +75,13 @@ const UNAUTHENTICATED: u16 = 16;
 
 /// As clients themselves read statuses of HTTP (gRPC's http-grpc-status-mapping.md), but for the deadline, of which we know better.
 fn code(status: StatusCode, reason: Option<&str>) -> u16 {
-    match status {
+    match status.as_u16() {
         _ if reason == Some("exchange_timeout") => DEADLINE_EXCEEDED,
-        StatusCode::BAD_REQUEST => INTERNAL,
-        StatusCode::UNAUTHORIZED => UNAUTHENTICATED,
-        StatusCode::FORBIDDEN => PERMISSION_DENIED,
-        StatusCode::NOT_FOUND => UNIMPLEMENTED,
-        StatusCode::TOO_MANY_REQUESTS | StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            UNAVAILABLE
-        }
+        400 => INTERNAL,
+        401 => UNAUTHENTICATED,
+        403 => PERMISSION_DENIED,
+        404 => UNIMPLEMENTED,
+        429 | 502..=504 => UNAVAILABLE,
         _ => UNKNOWN,
     }
 }

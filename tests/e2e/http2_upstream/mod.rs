@@ -165,6 +165,23 @@ fn what_was_not_looked_at_is_not_lost() {
     assert_eq!((response.status, response.reason()), (502, Some("origin_refused")));
 }
 
+/// nginx ends a connection after so many requests, with GOAWAY, whatever else is on it by then.
+#[test]
+fn nginx_leaves_every_few_requests_and_nobody_notices() {
+    let nginx = nginx("http2", "keepalive_requests 7; location /post { return 200 ok; }");
+    let proxy = proxy(&format!("servers = [\"h2c://{}\"]", nginx.address));
+    let ask = |number: u32| match number % 3 {
+        0 => post(&proxy, "/post", "hello").status,
+        _ => get(proxy.http(), "a.test", "/seen").status,
+    };
+    let statuses: Vec<u16> = thread::scope(|scope| {
+        let askers: Vec<_> = (0..8).map(|_| scope.spawn(|| (0..30).map(ask).collect::<Vec<_>>())).collect();
+        askers.into_iter().flat_map(|asker| asker.join().unwrap()).collect()
+    });
+    let failed = statuses.iter().filter(|status| **status != 200).count();
+    assert_eq!((statuses.len(), failed), (240, 0), "{}", proxy.log());
+}
+
 #[test]
 fn a_connection_that_ends_is_no_reason_to_fail_for_what_can_be_asked_again() {
     let server = origin(100);

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use hyper::rt::Executor;
@@ -46,11 +46,6 @@ fn key() -> String {
 impl Asked {
     /// The response on the stream: 200 instead of 101, after which the stream is the connection (section 5).
     pub fn answer<B>(self, answer: Answer<B>, streams: &Rc<Streams>, stall: &Rc<Stall>) -> Result<Response<AnswerBody<B>>, Answer<B>> {
-        let nothing = |status| {
-            let mut response = Response::new(AnswerBody::none(Rc::clone(stall)));
-            *response.status_mut() = status;
-            response
-        };
         match answer {
             Answer::Switch(head, takeover) => {
                 // Counts as an open stream for as long as it lasts.
@@ -60,15 +55,16 @@ impl Asked {
                         Err(error) => tracing::debug!(%error, "a stream ended before it could be taken over"),
                     }
                 });
-                let mut response = nothing(StatusCode::OK);
+                // 200, as every new response is.
+                let mut response = Response::new(AnswerBody::none(Rc::clone(stall)));
                 *response.headers_mut() = head.into_parts().0.headers;
                 for name in [header::CONNECTION, header::UPGRADE, header::SEC_WEBSOCKET_ACCEPT] {
                     response.headers_mut().remove(name);
                 }
                 Ok(response)
             }
-            // It would be taken for the beginning of the other protocol.
-            Answer::Respond(response) if response.status().is_success() => Ok(nothing(StatusCode::BAD_GATEWAY)),
+            // It would be taken for the beginning of the other protocol, so the stream is reset.
+            Answer::Respond(response) if response.status().is_success() => Err(Answer::Abort),
             other => Err(other),
         }
     }
