@@ -171,11 +171,9 @@ where
     let safe = untouched && (idempotent || refused);
     // A connection that was there already may have been closed while the request was on its way.
     let stale = attempt.reused && !line.fresh && matches!(error, SendError::Reset(_)) && connection.is_leaving();
-    if !(stale && safe) && !line.after(&Outcome { brought: Err(&error), sent: true, safe }, ticket.index, attempt)? {
-        return Err(error);
-    }
+    let again = (stale && safe) || line.after(&Outcome { brought: Err(&error), sent: true, safe }, ticket.index, attempt)?;
     line.fresh = true;
-    Ok(Step::Again(pump))
+    if again { Ok(Step::Again(pump)) } else { Err(error) }
 }
 
 /// A connection of its own to a server, trying another where one cannot be reached; `attempt` says what was tried, also after an error.

@@ -242,6 +242,17 @@ fn who_leaves_is_told_and_who_is_slow_is_given_up() {
 }
 
 #[test]
+fn a_server_that_is_silent_is_asked_whether_it_lives() {
+    let server = origin(100);
+    let limits = "[limits]\nh2-ping-interval = \"1s\"\nh2-ping-timeout = \"1s\"";
+    let proxy = proxy(&format!("servers = [\"h2c://{}\"]\n{limits}", server.address));
+    // Long before the minute that an answer may take.
+    let response = get(proxy.http(), "a.test", "/freeze");
+    assert_eq!((response.status, response.reason()), (502, Some("origin_reset")));
+    assert_eq!(get(proxy.http(), "a.test", "/").status, 200, "others are on a new connection");
+}
+
+#[test]
 fn health_is_asked_for_over_http2_too() {
     let server = nginx("http2", "location /healthz { return 204; } location /sick { return 500; }");
     let upstream = |path: &str| {

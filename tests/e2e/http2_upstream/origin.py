@@ -5,6 +5,7 @@ Every answer's body is `connection/stream`, both counted from 1; x-seen says how
 import socket
 import sys
 import threading
+import time
 
 import h2.config
 import h2.connection
@@ -103,6 +104,9 @@ class Connection:
                 self.h2.reset_stream(event.stream_id, h2.errors.ErrorCodes.NO_ERROR)
             elif path == "/interim":
                 self.h2.send_headers(event.stream_id, [(":status", "103"), ("link", "</a>")])
+            elif path == "/freeze":
+                # Neither reads nor writes any more.
+                time.sleep(60)
             elif path == "/chat":
                 self.h2.send_headers(event.stream_id, [(":status", "200")])
         elif isinstance(event, h2.events.DataReceived):

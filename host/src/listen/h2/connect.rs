@@ -45,6 +45,7 @@ fn key() -> String {
 
 impl Asked {
     /// The response on the stream: 200 instead of 101, after which the stream is the connection (section 5).
+    #[allow(clippy::result_large_err, reason = "it is handed on at once")]
     pub fn answer<B>(self, answer: Answer<B>, streams: &Rc<Streams>, stall: &Rc<Stall>) -> Result<Response<AnswerBody<B>>, Answer<B>> {
         match answer {
             Answer::Switch(head, takeover) => {

@@ -187,9 +187,9 @@ where
     }
 
     /// The request as it can be sent again, if it can.
-    pub fn into_pump(mut self: Box<Self>, coding: Coding) -> Pump<B> {
+    pub fn into_pump(mut self, coding: Coding) -> Pump<B> {
         self.upload.pump.rewind(coding);
-        let Self { upload, slot, deadline, .. } = *self;
+        let Self { upload, slot, deadline, .. } = self;
         slot.rest(deadline);
         upload.pump
     }
@@ -202,8 +202,8 @@ where
     }
 
     /// It is over; another stream may have its timer.
-    pub fn rest(self: Box<Self>) {
-        let Self { slot, deadline, .. } = *self;
+    pub fn rest(self) {
+        let Self { slot, deadline, .. } = self;
         slot.rest(deadline);
     }
 }
