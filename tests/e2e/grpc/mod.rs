@@ -2,7 +2,7 @@
 
 use crate::tls::curl_to;
 use portcullis_tests::pki::Authority;
-use portcullis_tests::{Proxy, Server, nobody, tools};
+use portcullis_tests::{Origin, Proxy, Server, nobody, tools};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -165,15 +165,24 @@ fn a_server_that_goes_ends_its_streams_and_others_take_over() {
 fn health_is_what_the_service_says() {
     let server = server(None);
     let upstream = |service: &str| {
-        format!("servers = [\"grpc://{}\"]\nhealth = {{ grpc = \"{service}\", every = \"100ms\", down = 1, up = 1 }}", server.address)
+        format!(
+            "servers = [\"grpc://{}\"]\nhealth = {{ grpc = \"{service}\", every = \"100ms\", timeout = \"5s\", down = 1, up = 1 }}",
+            server.address
+        )
     };
     for (service, why) in [("down.Service", "it says NOT_SERVING"), ("none.Service", "it has no service `none.Service` (grpc-status 5)")] {
         let proxy = proxy(papers(), "", &upstream(service));
         proxy.logged(&format!("server {} is down: {why}", server.address));
     }
     // A server that is no gRPC server is not well, and is told apart.
-    let proxy = proxy(papers(), "", &format!("servers = [\"{}\"]\nhealth = \"grpc every 100ms\"", portcullis_tests::Origin::echo().name()));
-    proxy.logged("is down: ");
+    let other = Origin::echo();
+    let proxy = proxy(
+        papers(),
+        "",
+        &format!("servers = [\"{}\"]\nhealth = {{ grpc = \"\", every = \"100ms\", timeout = \"5s\", down = 1 }}", other.name()),
+    );
+    let line = proxy.logged("is down: ");
+    assert!(!line.contains("connect") && !line.contains("in time"), "{line}");
     for service in ["", "up.Service"] {
         let proxy = self::proxy(papers(), "", &upstream(service));
         assert_eq!(said(&proxy, "unary"), ["got one"]);

@@ -256,7 +256,10 @@ fn a_server_that_is_silent_is_asked_whether_it_lives() {
 fn health_is_asked_for_over_http2_too() {
     let server = nginx("http2", "location /healthz { return 204; } location /sick { return 500; }");
     let upstream = |path: &str| {
-        format!("servers = [\"h2c://{}\"]\nhealth = {{ get = \"{path}\", every = \"100ms\", down = 1, up = 1 }}", server.address)
+        format!(
+            "servers = [\"h2c://{}\"]\nhealth = {{ get = \"{path}\", every = \"100ms\", timeout = \"5s\", down = 1, up = 1 }}",
+            server.address
+        )
     };
     let sick = proxy(&upstream("/sick"));
     sick.logged(&format!("server {} is down: it answered 500", server.address));
