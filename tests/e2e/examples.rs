@@ -37,6 +37,8 @@ fn every_example_is_right_as_it_stands() {
     }
     for name in [
         "hello",
+        "grpc",
+        "websocket",
         "tls-site",
         "blue-green",
         "canary",
@@ -62,6 +64,41 @@ fn hello() {
     assert!(curl_to(&proxy, "localhost", &ca, &["-w", "%{http_version}"], "/x").starts_with("GET /x HTTP/1.1"));
     let response = get(proxy.http(), "localhost", "/x");
     assert_eq!((response.status, response.header("location").unwrap().contains("https://localhost:")), (308, true));
+}
+
+/// A Python server of an example on a port of its own.
+fn python_server(name: &str, python: &Path, script: &str) -> Server {
+    let folder = tools::repository().join("examples").join(name);
+    Server::program(python.to_str().unwrap(), &folder, |address| vec![script.to_owned(), address.port().to_string()])
+}
+
+#[test]
+fn grpc() {
+    let python = tools::python_with("grpc_health.v1.health", "grpcio-health-checking");
+    let (first, second) = (python_server("grpc", &python, "server.py"), python_server("grpc", &python, "server.py"));
+    let config = example("grpc", &[]).replace("127.0.0.1:9001", &first.name()).replace("127.0.0.1:9002", &second.name());
+    let proxy = Proxy::start(&config);
+    let ca = find_root(proxy.dir.path());
+    let ask = || {
+        let mut client = Command::new(&python);
+        client.arg(tools::repository().join("examples/grpc/client.py")).arg(proxy.https().to_string()).arg(&ca);
+        let output = client.output().unwrap();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (said, wrong) = ask();
+    assert!(said.starts_with("hello world from ") && said.ends_with("\na b c\nDO RE\n"), "{said}{wrong}");
+    drop((first, second));
+    assert_eq!(ask().1, "UNAVAILABLE: connect_refused\n");
+}
+
+#[test]
+fn websocket() {
+    let python = tools::python_with("websockets", "websockets");
+    let chat = python_server("websocket", &python, "chat.py");
+    let proxy = Proxy::start(&example("websocket", &[]).replace("127.0.0.1:9000", &chat.name()));
+    let script = "import sys\nfrom websockets.sync.client import connect\nwith connect(sys.argv[1]) as chat:\n    chat.send('hello')\n    print(chat.recv())";
+    let output = Command::new(python).args(["-c", script, &format!("ws://{}/chat", proxy.http())]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "hello\n", "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

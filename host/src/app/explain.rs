@@ -3,7 +3,7 @@
 use super::granted::own;
 use super::memory::{self, Told};
 use crate::config::{
-    self, ClientCertForward, Config, Limits, LinkOrigin, LinkSpec, MirrorSpec, PathMatch, PluginRef, Report, RetrySpec, Route, Site,
+    self, ClientCertForward, Config, Limits, LinkOrigin, LinkSpec, MirrorSpec, PathMatch, PluginRef, Protocol, Report, RetrySpec, Route, Site,
     TlsSpec, UpstreamServer, UpstreamSpec, show_duration,
 };
 use crate::message::{RequestHead, Scheme, authority, target};
@@ -365,7 +365,8 @@ fn terms(spec: &UpstreamSpec, config: &Config) -> Vec<(&'static str, String)> {
     let slow_start = spec.slow_start.map(|time| ("slow start", show_duration(time)));
     let zone = spec.zone.as_ref().map(|zone| ("zone", format!("{zone} is ours, and comes first")));
     let lookup = looked_up(spec, config).map(|text| ("lookup", text));
-    [lookup, zone, sticky, health, limits, slow_start].into_iter().flatten().collect()
+    let protocol = (spec.protocol != Protocol::Http1).then(|| ("protocol", spec.protocol.shown(spec.tls.is_some()).to_owned()));
+    [protocol, lookup, zone, sticky, health, limits, slow_start].into_iter().flatten().collect()
 }
 
 /// Which names are looked up where.

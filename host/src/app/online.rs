@@ -2,7 +2,9 @@
 
 use super::prepare::outbound;
 use crate::certs::{Outbound, Presented, ServerTls};
-use crate::config::{Config, Diagnostic, Limits, Location, ProxyVersion, ServerAddress, UpstreamName, UpstreamServer, UpstreamSpec};
+use crate::config::{
+    Config, Diagnostic, Limits, Location, Protocol, ProxyVersion, ServerAddress, UpstreamName, UpstreamServer, UpstreamSpec,
+};
 use crate::upstream::{Probed, Query, SendError, found_once, probe};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -62,7 +64,7 @@ fn lost(config: &Config, failed: &BTreeMap<Query, String>) -> Vec<Seen> {
     lost
 }
 
-type Wanted = (UpstreamName, UpstreamServer, Option<ServerTls>, Option<ProxyVersion>);
+type Wanted = (UpstreamName, UpstreamServer, Option<ServerTls>, (Protocol, Option<ProxyVersion>));
 
 fn servers(upstreams: &BTreeMap<UpstreamName, UpstreamSpec>, outbound: &Outbound) -> Vec<Wanted> {
     let mut wanted = Vec::new();
@@ -77,7 +79,7 @@ fn servers(upstreams: &BTreeMap<UpstreamName, UpstreamSpec>, outbound: &Outbound
                 continue;
             }
             let tls = tls.as_ref().and_then(|tls| tls.get(index)).cloned();
-            wanted.push((name.clone(), server.clone(), tls, spec.proxy_protocol));
+            wanted.push((name.clone(), server.clone(), tls, (spec.protocol, spec.proxy_protocol)));
         }
     }
     wanted
@@ -86,7 +88,7 @@ fn servers(upstreams: &BTreeMap<UpstreamName, UpstreamSpec>, outbound: &Outbound
 async fn one(
     server: &ServerAddress,
     tls: Option<&ServerTls>,
-    proxy: Option<ProxyVersion>,
+    proxy: (Protocol, Option<ProxyVersion>),
     limits: &Limits,
 ) -> (Result<Probed, SendError>, Option<Presented>) {
     let leaf = |probed: &Probed| Presented::read(probed.tls.as_ref()?.certificates.first()?);

@@ -116,7 +116,7 @@ fn upstreams(watch: &Watch, generation: &Generation) -> Value {
         let servers = &sets.specs.get(name).unwrap_or(spec).servers;
         json!({
             "name": name.0, "servers": servers.iter().map(|server| server.address.to_string()).collect::<Vec<_>>(), "balance": spec.balance.to_string(),
-            "tls": spec.tls.is_some(), "names": names, "at": spec.at.to_string(),
+            "tls": spec.tls.is_some(), "protocol": spec.protocol.as_str(), "names": names, "at": spec.at.to_string(),
             "drained": watch.drains.list(&name.0),
             "requests": sum.requests, "active": sum.active, "idle": sum.idle, "retries": sum.retries, "failures": sum.failures,
         })

@@ -32,7 +32,7 @@ pub use clients::check_clients;
 pub use files::check_files;
 pub use key_log::KeyLogFile;
 pub use local_ca::{LocalCa, LocalCaError};
-pub use outbound::{Outbound, ServerTls};
+pub use outbound::{Offer, Outbound, ServerTls};
 pub use owner_only::{DiskError, publish, publish_new};
 pub use presented::Presented;
 pub use problem::{CertProblem, Severity};

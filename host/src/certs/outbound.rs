@@ -10,7 +10,9 @@ use super::problem::CertProblem;
 use super::revocation::{list_problems, lists};
 use super::server_check::Check;
 use super::watch::{MadeOfFiles, Stamp, Taken, Watch, Watched};
-use crate::config::{CertifiedFiles, Location, Placeless, ServerAddress, UpstreamName, UpstreamServer, UpstreamSpec, UpstreamTls};
+use crate::config::{
+    CertifiedFiles, Location, Placeless, Protocol, ServerAddress, UpstreamName, UpstreamServer, UpstreamSpec, UpstreamTls,
+};
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{Context, SHA256};
 use rustls::client::danger::ServerCertVerifier;
@@ -47,7 +49,9 @@ pub struct ServerTls {
 }
 
 struct Settings {
-    http: Arc<ClientConfig>,
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+    either: Arc<ClientConfig>,
     raw: Arc<ClientConfig>,
     /// Of all that they were made from.
     origin: Origin,
@@ -119,26 +123,59 @@ impl ServerTls {
         Arc::ptr_eq(&self.settings, &other.settings) && self.asked == other.asked
     }
 
-    /// Settings that offer `http/1.1`, and the name to ask for.
-    pub fn http(&self) -> (Arc<ClientConfig>, ServerName<'static>) {
-        (self.settings.load().http.clone(), self.asked.clone())
+    /// Settings that offer so much, and the name to ask for.
+    pub fn offering(&self, offer: Offer) -> (Arc<ClientConfig>, ServerName<'static>) {
+        let settings = self.settings.load();
+        let offering = match offer {
+            Offer::Nothing => &settings.raw,
+            Offer::Http1 => &settings.http1,
+            Offer::Http2 => &settings.http2,
+            Offer::Either => &settings.either,
+        };
+        (offering.clone(), self.asked.clone())
     }
 
     /// The same for a look at whatever the server presents. Nothing is to be sent to it.
     pub fn unverified(&self) -> Self {
-        let mut settings = ClientConfig::clone(&self.settings.load().http);
+        let mut settings = ClientConfig::clone(&self.settings.load().raw);
         settings.dangerous().set_certificate_verifier(Arc::new(Check::nothing()));
         settings.resumption = Resumption::disabled();
-        let (settings, origin) = (Arc::new(settings), self.settings.load().origin);
-        Self {
-            settings: Arc::new(ArcSwap::from_pointee(Settings { http: settings.clone(), raw: settings, origin })),
-            asked: self.asked.clone(),
+        let settings = Settings::of(settings, self.settings.load().origin);
+        Self { settings: Arc::new(ArcSwap::from_pointee(settings)), asked: self.asked.clone() }
+    }
+}
+
+/// What a server is offered to be spoken to in (ALPN, RFC 7301).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offer {
+    /// For connections whose bytes are not looked at.
+    Nothing,
+    Http1,
+    Http2,
+    /// HTTP/2 rather than HTTP/1.1.
+    Either,
+}
+
+impl Offer {
+    pub fn of(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Http1 => Self::Http1,
+            Protocol::Http2 => Self::Http2,
+            Protocol::Auto => Self::Either,
         }
     }
+}
 
-    /// Settings that offer no protocol, for connections whose bytes are not looked at.
-    pub fn raw(&self) -> (Arc<ClientConfig>, ServerName<'static>) {
-        (self.settings.load().raw.clone(), self.asked.clone())
+impl Settings {
+    /// `raw` offers nothing.
+    fn of(raw: ClientConfig, origin: Origin) -> Self {
+        let offering = |protocols: &[&[u8]]| {
+            let mut settings = raw.clone();
+            settings.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+            Arc::new(settings)
+        };
+        let (http1, http2, either) = (offering(&[b"http/1.1"]), offering(&[b"h2"]), offering(&[b"h2", b"http/1.1"]));
+        Self { http1, http2, either, raw: Arc::new(raw), origin }
     }
 }
 
@@ -224,9 +261,7 @@ impl Trust {
             None => builder.with_no_client_auth(),
         };
         raw.resumption = self.sessions.clone();
-        let mut http = raw.clone();
-        http.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let settings = Settings { http: Arc::new(http), raw: Arc::new(raw), origin: self.origin };
+        let settings = Settings::of(raw, self.origin);
         Ok(ServerTls { settings: Arc::new(ArcSwap::from_pointee(settings)), asked })
     }
 }

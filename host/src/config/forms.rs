@@ -1,6 +1,6 @@
 //! Small grammars inside strings: addresses, networks, names, header fields, methods, digests. Each error says where in the text.
 
-use super::{Component, ListenAddress, PluginName, ServerAddress, SiteName};
+use super::{Component, ListenAddress, PluginName, Protocol, ServerAddress, SiteName};
 use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::ops::Range;
@@ -87,26 +87,54 @@ pub fn peer(text: &str) -> Result<Peer, Wrong> {
     if text == "unix" { Ok(Peer::Unix) } else { network(text).map(Peer::Network) }
 }
 
-/// A server, and whether its scheme asks for TLS: `"10.0.0.1:8080"`, `"https://backend.internal"`, `"unix:/run/app.sock"`.
-pub fn server(text: &str) -> Result<(ServerAddress, bool), Wrong> {
+/// What the scheme of a server asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scheme {
+    /// As it is written.
+    pub written: &'static str,
+    pub tls: bool,
+    /// `None`: nothing is said of it.
+    pub protocol: Option<Protocol>,
+}
+
+impl Scheme {
+    pub const NONE: Self = Self { written: "", tls: false, protocol: None };
+
+    const fn http2(written: &'static str, tls: bool) -> Self {
+        Self { written, tls, protocol: Some(Protocol::Http2) }
+    }
+}
+
+/// gRPC is HTTP/2; what else it asks for goes by the content type of requests.
+const SCHEMES: [Scheme; 5] = [
+    Scheme { written: "https://", tls: true, protocol: None },
+    Scheme::http2("h2c://", false),
+    Scheme::http2("h2://", true),
+    Scheme::http2("grpc://", false),
+    Scheme::http2("grpcs://", true),
+];
+
+/// A server, and what its scheme asks for: `"10.0.0.1:8080"`, `"https://backend.internal"`, `"h2c://10.0.0.1:8080"`, `"unix:/run/app.sock"`.
+pub fn server(text: &str) -> Result<(ServerAddress, Scheme), Wrong> {
     if let Some(path) = text.strip_prefix("unix:") {
-        return unix_path(text, path).map(|path| (ServerAddress::Unix(path), false));
+        return unix_path(text, path).map(|path| (ServerAddress::Unix(path), Scheme::NONE));
     }
     if let Some(what) = text.strip_prefix("component:") {
-        return component(text, what).map(|component| (ServerAddress::Component(component), false));
+        return component(text, what).map(|component| (ServerAddress::Component(component), Scheme::NONE));
     }
     for (scheme, tls) in [("srv+http://", false), ("srv+https://", true)] {
         if let Some(name) = text.strip_prefix(scheme) {
-            return service(text, name).map(|address| (address, tls));
+            return service(text, name).map(|address| (address, Scheme { written: scheme, tls, protocol: None }));
         }
     }
-    let Some(rest) = text.strip_prefix("https://") else { return server_address(text).map(|address| (address, false)) };
+    let found = SCHEMES.into_iter().find_map(|scheme| Some((scheme, text.strip_prefix(scheme.written)?)));
+    let Some((scheme, rest)) = found else { return server_address(text).map(|address| (address, Scheme::NONE)) };
     let skipped = text.len() - rest.len();
     let authority = rest.strip_suffix('/').unwrap_or(rest);
-    // Only here is a port known that is usual.
-    let bare = !authority.contains(':') || authority.ends_with(']');
+    // With TLS, a port is known that is usual.
+    let bare = scheme.tls && (!authority.contains(':') || authority.ends_with(']'));
     let address = if bare && !authority.is_empty() { server_address(&format!("{authority}:443")) } else { server_address(authority) };
-    address.map(|address| (address, true)).map_err(|wrong| {
+    address.map(|address| (address, scheme)).map_err(|wrong| {
         let within = |at: usize| (at + skipped).min(text.len());
         Wrong { at: within(wrong.at.start)..within(wrong.at.end), ..wrong }
     })
@@ -134,6 +162,15 @@ pub fn nameserver(text: &str) -> Result<SocketAddr, Wrong> {
     let bare = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
     let wrong = || Wrong::whole(text, "not an IP address, with or without a port").help("for example: 127.0.0.1:5353");
     bare.or_else(|_| text.parse::<SocketAddr>()).ok().filter(|address| address.port() != 0).ok_or_else(wrong)
+}
+
+/// `"shop.v1.Orders"`; empty: the server as a whole.
+pub fn grpc_service(text: &str) -> Result<String, Wrong> {
+    match text.char_indices().find(|(_, c)| !c.is_ascii_graphic()) {
+        _ if text.len() > 256 => Err(Wrong::whole(text, "the name of a service has at most 256 characters")),
+        Some((at, c)) => Err(Wrong::at(at..at + c.len_utf8(), "not in the name of a service").help("for example: shop.v1.Orders")),
+        None => Ok(text.to_owned()),
+    }
 }
 
 /// `"zone-a"`, `"rack=7"`.
@@ -177,11 +214,6 @@ pub fn unix_path(text: &str, path: &str) -> Result<PathBuf, Wrong> {
 pub fn server_address(text: &str) -> Result<ServerAddress, Wrong> {
     if text.starts_with("srv+") {
         return Err(Wrong::at(0..4, "wanted is srv+http:// or srv+https://").help("for example: srv+http://_api._tcp.svc.example.com"));
-    }
-    for (scheme, what) in [("h2c://", "HTTP/2 to an upstream"), ("h2://", "HTTP/2 to an upstream")] {
-        if text.starts_with(scheme) {
-            return Err(Wrong::at(0..scheme.len(), format!("{what} is not in this version")).help("write host:port").later());
-        }
     }
     if let Some(rest) = text.strip_prefix("http://") {
         return Err(Wrong::at(0..7, "an address in the clear has no scheme").help(format!("write {}", rest.trim_end_matches('/'))));
@@ -420,13 +452,19 @@ mod tests {
     #[test]
     fn servers_with_a_scheme() {
         let tcp = |host: &str, port| ServerAddress::Tcp { host: host.into(), port };
-        assert_eq!(server("https://App.test").expect("fine"), (tcp("app.test", 443), true));
-        assert_eq!(server("https://[::1]:8443/").expect("fine"), (tcp("::1", 8443), true));
-        assert_eq!(server("https://[::1]").expect("fine"), (tcp("::1", 443), true));
-        assert_eq!(server("app:80").expect("fine"), (tcp("app", 80), false));
+        let scheme = |written: &str| SCHEMES.into_iter().find(|scheme| scheme.written == written).expect("known");
+        assert_eq!(server("https://App.test").expect("fine"), (tcp("app.test", 443), scheme("https://")));
+        assert_eq!(server("https://[::1]:8443/").expect("fine"), (tcp("::1", 8443), scheme("https://")));
+        assert_eq!(server("https://[::1]").expect("fine"), (tcp("::1", 443), scheme("https://")));
+        assert_eq!(server("h2c://app:80").expect("fine"), (tcp("app", 80), scheme("h2c://")));
+        assert_eq!(server("grpcs://app").expect("fine"), (tcp("app", 443), scheme("grpcs://")));
+        assert!(server("grpc://app").is_err_and(|wrong| wrong.message == "the port is missing"));
+        assert_eq!(server("app:80").expect("fine"), (tcp("app", 80), Scheme::NONE));
+        assert_eq!(server("unix:/run/x").expect("fine"), (ServerAddress::Unix("/run/x".into()), Scheme::NONE));
         let service = |name: &str| ServerAddress::Service { name: name.into() };
-        assert_eq!(server("srv+https://_api._tcp.Svc.test.").expect("fine"), (service("_api._tcp.svc.test"), true));
-        assert_eq!(server("srv+http://_api._tcp.svc/").expect("fine"), (service("_api._tcp.svc"), false));
+        let srv = |written, tls| Scheme { written, tls, protocol: None };
+        assert_eq!(server("srv+https://_api._tcp.Svc.test.").expect("fine"), (service("_api._tcp.svc.test"), srv("srv+https://", true)));
+        assert_eq!(server("srv+http://_api._tcp.svc/").expect("fine"), (service("_api._tcp.svc"), srv("srv+http://", false)));
         for (text, at) in
             [("srv+_a._tcp.b", 0..4), ("srv+http://a.b", 11..14), ("srv+http://_a._tcp.b:1", 11..22), ("srv+http://_a._tcp", 11..18)]
         {
@@ -434,7 +472,6 @@ mod tests {
         }
         assert_eq!(nameserver("127.0.0.1").expect("fine"), "127.0.0.1:53".parse().expect("fine"));
         assert!(nameserver("[::1]:5353").is_ok() && nameserver("::1").is_ok() && nameserver("dns.test").is_err());
-        assert_eq!(server("unix:/run/x").expect("fine"), (ServerAddress::Unix("/run/x".into()), false));
         for (text, at) in [("https://a.test/x", 14..16), ("https://", 8..8), ("https://a:x", 10..11), ("unix:", 5..5), ("unix:///x", 5..9)]
         {
             assert_eq!(server(text).expect_err(text).at, at, "{text}");

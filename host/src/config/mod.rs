@@ -66,7 +66,7 @@ pub use tcp::{TcpRoute, TcpSpec, TcpTls};
 pub use trust::{KeptKey, Reference, SigningKey};
 pub use units::show_duration;
 pub use upstream::{
-    Balance, Component, HashKey, HealthSpec, LimitsSpec, Look, ProxyVersion, Running, ServerAddress, StickySpec, UpstreamName,
+    Balance, Component, HashKey, HealthSpec, LimitsSpec, Look, Protocol, ProxyVersion, Running, ServerAddress, StickySpec, UpstreamName,
     UpstreamServer, UpstreamSpec, UpstreamTls,
 };
 

@@ -132,6 +132,9 @@ fn meaning(config: &Config) -> String {
         let servers: Vec<String> = upstream.servers.iter().map(ToString::to_string).collect();
         let _ =
             writeln!(out, "upstream {name} {} {:?} pool {:?} at {}", servers.join(" "), upstream.balance, upstream.pool_idle, upstream.at);
+        if upstream.protocol != Protocol::Http1 {
+            let _ = writeln!(out, "  protocol {}", upstream.protocol.as_str());
+        }
         if let Some(version) = upstream.proxy_protocol {
             let _ = writeln!(out, "  proxy-protocol {version:?}");
         }

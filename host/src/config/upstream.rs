@@ -29,6 +29,7 @@ pub struct UpstreamSpec {
     pub pool_idle: Option<usize>,
     /// `None`: in the clear.
     pub tls: Option<UpstreamTls>,
+    pub protocol: Protocol,
     /// `None`: connections begin with no PROXY header.
     pub proxy_protocol: Option<ProxyVersion>,
     /// `None`: nobody looks at the servers.
@@ -53,6 +54,7 @@ impl UpstreamSpec {
             sticky: None,
             pool_idle: None,
             tls: None,
+            protocol: Protocol::default(),
             proxy_protocol: None,
             health: None,
             limits: None,
@@ -167,6 +169,8 @@ impl fmt::Display for HealthSpec {
         match &self.look {
             Look::Connect => f.write_str("connect")?,
             Look::Get { target, .. } => write!(f, "GET {target}")?,
+            Look::Grpc { service, .. } if service.is_empty() => f.write_str("grpc")?,
+            Look::Grpc { service, .. } => write!(f, "grpc {service}")?,
         }
         let (every, timeout) = (show_duration(self.every), show_duration(self.timeout));
         write!(f, " every {every}, within {timeout}; down after {}, up after {}", self.down, self.up)
@@ -178,6 +182,13 @@ impl fmt::Display for HealthSpec {
 pub enum Look {
     /// A connection, with TLS if the upstream has it.
     Connect,
+    /// The health service of gRPC, over HTTP/2.
+    Grpc {
+        /// Which of the server's services; empty: the server as a whole.
+        service: String,
+        /// `None`: the server's address.
+        host: Option<String>,
+    },
     Get {
         /// Path and query.
         target: String,
@@ -231,6 +242,40 @@ pub struct StickySpec {
     pub cookie: String,
     /// `None`: until the browser is closed.
     pub max_age: Option<Duration>,
+}
+
+/// What servers are spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// Unless something is written: it is what every server speaks, what protocols can be switched from, and one broken connection ends
+    /// one request.
+    #[default]
+    Http1,
+    /// And nothing else; in the clear without being asked (RFC 9113, section 3.3).
+    Http2,
+    /// Over TLS, HTTP/2 where the server chooses it (ALPN), else HTTP/1.1.
+    Auto,
+}
+
+impl Protocol {
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::Http2 => "http2",
+            Self::Auto => "auto",
+        }
+    }
+
+    /// As an operator is shown it. `tls`: whether connections have it.
+    pub const fn shown(self, tls: bool) -> &'static str {
+        match (self, tls) {
+            (Self::Http1, _) => "HTTP/1.1",
+            (Self::Http2, true) => "HTTP/2",
+            (Self::Http2, false) => "HTTP/2 in the clear (h2c)",
+            (Self::Auto, _) => "HTTP/2 or HTTP/1.1, as the server chooses",
+        }
+    }
 }
 
 /// Of the PROXY protocol.

@@ -2,6 +2,7 @@
 
 use super::carried::Carried;
 use super::exchange::Guard;
+use super::grpc;
 use super::mirror::Copying;
 use crate::chain::Flow;
 use crate::message::BodyError;
@@ -103,6 +104,12 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin> Body for ResponseBody<B> 
             if self.content.is_end_stream() && !matches!(frame, Some(Err(_))) {
                 self.guard.sent(None);
             }
+        }
+        if let (true, Poll::Ready(Some(Err(error)))) = (self.guard.grpc, &polled)
+            && let Some(trailers) = grpc::cut_off(error)
+        {
+            self.content = Content::Whole(None);
+            return Poll::Ready(Some(Ok(Frame::trailers(trailers))));
         }
         polled
     }

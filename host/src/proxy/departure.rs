@@ -5,6 +5,7 @@ use super::carried::Carried;
 use super::current::{Current, Destination, Place};
 use super::exchange::{Guard, Ledger};
 use super::failure::Failure;
+use super::grpc;
 use super::guide::Guide;
 use super::inbound::Inbound;
 use super::inject::inject;
@@ -69,7 +70,10 @@ impl<F: Filter> Departure<'_, '_, F> {
     {
         let Self { ledger, current, walk, place, exchange, inbound } = self;
         let unreadable = |name: &str, value: &str| ledger.unreadable(guard.id, name, value);
-        let times = times::of(exchange, place.terms.timeouts, &current.snapshot.limits, unreadable);
+        let mut times = times::of(exchange, place.terms.timeouts, &current.snapshot.limits, unreadable);
+        if guard.grpc {
+            times = times.within(grpc::timeout(&inbound.head.headers));
+        }
         if let Some(faults) = &place.terms.injected {
             // Boxed: it is rare, and would make the future of every request larger.
             Box::pin(inject(faults, ledger, times.total, guard)).await?;

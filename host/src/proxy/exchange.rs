@@ -4,6 +4,7 @@ use super::current::Place;
 use super::dice::Dice;
 use super::failure::{self, Failure};
 use super::farewell::Tell;
+use super::grpc;
 use super::ids::Hex;
 use super::inbound::Inbound;
 use super::mirror::{Mirrored, Mirrors};
@@ -130,6 +131,10 @@ pub(super) struct Guard {
     /// `None`: the access log is off, nobody collects numbers or traces or wants to be told, so nothing is counted or timed.
     record: Option<Box<Record>>,
     traced: Option<Box<Traced>>,
+    /// The request is a call of gRPC, and so is the answer to be.
+    pub grpc: bool,
+    /// Why the exchange does not go as it should.
+    pub reason: Option<&'static str>,
 }
 
 impl Guard {
@@ -137,10 +142,11 @@ impl Guard {
     pub fn open(ledger: &Rc<Ledger>, id: ExchangeId, (mode, traces): (AccessLog, bool), connection: &Rc<Connection>) -> Self {
         ledger.runs(ledger.active.get() + 1);
         let record = (mode != AccessLog::Off || ledger.tally.is_some() || traces).then(|| Box::new(Record::new(mode, connection)));
-        Self { id, ledger: Rc::clone(ledger), record, traced: None }
+        Self { id, ledger: Rc::clone(ledger), record, traced: None, grpc: false, reason: None }
     }
 
     pub fn asked(&mut self, inbound: &Inbound) {
+        self.grpc = grpc::is_call(&inbound.head, inbound.version);
         if let Some(record) = &mut self.record {
             let RequestHead { method, scheme, authority, path, query, headers: _ } = &inbound.head;
             let head = RequestHead {
@@ -287,6 +293,7 @@ impl Guard {
     }
 
     pub fn because(&mut self, reason: &'static str) {
+        self.reason = Some(reason);
         if let Some(record) = &mut self.record {
             record.reason = Some(reason);
         }

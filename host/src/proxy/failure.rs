@@ -211,6 +211,12 @@ pub const REASONS: &[Reason] = &{
         ),
         reason("origin_tls", S::BAD_GATEWAY, "tls_protocol_error", "No TLS session with the server came about."),
         reason("origin_reset", S::BAD_GATEWAY, "connection_terminated", "The server closed the connection before it answered."),
+        reason(
+            "origin_refused",
+            S::BAD_GATEWAY,
+            "connection_terminated",
+            "Over HTTP/2, the server refused the request before it looked at it (REFUSED_STREAM, GOAWAY), time and again.",
+        ),
         reason("response_timeout", S::GATEWAY_TIMEOUT, "http_response_timeout", "The server did not answer within timeout.response."),
         reason("bad_response", S::BAD_GATEWAY, ORIGIN, "The server's response head is malformed."),
         reason("bad_response_body", S::BAD_GATEWAY, ORIGIN, "The server's response body breaks its framing."),

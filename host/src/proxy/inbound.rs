@@ -76,7 +76,8 @@ pub(super) fn clean<B>(received: Received<B>, connection: &Connection, snapshot:
     forwarded::write(&mut headers, &from, scheme, host);
     let Provenance { client, port: client_port, .. } = from;
     let head = RequestHead { method, scheme, authority, path, query, headers };
-    let upgrade = removed.upgrade.filter(|upgrade| version == Version::HTTP_11 && !carries_requests(upgrade));
+    // Over HTTP/2, `listen` makes one of an extended CONNECT; no client can.
+    let upgrade = removed.upgrade.filter(|upgrade| version != Version::HTTP_10 && !carries_requests(upgrade));
     let past = Past { te_trailers: removed.te_trailers, trailer: removed.trailer };
     Ok((Inbound { head, client, client_port, version, upgrade, past }, body))
 }

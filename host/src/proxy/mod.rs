@@ -3,7 +3,7 @@
 //! In reading order: `inbound` (what may be believed), `current` and `router` (where it goes), `departure` and `times` (on
 //! which way), `guide` (what links say to that), `inject` (what goes wrong on purpose), `mirror` (who else gets it), `outbound` (what goes back), `body`, `carried` and `upgrade` (what follows the head),
 //! `failure` (what is said when something is wrong), `ids` and `exchange` (which exchange it is, and the end of it all), `record` (what is
-//! said then), `farewell` (who is told of it).
+//! said then), `farewell` (who is told of it). `grpc` is what clients of that expect besides.
 
 mod body;
 mod carried;
@@ -14,6 +14,7 @@ mod exchange;
 mod explain;
 mod failure;
 mod farewell;
+mod grpc;
 mod guide;
 mod ids;
 mod inbound;

@@ -4,6 +4,7 @@
 use super::body::{Content, RequestBody, ResponseBody};
 use super::exchange::Guard;
 use super::failure::Failure;
+use super::grpc;
 use super::upgrade;
 use crate::message::hop_by_hop::{self, Found, Removed};
 use crate::message::{Answer, BodyError, Reply, ResponseHead, Switched};
@@ -49,7 +50,10 @@ impl<B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static> Outbound<B> {
 
     /// The answer for the wall. `idle`: for connections that are upgraded by this.
     pub fn answer(self, mut guard: Guard, idle: Duration) -> Answer<ResponseBody<B>> {
-        let Self { head: ResponseHead { status, mut headers }, content, past } = self;
+        let Self { head: ResponseHead { mut status, mut headers }, mut content, past } = self;
+        if guard.grpc && matches!(content, After::Body(Content::Whole(_))) && grpc::translate(&mut status, &mut headers, guard.reason) {
+            content = After::Body(Content::Whole(None));
+        }
         match content {
             After::Switched(origin, protocol) => {
                 guard.answered(status, None);

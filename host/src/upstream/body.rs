@@ -2,6 +2,7 @@
 
 use super::Times;
 use super::channel::Channel;
+use super::h2;
 use super::pump::{Pump, Stuck};
 use super::server::Ticket;
 use crate::message::BodyError;
@@ -23,11 +24,17 @@ pub struct Body<B> {
     /// Received together with the head: those of an empty chunked body.
     trailers: Option<Box<HeaderMap>>,
     /// `None` at the end. Boxed, so that a small response that is already complete moves around as little more than its bytes.
-    rest: Option<Box<Rest<B>>>,
+    rest: Option<Rest<B>>,
 }
 
 /// A body that is still coming in.
-struct Rest<B> {
+enum Rest<B> {
+    Http1(Box<Http1<B>>),
+    Http2(Box<h2::Stream<B>>),
+}
+
+/// One over HTTP/1.1.
+struct Http1<B> {
     channel: Box<Channel>,
     decoder: Decoder,
     /// What is left of the request; `None` once it is sent.
@@ -56,7 +63,7 @@ where
     /// Takes what came with the head; if that is all, the connection goes back to the pool at once.
     pub(super) fn open(opened: Opened<B>, now: Instant) -> Result<Self, BadBody> {
         let Opened { channel, decoder, pump, keep_alive, times, ticket } = opened;
-        let mut rest = Rest { channel, decoder, pump, keep_alive, times, waits: None, ticket };
+        let mut rest = Http1 { channel, decoder, pump, keep_alive, times, waits: None, ticket };
         let (first, trailers) = match rest.decoder.decode(&mut rest.channel.read)? {
             Decoded::Data(data) => (data, None),
             Decoded::NeedMore | Decoded::End => (Bytes::new(), None),
@@ -66,7 +73,12 @@ where
             rest.release(now);
             return Ok(Self { first, trailers, rest: None });
         }
-        Ok(Self { first, trailers, rest: Some(Box::new(rest)) })
+        Ok(Self { first, trailers, rest: Some(Rest::Http1(Box::new(rest))) })
+    }
+
+    /// As [`Self::open`], over HTTP/2.
+    pub(super) fn begin(begun: h2::Begun<B>) -> Self {
+        Self { first: begun.first, trailers: None, rest: begun.rest.map(Rest::Http2) }
     }
 }
 
@@ -85,13 +97,16 @@ where
             return Poll::Ready(Some(Ok(Frame::trailers(*trailers))));
         }
         let Some(rest) = &mut self.rest else { return Poll::Ready(None) };
-        let polled = rest.poll_frame(cx);
+        let (polled, over) = match rest {
+            Rest::Http1(rest) => (rest.poll_frame(cx), rest.decoder.is_end()),
+            Rest::Http2(stream) => (stream.poll_frame(cx), stream.is_over()),
+        };
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Err(_))) => self.rest = None,
-            Poll::Ready(_) if rest.decoder.is_end() => {
+            Poll::Ready(_) if over => {
                 if let Some(rest) = self.rest.take() {
-                    rest.release(Instant::now());
+                    rest.release();
                 }
             }
             Poll::Ready(_) => {}
@@ -105,7 +120,7 @@ where
 
     fn size_hint(&self) -> SizeHint {
         let first = self.first.len() as u64;
-        let rest = self.rest.as_ref().map_or(Some(0), |rest| rest.decoder.remaining());
+        let rest = self.rest.as_ref().map_or(Some(0), Rest::remaining);
         match rest.filter(|_| self.trailers.is_none()) {
             Some(rest) => SizeHint::with_exact(first.saturating_add(rest)),
             None => {
@@ -118,6 +133,25 @@ where
 }
 
 impl<B> Rest<B>
+where
+    B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
+{
+    fn remaining(&self) -> Option<u64> {
+        match self {
+            Self::Http1(rest) => rest.decoder.remaining(),
+            Self::Http2(stream) => stream.remaining(),
+        }
+    }
+
+    fn release(self) {
+        match self {
+            Self::Http1(rest) => rest.release(Instant::now()),
+            Self::Http2(stream) => stream.rest(),
+        }
+    }
+}
+
+impl<B> Http1<B>
 where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {

@@ -27,6 +27,9 @@ pub enum SendError {
     /// The connection ended or broke before the response head was complete.
     #[error("the origin closed the connection before it answered")]
     Reset(#[source] Option<io::Error>),
+    /// Over HTTP/2: the server has not looked at the request, and says so (RFC 9113, section 8.7).
+    #[error("the origin refused the request before it looked at it")]
+    Refused,
     /// No response head in time, or the request was not taken.
     #[error("the origin did not answer in time")]
     ResponseTimeout,
@@ -71,6 +74,7 @@ impl SendError {
             Self::Alert(_) => "origin_tls_alert",
             Self::Handshake(_) => "origin_tls",
             Self::Reset(_) => "origin_reset",
+            Self::Refused => "origin_refused",
             Self::Inside(fault) => fault.reason(),
             Self::ResponseTimeout => "response_timeout",
             Self::Malformed(_) => "bad_response",
@@ -91,7 +95,7 @@ impl SendError {
 
     /// Of the server's doing: another may do better.
     pub(super) fn is_origins(&self) -> bool {
-        self.is_connect() || matches!(self, Self::Alert(_) | Self::Reset(_) | Self::ResponseTimeout | Self::Malformed(_))
+        self.is_connect() || matches!(self, Self::Alert(_) | Self::Reset(_) | Self::Refused | Self::ResponseTimeout | Self::Malformed(_))
     }
 }
 

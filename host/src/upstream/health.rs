@@ -2,21 +2,24 @@
 //! board that workers read; nobody waits for anybody.
 
 mod doctor;
+mod grpc;
 
 pub(super) use doctor::Doctors;
 
 use super::SendError;
 use super::channel::Channel;
+use super::h2;
+use super::io::OriginIo;
 use super::line::{Target, prepare};
 use super::pump::Pump;
 use super::transfer::Transfer;
 use super::{HeadLimits, Times, clock};
-use crate::certs::{Outbound, ServerTls};
-use crate::config::{HealthSpec, Look, ProxyVersion, ServerAddress, UpstreamName, UpstreamSpec};
+use crate::certs::{Offer, Outbound, ServerTls};
+use crate::config::{HealthSpec, Look, Protocol, ProxyVersion, ServerAddress, UpstreamName, UpstreamSpec};
 use crate::message::{BodyError, Connection, RequestHead, Scheme};
 use crate::wire::{Coding, put_request};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, header};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -43,6 +46,7 @@ struct Patient {
     /// The name that led there, if one did.
     written: ServerAddress,
     tls: Option<ServerTls>,
+    protocol: Protocol,
     proxy_protocol: Option<ProxyVersion>,
     look: Look,
     down: AtomicBool,
@@ -69,6 +73,7 @@ impl HealthBoard {
                 address: server.address.clone(),
                 written: server.written().clone(),
                 tls: tls(index),
+                protocol: spec.protocol,
                 proxy_protocol: spec.proxy_protocol,
                 look: health.look.clone(),
                 down: AtomicBool::new(false),
@@ -186,8 +191,8 @@ impl Patient {
             (Some(own), Some(other)) => own.is(other),
             _ => false,
         };
-        tls && (&self.address, &self.written, self.proxy_protocol, &self.look)
-            == (&other.address, &other.written, other.proxy_protocol, &other.look)
+        let spoken = |one: &Self| (one.protocol, one.proxy_protocol);
+        tls && (&self.address, &self.written, spoken(self), &self.look) == (&other.address, &other.written, spoken(other), &other.look)
     }
 
     fn is_down(&self) -> bool {
@@ -211,13 +216,33 @@ impl Patient {
     }
 
     /// One look.
-    async fn look(&self, time: Duration, heads: HeadLimits) -> Result<(), String> {
+    async fn look(&self, time: Duration, (heads, http2): (HeadLimits, h2::Settings)) -> Result<(), String> {
         let target = Target { address: &self.address, inside: None, tls: self.tls.as_ref(), proxy_protocol: self.proxy_protocol };
         // For nobody: it is our own connection.
         let until = Instant::now() + time;
-        let io = prepare(target, &Connection::unix(), false, until).await.map_err(|error| shown(&error))?;
-        let Look::Get { target, host, expect } = &self.look else { return Ok(()) };
-        let (path, query) = target.split_once('?').map_or((&**target, None), |(path, query)| (path, Some(query.into())));
+        let offer = if matches!(self.look, Look::Grpc { .. }) { Offer::Http2 } else { Offer::of(self.protocol) };
+        let io = prepare(target, &Connection::unix(), offer, until).await.map_err(|error| shown(&error))?;
+        let over_http2 = offer == Offer::Http2 || io.alpn() == Some(b"h2");
+        match &self.look {
+            Look::Connect => Ok(()),
+            Look::Grpc { service, host } => grpc::serves(io, http2, self.head(Method::POST, grpc::CHECK, host), service).await,
+            Look::Get { target, host, expect } => {
+                let head = self.head(Method::GET, target, host);
+                let status = if over_http2 {
+                    let request = h2::head(&head, head.scheme, Coding::None).ok_or("the path cannot be asked for over HTTP/2")?;
+                    h2::ask(io, http2, request, Bytes::new()).await.map(|reply| reply.status)
+                } else {
+                    get(io, &head, heads, Times { response: time, idle: time, total: Some(until) }).await
+                };
+                let status = status.map_err(|error| shown(&error))?.as_u16();
+                let right = if expect.is_empty() { (200..400).contains(&status) } else { expect.contains(&status) };
+                if right { Ok(()) } else { Err(format!("it answered {status}")) }
+            }
+        }
+    }
+
+    fn head(&self, method: Method, target: &str, host: &Option<String>) -> RequestHead {
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query.into())));
         let mut headers = HeaderMap::new();
         headers.insert(header::USER_AGENT, HeaderValue::from_static("portcullis-health"));
         let scheme = if self.tls.is_some() { Scheme::Https } else { Scheme::Http };
@@ -228,16 +253,16 @@ impl Patient {
             (ServerAddress::Service { .. }, address) => address.to_string(),
             (written, _) => written.to_string(),
         });
-        let head = RequestHead { method: Method::GET, scheme, authority: authority.into(), path: path.into(), query, headers };
-        let mut channel = Box::new(Channel::new(io, heads, Instant::now()));
-        put_request(channel.out.text(), &head, Coding::None, None);
-        let times = Times { response: time, idle: time, total: Some(until) };
-        let mut transfer = Transfer::new(channel, Pump::new(Nothing, Coding::None), &head.method, times, Instant::now());
-        let received = poll_fn(|cx| transfer.poll_head(cx)).await.map_err(|error| shown(&error))?;
-        let status = received.status.as_u16();
-        let right = if expect.is_empty() { (200..400).contains(&status) } else { expect.contains(&status) };
-        if right { Ok(()) } else { Err(format!("it answered {status}")) }
+        RequestHead { method, scheme, authority: authority.into(), path: path.into(), query, headers }
     }
+}
+
+/// The status that a server answers with over HTTP/1.1.
+async fn get(io: OriginIo, head: &RequestHead, heads: HeadLimits, times: Times) -> Result<StatusCode, SendError> {
+    let mut channel = Box::new(Channel::new(io, heads, Instant::now()));
+    put_request(channel.out.text(), head, Coding::None, None);
+    let mut transfer = Transfer::new(channel, Pump::new(Nothing, Coding::None), &head.method, times, Instant::now());
+    poll_fn(|cx| transfer.poll_head(cx)).await.map(|received| received.status)
 }
 
 /// A body that is not there.

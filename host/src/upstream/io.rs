@@ -45,6 +45,27 @@ impl OriginIo {
             })
     }
 
+    /// Whether the kernel knows that the server will send no more and all of what it sent has been read, or that the connection broke.
+    pub fn is_closed(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let peeked = match self.socket() {
+            Stream::Tcp(socket) => SockRef::from(socket).peek(&mut byte),
+            Stream::Unix(socket) => SockRef::from(socket).peek(&mut byte),
+        };
+        match peeked {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// What was agreed on with TLS.
+    pub fn alpn(&self) -> Option<&[u8]> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.alpn_protocol(),
+        }
+    }
+
     /// Whether TLS holds records that the socket has not taken yet.
     pub fn has_unsent(&self) -> bool {
         match self {

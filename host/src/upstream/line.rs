@@ -4,12 +4,13 @@ use super::announce;
 use super::channel::Channel;
 use super::connect::connect;
 use super::guide::{Guide, Judged};
+use super::h2::{H2Connection, Joined, Slot};
 use super::io::OriginIo;
 use super::server::{Retry, Server, Ticket, Tried, Upstream, Wish};
 use super::tls::handshake;
 use super::{Attempt, Inside, SendError, Settings};
-use crate::certs::ServerTls;
-use crate::config::{ProxyVersion, RetrySpec, ServerAddress};
+use crate::certs::{Offer, ServerTls};
+use crate::config::{Protocol, ProxyVersion, RetrySpec, ServerAddress};
 use crate::message::{Again, Choice, Connection, Scheme};
 use http::{HeaderValue, StatusCode};
 use std::cell::RefCell;
@@ -40,6 +41,16 @@ pub(super) struct Line<'a> {
     sure: bool,
     /// What will be said is not HTTP.
     raw: bool,
+    /// The request switches protocols, which only HTTP/1.1 can (RFC 9113, section 8.6).
+    pub switches: bool,
+    /// Over HTTP/2: the connection that has just refused the request, without having looked at it.
+    pub avoid: Option<Rc<H2Connection>>,
+}
+
+/// What a request goes out on.
+pub(super) enum Lead {
+    Http1(Box<Channel>),
+    Http2(Slot),
 }
 
 /// What holds where nobody says when to try again.
@@ -82,6 +93,8 @@ impl<'a> Line<'a> {
             fresh: false,
             sure: false,
             raw: false,
+            switches: false,
+            avoid: None,
         }
     }
 
@@ -111,8 +124,8 @@ impl<'a> Line<'a> {
         Self { fresh: true, sure: true, raw: true, ..self }
     }
 
-    /// A connection, its place in the count of what runs, and the time.
-    pub async fn channel(&mut self, attempt: &mut Attempt) -> Result<(Box<Channel>, Ticket, Instant), SendError> {
+    /// A connection or a place on one, its place in the count of what runs, and the time.
+    pub async fn lead(&mut self, attempt: &mut Attempt) -> Result<(Lead, Ticket, Instant), SendError> {
         // Who is tried again has its place.
         if !self.admitted && attempt.attempts == 0 {
             // Nobody waits for that.
@@ -131,15 +144,20 @@ impl<'a> Line<'a> {
             if let Some(trail) = &self.trail {
                 trail.borrow_mut().clone_from(attempt);
             }
-            if !self.fresh
-                && let Some(channel) = self.pooled(server)
-            {
-                attempt.reused = true;
-                return Ok((channel, ticket, self.started));
+            if let Some(lead) = self.waiting(server) {
+                attempt.reused = match &lead {
+                    Lead::Http1(_) => true,
+                    Lead::Http2(slot) => slot.reused,
+                };
+                return Ok((lead, ticket, self.started));
             }
             // Boxed: it is rare, and would make the future of every request twice as large.
             match Box::pin(self.connect(server, attempt)).await {
-                Ok((channel, now)) => return Ok((channel, ticket, now)),
+                Ok((lead, now)) => {
+                    // Made by another request that wanted it too.
+                    attempt.reused = matches!(&lead, Lead::Http2(slot) if slot.reused);
+                    return Ok((lead, ticket, now));
+                }
                 Err(error) => {
                     drop(ticket);
                     let outcome = Outcome { brought: Err(&error), sent: false, safe: error.is_connect() };
@@ -182,24 +200,101 @@ impl<'a> Line<'a> {
         }
     }
 
-    async fn connect(&self, server: &Server, attempt: &mut Attempt) -> Result<(Box<Channel>, Instant), SendError> {
+    /// What the request can go out on at once.
+    fn waiting(&self, server: &Server) -> Option<Lead> {
+        if server.protocol != Protocol::Http1
+            && !self.raw
+            && !(self.switches && server.protocol == Protocol::Auto)
+            && let Some(slot) = server.connections.take(self.owner(server), self.avoid.as_ref(), self.sure, self.started)
+        {
+            return Some(Lead::Http2(slot));
+        }
+        if self.fresh { None } else { self.pooled(server).map(Lead::Http1) }
+    }
+
+    /// The client, if connections belong to clients.
+    fn owner(&self, server: &Server) -> Option<&Rc<Connection>> {
+        server.proxy_protocol.map(|_| self.client)
+    }
+
+    /// What is offered to a server that is spoken to over TLS, or what it is known to speak.
+    fn offer(&self, server: &Server) -> Offer {
+        match server.protocol {
+            _ if self.raw => Offer::Nothing,
+            Protocol::Http1 => Offer::Http1,
+            Protocol::Http2 => Offer::Http2,
+            Protocol::Auto if self.switches => Offer::Http1,
+            Protocol::Auto => Offer::Either,
+        }
+    }
+
+    async fn connect(&self, server: &Server, attempt: &mut Attempt) -> Result<(Lead, Instant), SendError> {
         let from = Instant::now();
         let limit = if server.tls.is_some() { self.settings.connect_tls } else { self.settings.connect };
         let limit = from + self.terms.per_try.map_or(limit, |one| one.min(limit));
         let until = self.until.map_or(limit, |total| total.min(limit));
         let inside = server.inside.get().map(|inside| &**inside);
         let target = Target { address: &server.address, inside, tls: server.tls.as_ref(), proxy_protocol: server.proxy_protocol };
-        let connected = prepare(target, self.client, self.raw, until).await;
+        let offer = self.offer(server);
+        let connected = match offer {
+            Offer::Http2 | Offer::Either => self.shared(server, target, offer, until).await,
+            Offer::Nothing | Offer::Http1 => {
+                prepare(target, self.client, offer, until).await.map(|io| Lead::Http1(self.channel(server, io)))
+            }
+        };
         let now = Instant::now();
         attempt.connect = now.saturating_duration_since(from);
         match connected {
-            Ok(io) => {
-                let mut channel = Box::new(Channel::new(io, self.settings.heads, now));
-                channel.owner = server.proxy_protocol.map(|_| Rc::downgrade(self.client));
-                Ok((channel, now))
-            }
+            Ok(lead) => Ok((lead, now)),
             Err(SendError::ConnectTimeout) if until < limit => Err(SendError::Expired),
             Err(error) => Err(error),
+        }
+    }
+
+    fn channel(&self, server: &Server, io: OriginIo) -> Box<Channel> {
+        let mut channel = Box::new(Channel::new(io, self.settings.heads, Instant::now()));
+        channel.owner = self.owner(server).map(Rc::downgrade);
+        channel
+    }
+
+    /// A place on a connection that may serve others too: on one that another request makes, or on a new one.
+    async fn shared(&self, server: &Server, target: Target<'_>, offer: Offer, until: Instant) -> Result<Lead, SendError> {
+        let (connections, owner) = (&server.connections, self.owner(server));
+        let dial = loop {
+            if offer == Offer::Either && connections.refuses() {
+                break None;
+            }
+            match connections.join(owner, until).await? {
+                Joined::Nobody => break Some(connections.dial(owner)),
+                Joined::Over => {}
+            }
+            // It may have been given up, be full already, or speak HTTP/1.1.
+            if let Some(slot) = connections.take(owner, self.avoid.as_ref(), false, Instant::now()) {
+                return Ok(Lead::Http2(slot));
+            }
+        };
+        let made = match prepare(target, self.client, offer, until).await {
+            Ok(io) if offer == Offer::Either && io.alpn() != Some(b"h2") => {
+                connections.chose(false);
+                return Ok(Lead::Http1(self.channel(server, io)));
+            }
+            Ok(io) => H2Connection::begin(io, owner, connections.settings(), until).await,
+            Err(error) => Err(error),
+        };
+        match made {
+            Ok(connection) => {
+                connections.chose(true);
+                let slot = connection.slot();
+                match dial {
+                    Some(dial) => dial.made(connection),
+                    None => connections.add(connection),
+                }
+                Ok(Lead::Http2(slot))
+            }
+            Err(error) => {
+                dial.into_iter().for_each(|dial| dial.failed(&error));
+                Err(error)
+            }
         }
     }
 
@@ -257,6 +352,7 @@ impl<'a> Line<'a> {
         match outcome.brought {
             Ok(status) => self.is_failure(status),
             Err(error) if error.is_connect() => self.terms.connect,
+            Err(SendError::Refused) => self.terms.connect,
             Err(SendError::Reset(_)) => self.terms.reset,
             Err(SendError::ResponseTimeout) => self.terms.timeout,
             Err(_) => false,
@@ -310,7 +406,7 @@ pub(super) struct Target<'a> {
 }
 
 /// A connection to the server: said for whom if it wants to know, and with TLS on it if it wants that.
-pub(super) async fn prepare(server: Target<'_>, client: &Connection, raw: bool, until: Instant) -> Result<OriginIo, SendError> {
+pub(super) async fn prepare(server: Target<'_>, client: &Connection, offer: Offer, until: Instant) -> Result<OriginIo, SendError> {
     let mut socket = connect(server.address, server.inside, until).await?;
     if let Some(version) = server.proxy_protocol {
         let header = announce::header(version, client);
@@ -320,6 +416,6 @@ pub(super) async fn prepare(server: Target<'_>, client: &Connection, raw: bool, 
     match server.tls {
         None => Ok(OriginIo::Plain(socket)),
         // Boxed: a handshake is large, and plain connections, of which thousands may be made at once, should not have room for one.
-        Some(tls) => Box::pin(handshake(socket, tls, raw, until)).await.map(OriginIo::Tls),
+        Some(tls) => Box::pin(handshake(socket, tls, offer, until)).await.map(OriginIo::Tls),
     }
 }

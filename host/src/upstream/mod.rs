@@ -4,7 +4,7 @@
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
 //! In reading order: `send` (one request, its attempts), `hedge` (two at once), `line` (the connections it gets), `guide` (who has a say in that), `discovery` (which servers there are, where names are written), `server` (choosing one), `hash` (by key), `sticky` (by cookie), `drains` (those that are taken out), `standing` (how it has done), `health` (how it does when it is looked at), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
-//! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`.
+//! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`; `h2` (the same over HTTP/2).
 
 mod announce;
 mod body;
@@ -15,6 +15,7 @@ mod discovery;
 mod drains;
 mod error;
 mod guide;
+mod h2;
 mod hash;
 mod health;
 mod hedge;
@@ -387,11 +388,18 @@ async fn sweep(upstreams: Weak<Upstreams>) {
         sleep(pool::SWEEP).await;
         let Some(upstreams) = upstreams.upgrade() else { return };
         let now = Instant::now();
-        upstreams.upstreams.iter().for_each(|slot| slot.now.borrow().servers.iter().for_each(|server| server.pool.sweep(now)));
+        upstreams.upstreams.iter().for_each(|slot| slot.now.borrow().servers.iter().for_each(|server| server.sweep(now)));
     }
 }
 
 impl Times {
+    /// The same, over at the latest in so long from now.
+    #[must_use]
+    pub fn within(self, limit: Option<Duration>) -> Self {
+        let end = limit.and_then(|limit| Instant::now().checked_add(limit));
+        Self { total: end.into_iter().chain(self.total).min(), ..self }
+    }
+
     /// Sets `deadline` to `limit` from `now` on, or to the end of the exchange if that comes first.
     fn arm(&self, deadline: &mut Deadline, limit: Option<Duration>, now: Option<Instant>) {
         let limit = limit.map(|limit| now.unwrap_or_else(Instant::now) + limit);

@@ -3,8 +3,8 @@
 use super::connect::connect;
 use super::tls::{broken, handshake};
 use super::{SendError, announce};
-use crate::certs::ServerTls;
-use crate::config::{Limits, ProxyVersion, ServerAddress};
+use crate::certs::{Offer, ServerTls};
+use crate::config::{Limits, Protocol, ProxyVersion, ServerAddress};
 use crate::message::Connection;
 use crate::wire::Stream;
 use std::time::Duration;
@@ -37,7 +37,7 @@ pub struct ProbedTls {
 pub async fn probe(
     server: &ServerAddress,
     tls: Option<&ServerTls>,
-    proxy_protocol: Option<ProxyVersion>,
+    (protocol, proxy_protocol): (Protocol, Option<ProxyVersion>),
     limits: &Limits,
 ) -> Result<Probed, SendError> {
     let until = Instant::now() + if tls.is_some() { limits.connect_tls } else { limits.connect };
@@ -52,7 +52,7 @@ pub async fn probe(
         socket.write_all(&header).await.map_err(SendError::Connect)?;
     }
     let Some(tls) = tls else { return Ok(Probed { address, tls: None }) };
-    let mut stream = handshake(socket, tls, false, until).await?;
+    let mut stream = handshake(socket, tls, Offer::of(protocol), until).await?;
     let session = stream.get_ref().1;
     let version = session.protocol_version().map(|version| format!("{version:?}")).unwrap_or_default();
     let certificates = session.peer_certificates().unwrap_or_default().iter().map(|der| der.to_vec()).collect();

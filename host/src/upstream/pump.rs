@@ -11,12 +11,33 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 pub(super) struct Pump<B> {
-    /// `None` once all of it is queued or written.
+    /// `None` once all of it has been taken.
     body: Option<B>,
     encoder: Encoder,
+    /// All of it is encoded.
+    queued: bool,
     /// A piece of the body has been taken: it cannot be sent a second time.
     touched: bool,
+    /// What was taken, where it may have to be sent a second time. `None`: nothing is kept.
+    kept: Option<Box<Kept>>,
 }
+
+/// The body as far as it was taken, for a server that may say that it has not looked at the request.
+#[derive(Default)]
+struct Kept {
+    pieces: Vec<Piece>,
+    bytes: usize,
+    /// Pieces that went out since the last beginning.
+    at: usize,
+}
+
+enum Piece {
+    Data(Bytes),
+    Trailers(http::HeaderMap),
+}
+
+/// What is kept of a body at most: a message of most gRPC calls. Beyond, the request has one try.
+const MOST_KEPT: usize = 64 << 10;
 
 /// Why the rest of a request cannot be sent.
 pub(super) enum Stuck {
@@ -25,6 +46,7 @@ pub(super) enum Stuck {
     Origin(io::Error),
 }
 
+pub(super) const WRONG_LENGTH: &str = "the body's length differs from its Content-Length";
 /// Pieces are gathered up to here before they are written.
 const BATCH: usize = 16 << 10;
 
@@ -34,7 +56,56 @@ where
 {
     pub fn new(body: B, coding: Coding) -> Self {
         let body = (!matches!(coding, Coding::None | Coding::Length(0))).then_some(body);
-        Self { body, encoder: Encoder::new(coding), touched: false }
+        Self { queued: body.is_none(), body, encoder: Encoder::new(coding), touched: false, kept: None }
+    }
+
+    /// Whether nothing is to come any more.
+    pub fn is_over(&self) -> bool {
+        self.kept.as_ref().is_none_or(|kept| kept.at == kept.pieces.len()) && self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    /// From now on what is taken is kept, as far as there is room.
+    pub fn keep(&mut self) {
+        if self.body.is_some() && !self.touched {
+            self.kept.get_or_insert_default();
+        }
+    }
+
+    /// Nothing more is kept; what has to be sent again is still sent.
+    pub fn forget(&mut self) {
+        if self.kept.as_ref().is_some_and(|kept| kept.at == kept.pieces.len()) {
+            (self.kept, self.touched) = (None, true);
+        }
+    }
+
+    /// What was kept is sent again.
+    pub fn rewind(&mut self, coding: Coding) {
+        if let Some(kept) = &mut self.kept {
+            kept.at = 0;
+            self.queued = false;
+            self.encoder = Encoder::new(coding);
+        }
+    }
+
+    /// The next piece, unencoded.
+    pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(frame) = self.kept.as_mut().and_then(|kept| kept.next()) {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        if frame.is_none() {
+            self.body = None;
+        }
+        let room = match (&mut self.kept, &frame) {
+            (_, None) => true,
+            (Some(kept), Some(Ok(frame))) => kept.take(frame),
+            (None, _) | (_, Some(Err(_))) => false,
+        };
+        if !room {
+            (self.kept, self.touched) = (None, true);
+        }
+        Poll::Ready(frame)
     }
 
     /// For a request that has none, sent beside another.
@@ -52,25 +123,21 @@ where
         loop {
             let starved = self.fill(channel, cx)?;
             ready!(channel.poll_flush(cx)).map_err(Stuck::Origin)?;
-            match self.body {
-                None => return Poll::Ready(Ok(())),
-                Some(_) if starved => return Poll::Pending,
-                Some(_) => {}
+            match self.queued {
+                true => return Poll::Ready(Ok(())),
+                false if starved => return Poll::Pending,
+                false => {}
             }
         }
     }
 
     /// Queues pieces until there are enough for one write; `true`: there are no more for now.
     fn fill(&mut self, channel: &mut Channel, cx: &mut Context<'_>) -> Result<bool, Stuck> {
-        while channel.out.len() < BATCH {
-            let Some(body) = &mut self.body else { break };
-            match Pin::new(body).poll_frame(cx) {
+        while channel.out.len() < BATCH && !self.queued {
+            match self.poll_next(cx) {
                 Poll::Pending => return Ok(true),
                 Poll::Ready(None) => self.end(channel, None)?,
-                Poll::Ready(Some(frame)) => {
-                    self.touched = true;
-                    self.queue(channel, frame.map_err(Stuck::Client)?)?;
-                }
+                Poll::Ready(Some(frame)) => self.queue(channel, frame.map_err(Stuck::Client)?)?,
             }
         }
         Ok(false)
@@ -81,7 +148,7 @@ where
             Ok(data) => {
                 self.encoder.data(data, &mut channel.out)?;
                 // Asking now lets the end leave with the last piece.
-                if self.body.as_ref().is_some_and(Body::is_end_stream) { self.end(channel, None) } else { Ok(()) }
+                if self.is_over() { self.end(channel, None) } else { Ok(()) }
             }
             Err(frame) => match frame.into_trailers() {
                 Ok(trailers) => self.end(channel, Some(&trailers)),
@@ -91,7 +158,7 @@ where
     }
 
     fn end(&mut self, channel: &mut Channel, trailers: Option<&http::HeaderMap>) -> Result<(), Stuck> {
-        self.body = None;
+        (self.body, self.queued) = (None, true);
         self.encoder.end(trailers, &mut channel.out)?;
         Ok(())
     }
@@ -99,7 +166,30 @@ where
 
 impl From<WrongLength> for Stuck {
     fn from(_: WrongLength) -> Self {
-        Self::Client(BodyError::ClientMalformed("the body's length differs from its Content-Length"))
+        Self::Client(BodyError::ClientMalformed(WRONG_LENGTH))
+    }
+}
+
+impl Kept {
+    fn next(&mut self) -> Option<Frame<Bytes>> {
+        let piece = self.pieces.get(self.at)?;
+        self.at += 1;
+        Some(match piece {
+            Piece::Data(data) => Frame::data(data.clone()),
+            Piece::Trailers(trailers) => Frame::trailers(trailers.clone()),
+        })
+    }
+
+    /// Whether there is room for it too.
+    fn take(&mut self, frame: &Frame<Bytes>) -> bool {
+        if let Some(data) = frame.data_ref() {
+            self.bytes += data.len();
+            self.pieces.push(Piece::Data(data.clone()));
+        } else if let Some(trailers) = frame.trailers_ref() {
+            self.pieces.push(Piece::Trailers(trailers.clone()));
+        }
+        self.at = self.pieces.len();
+        self.bytes <= MOST_KEPT
     }
 }
 

@@ -2,21 +2,28 @@
 
 use super::body::{Body, Opened};
 use super::channel::Channel;
+use super::h2;
 use super::hedge::hedged;
 use super::io::OriginIo;
-use super::line::{Line, Outcome, USUAL};
+use super::line::{Lead, Line, Outcome, USUAL};
 use super::pump::{Pump, coding};
 use super::server::{Ticket, Upstream};
 use super::switched::SwitchedIo;
 use super::transfer::Transfer;
 use super::{Answered, Attempt, Content, FAILED, InsideFault, Outgoing, SendError, Settings, Times};
-use crate::message::{BodyError, Connection, RequestHead, ResponseHead, Switched};
+use crate::message::{BodyError, Connection, RequestHead, ResponseHead, Scheme, Switched};
 use crate::wire::{Coding, Decoder, MalformedResponse, ReceivedResponse, put_request};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
+use std::task::Poll;
 use tokio::time::Instant;
+
+/// How often a request is sent again over HTTP/2 because it was not looked at, before that counts as a failure. A server that goes
+/// sends back what it had not begun, once; chosen with some room for two at once.
+const REFUSALS: u32 = 3;
 
 /// Sends `outgoing`, trying again where that is safe; `attempt` says what was tried, also after an error.
 pub(super) async fn send<B>(
@@ -35,6 +42,7 @@ where
     let mut line = Line::new(upstream, settings, client, guide).request(times.total, sure, trail);
     line.terms = retry.unwrap_or(&USUAL);
     line.wish = upstream.wish(Some(head), from);
+    line.switches = upgrade.is_some();
     // What can be tried again is sent at once, so that the time counts from the attempt's beginning, but for connecting.
     let times = Times { response: line.terms.per_try.map_or(times.response, |one| one.min(times.response)), ..times };
     let request = Request { head, coding, upgrade, times };
@@ -67,8 +75,23 @@ where
     let Request { head, coding, ref upgrade, times } = *request;
     let idempotent = head.method.is_idempotent();
     let mut unsent = None;
+    // Over HTTP/2: how often the request was sent back without having been looked at.
+    let mut refusals = 0;
     loop {
-        let (mut channel, ticket, now) = line.channel(attempt).await?;
+        let (lead, ticket, now) = line.lead(attempt).await?;
+        let mut channel = match lead {
+            Lead::Http1(channel) => channel,
+            Lead::Http2(slot) => {
+                let sent = over_http2(line, (slot, ticket, now), (head, coding, times), pump, &mut refusals, attempt);
+                match sent.await? {
+                    Step::Answered(answered) => return Ok(answered),
+                    Step::Again(again) => {
+                        pump = again;
+                        continue;
+                    }
+                }
+            }
+        };
         match unsent.take() {
             Some(out) => channel.out = out,
             None => put_request(channel.out.text(), head, coding, upgrade.as_ref()),
@@ -113,6 +136,75 @@ where
     }
 }
 
+/// What follows an attempt over HTTP/2.
+enum Step<B> {
+    Answered(Answered<B>),
+    /// Another attempt, with what there is of the request's body.
+    Again(Pump<B>),
+}
+
+/// One attempt over HTTP/2. `refusals`: how often the request was sent back without having been looked at.
+async fn over_http2<B>(
+    line: &mut Line<'_>,
+    (slot, ticket, now): (h2::Slot, Ticket, Instant),
+    (head, coding, times): (&RequestHead, Coding, Times),
+    mut pump: Pump<B>,
+    refusals: &mut u32,
+    attempt: &mut Attempt,
+) -> Result<Step<B>, SendError>
+where
+    B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
+{
+    let (connection, idempotent) = (Rc::clone(&slot.connection), head.method.is_idempotent());
+    let scheme = if ticket.server.tls.is_some() { Scheme::Https } else { Scheme::Http };
+    let request = h2::head(head, scheme, coding).ok_or(SendError::Client(BodyError::ClientMalformed("a target that HTTP/2 lacks")))?;
+    pump.keep();
+    let mut stream = match h2::Stream::open(slot, request, (pump, coding), times, now) {
+        Ok(stream) => stream,
+        Err((pump, error)) => {
+            *refusals += 1;
+            let outcome = Outcome { brought: Err(&error), sent: false, safe: true };
+            return if *refusals <= REFUSALS || line.after(&outcome, ticket.index, attempt)? { Ok(Step::Again(pump)) } else { Err(error) };
+        }
+    };
+    let error = match poll_fn(|cx| stream.poll_head(&line.settings.heads, &head.method, cx)).await {
+        Ok(received) => {
+            let heard = Instant::now();
+            attempt.first_byte = heard.saturating_duration_since(line.started);
+            ticket.heard(heard.saturating_duration_since(now), heard);
+            let status = received.head.status;
+            let outcome = Outcome { brought: Ok(status), sent: true, safe: idempotent && !stream.is_touched() };
+            if line.doubts(status) && line.after(&outcome, ticket.index, attempt)? {
+                return Ok(Step::Again(stream.into_pump(coding)));
+            }
+            let cookie = line.keeps(ticket.index, head.scheme, heard);
+            let h2::Received { mut head, length } = received;
+            cookie.map(|cookie| head.headers.append(header::SET_COOKIE, cookie));
+            let mut begun = Some((stream, ticket));
+            let begun = poll_fn(|cx| match begun.take() {
+                Some((stream, ticket)) => Poll::Ready(stream.into_body(length, ticket, cx)),
+                None => Poll::Pending,
+            });
+            let content = Content::Body(Body::begin(begun.await));
+            return Ok(Step::Answered(Answered { head, content, attempt: attempt.clone() }));
+        }
+        Err(error) => error,
+    };
+    let (untouched, refused) = (!stream.is_touched(), h2::is_unprocessed(&error));
+    let pump = stream.into_pump(coding);
+    if refused && untouched && *refusals < REFUSALS {
+        // No failure: the server goes, or has enough on this connection.
+        (*refusals, line.avoid) = (*refusals + 1, Some(connection));
+        return Ok(Step::Again(pump));
+    }
+    let safe = untouched && (idempotent || refused);
+    // A connection that was there already may have been closed while the request was on its way.
+    let stale = attempt.reused && !line.fresh && matches!(error, SendError::Reset(_)) && connection.is_leaving();
+    let again = (stale && safe) || line.after(&Outcome { brought: Err(&error), sent: true, safe }, ticket.index, attempt)?;
+    line.fresh = true;
+    if again { Ok(Step::Again(pump)) } else { Err(error) }
+}
+
 /// A connection of its own to a server, trying another where one cannot be reached; `attempt` says what was tried, also after an error.
 pub(super) async fn open(
     upstream: &Rc<Upstream>,
@@ -122,9 +214,12 @@ pub(super) async fn open(
 ) -> Result<(OriginIo, Ticket), SendError> {
     let mut line = Line::new(upstream, settings, client, None).raw();
     line.wish = upstream.wish(None, client.peer.ip());
-    let (channel, ticket, now) = line.channel(attempt).await?;
+    let (lead, ticket, now) = line.lead(attempt).await?;
     ticket.did_well(now);
-    Ok((channel.io, ticket))
+    match lead {
+        Lead::Http1(channel) => Ok((channel.io, ticket)),
+        Lead::Http2(_) => Err(SendError::Connect(io::Error::other("what is passed through is not HTTP/2 of ours"))),
+    }
 }
 
 /// Makes of a connection whose response head is read what the caller gets.

@@ -10,6 +10,7 @@ mod shares;
 mod ticket;
 
 use super::drains::Drained;
+use super::h2::{self, Connections};
 use super::hash;
 use super::health::Checked;
 use super::pool::Pool;
@@ -17,7 +18,7 @@ use super::standing::{Ejection, Standing};
 use super::sticky::{Seal, Sticky};
 use super::{Attempt, Inside, Insides, SendError};
 use crate::certs::ServerTls;
-use crate::config::{Balance, Limits, Placeless, ProxyVersion, ServerAddress, UpstreamServer, UpstreamSpec};
+use crate::config::{Balance, Limits, Placeless, Protocol, ProxyVersion, ServerAddress, UpstreamServer, UpstreamSpec};
 use crate::message::Candidate;
 use crate::observe::{Gauge, UpstreamTally};
 use smallvec::SmallVec;
@@ -79,7 +80,11 @@ pub(super) struct Server {
     pub tls: Option<ServerTls>,
     /// Connections begin with a header that names the client.
     pub proxy_protocol: Option<ProxyVersion>,
+    pub protocol: Protocol,
+    /// Idle connections over HTTP/1.1.
     pub pool: Pool,
+    /// All those over HTTP/2.
+    pub connections: Connections,
     /// Records may say otherwise from one minute to the next, which is no reason to begin anew with it.
     weight: Cell<u32>,
     tags: Box<[String]>,
@@ -123,6 +128,7 @@ impl Upstream {
         let known = |server: &UpstreamServer| earlier?.servers.iter().find(|known| known.address == server.address);
         let server = |(index, server): (usize, &UpstreamServer)| {
             let pool = Pool::new(keep, limits.pool_idle_time, limits.pool_age, &tally);
+            let connections = Connections::new(h2::Settings::of(limits), (keep, limits.pool_idle_time, limits.pool_age), &tally);
             let tls = tls.as_ref().and_then(|tls| tls.get(index)).cloned();
             Server {
                 address: server.address.clone(),
@@ -130,7 +136,9 @@ impl Upstream {
                 inside: OnceCell::new(),
                 tls,
                 proxy_protocol: spec.proxy_protocol,
+                protocol: spec.protocol,
                 pool,
+                connections,
                 weight: Cell::new(server.weight),
                 tags: server.tags.clone().into(),
                 seed: hash::seed(&server.address.to_string()),
@@ -363,8 +371,9 @@ impl Server {
         !inside
             && tls
             && (&self.address, &self.tags) == (&other.address, &other.tags)
-            && self.proxy_protocol == other.proxy_protocol
+            && (self.protocol, self.proxy_protocol) == (other.protocol, other.proxy_protocol)
             && self.pool.is_as(&other.pool)
+            && self.connections.is_as(&other.connections)
     }
 
     fn as_candidate(&self, index: usize) -> Candidate<'_> {
@@ -394,6 +403,12 @@ impl Server {
         let queue = |server: &Self, share: u64| server.running.get() as f32 / share.max(1) as f32 + 1.0;
         let slower = self.latency.get().over(other.latency.get(), now);
         queue(self, share) * slower < queue(other, others_share)
+    }
+
+    /// Closes connections that nobody needed lately.
+    pub fn sweep(&self, now: Instant) {
+        self.pool.sweep(now);
+        self.connections.sweep(now);
     }
 
     /// It took so long to a response head.

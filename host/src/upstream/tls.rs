@@ -1,7 +1,7 @@
 //! TLS on a connection to a server, and what its failures mean.
 
 use super::SendError;
-use crate::certs::ServerTls;
+use crate::certs::{Offer, ServerTls};
 use crate::wire::Stream;
 use rustls::Error;
 use std::io;
@@ -9,10 +9,13 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// Makes the handshake before `until`. `raw`: no protocol is offered.
-pub(super) async fn handshake(socket: Stream, tls: &ServerTls, raw: bool, until: Instant) -> Result<Box<TlsStream<Stream>>, SendError> {
-    let (settings, name) = if raw { tls.raw() } else { tls.http() };
+/// Makes the handshake before `until`. A server that is offered HTTP/2 alone must agree on it.
+pub(super) async fn handshake(socket: Stream, tls: &ServerTls, offer: Offer, until: Instant) -> Result<Box<TlsStream<Stream>>, SendError> {
+    let (settings, name) = tls.offering(offer);
     match timeout_at(until, TlsConnector::from(settings).connect(name, socket)).await {
+        Ok(Ok(stream)) if offer == Offer::Http2 && stream.get_ref().1.alpn_protocol() != Some(b"h2") => {
+            Err(SendError::Handshake(io::Error::other("the server does not agree on HTTP/2 (ALPN)")))
+        }
         Ok(Ok(stream)) => Ok(Box::new(stream)),
         Ok(Err(error)) => Err(sort(error)),
         Err(_) => Err(SendError::ConnectTimeout),

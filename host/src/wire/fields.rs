@@ -137,7 +137,7 @@ fn decimal(text: &[u8]) -> Option<u64> {
 
 /// Removes what must not come as a trailer (RFC 9110, section 6.5.1): fields for framing, routing, authentication, and those that say
 /// how to treat the content, or who the client is.
-pub(super) fn retain_trailers(trailers: &mut HeaderMap) {
+pub fn retain_trailers(trailers: &mut HeaderMap) {
     let forbidden: Vec<HeaderName> = trailers.keys().filter(|name| !may_be_trailer(name)).cloned().collect();
     for name in forbidden {
         trailers.remove(name);

@@ -26,6 +26,7 @@ pub use date::put_date;
 pub use deadline::Deadline;
 pub use decoder::{BadBody, Decoded, Decoder};
 pub use encode::{Persistence, put_request, put_response};
+pub use fields::retain_trailers;
 pub use lines::HeadLimits;
 pub use outbox::{Coding, Encoder, Outbox, WrongLength};
 pub use proxy_header::{BadProxyHeader, ProxyHeader, ProxyTls, Told, read_proxy_header};

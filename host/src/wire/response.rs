@@ -49,6 +49,8 @@ pub enum MalformedResponse {
     TooManyInterim,
     #[error("101 without having been asked to switch protocols")]
     UnexpectedSwitch,
+    #[error("what HTTP/2 forbids")]
+    Http2,
 }
 
 /// `head` is complete and `lines` are its lines; `to` is the request's method.

@@ -81,13 +81,16 @@ pub static PERCENT: Form = Form { name: "a percentage", pattern: "^[0-9]+%$" };
 pub static LISTEN: Form = Form { name: "an address with a port", pattern: "^(.*:[0-9]+|unix:.+)$" };
 pub static PEER: Form = Form { name: "a network or \"unix\"", pattern: "^(unix|[0-9a-fA-F.:]+(/[0-9]+)?)$" };
 pub static SERVER: Form =
-    Form { name: "a server as host:port", pattern: "^(.+:[0-9]+|https://.+|srv\\+https?://_.+|unix:.+|component:.+)$" };
+    Form { name: "a server as host:port", pattern: "^(.+:[0-9]+|(https|h2|grpcs)://.+|srv\\+https?://_.+|unix:.+|component:.+)$" };
 pub static NAMESERVER: Form = Form { name: "an IP address, with or without a port", pattern: "^[0-9a-fA-F.:\\[\\]]+$" };
 pub static TAG: Form = Form { name: "a tag", pattern: "^[-_.:=/0-9A-Za-z]{1,64}$" };
 pub static RETRY_ON: Form =
     Form { name: "\"connect\", \"reset\", \"timeout\" or a status", pattern: "^(connect|reset|timeout|[45][0-9]{2})$" };
-pub static HEALTH: Form =
-    Form { name: "\"GET /path every 10s\" or \"connect every 10s\"", pattern: "^(GET /[^ ]*|connect)( every [0-9a-z]+)?$" };
+pub static HEALTH: Form = Form {
+    name: "\"GET /path every 10s\", \"connect every 10s\" or \"grpc every 10s\"",
+    pattern: "^(GET /[^ ]*|connect|grpc( [!-~]+)?)( every [0-9a-z]+)?$",
+};
+pub static GRPC_SERVICE: Form = Form { name: "the name of a gRPC service", pattern: "^[!-~]*$" };
 pub static HASH: Form = Form { name: "\"hash(client.ip)\"", pattern: "^hash\\((client\\.ip|path|header:.+|cookie:.+)\\)$" };
 pub static HOST: Form = Form { name: "a host name", pattern: "^[-_.:0-9A-Za-z\\[\\]]+$" };
 pub static FILE: Form = Form { name: "a path", pattern: "." };

@@ -190,6 +190,7 @@ static ONE_SERVER: Kind = Kind::Either(&[Kind::Text(&SERVER), Kind::Table(&UPSTR
 
 /// Beside a number.
 pub static RUNNING: &[&str] = &["adaptive"];
+pub static PROTOCOLS: &[&str] = &["http1", "http2", "auto"];
 
 /// Beside [`HASH`].
 pub static BALANCES: &[&str] = &["p2c", "round-robin", "least"];
@@ -204,7 +205,7 @@ pub static UPSTREAM: Keys = Keys {
                 "servers",
                 Kind::Either(&[Kind::Text(&SERVER), Kind::List(&ONE_SERVER), Kind::Table(&UPSTREAM_SERVER)]),
                 "[\"10.0.0.1:8080\", { address = \"10.0.0.2:8080\", weight = 2 }]",
-                "host:port, https://host:port, srv+http:// or srv+https:// with the name of SRV records, unix:/path or component:service.wasm (or the name of a plugin), or tables. Names are looked up again and again; each address is a server of its own.",
+                "host:port, https://host:port, h2c:// and h2:// (HTTP/2 in the clear and over TLS) or grpc:// and grpcs:// (the same) before host:port, srv+http:// or srv+https:// with the name of SRV records, unix:/path or component:service.wasm (or the name of a plugin), or tables. Names are looked up again and again; each address is a server of its own.",
             ),
             key(
                 "balance",
@@ -237,6 +238,12 @@ pub static UPSTREAM: Keys = Keys {
                 "TLS to the servers, on if one is written as https://.",
             ),
             key(
+                "protocol",
+                Kind::Choice(PROTOCOLS),
+                "\"http2\"",
+                "HTTP/1.1 unless written; HTTP/2, many requests on few connections, which gRPC needs; or over TLS whichever the server chooses (auto). On if servers are written as h2c://, h2://, grpc:// or grpcs://. Requests that switch protocols (WebSocket) need HTTP/1.1: auto speaks it for them.",
+            ),
+            key(
                 "proxy-protocol",
                 Kind::Choice(&["v1", "v2"]),
                 "\"v2\"",
@@ -266,7 +273,7 @@ pub static UPSTREAM_SERVER: Keys = table(
             "address",
             Kind::Text(&SERVER),
             "\"10.0.0.1:8080\"",
-            "host:port, https://host:port, srv+http://_service._tcp.domain or unix:/path.",
+            "host:port, https://host:port, h2c://host:port (as in `servers`), srv+http://_service._tcp.domain or unix:/path.",
         ),
         key("weight", Kind::Whole(1, 65_536), "2", "Its share beside those of the others; 1 unless written."),
         key(
@@ -292,9 +299,15 @@ pub static UPSTREAM_SERVER: Keys = table(
 
 pub static UPSTREAM_HEALTH: Keys = table(
     "upstream-health",
-    "Active checks, once for all workers. Short: GET /path or connect, with or without every.",
+    "Active checks, once for all workers. Short: GET /path, connect or grpc (with a service's name behind it or not), with or without every.",
     &[
         key("get", Kind::Text(&PATH), "\"/healthz\"", "What is asked for; unless written, a connection is enough."),
+        key(
+            "grpc",
+            Kind::Text(&GRPC_SERVICE),
+            "\"shop.v1.Orders\"",
+            "The service that grpc.health.v1 is asked for, over HTTP/2; \"\": the server as a whole. It is well if it says SERVING.",
+        ),
         key("host", Kind::Text(&HOST), "\"app.internal\"", "Host of the request; the server's address unless written."),
         key("expect", Kind::List(&Kind::Whole(200, 599)), "[200, 204]", "Statuses of a server that is well; 200 to 399 unless written."),
         key("every", Kind::Text(&DURATION), "\"10s\"", "Between two looks at one server, give or take 15 %; 10s unless written."),

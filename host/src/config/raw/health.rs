@@ -4,7 +4,7 @@ use super::Context;
 use super::node::{Node, Value};
 use super::reader::Reader;
 use crate::config::forms::Wrong;
-use crate::config::{HealthSpec, Location, Look, forms, keys, units};
+use crate::config::{Code, HealthSpec, Location, Look, forms, keys, units};
 use std::time::Duration;
 
 /// Looking more often would be an attack.
@@ -30,9 +30,14 @@ fn short(text: &str, at: Location) -> Result<HealthSpec, Wrong> {
     let look = match look.strip_prefix("GET ") {
         Some(path) => Look::Get { target: target(text, 4, path)?, host: None, expect: Vec::new() },
         None if look == "connect" => Look::Connect,
+        None if look == "grpc" => Look::Grpc { service: String::new(), host: None },
+        None if look.starts_with("grpc ") => {
+            let within = |wrong: Wrong| Wrong { at: wrong.at.start + 5..wrong.at.end + 5, ..wrong };
+            Look::Grpc { service: forms::grpc_service(look.get(5..).unwrap_or_default()).map_err(within)?, host: None }
+        }
         None => {
             return Err(Wrong::at(0..look.len(), "not a way to look at a server")
-                .help("for example: GET /healthz every 10s, or connect every 5s; a table says more"));
+                .help("for example: GET /healthz every 10s, connect every 5s, or grpc every 5s; a table says more"));
         }
     };
     let mut spec = HealthSpec::new(look, at);
@@ -56,17 +61,29 @@ fn target(text: &str, at: usize, path: &str) -> Result<String, Wrong> {
 
 fn long(context: &Context<'_>, table: &Reader<'_, '_>, at: Location) -> HealthSpec {
     let get = table.form("get", |text| target(text, 0, text));
+    let grpc = table.form("grpc", forms::grpc_service);
     let host = table.form("host", forms::peer_name);
     let expect = expect(context, table);
-    if get.is_none() {
-        for key in ["host", "expect"] {
-            if let Some(entry) = table.entry(key) {
-                let message = format!("`{key}` means nothing without `get`");
-                context.error(crate::config::Code::Conflict, entry.key_span, message).unwrap_or_default()
-            }
+    let useless = |key: &str, without: &str| {
+        if let Some(entry) = table.entry(key) {
+            context.error(Code::Conflict, entry.key_span, format!("`{key}` means nothing without {without}")).unwrap_or_default()
         }
+    };
+    if get.is_none() {
+        useless("expect", "`get`");
     }
-    let usual = HealthSpec::new(get.map_or(Look::Connect, |target| Look::Get { target, host, expect }), at);
+    if get.is_none() && grpc.is_none() {
+        useless("host", "`get` or `grpc`");
+    }
+    if let (Some(_), Some(_), Some(entry)) = (&get, &grpc, table.entry("grpc")) {
+        context.error(Code::Conflict, entry.key_span, "a server is looked at with `get` or with `grpc`").unwrap_or_default()
+    }
+    let look = match (get, grpc) {
+        (Some(target), _) => Look::Get { target, host, expect },
+        (None, Some(service)) => Look::Grpc { service, host },
+        (None, None) => Look::Connect,
+    };
+    let usual = HealthSpec::new(look, at);
     let every = table.duration("every", OFTEN).unwrap_or(usual.every);
     let count = |key: &str| table.whole(key).and_then(|count| u32::try_from(count).ok());
     HealthSpec {
@@ -85,9 +102,7 @@ fn expect(context: &Context<'_>, table: &Reader<'_, '_>) -> Vec<u16> {
     for item in super::reader::one_or_many(node) {
         match item.value {
             Value::Integer(status @ 200..=599) => statuses.extend(u16::try_from(status)),
-            Value::Integer(_) => {
-                context.error(crate::config::Code::BadValue, item.span, "a status is a whole number from 200 to 599").unwrap_or_default()
-            }
+            Value::Integer(_) => context.error(Code::BadValue, item.span, "a status is a whole number from 200 to 599").unwrap_or_default(),
             _ => table.wrong("expect", item).unwrap_or_default(),
         }
     }

@@ -64,7 +64,7 @@ fn collector(text: &str) -> Result<Collector, Wrong> {
     let (authority, path) = rest.split_once('/').map_or((rest, ""), |(authority, path)| (authority, path));
     let plain = path.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte));
     match forms::server(authority) {
-        Ok((ServerAddress::Tcp { host, port }, false)) if plain => {
+        Ok((ServerAddress::Tcp { host, port }, forms::Scheme::NONE)) if plain => {
             let before = if path.is_empty() { String::new() } else { format!("/{}", path.trim_end_matches('/')) };
             Ok(Collector { host, port, path: before })
         }

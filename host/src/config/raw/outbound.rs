@@ -7,14 +7,13 @@ use super::node::{Node, Value};
 use super::reader::{Reader, one_or_many, wrong_type};
 use crate::config::diagnostic::Place;
 use crate::config::source::Span;
-use crate::config::{CertifiedFiles, Code, Component, Diagnostic, ServerAddress, UpstreamServer, UpstreamTls, forms, keys};
+use crate::config::{CertifiedFiles, Code, Component, Diagnostic, Protocol, ServerAddress, UpstreamServer, UpstreamTls, forms, keys};
 use std::collections::BTreeSet;
 
 /// A server with what its text says.
 pub struct Written {
     pub spec: UpstreamServer,
-    /// As `https://`.
-    tls: bool,
+    scheme: forms::Scheme,
     pub span: Span,
 }
 
@@ -56,7 +55,7 @@ fn server(context: &Context<'_>, node: &Node, path: &str) -> Option<Written> {
             return None;
         }
     };
-    let (address, tls) = written;
+    let (address, scheme) = written;
     let plain = UpstreamServer::plain(located(context, address, span)?, context.location(span));
     let spec = match terms {
         None => plain,
@@ -64,7 +63,7 @@ fn server(context: &Context<'_>, node: &Node, path: &str) -> Option<Written> {
             UpstreamServer { weight: weight.unwrap_or(plain.weight), tags, priority: priority.unwrap_or(plain.priority), zone, ..plain }
         }
     };
-    Some(Written { spec, tls, span })
+    Some(Written { spec, scheme, span })
 }
 
 /// What a server's table says beside its address.
@@ -122,8 +121,8 @@ fn located(context: &Context<'_>, address: ServerAddress, span: Span) -> Option<
 
 /// Without `tls`: on if the servers are written as https://, which then all must be.
 pub fn implied(context: &Context<'_>, servers: &[Written], span: Span) -> Option<UpstreamTls> {
-    let first = servers.iter().find(|server| server.tls)?;
-    if let Some(other) = servers.iter().find(|server| !server.tls) {
+    let first = servers.iter().find(|server| server.scheme.tls)?;
+    if let Some(other) = servers.iter().find(|server| !server.scheme.tls) {
         let message = format!("server {} is in the clear and {} is not", other.spec.address, first.spec.address);
         let found = Diagnostic::error(Code::Conflict, context.place(other.span), message).note(context.place(first.span), "the other one");
         context.report(found.help("an upstream has TLS for all of its servers or for none; two upstreams can differ"));
@@ -139,8 +138,9 @@ pub fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, servers: &[Written]) 
             Some(UpstreamTls { ca: None, crl: None, verify: true, name: None, sni: None, client: None, at: context.location(*span) })
         }
         Some(Node { value: Value::Boolean(false), span }) => {
-            if let Some(server) = servers.iter().find(|server| server.tls) {
-                let found = Diagnostic::error(Code::Conflict, context.place(*span), "tls = false, but a server is written as https://");
+            if let Some(server) = servers.iter().find(|server| server.scheme.tls) {
+                let message = format!("tls = false, but a server is written as {}", server.scheme.written);
+                let found = Diagnostic::error(Code::Conflict, context.place(*span), message);
                 context.report(found.note(context.place(server.span), "here"));
             }
             None
@@ -157,6 +157,46 @@ pub fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, servers: &[Written]) 
         }
     }
     Some(spec)
+}
+
+/// What the servers are spoken to in, by `protocol` or by what they are written as. `written`: the key's value.
+pub fn protocol(context: &Context<'_>, servers: &[Written], tls: Option<&UpstreamTls>, written: Option<(Protocol, Span)>) -> Protocol {
+    let implied = servers.iter().find_map(|server| Some((server.scheme, server.scheme.protocol?, server.span)));
+    if let Some((scheme, protocol, span)) = implied {
+        let other = servers.iter().find(|server| server.scheme.protocol.is_none());
+        match (written, other) {
+            (Some((Protocol::Http2, _)), _) | (None, None) => {}
+            (Some((asked, at)), _) => {
+                let message = format!("protocol = \"{}\", but a server is written as {}", asked.as_str(), scheme.written);
+                let found = Diagnostic::error(Code::Conflict, context.place(at), message);
+                context.report(found.note(context.place(span), "here"));
+            }
+            (None, Some(other)) => {
+                let message = format!("server {} is not written as HTTP/2, and another is", other.spec.address);
+                let found =
+                    Diagnostic::error(Code::Conflict, context.place(other.span), message).note(context.place(span), "the other one");
+                context.report(found.help("an upstream has one protocol for all of its servers: protocol = \"http2\" says it once"));
+            }
+        }
+        if let (false, Some(tls)) = (scheme.tls, tls) {
+            let message = format!("server {} asks for no TLS, and the upstream has it", scheme.written);
+            let place: Place = tls.at.clone().into();
+            let found = Diagnostic::error(Code::Conflict, context.place(span), message).note(place, "TLS is asked for here");
+            context.report(found.help(if scheme.written == "grpc://" { "write grpcs://" } else { "write h2://" }));
+        }
+        return protocol;
+    }
+    let Some((protocol, at)) = written else { return Protocol::default() };
+    if let (Protocol::Auto, None) = (protocol, tls) {
+        let found = Diagnostic::error(Code::Conflict, context.place(at), "`auto` asks servers over TLS, which this upstream does not have");
+        context.report(found.help("in the clear, write \"http1\" or \"http2\""));
+    }
+    let inside = servers.iter().find(|server| matches!(server.spec.address, ServerAddress::Component(_)));
+    if let (Protocol::Http2 | Protocol::Auto, Some(inside)) = (protocol, inside) {
+        let found = Diagnostic::error(Code::Conflict, context.place(at), format!("{} is spoken to in HTTP/1.1", inside.spec.address));
+        context.report(found.note(context.place(inside.span), "it runs in this process"));
+    }
+    protocol
 }
 
 fn table(context: &Context<'_>, reader: &Reader<'_, '_>, span: Span) -> Option<UpstreamTls> {

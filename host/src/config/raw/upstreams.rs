@@ -10,7 +10,7 @@ use crate::config::diagnostic::Place;
 use crate::config::forms::Wrong;
 use crate::config::source::Span;
 use crate::config::{
-    Balance, Code, Diagnostic, HashKey, LimitsSpec, Location, ProxyVersion, Running, StickySpec, UpstreamName, UpstreamSpec, forms, keys,
+    Balance, Code, Diagnostic, HashKey, LimitsSpec, Location, Protocol, ProxyVersion, Running, StickySpec, UpstreamName, UpstreamSpec, forms, keys,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -38,7 +38,8 @@ fn short(context: &Context<'_>, node: &Node, key_span: Span, path: &str) -> Opti
     }
     let servers = outbound::servers(context, node, path)?;
     let tls = outbound::implied(context, &servers, key_span);
-    Some(UpstreamSpec { tls, ..plain(servers, context.location(key_span)) })
+    let protocol = outbound::protocol(context, &servers, tls.as_ref(), None);
+    Some(UpstreamSpec { tls, protocol, ..plain(servers, context.location(key_span)) })
 }
 
 fn plain(servers: Vec<Written>, at: Location) -> UpstreamSpec {
@@ -63,11 +64,13 @@ fn table(context: &Context<'_>, node: &Node, path: String) -> Option<UpstreamSpe
     let slow_start = slow_start(context, &reader, &balance);
     let servers = outbound::servers(context, reader.get("servers")?, &reader.below("servers"))?;
     let tls = outbound::tls(context, &reader, &servers);
+    let written = reader.get("protocol").and_then(|node| Some((PROTOCOLS.get(reader.choice("protocol")?).copied()?, node.span)));
+    let protocol = outbound::protocol(context, &servers, tls.as_ref(), written);
     let pool_idle = pool_idle.and_then(|n| usize::try_from(n).ok());
     let proxy_protocol = reader.choice("proxy-protocol").map(|version| if version == 0 { ProxyVersion::V1 } else { ProxyVersion::V2 });
     let health = health::read(context, &reader);
     let plain = plain(servers, context.location(reader.span));
-    Some(UpstreamSpec { balance, sticky, pool_idle, tls, proxy_protocol, health, limits, slow_start, ..plain })
+    Some(UpstreamSpec { balance, sticky, pool_idle, tls, protocol, proxy_protocol, health, limits, slow_start, ..plain })
 }
 
 /// Tells upstreams where we are, if their servers are in zones.
@@ -94,6 +97,9 @@ fn slow_start(context: &Context<'_>, reader: &Reader<'_, '_>, balance: &Balance)
     }
     Some(time)
 }
+
+/// In the order of [`keys::PROTOCOLS`].
+const PROTOCOLS: [Protocol; 3] = [Protocol::Http1, Protocol::Http2, Protocol::Auto];
 
 fn balance(context: &Context<'_>, reader: &Reader<'_, '_>) -> Balance {
     let Some((text, span)) = reader.string("balance") else { return Balance::default() };

@@ -54,19 +54,23 @@ pub fn route(line: &Line, args: &[String], draft: &mut Draft) -> Result<Route, S
 
 /// The name of an upstream, by its first server.
 fn called(server: &str) -> String {
-    let bare = server.trim_start_matches("https://");
+    let bare = server.split_once("://").map_or(server, |(_, bare)| bare);
     let host = bare.rsplit_once(':').map_or(bare, |(host, _)| host);
     let plain = host.parse::<IpAddr>().is_ok() || host.starts_with('[') || host == "localhost" || server.starts_with("unix:");
     if plain { "app".to_owned() } else { host.to_owned() }
 }
 
-/// `localhost:9000`, `:9000`, `http://h`, `https://h`, `unix//run/x.sock`
+/// `localhost:9000`, `:9000`, `http://h`, `https://h`, `h2c://h`, `unix//run/x.sock`
 fn server(text: &str) -> Result<String, String> {
     let rest = match text.split_once("://") {
         Some(("http", rest)) => rest,
         Some(("https", rest)) => {
             let port = if rest.contains(':') { "" } else { ":443" };
             return Ok(format!("https://{}{port}", rest.trim_end_matches('/')));
+        }
+        Some(("h2c", rest)) => {
+            let port = if rest.contains(':') { "" } else { ":80" };
+            return Ok(format!("h2c://{}{port}", rest.trim_end_matches('/')));
         }
         Some((scheme, _)) => return Err(format!("servers are not spoken to in {scheme}")),
         None => text,
@@ -136,12 +140,12 @@ fn host(text: &str, upstream: &Upstream, line: &Line, draft: &mut Draft) -> Opti
 
 fn transport(line: &Line, upstream: &mut Upstream, route: &mut Route, draft: &mut Draft) -> Result<(), String> {
     if line.arg(0) != "http" {
-        return Err("servers are spoken to in HTTP/1.1".into());
+        return Err("servers are spoken to in HTTP".into());
     }
     for line in line.lines() {
         match &*line.name {
             "tls" => {
-                let plain = |server: &&mut String| !server.starts_with("https://") && !server.starts_with("unix:");
+                let plain = |server: &&mut String| !server.contains("://") && !server.starts_with("unix:");
                 upstream.servers.iter_mut().filter(plain).for_each(|server| *server = format!("https://{server}"));
             }
             "tls_insecure_skip_verify" => upstream.unverified = true,
@@ -154,7 +158,7 @@ fn transport(line: &Line, upstream: &mut Upstream, route: &mut Route, draft: &mu
             "keepalive_idle_conns_per_host" => upstream.idle = line.arg(0).parse().ok(),
             "compression" | "read_buffer" | "write_buffer" | "write_timeout" => {}
             "dial_timeout" | "keepalive" | "keepalive_idle_conns" => draft.lost.push(line.lost("see `portcullis defaults`")),
-            "versions" => draft.lost.push(line.lost("servers are spoken to in HTTP/1.1")),
+            "versions" => draft.lost.push(line.lost("`protocol` of an upstream: \"http1\", \"http2\" or \"auto\"")),
             _ => draft.lost.push(line.lost("not known here")),
         }
     }

@@ -196,9 +196,8 @@ impl Scope {
             "sub_filter" | "sub_filter_once" | "sub_filter_types" => return Err("`body-rewrite` does this".into()),
             "expires" => return Err("`cache-control` does this".into()),
             "root" | "alias" | "index" | "try_files" | "autoindex" => return Err("files are not served here: put a server behind".into()),
-            "fastcgi_pass" | "uwsgi_pass" | "scgi_pass" | "grpc_pass" | "memcached_pass" => {
-                return Err("servers are spoken to in HTTP/1.1".into());
-            }
+            "fastcgi_pass" | "uwsgi_pass" | "scgi_pass" | "memcached_pass" => return Err("servers are spoken to in HTTP".into()),
+            "grpc_pass" => return Err("a route to an upstream whose servers are written as grpc:// or grpcs://".into()),
             "error_page" => return Err("errors have a short text of the proxy's".into()),
             "if" => return Err("a condition: `match` of a route, `when` of a link, or a plugin".into()),
             "set" => return Err("a variable of your own: a plugin's job".into()),

@@ -16,6 +16,13 @@ pub struct AnswerBody<B> {
     stall: Rc<Stall>,
 }
 
+impl<B> AnswerBody<B> {
+    /// No body.
+    pub fn none(stall: Rc<Stall>) -> Self {
+        Self { body: None, stall }
+    }
+}
+
 /// `None`: no response but a reset. Switching protocols is one too: HTTP/2 has no 101 (RFC 9113, section 8.6).
 pub fn convert<B: Body>(answer: Answer<B>, head: bool, stall: Rc<Stall>) -> Option<Response<AnswerBody<B>>> {
     let Answer::Respond(response) = answer else { return None };

@@ -2,9 +2,10 @@
 //! connections, clients that take nothing, floods.
 //!
 //! In reading order: this file, `request` and `answer` (to and from our types), `stream` (a stream's task), `gather` (few
-//! writes), `meter` and `frames` (floods). Extended CONNECT and `100 Continue` are not offered in this version.
+//! writes), `meter` and `frames` (floods), `connect` (WebSockets). `100 Continue` is not offered in this version.
 
 mod answer;
+mod connect;
 mod frames;
 mod gather;
 mod meter;
@@ -54,9 +55,9 @@ where
     let out = Gathered::new(io);
     let io = TokioIo::new(Metered::new(out.clone(), limits, connection.peer));
     let handle = {
-        let (service, connection) = (service.clone(), connection.clone());
+        let (service, connection, streams) = (service.clone(), connection.clone(), streams.clone());
         // Boxed: hyper moves a stream's state about, and this is by far the largest part of it.
-        service_fn(move |request| Box::pin(respond(request, connection.clone(), service.clone())))
+        service_fn(move |request| Box::pin(respond(request, connection.clone(), service.clone(), streams.clone())))
     };
     let mut http = pin!(builder(limits, stream::Tasks(streams.clone())).serve_connection(io, handle));
     let mut life = Life::new(limits);
@@ -89,6 +90,7 @@ fn builder(limits: &Limits, tasks: stream::Tasks) -> Builder<stream::Tasks> {
     let mut builder = Builder::new(tasks);
     builder
         .timer(TokioTimer::new())
+        .enable_connect_protocol()
         .max_concurrent_streams(limits.h2_streams)
         .initial_stream_window_size(limits.h2_stream_window)
         .initial_connection_window_size(limits.h2_connection_window)
@@ -104,14 +106,22 @@ fn builder(limits: &Limits, tasks: stream::Tasks) -> Builder<stream::Tasks> {
 
 /// One exchange. An error resets the stream.
 async fn respond<H: Handler>(
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
     connection: Rc<Connection>,
     service: Rc<Service<H>>,
+    streams: Rc<Streams>,
 ) -> Result<Response<AnswerBody<H::Body>>, h2::Error> {
     let stall = Stall::of_this_task();
     let head = request.method() == http::Method::HEAD;
+    let asked = connect::asked(&mut request);
     let received = request::receive(request, &service.limits);
-    let answer = service.handler.handle(connection, received).await;
+    let mut answer = service.handler.handle(connection, received).await;
+    if let Some(asked) = asked {
+        match asked.answer(answer, &streams, &stall) {
+            Ok(response) => return Ok(response),
+            Err(other) => answer = other,
+        }
+    }
     answer::convert(answer, head, stall).ok_or_else(|| h2::Reason::INTERNAL_ERROR.into())
 }
 

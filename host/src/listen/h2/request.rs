@@ -72,7 +72,8 @@ fn authority(parts: &Parts) -> Result<ByteString, Malformed> {
 
 fn target(parts: &Parts, authority: ByteString) -> Result<Target, Malformed> {
     let path = match parts.uri.path_and_query() {
-        // CONNECT, whose target is the authority alone (section 8.5).
+        // CONNECT, whose target is the authority alone (section 8.5); what asks for another protocol besides is refused as it is.
+        _ if parts.method == http::Method::CONNECT => return Ok(Target { authority: Some(authority), path_and_query: ByteString::new() }),
         None => return Ok(Target { authority: Some(authority), path_and_query: ByteString::new() }),
         Some(path) => Bytes::copy_from_slice(path.as_str().as_bytes()),
     };

@@ -34,6 +34,7 @@ fn every_failure() -> Vec<Failure> {
         SendError::Alert(io::ErrorKind::InvalidData.into()),
         SendError::Handshake(io::ErrorKind::InvalidData.into()),
         SendError::Reset(None),
+        SendError::Refused,
         SendError::ResponseTimeout,
         SendError::Malformed(crate::wire::MalformedResponse::StatusLine),
         SendError::Inside(InsideFault::Trap),

@@ -1,6 +1,6 @@
 //! Who looks at servers: one task for each, which goes on for as long as the server is there.
 
-use super::{HeadLimits, HealthBoard, Patient, jittered};
+use super::{HeadLimits, HealthBoard, Patient, h2, jittered};
 use crate::config::{HealthSpec, Limits, ServerAddress, UpstreamName, UpstreamSpec};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -13,7 +13,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 /// Those of one generation. They stop when this is dropped.
 pub struct Doctors {
     health: BTreeMap<UpstreamName, HealthSpec>,
-    heads: HeadLimits,
+    /// Over either version.
+    heads: (HeadLimits, h2::Settings),
     round: Rc<Round>,
     looking: JoinSet<()>,
     at_work: Vec<(Arc<Patient>, AbortHandle)>,
@@ -27,7 +28,7 @@ struct Round(RefCell<Arc<HealthBoard>>);
 struct Doctor {
     name: UpstreamName,
     health: HealthSpec,
-    heads: HeadLimits,
+    heads: (HeadLimits, h2::Settings),
     patient: Arc<Patient>,
     round: Rc<Round>,
 }
@@ -35,6 +36,7 @@ struct Doctor {
 impl Doctors {
     pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, limits: &Limits) -> Self {
         let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
+        let heads = (heads, h2::Settings::of(limits));
         let health = specs.iter().filter_map(|(name, spec)| Some((name.clone(), spec.health.clone()?))).collect();
         Self { health, heads, round: Rc::default(), looking: JoinSet::new(), at_work: Vec::new() }
     }
