@@ -30,6 +30,7 @@ fn every_failure() -> Vec<Failure> {
         SendError::Connect(refused),
         SendError::Connect(io::ErrorKind::NotFound.into()),
         SendError::ConnectTimeout,
+        SendError::NoServers,
         SendError::Certificate(io::ErrorKind::InvalidData.into()),
         SendError::Alert(io::ErrorKind::InvalidData.into()),
         SendError::Handshake(io::ErrorKind::InvalidData.into()),
