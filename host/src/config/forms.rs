@@ -30,12 +30,6 @@ impl Wrong {
         self.help = Some(help.into());
         self
     }
-
-    #[must_use]
-    fn later(mut self) -> Self {
-        self.later = true;
-        self
-    }
 }
 
 /// `"0.0.0.0:443"`, `"[::]:443"`; `":443"` is both of these.
@@ -446,7 +440,6 @@ mod tests {
             let wrong = server_address(text).expect_err(text);
             assert!(!wrong.later && wrong.at.end <= text.len(), "{text}");
         }
-        assert!(server_address("h2://b").expect_err("later").later);
     }
 
     #[test]

@@ -110,7 +110,7 @@ where
 
     /// For a request that has none, sent beside another.
     pub fn bodiless(coding: Coding) -> Self {
-        Self { body: None, encoder: Encoder::new(coding), touched: false }
+        Self { queued: true, body: None, encoder: Encoder::new(coding), touched: false, kept: None }
     }
 
     pub fn is_touched(&self) -> bool {
