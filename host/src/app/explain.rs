@@ -3,8 +3,8 @@
 use super::granted::own;
 use super::memory::{self, Told};
 use crate::config::{
-    self, ClientCertForward, Config, Limits, LinkOrigin, LinkSpec, MirrorSpec, PathMatch, PluginRef, Protocol, Report, RetrySpec, Route, Site,
-    TlsSpec, UpstreamServer, UpstreamSpec, show_duration,
+    self, ClientCertForward, Config, Limits, LinkOrigin, LinkSpec, MirrorSpec, PathMatch, PluginRef, Protocol, Report, RetrySpec, Route,
+    Site, TlsSpec, UpstreamServer, UpstreamSpec, show_duration,
 };
 use crate::message::{RequestHead, Scheme, authority, target};
 use crate::proxy::{self, Finding};

@@ -10,7 +10,8 @@ use crate::config::diagnostic::Place;
 use crate::config::forms::Wrong;
 use crate::config::source::Span;
 use crate::config::{
-    Balance, Code, Diagnostic, HashKey, LimitsSpec, Location, Protocol, ProxyVersion, Running, StickySpec, UpstreamName, UpstreamSpec, forms, keys,
+    Balance, Code, Diagnostic, HashKey, LimitsSpec, Location, Protocol, ProxyVersion, Running, StickySpec, UpstreamName, UpstreamSpec,
+    forms, keys,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
