@@ -78,6 +78,10 @@ fn a_set_grows_and_shrinks_under_load_and_not_one_request_fails() {
                 let mut client = Raw::connect(proxy.http());
                 while !over.load(Ordering::SeqCst) {
                     let response = client.send("GET /name HTTP/1.1\r\nHost: a.test\r\n\r\n").response();
+                    // As after so and so many requests.
+                    if response.header("connection").is_some() {
+                        client = Raw::connect(proxy.http());
+                    }
                     if response.status != 200 {
                         failed.lock().unwrap().push(format!("{} {:?}", response.status, response.reason()));
                     }

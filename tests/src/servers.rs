@@ -34,6 +34,12 @@ impl Server {
     }
 
     /// `host:port`, as it stands in a configuration.
+    /// Ends it at once, as a crash does.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     pub fn name(&self) -> String {
         self.address.to_string()
     }

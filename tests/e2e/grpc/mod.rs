@@ -151,13 +151,14 @@ fn what_the_proxy_answers_is_grpc_s_too() {
 
 #[test]
 fn a_server_that_goes_ends_its_streams_and_others_take_over() {
-    let (first, second) = (server(None), server(None));
+    let (mut first, mut second) = (server(None), server(None));
     let proxy = self::proxy(papers(), "", &format!("servers = [\"grpc://{}\", \"grpc://{}\"]", first.address, second.address));
     let ca = proxy.dir.path().join("ca.pem");
     let mut stream = Client::start(proxy.https(), &ca, "stream");
     assert_eq!(stream.line(), "heard");
     // Whichever it is on.
-    drop((first, second));
+    first.kill();
+    second.kill();
     let end = stream.line();
     assert!(end.starts_with("['one'] UNAVAILABLE: ") || end.starts_with("['one'] CANCELLED"), "{end}");
     assert_eq!(said(&proxy, "unary"), ["UNAVAILABLE: connect_refused"]);

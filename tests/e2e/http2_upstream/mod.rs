@@ -34,6 +34,11 @@ fn count(proxy: &Proxy, name: &str) -> u32 {
     found.and_then(|number| number.parse().ok()).unwrap_or_else(|| panic!("{name}: {said}"))
 }
 
+/// Waits until the origin has told of so many.
+fn counted(proxy: &Proxy, name: &str, many: u32) {
+    crate::config_reload::until(name, || (count(proxy, name) >= many).then_some(()));
+}
+
 fn nginx(listen: &str, more: &str) -> Server {
     Server::nginx(|address, folder| {
         std::fs::write(Path::new(folder).join("big"), vec![b'x'; 3_000_000]).unwrap();
@@ -132,7 +137,7 @@ fn many_at_once_on_one_connection_and_on_more_where_it_is_full() {
     thread::scope(|scope| {
         let held = scope.spawn(|| get_with(proxy.http(), "a.test", "/stall", ""));
         // While that one waits, its connection is full.
-        while count(&proxy, "connections") < 3 {}
+        counted(&proxy, "connections", 3);
         drop(narrow);
         assert_eq!(held.join().unwrap().status, 502);
     });
@@ -148,7 +153,7 @@ fn what_was_not_looked_at_is_not_lost() {
     assert_eq!(refused.status, 200, "{}", proxy.log());
     let away = thread::scope(|scope| {
         let held = scope.spawn(|| get(proxy.http(), "a.test", "/held"));
-        while count(&proxy, "held") < 1 {}
+        counted(&proxy, "held", 1);
         let away = post(&proxy, "/away", "hello");
         let held = held.join().unwrap();
         assert_eq!((held.status, held.header("x-held")), (200, Some("yes")), "what was begun goes on");
@@ -234,11 +239,15 @@ fn who_leaves_is_told_and_who_is_slow_is_given_up() {
     assert_eq!(get(proxy.http(), "a.test", "/").status, 200);
     let response = get(proxy.http(), "a.test", "/stall");
     assert_eq!((response.status, response.reason()), (504, Some("response_timeout")));
-    while count(&proxy, "cancelled") < 1 {}
+    counted(&proxy, "cancelled", 1);
 
     let proxy = self::proxy(&format!("servers = [\"h2c://{}\"]", server.address));
-    Raw::connect(proxy.http()).send("GET /stall HTTP/1.1\r\nHost: a.test\r\n\r\n");
-    while count(&proxy, "cancelled") < 2 {}
+    let mut client = Raw::connect(proxy.http());
+    client.send("GET /held HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    // Who leaves before that is never heard of there.
+    counted(&proxy, "held", 1);
+    drop(client);
+    counted(&proxy, "cancelled", 2);
 }
 
 #[test]
