@@ -30,6 +30,7 @@ const WATCHED: &[&str] = &[
     "socket2",
     "oci_client",
     "hickory_resolver",
+    "ratatui",
     "wasmtime_wasi",
     "wasmtime_wasi_http",
 ];
@@ -69,7 +70,7 @@ const ARROWS: &[Room] = &[
         outside: &["tokio", "hyper", "hyper_util", "rustls", "socket2"],
     },
     Room { name: "admin", may: &["observe"], outside: &["tokio", "hyper", "hyper_util"] },
-    Room { name: "cli", may: &["app", "config"], outside: &["clap"] },
+    Room { name: "cli", may: &["app", "config"], outside: &["clap", "ratatui"] },
 ];
 
 fn host_source() -> PathBuf {

@@ -49,6 +49,7 @@ mod tcp;
 mod tls;
 mod trust;
 mod tls_papers;
+mod top;
 mod traces;
 mod upgrade;
 mod online;

@@ -5,7 +5,7 @@
 //! that can still be wrong with a checked text), `listeners`, `corridors` (where they lead), `door` (what they ask links), `generation` (all of
 //! it), `worker` and `floor` (one core, from generation to generation), `keeper` (certificates that change), `lookout` and `control` (who
 //! asks for a reload), `reload`, `inherited` (sockets that were there before) and `handover` (to a new process), `watch` (what can be seen) and `pages` (the same as JSON), `systemd`, `run`; then the answers to questions: `check`, `explain` (with `memory`),
-//! `inspect`, `depot` (to and from registries), `why`, and `ca`; and `desk`, the tools for who writes plugins.
+//! `inspect`, `depot` (to and from registries), `why`, `ca`, and `watcher` with `sight` (a running proxy from outside); and `desk`, the tools for who writes plugins.
 
 mod ca;
 mod check;
@@ -37,10 +37,12 @@ mod prepare;
 mod reload;
 mod run;
 mod services;
+mod sight;
 mod state;
 mod systemd;
 mod ticks;
 mod watch;
+mod watcher;
 mod why;
 mod worker;
 
@@ -56,4 +58,6 @@ pub use explain::{Explained, Question, explain};
 pub use explain_tcp::{Reached, TcpExplained, TcpQuestion, explain_tcp};
 pub use inspect::{Inspected, inspect};
 pub use run::{StartError, run};
+pub use sight::{PluginRow, RouteRow, Sight, UpstreamRow};
+pub use watcher::{Look, Watcher, WatcherError};
 pub use why::{Meaning, likely, meanings, text as meanings_text, why};

@@ -12,6 +12,7 @@ mod import;
 mod plugin;
 mod run;
 mod schema;
+mod top;
 mod why;
 
 use crate::app::Asking;
@@ -40,6 +41,8 @@ enum Command {
     Diff(ask::Ask),
     /// Check a configuration, its certificates and its plugins, without serving; prints every mistake
     Check(check::Check),
+    /// Watch a running proxy in the terminal: rates, routes, upstreams, plugins, what was refused
+    Top(top::Top),
     /// Show what would happen to a request or a TCP connection: site or listener, route, links, upstream, timeouts
     Explain(explain::Explain),
     /// Say what a code of `check` means, or a reason token of the log, of metrics and of Proxy-Status
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Command::Upgrade(command) => command.execute(&Asking::Upgrade),
         Command::Diff(command) => command.execute(&Asking::Diff),
         Command::Check(command) => command.execute(),
+        Command::Top(command) => command.execute(),
         Command::Explain(command) => command.execute(),
         Command::Why(command) => command.execute(),
         Command::Fmt(command) => command.execute(),
