@@ -33,13 +33,13 @@ impl Server {
         std::fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default()
     }
 
-    /// `host:port`, as it stands in a configuration.
     /// Ends it at once, as a crash does.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
+    /// `host:port`, as it stands in a configuration.
     pub fn name(&self) -> String {
         self.address.to_string()
     }
@@ -153,6 +153,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
+            return;
+        }
         // PostgreSQL has children of its own, which SIGKILL would leave behind; SIGINT is its fast shutdown, and Redis's too.
         crate::proxy::signal(self.child.id(), libc::SIGINT);
         let deadline = Instant::now() + Duration::from_secs(10);

@@ -144,7 +144,8 @@ fn plugin(before: &Value, now: &Value, seconds: f64) -> PluginRow {
 fn refusal(one: &Value) -> String {
     let at = text(&one["at"]);
     let time = at.split_once('T').map_or(at, |(_, time)| time.get(..8).unwrap_or(time));
-    let (status, method, host, path) = (one["status"].as_u64().unwrap_or_default(), text(&one["method"]), text(&one["host"]), text(&one["path"]));
+    let (status, method, host, path) =
+        (one["status"].as_u64().unwrap_or_default(), text(&one["method"]), text(&one["host"]), text(&one["path"]));
     format!("{time} {status} {} {method} {host}{path}", text(&one["reason"]))
 }
 
