@@ -1,13 +1,10 @@
 //! Servers that are found by name: with a real DNS server whose records change, fail and come back.
 
 use crate::config_reload::until;
-use portcullis_tests::{Dns, Origin, Proxy, Raw, Server, get, nobody};
+use portcullis_tests::{Dns, Origin, Proxy, Server, get, nobody, while_asked};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 /// One site before this upstream, whose names are looked up at `dns`.
 fn proxy(dns: SocketAddr, upstream: &str) -> Proxy {
@@ -71,63 +68,33 @@ fn a_set_grows_and_shrinks_under_load_and_not_one_request_fails() {
     let dns = Dns::start("app 1 A 127.0.0.2\napp 1 A 127.0.0.3");
     let proxy = proxy(dns.address, &format!("servers = [\"app.test:{port}\"]"));
     assert_eq!(names(&proxy), set(&["2", "3"]));
-    let (over, done, failed) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                let mut client = Raw::connect(proxy.http());
-                while !over.load(Ordering::SeqCst) {
-                    let response = client.send("GET /name HTTP/1.1\r\nHost: a.test\r\n\r\n").response();
-                    // As after so and so many requests.
-                    if response.header("connection").is_some() {
-                        client = Raw::connect(proxy.http());
-                    }
-                    if response.status != 200 {
-                        failed.lock().unwrap().push(format!("{} {:?}", response.status, response.reason()));
-                    }
-                    done.fetch_add(1, Ordering::SeqCst);
-                }
-            });
-        }
-        let _stop = Stop(&over);
-        let some_more = || {
-            let (begun, until) = (Instant::now(), done.load(Ordering::SeqCst) + 300);
-            while done.load(Ordering::SeqCst) < until {
-                assert!(begun.elapsed() < Duration::from_secs(60), "requests hang");
-                std::thread::sleep(Duration::from_millis(1));
-            }
-        };
-        some_more();
-        dns.set("app 1 A 127.0.0.2\napp 1 A 127.0.0.3\napp 1 A 127.0.0.4");
-        proxy.logged(&format!("upstream app: servers that came: 127.0.0.4:{port}; that went: none; there are 3"));
-        some_more();
-        assert!(!servers[2].requests().is_empty(), "the one that came gets its part");
-        dns.set("app 1 A 127.0.0.3\napp 1 A 127.0.0.4");
-        proxy.logged(&format!("upstream app: servers that came: none; that went: 127.0.0.2:{port}; there are 2"));
-        some_more();
-        // Once it gets nothing any more, it may go.
-        let asked = || servers[0].requests().len();
-        until("it is out of use", || {
-            let before = asked();
+    while_asked(
+        &proxy,
+        8,
+        "/name",
+        |response| response.status == 200,
+        |some_more| {
             some_more();
-            (asked() == before).then_some(())
-        });
-        servers.remove(0).kill();
-        some_more();
-    });
-    let (done, failed) = (done.into_inner(), failed.into_inner().unwrap());
-    assert!(failed.is_empty(), "{} of {done}: {failed:?}", failed.len());
+            dns.set("app 1 A 127.0.0.2\napp 1 A 127.0.0.3\napp 1 A 127.0.0.4");
+            proxy.logged(&format!("upstream app: servers that came: 127.0.0.4:{port}; that went: none; there are 3"));
+            some_more();
+            assert!(!servers[2].requests().is_empty(), "the one that came gets its part");
+            dns.set("app 1 A 127.0.0.3\napp 1 A 127.0.0.4");
+            proxy.logged(&format!("upstream app: servers that came: none; that went: 127.0.0.2:{port}; there are 2"));
+            some_more();
+            // Once it gets nothing any more, it may go.
+            let asked = || servers[0].requests().len();
+            until("it is out of use", || {
+                let before = asked();
+                some_more();
+                (asked() == before).then_some(())
+            });
+            servers.remove(0).kill();
+            some_more();
+        },
+    );
     assert_eq!(names(&proxy), set(&["3", "4"]));
     assert_eq!(shown(&proxy)["servers"], serde_json::json!([format!("127.0.0.3:{port}"), format!("127.0.0.4:{port}")]));
-}
-
-/// So that nobody runs on if something here panics.
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 #[test]

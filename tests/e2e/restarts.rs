@@ -1,9 +1,9 @@
 //! Servers that are restarted in turn under load, as in a rolling update: clients notice nothing.
 
-use portcullis_tests::{Proxy, Raw, origin};
+use portcullis_tests::{Proxy, origin, while_asked};
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -95,47 +95,21 @@ fn three_servers_are_restarted_in_turn_and_not_one_get_fails() {
         "[server]\nworkers = 2\n[site.\"a.test\"]\ntls = \"off\"\nroutes = {{ \"/*\" = \"app\" }}\n[upstream.app]\nservers = [{}]\n",
         names.join(", ")
     ));
-    let (over, done, failed) = (AtomicBool::new(false), AtomicUsize::new(0), Mutex::new(Vec::new()));
-    std::thread::scope(|scope| {
-        for _ in 0..12 {
-            scope.spawn(|| {
-                let mut client = Raw::connect(proxy.http());
-                while !over.load(Ordering::SeqCst) {
-                    let response = client.send("GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").response();
-                    if response.status != 200 || response.text() != "ok" {
-                        failed.lock().unwrap().push(format!("{} {:?}", response.status, response.reason()));
-                    }
-                    done.fetch_add(1, Ordering::SeqCst);
+    while_asked(
+        &proxy,
+        12,
+        "/",
+        |response| response.status == 200 && response.text() == "ok",
+        |some_more| {
+            some_more();
+            for _ in 0..2 {
+                for server in &mut servers {
+                    server.kill();
+                    some_more();
+                    server.restart();
+                    some_more();
                 }
-            });
-        }
-        // So that nobody runs on if something here panics.
-        let _stop = Stop(&over);
-        let some_more = || {
-            let (begun, until) = (Instant::now(), done.load(Ordering::SeqCst) + 300);
-            while done.load(Ordering::SeqCst) < until {
-                assert!(begun.elapsed() < Duration::from_secs(60), "requests hang");
-                std::thread::sleep(Duration::from_millis(1));
             }
-        };
-        some_more();
-        for _ in 0..2 {
-            for server in &mut servers {
-                server.kill();
-                some_more();
-                server.restart();
-                some_more();
-            }
-        }
-    });
-    let (done, failed) = (done.into_inner(), failed.into_inner().unwrap());
-    assert!(failed.is_empty(), "{} of {done}: {failed:?}", failed.len());
-}
-
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
+        },
+    );
 }

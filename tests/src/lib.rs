@@ -1,6 +1,7 @@
 //! The kit of the end-to-end tests: a proxy, origins and clients, all real, all on 127.0.0.1 with ports of the kernel's choice.
 //! What a test starts ends with the test.
 
+pub mod asking;
 pub mod client;
 pub mod dns;
 pub mod origin;
@@ -10,6 +11,7 @@ pub mod proxy;
 pub mod servers;
 pub mod tools;
 
+pub use asking::while_asked;
 pub use client::{Raw, Response, curl, get, get_with};
 pub use dns::Dns;
 pub use origin::{Origin, nobody};
