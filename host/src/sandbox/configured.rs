@@ -4,6 +4,7 @@ use super::bodies::BodyPlan;
 use super::census::Census;
 use super::clock::thread_cpu_time;
 use super::connection::ConnectionPlan;
+use super::direct::{Direct, Start};
 use super::fault::Broken;
 use super::guest::{Bare, Guest};
 use super::guests::Guests;
@@ -40,6 +41,8 @@ pub struct Configured {
     /// What the operator wrote of that and of isolation, which may be less than what it came to.
     asked: (Option<Isolation>, Remember),
     census: Arc<Census>,
+    /// What guests that serve one exchange after the other are set back to.
+    start: Start,
     /// One of each worker. A lock, because it is taken when workers start and when metrics are read.
     tallies: Mutex<Vec<Arc<Tally>>>,
 }
@@ -128,8 +131,8 @@ impl Configured {
     ) -> Self {
         // Reading a guest's debugging sections takes milliseconds of a worker's time.
         let reports = Mutex::new(RateCap::new(3, Duration::from_secs(2)));
-        let tallies = Mutex::default();
-        Self { plugin, plans, settings, backing, isolation, waits, fail, breaker, reports, asked, remembers, census, tallies }
+        let (tallies, start) = (Mutex::default(), Start::new());
+        Self { plugin, plans, settings, backing, isolation, waits, fail, breaker, reports, asked, remembers, census, start, tallies }
     }
 
     pub fn plugin(&self) -> &Arc<Plugin> {
@@ -217,10 +220,20 @@ impl Configured {
     pub(super) fn guest(&self) -> Result<Guest, Broken> {
         let plugin = &*self.plugin;
         let giver = if self.isolation == Isolation::Worker { Giver::new() } else { Giver::NOBODY };
-        if let Some(direct) = plugin.direct.as_ref().filter(|direct| direct.has(self.phases()) && self.plans.only_heads()) {
-            return Guest::inside(direct, plugin.linked.pre.engine(), &self.backing, &self.settings, giver);
+        if let Some(direct) = self.direct() {
+            let image = (self.isolation == Isolation::Request).then_some(&self.start);
+            return Guest::inside(direct, (plugin.linked.pre.engine(), &self.backing), &self.settings, (giver, image));
         }
         Bare::start(&plugin.linked.pre, &self.backing)?.configure(&plugin.exports, &self.settings, &self.plans, giver)
+    }
+
+    fn direct(&self) -> Option<&Direct> {
+        self.plugin.direct.as_ref().filter(|direct| direct.has(self.phases()) && self.plans.only_heads())
+    }
+
+    /// A guest that has served an exchange, as good as fresh; `None`: it is gone.
+    pub(super) fn set_back(&self, guest: Guest) -> Option<Guest> {
+        guest.set_back(self.direct()?, &self.start)
     }
 
     /// A fresh configured guest that may wait.

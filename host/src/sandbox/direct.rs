@@ -12,9 +12,11 @@ use super::inputs::{RequestInputs, ResponseInputs};
 use super::lift::{self, BadOutput, Phase};
 use super::lower::{self, Space};
 use super::passing::Passing;
+use super::renewal::{self, Image, Marks, Places, Renewal, Taken};
 use super::state::State;
 use crate::chain::Decision;
 use std::ops::Range;
+use std::sync::{Arc, OnceLock};
 use wasmtime::component::__internal::wasmtime_environ::wasmparser::{Parser, Payload};
 use wasmtime::{Engine, Extern, ExternType, Func, InstancePre, Linker, Memory, Module, ModuleExport, Result, Store, ValRaw, ValType};
 
@@ -29,7 +31,15 @@ pub(super) struct Direct {
     configure: ModuleExport,
     request: Option<ModuleExport>,
     response: Option<ModuleExport>,
+    /// If its guests can be set back.
+    renewable: Option<Marks>,
+    places: Arc<Places>,
+    /// How much further back its code is than in the author's module, bytes.
+    pub(super) grown: usize,
 }
+
+/// What guests of a link are set back to, once that is known; `None`: they cannot be.
+pub(super) type Start = OnceLock<Option<Image>>;
 
 /// Where the functions of one guest are.
 pub(super) struct Inside {
@@ -37,6 +47,9 @@ pub(super) struct Inside {
     realloc: Func,
     request: Option<Func>,
     response: Option<Func>,
+    renewal: Option<Renewal>,
+    _taken: Taken,
+    pub(super) grown: usize,
 }
 
 /// The module in this component, if it may be called without the rest.
@@ -58,8 +71,8 @@ pub(super) fn module(component: &[u8]) -> Option<&[u8]> {
 }
 
 impl Direct {
-    /// `None`: something is not as the section says, or as the contract has it, and the component must do.
-    pub(super) fn of(engine: &Engine, module: &Module) -> Option<Self> {
+    /// `bytes`: the module as its author made it. `None`: something is not as the section says, or as the contract has it, and the component must do.
+    pub(super) fn of(engine: &Engine, module: &Module, bytes: &[u8], places: &Arc<Places>) -> Option<Self> {
         if module.imports().len() != 0 || module.exports().any(|export| around(export.name())) {
             return None;
         }
@@ -72,7 +85,11 @@ impl Direct {
             None => Some(None),
             Some(_) => func(module, name, params).map(Some),
         };
+        let renewable = Marks::of(module);
         Some(Self {
+            grown: if renewable.is_some() { renewal::growth(bytes) } else { 0 },
+            renewable,
+            places: Arc::clone(places),
             memory: module.get_export_index("memory").filter(
                 |_| matches!(module.get_export("memory"), Some(ExternType::Memory(memory)) if !memory.is_64() && !memory.is_shared()),
             )?,
@@ -89,19 +106,30 @@ impl Direct {
         (self.request.is_some() || !request) && (self.response.is_some() || !response)
     }
 
-    /// A guest in `store`, which replays settings that were accepted before.
-    pub(super) fn start(&self, store: &mut Store<State>, settings: &str) -> Result<Inside> {
+    /// Makes a guest what it was when it had taken its settings. `None`: it cannot be, and must not be used any more.
+    pub(super) fn set_back(&self, inside: &mut Inside, store: &mut Store<State>, image: &Start) -> Option<()> {
+        image.get()?.as_ref()?.restore(store, inside.memory, inside.renewal.as_mut()?, &self.places)
+    }
+
+    /// A guest in `store`, which replays settings that were accepted before. `image`: if it is to be set back.
+    pub(super) fn start(&self, store: &mut Store<State>, settings: &str, image: Option<&Start>) -> Result<Inside> {
         let instance = self.pre.instantiate(&mut *store)?;
         let mut func = |export: &ModuleExport| instance.get_module_export(&mut *store, export).and_then(Extern::into_func);
         let gone = || wasmtime::Error::msg("an export is gone, though the module has it");
         let (realloc, configure) = (func(&self.realloc).ok_or_else(gone)?, func(&self.configure).ok_or_else(gone)?);
         let (request, response) = (self.request.as_ref().and_then(&mut func), self.response.as_ref().and_then(&mut func));
         let memory = instance.get_module_export(&mut *store, &self.memory).and_then(Extern::into_memory).ok_or_else(gone)?;
-        let inside = Inside { memory, realloc, request, response };
+        let renewal = self.renewable.as_ref().filter(|_| image.is_some()).and_then(|marks| marks.find(store, instance));
+        let inside = Inside { memory, realloc, request, response, renewal, _taken: Places::take(&self.places), grown: self.grown };
         let (start, length) = lower::text(&mut inside.within(store), settings)?;
         let said = call(store, configure, [start, length])?;
         match memory.data(&*store).get(said) {
-            Some(0) => Ok(inside),
+            Some(0) => {
+                if let (Some(image), Some(renewal)) = (image, &inside.renewal) {
+                    image.get_or_init(|| Image::of(store, memory, renewal));
+                }
+                Ok(inside)
+            }
             Some(1) => Err(BadOutput::new("`configure` refused settings that it had accepted before").into()),
             _ => Err(BadOutput::new("no such result of `configure`").into()),
         }

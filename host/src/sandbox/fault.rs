@@ -81,6 +81,12 @@ impl Broken {
         Self { phase, ..self }
     }
 
+    /// In a module that had `by` bytes more before its code than its author's has.
+    pub(super) fn moved_back(mut self, by: usize) -> Self {
+        self.trace.iter_mut().for_each(|trace| trace.moved_back(by));
+        self
+    }
+
     /// `report`: whether more is told than what it was.
     pub(super) fn into_fault(self, policy: &FailurePolicy, report: impl FnOnce(&Trace) -> Option<String>) -> Fault {
         let then = policy.on(self.since.unwrap_or(self.cause));

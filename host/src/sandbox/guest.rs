@@ -10,7 +10,7 @@ use super::abi::{
 use super::bodies::{BodyFuncs, BodyPlan, types as body};
 use super::configured::Tally;
 use super::connection::{self, AcceptInterest, CloseInterest, HelloInterest};
-use super::direct::{Direct, Inside};
+use super::direct::{Direct, Inside, Start};
 use super::fault::Broken;
 use super::imports::Errands;
 use super::inputs::{RequestInputs, ResponseInputs};
@@ -203,9 +203,14 @@ impl Guest {
 /// Phases of exchanges.
 impl Guest {
     /// Of a plugin that needs no component around it, with settings that were accepted before.
-    pub(super) fn inside(direct: &Direct, engine: &Engine, backing: &Arc<Backing>, settings: &str, giver: Giver) -> Result<Self, Broken> {
+    pub(super) fn inside(
+        direct: &Direct,
+        (engine, backing): (&Engine, &Arc<Backing>),
+        settings: &str,
+        (giver, image): (Giver, Option<&Start>),
+    ) -> Result<Self, Broken> {
         let mut store = store(engine, backing, None);
-        match direct.start(&mut store, settings) {
+        match direct.start(&mut store, settings, image) {
             Ok(inside) => {
                 let (request, response, accept, client_hello, close) = (None, None, None, None, None);
                 Ok(Self(Box::new(Live {
@@ -221,8 +226,15 @@ impl Guest {
                     giver,
                 })))
             }
-            Err(error) => Err(broken(&mut store, &error).during("start")),
+            Err(error) => Err(broken(&mut store, &error).during("start").moved_back(direct.grown)),
         }
+    }
+
+    /// What it was when it had taken its settings; `None`: that cannot be, and it is gone.
+    pub(super) fn set_back(mut self, direct: &Direct, image: &Start) -> Option<Self> {
+        let live = &mut *self.0;
+        direct.set_back(live.inside.as_mut()?, &mut live.store, image)?;
+        Some(self)
     }
 
     #[inline]
@@ -232,7 +244,7 @@ impl Guest {
         if let Some(inside) = &live.inside {
             return inside
                 .on_request(&mut live.store, inputs, passing)
-                .map_err(|error| broken(&mut live.store, &error).during("on-request"));
+                .map_err(|error| broken(&mut live.store, &error).during("on-request").moved_back(inside.grown));
         }
         let func = planned(live.request, "on-request")?;
         let called = func.call(&mut live.store, (inputs.exchange, Request { inputs, passing }));
@@ -246,7 +258,7 @@ impl Guest {
         if let Some(inside) = &live.inside {
             return inside
                 .on_response(&mut live.store, inputs, passing)
-                .map_err(|error| broken(&mut live.store, &error).during("on-response"));
+                .map_err(|error| broken(&mut live.store, &error).during("on-response").moved_back(inside.grown));
         }
         let func = planned(live.response, "on-response")?;
         let called = func.call(&mut live.store, (inputs.exchange, Response { inputs, passing }));

@@ -22,17 +22,17 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::timeout;
 
-/// Guests that may wait and have nothing to do, of one link and worker. Enough for a busy one; arbitrary.
+/// Guests that have nothing to do, of one link and worker. Enough for a busy one; arbitrary.
 const MOST_IDLE: usize = 64;
 
-/// With `isolate = "worker"` one guest, replaced after a fault; with `"request"` a fresh one for each exchange, held by its walk from one phase to
-/// the next.
+/// With `isolate = "worker"` one guest, replaced after a fault; with `"request"` for each exchange a fresh one, or one as good as that (`renewal`),
+/// held by its walk from one phase to the next.
 pub struct Guests {
     configured: Arc<Configured>,
     tally: Arc<Tally>,
     /// The guest of `isolate = "worker"`.
     reused: RefCell<Option<Guest>>,
-    /// Of guests that may wait: those that serve nobody now. A waiting guest serves one exchange at a time.
+    /// Those that serve nobody now, of guests that may wait, which serve one exchange at a time, and of those that were set back.
     idle: RefCell<Vec<Guest>>,
     errands: Option<Errands>,
     memory: Option<RefCell<Memory>>,
@@ -122,6 +122,8 @@ impl Guests {
         let decision = call(&mut guest)?;
         if goes_on(&decision) {
             *held = Some(guest);
+        } else {
+            self.rest(guest);
         }
         Ok(decision)
     }
@@ -162,15 +164,21 @@ impl Guests {
         self.configured.waiting_guest(self.errands.clone()).await.map(|guest| guest.counted(&self.tally))
     }
 
-    /// A guest that is done waits for its next exchange, if exchanges may share one.
+    /// A guest that is done waits for its next exchange, if exchanges may share one or it can be made as good as fresh.
     fn rest(&self, guest: Guest) {
         let mut idle = self.idle.borrow_mut();
-        if self.configured.isolation == Isolation::Worker && idle.len() < MOST_IDLE {
-            idle.push(guest);
+        if idle.len() < MOST_IDLE {
+            idle.extend(match self.configured.isolation {
+                Isolation::Worker => Some(guest),
+                Isolation::Request => self.configured.set_back(guest),
+            });
         }
     }
 
     fn fresh(&self) -> Result<Guest, Broken> {
+        if let Some(guest) = self.idle.borrow_mut().pop() {
+            return Ok(guest);
+        }
         self.tally.made();
         self.configured.guest().map(|guest| guest.counted(&self.tally))
     }

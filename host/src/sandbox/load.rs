@@ -9,6 +9,7 @@ use super::offer::{Offer, Offered};
 use super::passing::Passing;
 use super::plugin::{Linked, Plugin};
 use super::remembered::impurity;
+use super::renewal::{Marked, Places, marked};
 use super::state::State;
 use super::stores::Store;
 use super::ticker::Ticker;
@@ -31,6 +32,7 @@ pub struct Sandbox {
     pub(super) offered: Offered,
     ticker: Arc<Ticker>,
     cache: Option<Cache>,
+    places: Arc<Places>,
     /// For bundled plugins; what is in it outlives the configuration.
     local: Arc<Store>,
     /// By digest. Weak: a plugin that no configuration uses any more is freed.
@@ -135,6 +137,8 @@ impl Sandbox {
             offered,
             ticker: Arc::new(ticker),
             cache,
+            // The rest is for exchanges that need one more.
+            places: Arc::new(Places::new(options.guests as usize / 4)),
             local: Arc::new(Store::local()),
             loaded: Mutex::default(),
         })
@@ -190,7 +194,8 @@ impl Sandbox {
         // One that is locked is being loaded.
         let in_use = |slot: &&Arc<Slot>| slot.try_lock().map_or(true, |plugin| plugin.strong_count() > 0);
         let plugins = loaded.values().filter(in_use).count();
-        Population { plugins, guests: self.engine.pooling_allocator_metrics().map(|pool| pool.component_instances()) }
+        let components = self.engine.pooling_allocator_metrics().map(|pool| pool.component_instances());
+        Population { plugins, guests: components.map(|components| components + self.places.taken() as u64) }
     }
 
     /// All about a file that can be known without configuration. An error only if it is no component at all.
@@ -241,26 +246,29 @@ impl Sandbox {
         let may_wait = needs.iter().any(|(capability, _)| matches!(capability, Capability::Kv | Capability::HttpClient));
         let waiting = may_wait.then(|| link(&self.waiting)).transpose()?;
         let linked = Linked { pre: link(&self.linker)?, waiting, needs, impure };
-        let direct = direct::module(bytes).filter(|_| alone).and_then(|module| self.direct(module));
+        let direct = direct::module(bytes).filter(|_| alone).and_then(|module| self.direct(module, &digest));
         let lines = Lines::of(bytes, direct.is_some());
         Plugin::describe(linked, &self.ticker, seed(), (digest, lines), (Passing::of(bytes), direct))
     }
 
-    /// Of the module in a component.
-    fn direct(&self, bytes: &[u8]) -> Option<Direct> {
-        let digest = digest(bytes);
-        let kept = self.cache.as_ref().and_then(|cache| cache.load_module(&self.engine, &digest));
+    /// Of the module in the component with this digest.
+    fn direct(&self, bytes: &[u8], digest: &[u8; 32]) -> Option<Direct> {
+        let kept = self.cache.as_ref().and_then(|cache| cache.load_module(&self.engine, digest));
         let module = match kept {
             Some(module) => module,
             None => {
-                let module = Module::new(&self.engine, bytes).ok()?;
+                let module = match marked(bytes) {
+                    Marked::Yes(named) => Module::new(&self.engine, named).ok()?,
+                    Marked::No => Module::new(&self.engine, bytes).ok()?,
+                    Marked::Pretends => return None,
+                };
                 if let Some(cache) = &self.cache {
-                    cache.store_module(&module, &digest);
+                    cache.store_module(&module, digest);
                 }
                 module
             }
         };
-        Direct::of(&self.engine, &module)
+        Direct::of(&self.engine, &module, bytes, &self.places)
     }
 
     fn slot(&self, digest: [u8; 32]) -> Arc<Slot> {

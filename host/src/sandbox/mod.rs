@@ -40,6 +40,7 @@ mod plan;
 mod plugin;
 mod recent;
 mod remembered;
+mod renewal;
 mod service;
 mod state;
 mod stores;

@@ -39,6 +39,11 @@ impl Trace {
         Self { frames: frames.iter().map(frame).collect(), last }
     }
 
+    /// Of a module that had `by` bytes more before its code than its author's has.
+    pub(super) fn moved_back(&mut self, by: usize) {
+        self.frames.iter_mut().for_each(|frame| frame.offset = frame.offset.map(|offset| offset.saturating_sub(by)));
+    }
+
     /// On lines of its own, each indented. `lines`: where the guest's source is known.
     pub(super) fn text(&self, lines: Option<&Lines>) -> String {
         let mut text = String::new();

@@ -115,6 +115,18 @@ fn deadlines_hold_for_all_on_the_way() {
     let left: f64 = lines[0].parse().unwrap();
     assert!((10.0..=20.0).contains(&left), "the server knows of it: {left}");
     assert!(lines[1].starts_with("DEADLINE_EXCEEDED"), "{lines:?}");
+    // A server that never hears of it cannot be the one that says so.
+    let unaware = self::proxy(
+        papers(),
+        ", headers = { request = { remove = [\"grpc-timeout\"] } }",
+        &format!("servers = [\"grpc://{}\"]", server.address),
+    );
+    let to_it = format!(
+        "servers = [\"grpcs://{}\"]\ntls = {{ ca = \"{}\", name = \"localhost\" }}",
+        unaware.https(),
+        unaware.dir.path().join("ca.pem").display()
+    );
+    let proxy = self::proxy(papers(), "", &to_it);
     // Who has no clock of its own is told.
     let answer = call(&proxy, "/test.Echo/Slow", &["-H", "grpc-timeout: 200m"]);
     for part in

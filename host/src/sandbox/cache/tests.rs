@@ -19,7 +19,7 @@ fn filled(engine: &Engine, dir: &Path) -> (Cache, [u8; 32], PathBuf) {
     let cache = Cache::open(dir, engine).unwrap();
     let (component, digest) = component(engine);
     cache.store(&component, &digest);
-    let file = dir.join(cache.name(&digest));
+    let file = dir.join(cache.name(&digest, What::Component));
     assert!(file.exists());
     (cache, digest, file)
 }
@@ -45,7 +45,7 @@ fn damage_is_noticed_and_removed() {
     let (cache, digest, file) = filled(&engine, dir.path());
     let whole = fs::read(&file).unwrap();
     let mut harms: Vec<Vec<u8>> = vec![vec![], whole[..16].to_vec(), whole[..whole.len() - 1].to_vec(), [&whole[..], b"x"].concat()];
-    for at in [0, MAC, whole.len() / 2, whole.len() - 1] {
+    for at in [0, NONCE_LEN, NONCE_LEN + TAG, NONCE_LEN + TAG + 100, whole.len() / 2, whole.len() - 1] {
         let mut harmed = whole.clone();
         harmed[at] ^= 1;
         harms.push(harmed);
@@ -63,7 +63,7 @@ fn damage_is_noticed_and_removed() {
 fn a_file_under_another_name_or_of_another_key_is_not_loaded() {
     let (engine, dir) = (engine(), tempfile::tempdir().unwrap());
     let (cache, digest, file) = filled(&engine, dir.path());
-    fs::copy(&file, dir.path().join(cache.name(&[9; 32]))).unwrap();
+    fs::copy(&file, dir.path().join(cache.name(&[9; 32], What::Component))).unwrap();
     assert!(cache.load(&engine, &[9; 32]).is_none());
     fs::remove_file(dir.path().join(KEY_FILE)).unwrap();
     assert!(Cache::open(dir.path(), &engine).unwrap().load(&engine, &digest).is_none());

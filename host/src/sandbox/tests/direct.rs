@@ -4,7 +4,7 @@ use super::one_block::{ASK, ECHO, NAMES};
 use super::*;
 
 /// `raw.wat` with its functions named as `wit-component` names them, saying that it is a plain shell or not.
-fn shell(says: bool, changes: &[(&str, &str)]) -> Vec<u8> {
+pub(super) fn shell(says: bool, changes: &[(&str, &str)]) -> Vec<u8> {
     let mut text = std::fs::read_to_string(repository().join("tests/guests/raw.wat")).unwrap();
     for (short, long) in [
         ("configure", "lifecycle@0.1.0#configure"),

@@ -9,6 +9,7 @@ mod loading;
 mod misbehaviour;
 mod one_block;
 mod remembered;
+mod renewal;
 mod serving;
 
 use super::*;
