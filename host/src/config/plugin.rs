@@ -109,7 +109,8 @@ pub enum Isolation {
     /// One guest per worker and settings, used again and again, replaced after a fault.
     #[default]
     Worker,
-    /// A fresh guest for every exchange, and for every connection in a listener's chain, kept until its last phase.
+    /// A fresh guest, or one set back to what settings made of it, for every exchange, and for every connection in a listener's chain, kept until
+    /// its last phase.
     Request,
 }
 

@@ -162,6 +162,7 @@ fn call<const N: usize>(store: &mut Store<State>, func: Func, mut params: [ValRa
 impl Inside {
     #[inline(always)]
     pub(super) fn on_request(&self, store: &mut Store<State>, inputs: &RequestInputs<'_>, passing: &Passing) -> Result<Decision> {
+        renewal::runs();
         let func = self.request.ok_or_else(|| BadOutput::new("`on-request` is not planned"))?;
         let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o] = lower::request(&mut self.within(store), inputs, passing)?;
         let at = call(store, func, [ValRaw::u64(inputs.exchange), a, b, c, d, e, f, g, h, i, j, k, l, m, n, o])?;
@@ -170,6 +171,7 @@ impl Inside {
 
     #[inline(always)]
     pub(super) fn on_response(&self, store: &mut Store<State>, inputs: &ResponseInputs<'_>, passing: &Passing) -> Result<Decision> {
+        renewal::runs();
         let func = self.response.ok_or_else(|| BadOutput::new("`on-response` is not planned"))?;
         let [a, b, c, d, e] = lower::response(&mut self.within(store), inputs, passing)?;
         let at = call(store, func, [ValRaw::u64(inputs.exchange), a, b, c, d, e])?;

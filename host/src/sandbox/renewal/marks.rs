@@ -100,17 +100,22 @@ fn with_names(exports: ExportSectionReader<'_>, globals: &[u32]) -> Result<Optio
     Ok(Some(section))
 }
 
-/// Whether all mutable globals are numbers. Nothing is imported, so they are counted from the first.
+/// Whether globals are numbers, or functions for good: what a reference leads to could be changed. Nothing is imported, so they are counted from the
+/// first.
 fn mutable(section: GlobalSectionReader<'_>, globals: &mut Vec<u32>) -> Result<bool> {
-    let mut numbers = true;
+    let mut plain = true;
     for (global, index) in section.into_iter().zip(0..) {
         let ty = global?.ty;
+        plain &= !ty.shared
+            && match ty.content_type {
+                ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 | ValType::V128 => true,
+                ValType::Ref(reference) => reference == RefType::FUNCREF && !ty.mutable,
+            };
         if ty.mutable {
             globals.push(index);
-            numbers &= matches!(ty.content_type, ValType::I32 | ValType::I64 | ValType::F32 | ValType::F64 | ValType::V128) && !ty.shared;
         }
     }
-    Ok(numbers)
+    Ok(plain)
 }
 
 fn functions_only(section: TableSectionReader<'_>) -> Result<bool> {

@@ -11,6 +11,7 @@ mod marks;
 mod pages;
 
 pub(super) use marks::{Marked, growth, marked};
+pub(super) use pages::runs;
 
 use super::state::State;
 use marks::MARK;
@@ -57,12 +58,13 @@ pub(super) struct Image {
 impl Image {
     /// Of a guest that has just taken its settings; `None`: it is too large.
     pub(super) fn of(store: &mut Store<State>, memory: Memory, renewal: &Renewal) -> Option<Self> {
-        let bytes = memory.data(&*store);
-        let (pages, rest) = bytes.as_chunks::<PAGE>();
-        if bytes.len() > MOST_MEMORY || !rest.is_empty() {
+        let bytes = memory.data_mut(&mut *store);
+        if bytes.len() > MOST_MEMORY {
             return None;
         }
-        let pages = pages.iter().map(|page| page.iter().any(|byte| *byte != 0).then(|| Box::new(*page))).collect();
+        let (pages, _) = bytes.as_chunks_mut::<PAGE>();
+        let copy = |page: &[u8; PAGE]| page.iter().any(|byte| *byte != 0).then(|| Box::new(*page));
+        let pages = pages::without_trace(pages, |pages| pages.iter().map(copy).collect())?;
         let globals = renewal.globals.iter().map(|global| global.get(&mut *store)).collect();
         Some(Self { pages, globals })
     }

@@ -8,6 +8,7 @@
 
 #![allow(unsafe_code, reason = "getrusage and madvise have no safe wrappers among our dependencies")]
 
+use std::cell::Cell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
@@ -19,6 +20,17 @@ pub(super) const PAGE: usize = 4096;
 const PRESENT: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
 const SHARED: u64 = 1 << 61;
+
+thread_local! {
+    /// The faults that were counted since a guest last ran on this thread.
+    static COUNTED: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// A guest runs.
+#[inline]
+pub(in crate::sandbox) fn runs() {
+    COUNTED.set(None);
+}
 
 /// Whether the kernel tells.
 pub(super) fn known() -> bool {
@@ -41,33 +53,48 @@ pub(super) struct Written {
 impl Written {
     /// In ascending order; `None`: it cannot be told.
     pub(super) fn look(&mut self, memory: &mut [[u8; PAGE]]) -> Option<&[u32]> {
-        let faults = faults()?;
+        // Those of a chain are done together: one count does for all of them.
+        let faults = COUNTED.get().or_else(faults)?;
+        COUNTED.set(Some(faults));
         if self.faults != Some(faults) {
             if self.faults.is_none() {
                 small_pages(memory);
             }
-            read(pagemap()?, memory, &mut self.pages)?;
+            self.pages.clear();
+            // Zeros that were only read count as written: they cannot be told from it.
+            let ours = |entry: u64| entry & (PRESENT | SWAPPED) != 0 && entry & SHARED == 0;
+            look(memory, ours, |index| self.pages.push(index))?;
             self.faults = Some(faults);
         }
         Some(&self.pages)
     }
 }
 
-/// Zeros that were only read count as written: they cannot be told from it.
-fn read(pagemap: &File, memory: &[[u8; PAGE]], pages: &mut Vec<u32>) -> Option<()> {
+/// Reads memory, and leaves no page of it there that was not there before.
+pub(super) fn without_trace<T>(memory: &mut [[u8; PAGE]], read: impl FnOnce(&[[u8; PAGE]]) -> T) -> Option<T> {
+    let mut absent = Vec::new();
+    look(memory, |entry| entry & (PRESENT | SWAPPED) == 0, |index| absent.push(index as usize))?;
+    let done = read(memory);
+    for run in absent.chunk_by(|one, next| one + 1 == *next) {
+        let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+        let pages = memory.get_mut(*first..=*last)?;
+        // SAFETY: the range is that of a slice, and nobody has written there since there was nothing: what the pages hold, they hold again when
+        // they are next asked for.
+        let _ = unsafe { rustix::mm::madvise(pages.as_mut_ptr().cast(), size_of_val(pages), rustix::mm::Advice::LinuxDontNeed) };
+    }
+    Some(done)
+}
+
+/// Says which pages of this kind there are, in ascending order; `None`: it cannot be told.
+fn look(memory: &[[u8; PAGE]], kind: impl Fn(u64) -> bool, mut found: impl FnMut(u32)) -> Option<()> {
     const AT_ONCE: usize = 64;
-    pages.clear();
     let first = (memory.as_ptr().addr() / PAGE) as u64;
     let mut entries = [0; AT_ONCE * 8];
     for (run, begin) in memory.chunks(AT_ONCE).zip((0..).step_by(AT_ONCE)) {
         let entries = entries.get_mut(..run.len() * 8)?;
-        pagemap.read_exact_at(entries, (first + u64::from(begin)) * 8).ok()?;
+        pagemap()?.read_exact_at(entries, (first + u64::from(begin)) * 8).ok()?;
         let (entries, _) = entries.as_chunks::<8>();
-        let ours = |entry: &[u8; 8]| {
-            let entry = u64::from_le_bytes(*entry);
-            entry & (PRESENT | SWAPPED) != 0 && entry & SHARED == 0
-        };
-        pages.extend(entries.iter().zip(begin..).filter(|(entry, _)| ours(entry)).map(|(_, index)| index));
+        entries.iter().zip(begin..).filter(|(entry, _)| kind(u64::from_le_bytes(**entry))).for_each(|(_, index)| found(index));
     }
     Some(())
 }
