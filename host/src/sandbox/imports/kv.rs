@@ -8,7 +8,7 @@ use crate::sandbox::stores::{Add, Bucket, Operation, Outcome, Replace, Set, Stor
 use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::StoreContextMut;
-use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower};
+use wasmtime::component::{ComponentNamedList, ComponentType, Lift, Lower, WasmStr};
 
 const MOST_KEY: usize = 1 << 10;
 const MOST_VALUE: usize = 64 << 10;
@@ -57,20 +57,20 @@ type Ttl = Option<u64>;
 type Answer<T> = Result<T, Error>;
 
 /// What a function asks of which store.
-type Asked = Result<(Box<str>, Operation), Stop>;
+type Asked = Result<(WasmStr, Operation), Stop>;
 
 pub(super) fn link(offer: &mut Offer<'_>, waits: bool) -> wasmtime::Result<()> {
-    function(offer, waits, "get", |(store, key): (Box<str>, Key)| Ok((store, Operation::Get(key))), Outcome::value)?;
-    let set = |(store, key, value, ttl): (Box<str>, Key, Vec<u8>, Ttl)| Ok((store, Operation::Set(Set { key, value, ttl: time(ttl) })));
+    function(offer, waits, "get", |(store, key): (WasmStr, Key)| Ok((store, Operation::Get(key))), Outcome::value)?;
+    let set = |(store, key, value, ttl): (WasmStr, Key, Vec<u8>, Ttl)| Ok((store, Operation::Set(Set { key, value, ttl: time(ttl) })));
     function(offer, waits, "set", set, |_| ())?;
-    let add = |(store, key, delta, ttl): (Box<str>, Key, i64, Ttl)| Ok((store, Operation::Add(Add { key, delta, ttl: time(ttl) })));
+    let add = |(store, key, delta, ttl): (WasmStr, Key, i64, Ttl)| Ok((store, Operation::Add(Add { key, delta, ttl: time(ttl) })));
     function(offer, waits, "add", add, Outcome::sum)?;
-    let replace = |(store, key, expected, value, ttl): (Box<str>, Key, Option<Vec<u8>>, Vec<u8>, Ttl)| {
+    let replace = |(store, key, expected, value, ttl): (WasmStr, Key, Option<Vec<u8>>, Vec<u8>, Ttl)| {
         Ok((store, Operation::Replace(Replace { key, expected, value, ttl: time(ttl) })))
     };
     function(offer, waits, "compare-and-set", replace, Outcome::done)?;
-    function(offer, waits, "delete", |(store, key): (Box<str>, Key)| Ok((store, Operation::Delete(key))), Outcome::done)?;
-    let take = |(store, key, units, capacity, interval): (Box<str>, Key, u32, u32, u64)| {
+    function(offer, waits, "delete", |(store, key): (WasmStr, Key)| Ok((store, Operation::Delete(key))), Outcome::done)?;
+    let take = |(store, key, units, capacity, interval): (WasmStr, Key, u32, u32, u64)| {
         let bucket = Bucket::new(capacity, interval).filter(|_| units <= capacity);
         let bucket = bucket.ok_or(Stop::Contract("a bucket that holds what is taken and fills within a year"))?;
         Ok((store, Operation::Take(Take { key, bucket, units })))
@@ -121,7 +121,7 @@ fn prepare(cx: &Cx<'_>, asked: Asked) -> wasmtime::Result<Option<(Arc<Store>, Op
         return Err(Stop::Contract("a value of at most 64 KiB").into());
     }
     let Rights { stores, .. } = &*cx.data().backing.rights;
-    Ok(stores.get(&*name).map(|store| (Arc::clone(store), operation)))
+    Ok(stores.get(&*name.to_str(cx)?).map(|store| (Arc::clone(store), operation)))
 }
 
 const fn time(ttl: Ttl) -> Option<Duration> {

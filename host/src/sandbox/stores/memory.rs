@@ -5,6 +5,7 @@ use super::Time;
 use super::{Add, Operation, Outcome, Replace, Set, StoreError, Take, Taken};
 use foldhash::quality::RandomState;
 use hashbrown::HashMap;
+use std::cell::OnceCell;
 use std::hash::BuildHasher;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -69,7 +70,7 @@ impl MemoryStore {
         // Bits that the table does not use for what is near.
         let shard = (self.hasher.hash_one(operation.key()) >> 40) as usize % self.shards.len();
         let mut shard = self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner);
-        let now = self.time.instant();
+        let now = &Now { time: &self.time, at: OnceCell::new() };
         match operation {
             Operation::Get(key) => Ok(Outcome::Value(shard.live(&key, now).map(|entry| entry.value.bytes()))),
             Operation::Set(Set { key, value, ttl }) => shard.put(key, Value::of(value), due(now, ttl), now).map(|()| Outcome::Done(true)),
@@ -85,17 +86,29 @@ impl MemoryStore {
     }
 }
 
+/// When an operation happens. The clock is asked by those that it matters to.
+struct Now<'t> {
+    time: &'t Time,
+    at: OnceCell<Instant>,
+}
+
+impl Now<'_> {
+    fn get(&self) -> Instant {
+        *self.at.get_or_init(|| self.time.instant())
+    }
+}
+
 /// A time beyond what the clock can say is never.
-fn due(now: Instant, ttl: Option<Duration>) -> Option<Instant> {
-    ttl.and_then(|ttl| now.checked_add(ttl))
+fn due(now: &Now<'_>, ttl: Option<Duration>) -> Option<Instant> {
+    ttl.and_then(|ttl| now.get().checked_add(ttl))
 }
 
 impl Shard {
-    fn live(&mut self, key: &[u8], now: Instant) -> Option<&mut Entry> {
+    fn live(&mut self, key: &[u8], now: &Now<'_>) -> Option<&mut Entry> {
         self.entries.get_mut(key).filter(|entry| entry.is_live(now))
     }
 
-    fn add(&mut self, Add { key, delta, ttl }: Add, now: Instant) -> Result<i64, StoreError> {
+    fn add(&mut self, Add { key, delta, ttl }: Add, now: &Now<'_>) -> Result<i64, StoreError> {
         match self.live(&key, now) {
             Some(entry) => {
                 let counter = entry.value.counter().ok_or(StoreError::WrongType)?;
@@ -106,7 +119,7 @@ impl Shard {
         }
     }
 
-    fn replace(&mut self, Replace { key, expected, value, ttl }: Replace, now: Instant) -> Result<bool, StoreError> {
+    fn replace(&mut self, Replace { key, expected, value, ttl }: Replace, now: &Now<'_>) -> Result<bool, StoreError> {
         let there = self.live(&key, now).map(|entry| entry.value.bytes());
         if there != expected {
             return Ok(false);
@@ -114,14 +127,14 @@ impl Shard {
         self.put(key, Value::of(value), due(now, ttl), now).map(|()| true)
     }
 
-    fn take(&mut self, Take { key, bucket, units }: Take, now: Instant) -> Result<Taken, StoreError> {
+    fn take(&mut self, Take { key, bucket, units }: Take, now: &Now<'_>) -> Result<Taken, StoreError> {
         let (missing, there) = match self.live(&key, now) {
-            Some(Entry { value: Value::Bucket, expires: Some(expires) }) => (expires.duration_since(now), Some(expires)),
+            Some(Entry { value: Value::Bucket, expires: Some(expires) }) => (expires.duration_since(now.get()), Some(expires)),
             Some(_) => return Err(StoreError::WrongType),
             None => (Duration::ZERO, None),
         };
         let taken = bucket.take(units, u64::try_from(missing.as_nanos()).unwrap_or(u64::MAX));
-        let full = now + Duration::from_nanos(taken.full);
+        let full = now.get() + Duration::from_nanos(taken.full);
         match there {
             Some(expires) => *expires = full,
             None => self.put(key, Value::Bucket, Some(full), now)?,
@@ -129,13 +142,13 @@ impl Shard {
         Ok(taken)
     }
 
-    fn put(&mut self, key: Vec<u8>, value: Value, expires: Option<Instant>, now: Instant) -> Result<(), StoreError> {
+    fn put(&mut self, key: Vec<u8>, value: Value, expires: Option<Instant>, now: &Now<'_>) -> Result<(), StoreError> {
         let (cost, before) = (cost(&key, &value), self.entries.get(&*key).map(|entry| self::cost(&key, &entry.value)));
         if before.is_none() {
             self.news += 1;
         }
         // Each new key pays for looking at one old one.
-        let rests = self.in_vain.is_some_and(|then| now < then + PAUSE);
+        let rests = self.in_vain.is_some_and(|then| now.get() < then + PAUSE);
         if self.news > self.entries.len() + 64 || (!self.fits(cost, before) && !rests) {
             self.sweep(now);
         }
@@ -158,7 +171,7 @@ impl Shard {
         }
     }
 
-    fn sweep(&mut self, now: Instant) {
+    fn sweep(&mut self, now: &Now<'_>) {
         let before = self.entries.len();
         let used = &mut self.used;
         self.entries.retain(|key, entry| {
@@ -169,7 +182,7 @@ impl Shard {
             live
         });
         self.news = 0;
-        self.in_vain = (self.entries.len() == before).then_some(now);
+        self.in_vain = (self.entries.len() == before).then(|| now.get());
     }
 }
 
@@ -182,8 +195,8 @@ fn cost(key: &[u8], value: &Value) -> usize {
 }
 
 impl Entry {
-    fn is_live(&self, now: Instant) -> bool {
-        self.expires.is_none_or(|expires| expires > now)
+    fn is_live(&self, now: &Now<'_>) -> bool {
+        self.expires.is_none_or(|expires| expires > now.get())
     }
 }
 
