@@ -151,10 +151,14 @@ fn put(text: &mut Vec<u8>, part: &[u8]) {
     text.extend_from_slice(part);
 }
 
-/// No part of a head is 4 GiB long.
+/// As LEB128: most numbers are small, and a short text is found sooner.
 #[inline]
-fn put_number(text: &mut Vec<u8>, number: usize) {
-    text.extend_from_slice(&(number as u32).to_le_bytes());
+fn put_number(text: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        text.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    text.push(number as u8);
 }
 
 fn take<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
@@ -169,9 +173,16 @@ fn string<'a>(text: &mut &'a [u8]) -> Option<&'a str> {
 }
 
 fn number(text: &mut &[u8]) -> Option<usize> {
-    let (number, rest) = text.split_first_chunk()?;
-    *text = rest;
-    Some(u32::from_le_bytes(*number) as usize)
+    let mut number = 0;
+    for shift in (0..usize::BITS).step_by(7) {
+        let (byte, rest) = text.split_first()?;
+        *text = rest;
+        number |= usize::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(number);
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -195,6 +206,17 @@ mod tests {
         let (headers, attributes) =
             (prop::collection::vec((short, prop::collection::vec(0..3u8, 0..3)), 0..3), prop::collection::vec((short, short), 0..3));
         ([short, short, short, short], prop::option::of(short), headers, attributes)
+    }
+
+    #[test]
+    fn numbers_of_any_length_are_read_again() {
+        for number in [0, 1, 0x7f, 0x80, 0x3fff, 0x4000, 70_000, u32::MAX as usize, usize::MAX] {
+            let mut text = Vec::new();
+            put_number(&mut text, number);
+            let mut rest = &text[..];
+            assert_eq!((super::number(&mut rest), rest), (Some(number), &[][..]));
+        }
+        assert_eq!(super::number(&mut &[0xff; 20][..]), None);
     }
 
     proptest! {
