@@ -6,8 +6,9 @@
 //! counts those. Where a thread has had none since a guest's pages were looked at, they are the same as then. Huge pages, which become our own
 //! without a fault of each, are switched off for memory that is treated so.
 
-#![allow(unsafe_code, reason = "getrusage and madvise have no safe wrappers among our dependencies")]
+#![allow(unsafe_code, reason = "mmap, madvise and getrusage have no safe wrappers among our dependencies")]
 
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 use std::cell::Cell;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -32,9 +33,34 @@ pub(in crate::sandbox) fn runs() {
     COUNTED.set(None);
 }
 
-/// Whether the kernel tells.
+/// Whether the kernel tells. Asked of it by a write: some that look like Linux count no faults.
 pub(super) fn known() -> bool {
-    rustix::param::page_size() == PAGE && pagemap().is_some() && faults().is_some()
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| rustix::param::page_size() == PAGE && told_of_a_write().unwrap_or(false))
+}
+
+fn told_of_a_write() -> Option<bool> {
+    // SAFETY: a new mapping at a place of the kernel's choice.
+    let at = unsafe { mmap_anonymous(std::ptr::null_mut(), 2 * PAGE, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE) }.ok()?;
+    // SAFETY: it was mapped just now, holds zeros, and nobody else knows of it.
+    let memory: &mut [[u8; PAGE]; 2] = unsafe { &mut *at.cast() };
+    let mut seen = || {
+        let before = faults()?;
+        std::hint::black_box(&mut memory[1])[0] = 1;
+        let mut written = Vec::new();
+        let counted = faults()? > before;
+        look(memory, ours, |index| written.push(index))?;
+        Some(counted && written == [1])
+    };
+    let told = seen();
+    // SAFETY: the mapping from above, to which no reference is left.
+    let _ = unsafe { munmap(at, 2 * PAGE) };
+    told
+}
+
+/// Zeros that were only read count as written: they cannot be told from it.
+const fn ours(entry: u64) -> bool {
+    entry & (PRESENT | SWAPPED) != 0 && entry & SHARED == 0
 }
 
 fn pagemap() -> Option<&'static File> {
@@ -61,8 +87,6 @@ impl Written {
                 small_pages(memory);
             }
             self.pages.clear();
-            // Zeros that were only read count as written: they cannot be told from it.
-            let ours = |entry: u64| entry & (PRESENT | SWAPPED) != 0 && entry & SHARED == 0;
             look(memory, ours, |index| self.pages.push(index))?;
             self.faults = Some(faults);
         }
@@ -80,7 +104,7 @@ pub(super) fn without_trace<T>(memory: &mut [[u8; PAGE]], read: impl FnOnce(&[[u
         let pages = memory.get_mut(*first..=*last)?;
         // SAFETY: the range is that of a slice, and nobody has written there since there was nothing: what the pages hold, they hold again when
         // they are next asked for.
-        let _ = unsafe { rustix::mm::madvise(pages.as_mut_ptr().cast(), size_of_val(pages), rustix::mm::Advice::LinuxDontNeed) };
+        let _ = unsafe { madvise(pages.as_mut_ptr().cast(), size_of_val(pages), Advice::LinuxDontNeed) };
     }
     Some(done)
 }
@@ -111,5 +135,15 @@ fn faults() -> Option<u64> {
 /// Fails where there are no huge pages, and then nothing is to be done.
 fn small_pages(memory: &mut [[u8; PAGE]]) {
     // SAFETY: the advice changes how memory is backed, not what is in it; the range is that of a slice.
-    let _ = unsafe { rustix::mm::madvise(memory.as_mut_ptr().cast(), size_of_val(memory), rustix::mm::Advice::LinuxNoHugepage) };
+    let _ = unsafe { madvise(memory.as_mut_ptr().cast(), size_of_val(memory), Advice::LinuxNoHugepage) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_kernel_tells() {
+        assert!(known(), "where it does not, guests are made anew, and tests of setting them back show nothing");
+    }
 }
