@@ -91,8 +91,8 @@ impl Cache {
 
     fn read<C>(&self, name: &str, make: impl FnOnce(&[u8]) -> Option<C>) -> Option<C> {
         let path = self.dir.join(name);
-        let bytes = match read_ours(&path, LARGEST) {
-            Ok(bytes) => bytes,
+        let (bytes, file) = match read_ours(&path, LARGEST) {
+            Ok(read) => read,
             Err(CacheError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
                 tracing::warn!("compiled plugin not used: {error}");
@@ -106,7 +106,7 @@ impl Cache {
         };
         let made = make(code)?;
         // Used today: not to be pruned. If it fails, it is pruned and compiled again some day.
-        let _ = File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        let _ = file.set_modified(SystemTime::now());
         Some(made)
     }
 
@@ -173,9 +173,9 @@ fn compatibility(engine: &Engine) -> u64 {
 
 fn key(path: &Path) -> Result<Vec<u8>, CacheError> {
     for _ in 0..2 {
-        match read_ours(path, KEY as u64) {
-            Ok(key) if key.len() == KEY => return Ok(key),
-            // Cut short: with a new key, what the old one signed is compiled again.
+        match read_ours(path, 4 << 10) {
+            Ok((key, _)) if key.len() == KEY => return Ok(key),
+            // Of another length: with a new key, what the old one signed is compiled again.
             Ok(_) => drop(fs::remove_file(path)),
             Err(CacheError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -197,18 +197,22 @@ fn key(path: &Path) -> Result<Vec<u8>, CacheError> {
     Err(CacheError::Unsafe { path: path.to_owned(), reason: "keeps changing" })
 }
 
-/// The contents of a plain file that is ours alone, at most `most` bytes and one.
-fn read_ours(path: &Path, most: u64) -> Result<Vec<u8>, CacheError> {
+/// The contents of a plain file that is ours alone and has at most `most` bytes, and the file.
+fn read_ours(path: &Path, most: u64) -> Result<(Vec<u8>, File), CacheError> {
     let failed = |source| CacheError::Io { path: path.to_owned(), source };
-    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path).map_err(failed)?;
+    let mut file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC).open(path).map_err(failed)?;
     let found = file.metadata().map_err(failed)?;
     if !found.is_file() {
         return Err(CacheError::Unsafe { path: path.to_owned(), reason: "is not a plain file" });
     }
     check_owner(path, &found)?;
-    let mut bytes = Vec::with_capacity(usize::try_from(found.len().min(most)).unwrap_or(0));
-    file.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
+    if found.len() > most {
+        return Err(CacheError::Unsafe { path: path.to_owned(), reason: "is too large" });
+    }
+    // Not through `take`, which reads in small steps.
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    Ok((bytes, file))
 }
 
 #[allow(unsafe_code, reason = "geteuid has no safe wrapper among our dependencies; it takes nothing and cannot fail")]
