@@ -2,6 +2,7 @@
 
 mod bodies;
 mod connections;
+mod going_out;
 mod measure;
 mod report;
 mod scene;
@@ -205,6 +206,13 @@ impl Desk<'_> {
             }
             return Ok(rows);
         }
+        if let Some(tick) = scene.tick {
+            if who != Who::Remembered && guests.ticks_every().is_some() {
+                let cost = spread(self.time, async |count| going_out::ticks(&guests, tick, count).await).await;
+                rows.push(row("on-tick", cost));
+            }
+            return Ok(rows);
+        }
         if let Some(hold) = guests.hold(&exchange) {
             let phases = hold.phases();
             drop(hold);
@@ -231,7 +239,26 @@ impl Desk<'_> {
             let cost = spread(self.time, async |count| call.responses(count).await).await;
             rows.push(row("on-response", cost));
         }
+        if who != Who::Remembered {
+            let ways = going_out::Ways::new(&guests, &exchange, scene);
+            rows.extend(self.ways(&ways).await.into_iter().map(|(phase, cost)| row(phase, cost)));
+        }
         Ok(rows)
+    }
+
+    /// On the way to an upstream, and after: never remembered.
+    async fn ways(&self, ways: &going_out::Ways<'_>) -> Vec<(&'static str, Result<Spread, String>)> {
+        let mut costs = Vec::new();
+        if let Some(made) = ways.choice() {
+            costs.push(("on-balance", spread(self.time, async |count| ways.choices(made, count)).await));
+        }
+        if let Some(made) = ways.attempt() {
+            costs.push(("on-attempt", spread(self.time, async |count| ways.attempts(made, count)).await));
+        }
+        if let Some(made) = ways.end() {
+            costs.push(("on-done", spread(self.time, async |count| ways.ends(made, count)).await));
+        }
+        costs
     }
 
     /// Linear memory of a guest that was called, and how much of it was touched. `None`: it is never called under these settings.
@@ -243,13 +270,19 @@ impl Desk<'_> {
         let before = touched();
         for _ in 0..CROWD {
             let guests = configured.on_worker(Some(errands.clone()));
-            if scene.connection.is_some() || guests.hold(&exchange).is_some() {
+            if scene.connection.is_some() || scene.tick.is_some() || guests.hold(&exchange).is_some() {
                 return Ok(None);
             }
             let call = Call { guests: &guests, exchange: &exchange, scene };
-            let (request, _) = guests.phases();
             // A fault has been told as a row.
-            let _ = if request { call.request(&mut None).await } else { call.response(&mut None).await };
+            let _ = match guests.phases() {
+                (true, _) => call.request(&mut None).await,
+                (false, true) => call.response(&mut None).await,
+                (false, false) => {
+                    going_out::Ways::new(&guests, &exchange, scene).once();
+                    Ok(())
+                }
+            };
             crowd.push(guests);
         }
         let grown = touched().saturating_sub(before) / CROWD;

@@ -5,10 +5,14 @@ use crate::app::desk::made;
 use crate::app::desk::subject::{DeskError, Subject};
 use crate::app::filters::Loaded;
 use crate::config::LinkSpec;
-use crate::config::cases::{Case, Cases, Deed, MadeBody, MadeConnection, MadeRequest, MadeResponse};
-use crate::message::{Exchange, RequestHead, ResponseHead};
+use crate::config::cases::{
+    Asked, Brought, Case, Cases, Deed, GoingOutDeed, MadeAttempt, MadeBody, MadeChoice, MadeConnection, MadeDone, MadeRequest,
+    MadeResponse, MadeServer,
+};
+use crate::message::{Exchange, RequestHead, ResponseHead, Tick};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use std::net::{IpAddr, Ipv4Addr};
+use std::time::Duration;
 
 /// What a plugin is shown.
 #[derive(Clone)]
@@ -17,12 +21,16 @@ pub(super) struct Scene {
     pub link: LinkSpec,
     /// Instead of the exchange, for plugins of listeners.
     pub connection: Option<MadeConnection>,
+    /// Instead of the exchange, for plugins that work without being asked.
+    pub tick: Option<Tick>,
     pub request: RequestHead,
     pub attributes: Vec<(String, String)>,
     pub client: IpAddr,
     pub response: ResponseHead,
     /// Of the request, and of the response, for plugins that look at them.
     pub bodies: (MadeBody, MadeBody),
+    /// Between request and response, and after both.
+    pub going_out: GoingOutDeed,
 }
 
 impl Scene {
@@ -56,10 +64,11 @@ pub(super) fn scenes((subject, loaded): (&Subject, &Loaded), bench: &Bench<'_>, 
         let scene = browser(subject.link(bench.settings)?).map_err(|why| failed("the request", why))?;
         let connection = Some(MadeConnection::plain());
         let connects = Scene { name: "a browser's connection".to_owned(), connection, ..scene.clone() };
-        let (heads, bodies) = (loaded.plugin.phases(), loaded.plugin.body_phases());
-        let exchanges = (heads != (false, false) || bodies != (false, false)).then_some(scene);
+        let ticks = Scene { name: "a tick".to_owned(), tick: Some(Tick { number: 0, worker: 0, workers: 1 }), ..scene.clone() };
+        let (heads, bodies, out) = (loaded.plugin.phases(), loaded.plugin.body_phases(), loaded.plugin.upstream_phases());
+        let exchanges = (heads != (false, false) || bodies != (false, false) || out.of_exchanges()).then_some(scene);
         let connections = loaded.plugin.connection_phases().any().then_some(connects);
-        return Ok(exchanges.into_iter().chain(connections).collect());
+        return Ok(exchanges.into_iter().chain(connections).chain(out.tick.then_some(ticks)).collect());
     };
     let steps = cases.cases.iter().filter_map(|case| Some((case, &case.steps.first()?.deed)));
     let scene = |(case, deed): (&Case, &Deed)| {
@@ -70,13 +79,19 @@ pub(super) fn scenes((subject, loaded): (&Subject, &Loaded), bench: &Bench<'_>, 
                 let scene = browser(link).map_err(|why| failed(&case.name, why))?;
                 return Ok(Scene { name, connection: Some(deed.made.clone()), ..scene });
             }
+            Deed::Tick(deed) => {
+                let scene = browser(link).map_err(|why| failed(&case.name, why))?;
+                let tick = Tick { number: deed.number, worker: deed.worker, workers: deed.workers };
+                return Ok(Scene { name, tick: Some(tick), ..scene });
+            }
         };
         let request = made::head(&exchange.request).map_err(|error| failed(&case.name, error.to_string()))?;
         let given = exchange.response.as_ref().unwrap_or(&plain);
         let bodies = (exchange.request.body.clone().unwrap_or_default(), given.body.clone().unwrap_or_default());
         let (client, response) = (exchange.request.client, made::response(given));
         let attributes = exchange.request.attributes.clone();
-        Ok(Scene { name, link, connection: None, request, attributes, client, response, bodies })
+        let going_out = exchange.going_out.clone();
+        Ok(Scene { name, link, connection: None, tick: None, request, attributes, client, response, bodies, going_out })
     };
     steps.map(scene).collect()
 }
@@ -92,8 +107,28 @@ fn browser(link: LinkSpec) -> Result<Scene, String> {
     let headers = map(&[("content-type", "text/html; charset=utf-8"), ("server", "origin"), ("cache-control", "no-cache")]);
     let request = made::head(&request).map_err(|error| error.to_string())?;
     let response = made::response(&MadeResponse { status: StatusCode::OK, headers, body: None });
-    let (name, bodies) = ("a browser's request".to_owned(), (text(), text()));
-    Ok(Scene { name, link, connection: None, request, attributes: Vec::new(), client, response, bodies })
+    let (name, bodies, attributes) = ("a browser's request".to_owned(), (text(), text()), Vec::new());
+    Ok(Scene { name, link, connection: None, tick: None, request, attributes, client, response, bodies, going_out: way() })
+}
+
+/// To an upstream as many are: of four servers, in two zones.
+fn way() -> GoingOutDeed {
+    let server = |number: u32| MadeServer {
+        number,
+        address: format!("192.0.2.1{number}:8080"),
+        weight: 1,
+        tags: vec![["zone-a", "zone-b"][number as usize % 2].to_owned()],
+        running: number,
+        latency: Duration::from_millis(5),
+    };
+    let servers: Vec<MadeServer> = (0..4).map(server).collect();
+    let brought = Brought::Nothing("connect_refused");
+    let attempt = MadeAttempt { server: None, number: 1, brought, sent: false, left: 1, servers: servers.clone() };
+    GoingOutDeed {
+        balance: Some(Asked { made: MadeChoice { upstream: None, failed: 0, servers }, expect: None }),
+        attempt: Some(Asked { made: attempt, expect: None }),
+        done: Some(Asked { made: MadeDone::default(), expect: None }),
+    }
 }
 
 /// A page of text: of the length that web pages have.
