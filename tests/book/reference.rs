@@ -39,9 +39,21 @@ Values: a **duration** is `\"500ms\"`, `\"10s\"`, `\"5m\"`, `\"1h30m\"`, `\"2d\"
 `\"1000/h\"`, `\"5000/d\"`. Paths are relative to the file that they stand in.";
 
 fn keys() -> String {
-    let schema = said(&["schema"]);
+    tables(&["schema"], head("Every key", "`host/src/config/keys`", KEYS))
+}
+
+const CASES: &str = "\
+Every table and every key of a file of cases, which `portcullis plugin test` runs against a component: what it is shown, and what it is to decide. [Cases](../sdk/README.md#cases) tells how they are written. \
+A key that is not here is refused, with the nearest one that is. `portcullis schema --cases` prints the same as JSON Schema.";
+
+fn cases() -> String {
+    tables(&["schema", "--cases"], head("Every key of cases", "`host/src/config/keys/cases.rs`", CASES))
+}
+
+/// Each table with its keys.
+fn tables(command: &[&str], mut out: String) -> String {
+    let schema = said(command);
     let definitions = schema["$defs"].as_object().expect("definitions");
-    let mut out = head("Every key", "`host/src/config/keys`", KEYS);
     for (name, definition) in definitions {
         let _ = write!(out, "\n## {name}\n\n{}\n", text(&definition["description"]));
         let required: BTreeSet<&str> = definition["required"].as_array().into_iter().flatten().map(text).collect();
@@ -210,6 +222,7 @@ fn house() -> String {
 fn reference_pages_are_what_the_proxy_says() {
     let made = [
         ("keys.md", keys()),
+        ("cases.md", cases()),
         ("defaults.md", defaults()),
         ("errors.md", errors()),
         ("reasons.md", reasons()),

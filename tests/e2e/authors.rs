@@ -1,5 +1,7 @@
 //! The tools for who writes plugins: `plugin new`, `check`, `test`, `bench`, `explain`, and the SDK's README from nothing to loaded.
 
+mod going_out;
+
 use portcullis_tests::{Origin, Proxy, get_with, nobody, proxy, tools};
 use serde_json::Value;
 use std::fs;
@@ -318,7 +320,7 @@ fn far_stores_and_upstreams_are_not_asked_by_a_rehearsal() {
 
 #[test]
 fn the_examples_cases_hold() {
-    for name in ["first-plugin", "auth-cache"] {
+    for name in ["first-plugin", "auth-cache", "zone-balance"] {
         let folder = tools::repository().join("examples").join(name);
         let plugin =
             tools::build_wasm(&folder, &tools::repository().join("target/examples")).join(format!("{}.wasm", name.replace('-', "_")));

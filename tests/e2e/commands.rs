@@ -144,7 +144,11 @@ fn defaults_and_schema_are_printed() {
     assert!(text.contains("32 KiB") || text.contains("32KiB"), "{text}");
     let (code, text) = run("", &["schema"]);
     assert_eq!(code, Some(0));
-    assert!(serde_json::from_str::<serde_json::Value>(text.trim()).unwrap()["$defs"]["root"]["properties"]["site"].is_object());
+    let defined = |text: &str, key: &str| serde_json::from_str::<serde_json::Value>(text.trim()).unwrap().pointer(key).is_some();
+    assert!(defined(&text, "/$defs/root/properties/site") && !defined(&text, "/$defs/case"), "{text}");
+    let (code, text) = run("", &["schema", "--cases"]);
+    assert_eq!(code, Some(0));
+    assert!(defined(&text, "/$defs/case/properties/expect-balance") && !defined(&text, "/$defs/root"), "{text}");
 }
 
 #[test]

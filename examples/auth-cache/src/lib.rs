@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 use portcullis_sdk::prelude::*;
-use portcullis_sdk::{http, kv, log, metrics};
+use portcullis_sdk::{http, kv, log, metrics, tracing};
 
 /// Lets requests in that an auth service knows, and tells the upstream who it is.
 #[settings]
@@ -69,12 +69,12 @@ impl AuthCache {
         }
         // A store that does not answer is one that knows nothing.
         let user = kv::Store::named(&self.store).get(credential).ok()??;
-        metrics::count("auth_cache", &[("result", "hit")], 1);
+        noted("hit");
         Some(Known::As(String::from_utf8(user).ok()?))
     }
 
     fn asked(&self, credential: &[u8]) -> Known {
-        metrics::count("auth_cache", &[("result", "miss")], 1);
+        noted("miss");
         let time = Duration::from_millis(self.timeout.into());
         match http::Request::get(&self.service, &self.path).header("authorization", credential).timeout(time).send() {
             Ok(answer) if (200..300).contains(&answer.status()) => {
@@ -98,6 +98,12 @@ impl AuthCache {
             log::warn!("not remembered: {error}");
         }
     }
+}
+
+/// Whether it was remembered: counted, and told in the trace of the request if there is one.
+fn noted(result: &str) {
+    metrics::count("auth_cache", &[("result", result)], 1);
+    tracing::attribute("auth_cache", result);
 }
 
 fn refusal(status: u16) -> Reply {

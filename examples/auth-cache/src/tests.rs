@@ -5,7 +5,7 @@ const SETTINGS: &str = r#"{ "service": "idp", "store": "sessions" }"#;
 
 /// Everything that the plugin is granted, and a service that knows one user.
 fn outside() -> Outside {
-    Outside::new().log().metrics().store("sessions").upstream("idp", |request: &http::Request| match request.header_str("authorization") {
+    Outside::new().log().metrics().tracing().store("sessions").upstream("idp", |request: &http::Request| match request.header_str("authorization") {
         Some("Bearer alice") => Reply::new(204).header("x-user", "alice"),
         Some("Bearer slow") => Reply::new(500),
         _ => Reply::new(403),
@@ -31,6 +31,7 @@ fn an_answer_is_kept_for_half_a_minute() {
         assert_eq!(ask("Bearer alice").header("x-user"), Some("alice"));
     }
     assert_eq!((outside.asked().len(), hits_and_misses(&outside)), (1, (2, 1)));
+    assert_eq!(outside.traced("auth_cache").as_deref(), Some("hit"));
     outside.advance(Duration::from_secs(30));
     assert_eq!(status("Bearer alice"), None);
     assert_eq!((outside.asked().len(), hits_and_misses(&outside)), (2, (2, 2)));
@@ -60,7 +61,7 @@ fn a_service_that_does_not_answer_lets_nobody_in_but_who_is_remembered() {
     assert_eq!(status("Bearer slow"), Some(503));
     assert_eq!(outside.logged()[0].1, "the auth service does not answer: status 500");
     drop(outside);
-    let outside = Outside::new().log().metrics().store("sessions");
+    let outside = Outside::new().log().metrics().tracing().store("sessions");
     let _outside = outside.upstream("idp", |_: &http::Request| Err::<Reply, _>(http::Error::Timeout)).install();
     kv::Store::named("sessions").set("Bearer alice", "alice", None).unwrap();
     assert_eq!((status("Bearer alice"), status("Bearer bob")), (None, Some(503)));

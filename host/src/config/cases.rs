@@ -1,5 +1,9 @@
 //! A file of cases (`plugin test`): what a plugin is shown, and what it is to decide.
 
+mod going_out;
+
+pub use going_out::*;
+
 use super::{Allow, GuestLimits, Isolation, LinkSpec, Location, StoreName, UpstreamName};
 use http::{HeaderMap, Method, StatusCode, Uri};
 use std::collections::BTreeMap;
@@ -73,6 +77,7 @@ pub struct Step {
 pub enum Deed {
     Exchange(Box<MadeExchange>),
     Connection(Box<ConnectionDeed>),
+    Tick(TickDeed),
 }
 
 /// A connection from its beginning to its end, and what is expected of its phases.
@@ -92,6 +97,7 @@ pub struct MadeExchange {
     pub response: Option<MadeResponse>,
     /// `None`: nothing is said of the request phase but that the exchange goes on.
     pub expect: Option<Expected>,
+    pub going_out: GoingOutDeed,
     pub expect_response: Option<Expected>,
 }
 
@@ -184,7 +190,7 @@ pub struct MadeBody {
     pub trailers: HeaderMap,
 }
 
-/// All that must hold of one decision. There is always a [`Wanted::Verdict`].
+/// All that must hold of one decision. There is always a [`Wanted::Verdict`], or a fault where there is nothing else to decide.
 #[derive(Debug, Clone)]
 pub struct Expected {
     pub checks: Vec<Check>,
@@ -201,6 +207,8 @@ pub struct Check {
 pub enum Wanted {
     Verdict(&'static str),
     Upstream(String),
+    /// Who gets the request, or the next attempt. `None`: nobody is chosen.
+    Server(Option<String>),
     /// Of the reply.
     Status(u16),
     /// Of what goes on, or of the reply: the whole.

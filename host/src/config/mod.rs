@@ -57,7 +57,7 @@ pub use platform::{Secret, StoreBackend, StoreName, StoreSpec};
 pub use plugin::{Allow, BreakerSpec, FailPolicy, FailurePolicy, GuestLimits, Isolation, PluginName, PluginSource, PluginSpec};
 pub use recorded::{Recorded, Recorder};
 pub use route::{FieldMatch, InjectedFaults, MirrorSpec, PathMatch, RetrySpec, Route, RouteMatch};
-pub use schema::schema;
+pub use schema::{cases_schema, schema};
 pub use server::{AccessLog, AccessRules, ServerSpec};
 pub use settings::{SettingsSchema, check_settings, upstreams_named};
 pub use site::{CertifiedFiles, ClientCertForward, ClientCertSpec, Site, SiteName, TlsSpec};

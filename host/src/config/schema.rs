@@ -1,16 +1,25 @@
-//! The JSON Schema (2020-12) of a configuration file, for editors: `portcullis schema`. Made from `keys`, as the decoder's lists are.
+//! The JSON Schema (2020-12) of a configuration file, and of a file of cases, for editors: `portcullis schema`. Made from `keys`, as the decoder's lists are.
 //! It knows types, keys and the looks of strings; names, places and contradictions are only known to `check`.
 
-use super::keys::{Keys, Kind, ROOT};
+use super::keys::{CASES, Keys, Kind, ROOT};
 use serde_json::{Map, Value, json};
 
 /// The schema of the whole file. Included files have the same one.
 pub fn schema() -> Value {
+    of(&ROOT, "Portcullis")
+}
+
+/// The schema of a file of cases for `plugin test`.
+pub fn cases_schema() -> Value {
+    of(&CASES, "Cases of a Portcullis plugin")
+}
+
+fn of(root: &'static Keys, title: &str) -> Value {
     let mut definitions = Map::new();
-    let root = table(&ROOT, &mut definitions);
+    let root = table(root, &mut definitions);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Portcullis",
+        "title": title,
         "$ref": root["$ref"],
         "$defs": definitions,
     })

@@ -368,6 +368,14 @@ fn every_described_key_is_read() {
         &keys::OBSERVE,
         &keys::CONNECTION,
         &keys::EXPECT_CONNECTION,
+        &keys::MADE_CHOICE,
+        &keys::MADE_SERVER,
+        &keys::EXPECT_BALANCE,
+        &keys::MADE_ATTEMPT,
+        &keys::EXPECT_ATTEMPT,
+        &keys::MADE_DONE,
+        &keys::MADE_TICK,
+        &keys::EXPECT_AFTER,
     ];
     for key in described.iter().flat_map(|keys| keys.keys) {
         assert!(source.contains(&format!("\"{}\"", key.name)), "nothing reads `{}`", key.name);

@@ -1,5 +1,7 @@
 //! Traces: what a collector made of the official definitions is told, who decides what is traced, and that nobody waits for it.
 
+mod auth_cache;
+
 use crate::admin::until;
 use portcullis_tests::{Origin, Proxy, Response, get_with, nobody, tools};
 use serde_json::Value;

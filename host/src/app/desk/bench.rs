@@ -2,25 +2,27 @@
 
 mod bodies;
 mod connections;
+mod going_out;
 mod measure;
 mod report;
+mod scene;
 
 pub use report::Benched;
 
 use super::outside::{self, Upstreams, World};
 use super::subject::{AllowArgument, DeskError, Subject, not_granted};
-use super::{log, made, on_a_worker};
+use super::{log, on_a_worker};
 use crate::app::filters::{Loaded, settle};
 use crate::app::prepare::sandbox;
 use crate::chain::{ConnectionFilter, Fault, Filter, Hold};
-use crate::config::cases::{Case, Cases, Deed, MadeBody, MadeConnection, MadeRequest, MadeResponse};
-use crate::config::{Allow, Isolation, LinkSpec, Report};
-use crate::message::{Exchange, Reply, RequestHead, ResponseHead};
+use crate::config::cases::{Cases, MadeBody};
+use crate::config::{Allow, Isolation, Report};
+use crate::message::{Exchange, Reply};
 use crate::sandbox::{Configured, ErrandError, Errands, Grant, Guests, Held, Remember, Sandbox};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, StatusCode};
 use measure::{Spread, spread, touched};
-use std::net::{IpAddr, Ipv4Addr};
+use scene::{Scene, scenes};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -71,50 +73,11 @@ impl Who {
     }
 }
 
-/// What a plugin is shown.
-#[derive(Clone)]
-struct Scene {
-    name: String,
-    link: LinkSpec,
-    /// Instead of the exchange, for plugins of listeners.
-    connection: Option<MadeConnection>,
-    request: RequestHead,
-    attributes: Vec<(String, String)>,
-    client: IpAddr,
-    response: ResponseHead,
-    /// Of the request, and of the response, for plugins that look at them.
-    bodies: (MadeBody, MadeBody),
-}
-
-impl Scene {
-    fn exchange(&self) -> Exchange {
-        let mut exchange = made::exchange(&self.request, self.client, 1, "example.test", "/*");
-        for (name, value) in &self.attributes {
-            exchange.set_attribute(name.as_str().into(), value.as_str().into());
-        }
-        exchange
-    }
-}
-
 /// What takes longer to load is not loaded again to see whether it always does.
 const LONG: Duration = Duration::from_secs(2);
 
 /// Guests that are looked at for what they touch.
 const CROWD: usize = 32;
-
-/// As many browsers send: names and values are of usual lengths.
-const BROWSER: [(&str, &str); 10] = [
-    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"),
-    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
-    ("accept-language", "en-US,en;q=0.5"),
-    ("accept-encoding", "gzip, deflate, br, zstd"),
-    ("referer", "https://example.test/before"),
-    ("cookie", "session=0123456789abcdef0123456789abcdef; theme=dark"),
-    ("authorization", "Bearer 0123456789abcdef"),
-    ("sec-fetch-dest", "document"),
-    ("sec-fetch-mode", "navigate"),
-    ("x-forwarded-for", "192.0.2.1"),
-];
 
 /// Measures. Takes some times `time` for each scene.
 pub fn bench(bench: &Bench<'_>) -> Result<Benched, DeskError> {
@@ -147,64 +110,10 @@ pub fn bench(bench: &Bench<'_>) -> Result<Benched, DeskError> {
     Ok(Benched { file: subject.file.clone(), size: subject.bytes().len(), compiled, cold, warm, guest, rows })
 }
 
-fn scenes((subject, loaded): (&Subject, &Loaded), bench: &Bench<'_>, cases: Option<&Cases>) -> Result<Vec<Scene>, DeskError> {
-    let failed = |name: &str, why: String| DeskError::Settings { file: name.to_owned(), why };
-    let plain = MadeResponse { status: StatusCode::OK, headers: HeaderMap::new(), body: None };
-    let Some(cases) = cases else {
-        let scene = browser(subject.link(bench.settings)?).map_err(|why| failed("the request", why))?;
-        let connection = Some(MadeConnection::plain());
-        let connects = Scene { name: "a browser's connection".to_owned(), connection, ..scene.clone() };
-        let (heads, bodies) = (loaded.plugin.phases(), loaded.plugin.body_phases());
-        let exchanges = (heads != (false, false) || bodies != (false, false)).then_some(scene);
-        let connections = loaded.plugin.connection_phases().any().then_some(connects);
-        return Ok(exchanges.into_iter().chain(connections).collect());
-    };
-    let steps = cases.cases.iter().filter_map(|case| Some((case, &case.steps.first()?.deed)));
-    let scene = |(case, deed): (&Case, &Deed)| {
-        let (name, link) = (case.name.clone(), case.link.clone());
-        let exchange = match deed {
-            Deed::Exchange(exchange) => exchange,
-            Deed::Connection(deed) => {
-                let scene = browser(link).map_err(|why| failed(&case.name, why))?;
-                return Ok(Scene { name, connection: Some(deed.made.clone()), ..scene });
-            }
-        };
-        let request = made::head(&exchange.request).map_err(|error| failed(&case.name, error.to_string()))?;
-        let given = exchange.response.as_ref().unwrap_or(&plain);
-        let bodies = (exchange.request.body.clone().unwrap_or_default(), given.body.clone().unwrap_or_default());
-        let (client, response) = (exchange.request.client, made::response(given));
-        let attributes = exchange.request.attributes.clone();
-        Ok(Scene { name, link, connection: None, request, attributes, client, response, bodies })
-    };
-    steps.map(scene).collect()
-}
-
-/// What browsers send, and what comes back.
-fn browser(link: LinkSpec) -> Result<Scene, String> {
-    let map = |fields: &[(&'static str, &'static str)]| -> HeaderMap {
-        fields.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
-    };
-    let url = Uri::from_static("https://example.test/some/path?with=a&query=b");
-    let client = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
-    let request = MadeRequest { method: Method::GET, url, headers: map(&BROWSER), client, attributes: Vec::new(), body: None };
-    let headers = map(&[("content-type", "text/html; charset=utf-8"), ("server", "origin"), ("cache-control", "no-cache")]);
-    let request = made::head(&request).map_err(|error| error.to_string())?;
-    let response = made::response(&MadeResponse { status: StatusCode::OK, headers, body: None });
-    let (name, bodies) = ("a browser's request".to_owned(), (text(), text()));
-    Ok(Scene { name, link, connection: None, request, attributes: Vec::new(), client, response, bodies })
-}
-
 /// A figure that says of how much it is.
 fn bodied(row: Row, body: &MadeBody) -> Row {
     let length: usize = body.pieces.iter().map(String::len).sum();
     Row { scene: format!("{}, body of {length} bytes", row.scene), ..row }
-}
-
-/// A page of text: of the length that web pages have.
-fn text() -> MadeBody {
-    const LINES: usize = 1024;
-    let line = "The quick brown fox jumps over the lazy dog, and all of that again.\n";
-    MadeBody { pieces: vec![line.repeat(LINES)], stated: true, ..MadeBody::default() }
 }
 
 /// Compiled anew, and taken from a cache of compiled plugins.
@@ -297,6 +206,13 @@ impl Desk<'_> {
             }
             return Ok(rows);
         }
+        if let Some(tick) = scene.tick {
+            if who != Who::Remembered && guests.ticks_every().is_some() {
+                let cost = spread(self.time, async |count| going_out::ticks(&guests, tick, count).await).await;
+                rows.push(row("on-tick", cost));
+            }
+            return Ok(rows);
+        }
         if let Some(hold) = guests.hold(&exchange) {
             let phases = hold.phases();
             drop(hold);
@@ -323,7 +239,26 @@ impl Desk<'_> {
             let cost = spread(self.time, async |count| call.responses(count).await).await;
             rows.push(row("on-response", cost));
         }
+        if who != Who::Remembered {
+            let ways = going_out::Ways::new(&guests, &exchange, scene);
+            rows.extend(self.ways(&ways).await.into_iter().map(|(phase, cost)| row(phase, cost)));
+        }
         Ok(rows)
+    }
+
+    /// On the way to an upstream, and after: never remembered.
+    async fn ways(&self, ways: &going_out::Ways<'_>) -> Vec<(&'static str, Result<Spread, String>)> {
+        let mut costs = Vec::new();
+        if let Some(made) = ways.choice() {
+            costs.push(("on-balance", spread(self.time, async |count| ways.choices(made, count)).await));
+        }
+        if let Some(made) = ways.attempt() {
+            costs.push(("on-attempt", spread(self.time, async |count| ways.attempts(made, count)).await));
+        }
+        if let Some(made) = ways.end() {
+            costs.push(("on-done", spread(self.time, async |count| ways.ends(made, count)).await));
+        }
+        costs
     }
 
     /// Linear memory of a guest that was called, and how much of it was touched. `None`: it is never called under these settings.
@@ -335,13 +270,19 @@ impl Desk<'_> {
         let before = touched();
         for _ in 0..CROWD {
             let guests = configured.on_worker(Some(errands.clone()));
-            if scene.connection.is_some() || guests.hold(&exchange).is_some() {
+            if scene.connection.is_some() || scene.tick.is_some() || guests.hold(&exchange).is_some() {
                 return Ok(None);
             }
             let call = Call { guests: &guests, exchange: &exchange, scene };
-            let (request, _) = guests.phases();
             // A fault has been told as a row.
-            let _ = if request { call.request(&mut None).await } else { call.response(&mut None).await };
+            let _ = match guests.phases() {
+                (true, _) => call.request(&mut None).await,
+                (false, true) => call.response(&mut None).await,
+                (false, false) => {
+                    going_out::Ways::new(&guests, &exchange, scene).once();
+                    Ok(())
+                }
+            };
             crowd.push(guests);
         }
         let grown = touched().saturating_sub(before) / CROWD;

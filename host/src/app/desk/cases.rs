@@ -1,6 +1,7 @@
 //! `plugin test`: cases, each in a fresh guest with a fresh world around it.
 
 mod connection;
+mod going_out;
 mod hold;
 mod report;
 
@@ -19,6 +20,7 @@ use crate::config::{Diagnostic, Limits, Location};
 use crate::message::{Exchange, Reply, RequestHead};
 use crate::sandbox::{ErrandError, Grant, Guests, HeldTime};
 use bytes::Bytes;
+use going_out::{Journey, Went};
 use hold::{After, Observed};
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
@@ -109,6 +111,7 @@ async fn run((loaded, terms): (&Loaded, &Grant), cases: &Cases, case: &Case, kep
                 match &step.deed {
                     Deed::Exchange(exchange) => desk.exchange(number, (step, exchange), &mut outcome).await,
                     Deed::Connection(connection) => desk.connection(number, (step, connection), &mut outcome),
+                    Deed::Tick(tick) => desk.tick(number, (step, tick), &mut outcome).await,
                 }
             }
         }
@@ -155,6 +158,8 @@ impl Desk<'_> {
             exchange.set_attribute(name.as_str().into(), value.as_str().into());
         }
         let mut walk = Walk::new(self.chain, self.filters);
+        // Who is told of the end is noted from the beginning.
+        let attendance = step.going_out.done.as_ref().map(|_| walk.attend());
         let knows = |name: &str| self.known.contains(&name);
         let mut body = made::request_body(step.request.body.as_ref(), &Limits::default());
         let course = walk.on_request(&mut exchange, &mut head, &mut body, knows, |_, _| {}).await;
@@ -164,20 +169,28 @@ impl Desk<'_> {
         let too_large = matches!(course, Course::Ungathered(_));
         let after = After { head: Some(&head), headers, exchange: &exchange, left: &left, too_large };
         self.judge(number, (at, step), Way::Request, &after, outcome);
-        let Some(made) = &step.response else { return };
-        if !goes_on || left.broken.is_some() {
-            if step.expect_response.is_some() {
-                outcome.fail(&at.at, "response", "one to decide about", "none: the request phase ended the exchange".to_owned());
+        let mut went = Went::by(&course, &left);
+        if goes_on && left.broken.is_none() {
+            exchange.upstream = Some(match course {
+                Course::Forward(upstream) => upstream,
+                _ => UPSTREAM.into(),
+            });
+            let journey = Journey { number, at, walk: &mut walk, exchange: &mut exchange, request: &head };
+            let arrived = self.go_out(journey, &step.going_out, &mut went, outcome);
+            if let Some(made) = step.response.as_ref().filter(|_| arrived) {
+                let (status, sent) = self.respond(number, (at, step), &mut walk, (&mut exchange, &head, made), outcome).await;
+                went.answered(status, sent);
             }
-            return;
+        } else {
+            ended_early(at, step, outcome);
         }
-        exchange.upstream = Some(match course {
-            Course::Forward(upstream) => upstream,
-            _ => UPSTREAM.into(),
-        });
-        self.respond(number, (at, step), &mut walk, (&mut exchange, &head, made), outcome).await;
+        drop(walk);
+        if let (Some(done), Some(attendance)) = (&step.going_out.done, attendance) {
+            self.end((number, at), &attendance, (done, &went), (&exchange, &head), outcome);
+        }
     }
 
+    /// What the client gets: status, and bytes of the body.
     async fn respond(
         &self,
         number: usize,
@@ -185,7 +198,7 @@ impl Desk<'_> {
         walk: &mut Walk<'_, Watched>,
         (exchange, request, made): (&mut Exchange, &RequestHead, &MadeResponse),
         outcome: &mut Outcome,
-    ) {
+    ) -> (Option<StatusCode>, usize) {
         let mut response = made::response(made);
         let mut body = made::response_body(made.body.as_ref(), request.method == Method::HEAD, &Limits::default());
         let mut too_large = false;
@@ -195,10 +208,11 @@ impl Desk<'_> {
             Reply { status: StatusCode::OK, headers: HeaderMap::new(), body: Bytes::new() }
         };
         // An abort is seen in the decision.
-        let _ = walk.on_response(exchange, request, &mut response, &mut body, |_, _| {}, failed).await;
+        let ended = walk.on_response(exchange, request, &mut response, &mut body, |_, _| {}, failed).await;
         let left = body.read().await;
         let after = After { head: None, headers: &response.headers, exchange, left: &left, too_large };
         self.judge(number, step, Way::Response, &after, outcome);
+        (ended.is_ok().then_some(response.status), left.bytes.len())
     }
 
     /// Holds what was decided about a message against what was expected.
@@ -231,12 +245,7 @@ impl Desk<'_> {
             }
             (None, None) => {}
         }
-        if !outcome.failures.is_empty() {
-            for request in unanswered {
-                outcome.log.push(format!("(nothing in the file of cases answers {request})"));
-            }
-        }
-        outcome.log.extend(log);
+        outcome.logged(log, unanswered);
         let decided = |seen: &Seen| Decided {
             step: number,
             phase: seen.phase.export(),
@@ -265,7 +274,27 @@ fn together(seen: &[Seen]) -> Option<Result<Decision, Fault>> {
     (!seen.is_empty()).then_some(Ok(all))
 }
 
+/// Nothing follows a request that was answered, and nothing can be expected of it.
+fn ended_early(at: &Step, step: &MadeExchange, outcome: &mut Outcome) {
+    let MadeExchange { going_out, expect_response, .. } = step;
+    let balance = going_out.balance.as_ref().and_then(|asked| asked.expect.as_ref());
+    let attempt = going_out.attempt.as_ref().and_then(|asked| asked.expect.as_ref());
+    for (what, expected) in [("choice of a server", balance), ("attempt", attempt), ("response", expect_response.as_ref())] {
+        if expected.is_some() {
+            outcome.fail(&at.at, what, "one to decide about", "none: the request phase ended the exchange".to_owned());
+        }
+    }
+}
+
 impl Outcome {
+    /// What was asked that nobody answers may be why something does not hold.
+    fn logged(&mut self, lines: Vec<String>, unanswered: Vec<String>) {
+        if !self.failures.is_empty() {
+            self.log.extend(unanswered.iter().map(|request| format!("(nothing in the file of cases answers {request})")));
+        }
+        self.log.extend(lines);
+    }
+
     fn fail(&mut self, at: &Location, what: &str, wanted: &str, got: String) {
         self.failures.push(Failure { at: at.clone(), what: what.to_owned(), wanted: wanted.to_owned(), got });
     }

@@ -1,13 +1,14 @@
 //! Tools for authors: a plugin on a desk, in the real sandbox, without a proxy around it. Opens no socket and keeps no state.
 //!
 //! In reading order: `subject` (the file), `outside` (what it is granted, and what stands for it), `watch` (a filter that is looked at while
-//! it decides), `made` and `body` (exchanges that never were), `knock` (connections), `shown` (decisions in words); then one file per command: `check`, `cases` (`plugin test`),
+//! it decides), `made` and `body` (exchanges that never were), `going_out` (their ways to upstreams), `knock` (connections), `shown` (decisions in words); then one file per command: `check`, `cases` (`plugin test`),
 //! `bench`, `rehearse` (`plugin explain`), `new`.
 
 mod bench;
 mod body;
 mod cases;
 mod check;
+mod going_out;
 mod knock;
 mod log;
 mod made;

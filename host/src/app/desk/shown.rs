@@ -1,8 +1,9 @@
 //! Decisions in words, one line for the verdict and one for each edit; the same words stand in files of cases.
 
+use super::going_out::Step;
 use super::watch::{Looked, Seen};
-use crate::chain::{Cause, ConnectionDecision, Decision, Edit, Fault, Verdict, Want};
-use crate::message::{Admission, Refusal};
+use crate::chain::{Cause, ConnectionDecision, Decision, Edit, Fault, Said, Verdict, Want};
+use crate::message::{Admission, Attributes, Refusal};
 use http::HeaderValue;
 use serde_json::{Value, json};
 
@@ -110,8 +111,36 @@ pub fn admission_word(decided: &Result<ConnectionDecision, Fault>) -> &'static s
 
 /// Attributes that a decision about a connection sets.
 pub fn attributes(decided: &Result<ConnectionDecision, Fault>) -> Vec<String> {
-    let all = decided.as_ref().map(|decision| &decision.attributes[..]).unwrap_or_default();
-    all.iter().map(|(name, value)| format!("set-attribute {name}: {value}")).collect()
+    decided.as_ref().map(|decision| all_set(&decision.attributes)).unwrap_or_default()
+}
+
+fn all_set(attributes: &Attributes) -> Vec<String> {
+    attributes.iter().map(|(name, value)| format!("set-attribute {name}: {value}")).collect()
+}
+
+/// What was decided on the way to an upstream: `choose 10.0.0.1:80`, `again`, `again-on 10.0.0.2:80`.
+pub fn step(decided: &Result<Said<Step>, Fault>) -> String {
+    match decided {
+        Ok(said) => {
+            said.verdict.server().map_or_else(|| step_word(decided).to_owned(), |server| format!("{} {server}", step_word(decided)))
+        }
+        Err(fault) => told(fault),
+    }
+}
+
+pub fn step_word(decided: &Result<Said<Step>, Fault>) -> &'static str {
+    match decided.as_ref().map(|said| &said.verdict) {
+        Ok(Step::Next | Step::Told) => "next",
+        Ok(Step::Choose(_)) => "choose",
+        Ok(Step::Stop) => "stop",
+        Ok(Step::Again) => "again",
+        Ok(Step::AgainOn(_)) => "again-on",
+        Err(_) => "fault",
+    }
+}
+
+pub fn step_attributes(decided: &Result<Said<Step>, Fault>) -> Vec<String> {
+    decided.as_ref().map(|said| all_set(&said.attributes)).unwrap_or_default()
 }
 
 /// Those of the trailers last.

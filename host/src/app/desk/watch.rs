@@ -1,10 +1,13 @@
 //! A filter that is looked at while it decides.
 
-use crate::chain::{Called, Decision, Edit, End, Fault, Filter, Hold, HoldPhases, Judged, Output, Start, Verdict, Waiting, Want, Way};
-use crate::message::{Exchange, RequestHead, ResponseHead};
+use super::going_out::{StepPhase, Steps};
+use crate::chain::{
+    Called, Decision, Edit, End, Fault, Filter, GoingOut, Hold, HoldPhases, Judged, Output, Said, Start, Verdict, Waiting, Want, Way,
+};
+use crate::message::{Again, Choice, Done, Exchange, FailedAttempt, RequestHead, ResponseHead};
 use crate::sandbox::{BodyHold, Guests, Held};
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -72,11 +75,13 @@ pub struct Watched {
     filter: usize,
     guests: Rc<Guests>,
     notes: Notes,
+    /// On the way to an upstream, and after.
+    pub steps: Steps,
 }
 
 impl Watched {
     pub fn new(filter: usize, guests: Rc<Guests>, notes: &Notes) -> Self {
-        Self { filter, guests, notes: Rc::clone(notes) }
+        Self { filter, guests, notes: Rc::clone(notes), steps: Steps::default() }
     }
 
     fn note(&self, phase: Phase, begun: Instant, decided: Result<Decision, Fault>) -> Result<Decision, Fault> {
@@ -146,8 +151,48 @@ impl Filter for Watched {
 
     fn impossible(&self, why: &str) -> Fault {
         let fault = self.guests.impossible(why);
-        spoilt(&self.notes, &fault);
+        if !self.steps.spoil(&fault) {
+            spoilt(&self.notes, &fault);
+        }
         fault
+    }
+
+    fn going_out(&self) -> GoingOut {
+        self.guests.going_out()
+    }
+
+    fn on_balance(
+        &self,
+        exchange: &Exchange,
+        request: &RequestHead,
+        choice: &Choice<'_>,
+        held: &mut Option<Held>,
+    ) -> Result<Said<Option<usize>>, Fault> {
+        let said = self.guests.on_balance(exchange, request, choice, held);
+        self.steps.balanced(&said, choice.candidates);
+        said
+    }
+
+    fn judges(&self, status: StatusCode) -> bool {
+        self.guests.judges(status)
+    }
+
+    fn on_attempt(
+        &self,
+        exchange: &Exchange,
+        request: &RequestHead,
+        failed: &FailedAttempt<'_>,
+        held: &mut Option<Held>,
+    ) -> Result<Said<Again>, Fault> {
+        let said = self.guests.on_attempt(exchange, request, failed, held);
+        self.steps.judged(&said, failed.candidates);
+        said
+    }
+
+    fn on_done(&self, exchange: &Exchange, request: &RequestHead, done: &Done<'_>, held: &mut Option<Held>) -> Result<(), Fault> {
+        let ended = self.guests.on_done(exchange, request, done, held);
+        self.steps.told(StepPhase::Done, &ended);
+        ended
     }
 }
 

@@ -1,5 +1,9 @@
 //! What can stand in a file of cases for `plugin test`. No part of a configuration.
 
+mod going_out;
+
+pub use going_out::*;
+
 use super::tables::{key, named, required, table};
 use super::{ALLOW, DURATION, Form, GUEST_LIMITS, Keys, Kind, METHOD, TEXT, UPSTREAM_NAME};
 use crate::config::cases::{ADMISSIONS, ENDINGS, FAULTS, VERDICTS, WANTS};
@@ -71,6 +75,10 @@ pub static CASE: Keys = table(
         key("config", Kind::Anything, "{ agent = \"curl\" }", "Settings of this case, instead of those under [plugin]."),
         key("request", Kind::Table(&REQUEST), "{ url = \"https://a.test/x\" }", "The request; GET https://example.test/ unless written."),
         key("expect", Kind::Table(&EXPECT), "{ status = 403 }", "What the plugin is to decide of the request."),
+        key("balance", Kind::Table(&MADE_CHOICE), "{ servers = [\"10.0.0.1:80\", \"10.0.0.2:80\"] }", BALANCE),
+        key("expect-balance", Kind::Table(&EXPECT_BALANCE), "{ server = \"10.0.0.1:80\" }", "Which server the plugin is to choose."),
+        key("attempt", Kind::Table(&MADE_ATTEMPT), "{ status = 503 }", ATTEMPT),
+        key("expect-attempt", Kind::Table(&EXPECT_ATTEMPT), "{ verdict = \"again\" }", "What it is to say of that."),
         key(
             "response",
             Kind::Table(&RESPONSE),
@@ -78,6 +86,8 @@ pub static CASE: Keys = table(
             "The upstream's response; none unless it or expect-response is written.",
         ),
         key("expect-response", Kind::Table(&EXPECT), "{ headers = { x-a = \"1\" } }", "What the plugin is to decide of the response."),
+        key("done", Kind::Table(&MADE_DONE), "{ reason = \"client_gone\" }", DONE),
+        key("expect-done", Kind::Table(&EXPECT_AFTER), "{ log = \"gone\" }", "What is to hold when it was told of the end."),
         key(
             "refused",
             TEXTS,
@@ -93,13 +103,20 @@ pub static CASE: Keys = table(
         ),
         key("expect-hello", Kind::Table(&EXPECT_CONNECTION), "{ alert = 49 }", "What it is to decide when the client hello is there."),
         key("expect-close", Kind::Table(&EXPECT_CONNECTION), "{ log = \"gone\" }", "What is to hold when the connection has ended."),
-        key("then", Kind::List(&Kind::Table(&THEN)), "[{ after = \"30s\", expect = { … } }]", "Further exchanges, one after the other."),
+        key("tick", Kind::Table(&MADE_TICK), "{}", TICK),
+        key("expect-tick", Kind::Table(&EXPECT_AFTER), "{ log = \"reported\" }", "What is to hold after that."),
+        key(
+            "then",
+            Kind::List(&Kind::Table(&THEN)),
+            "[{ after = \"30s\", expect = { … } }]",
+            "What else happens, one after the other: exchanges, connections, ticks.",
+        ),
     ],
 );
 
 pub static THEN: Keys = table(
     "then",
-    "A further exchange of a case.",
+    "What happens next in a case: a further exchange, connection or tick.",
     &[
         key("after", Kind::Text(&DURATION), "\"30s\"", "How far the clock is moved before."),
         key("request", Kind::Table(&REQUEST), "{ url = \"https://a.test/x\" }", "As in a case; the one before, unless written."),
@@ -108,11 +125,24 @@ pub static THEN: Keys = table(
         key("expect-hello", Kind::Table(&EXPECT_CONNECTION), "{ alert = 49 }", "As in a case."),
         key("expect-close", Kind::Table(&EXPECT_CONNECTION), "{ log = \"gone\" }", "As in a case."),
         key("expect", Kind::Table(&EXPECT), "{ status = 403 }", "As in a case."),
+        key("balance", Kind::Table(&MADE_CHOICE), "{ servers = [\"10.0.0.1:80\", \"10.0.0.2:80\"] }", AGAIN),
+        key("expect-balance", Kind::Table(&EXPECT_BALANCE), "{ server = \"10.0.0.1:80\" }", "As in a case."),
+        key("attempt", Kind::Table(&MADE_ATTEMPT), "{ status = 503 }", AGAIN),
+        key("expect-attempt", Kind::Table(&EXPECT_ATTEMPT), "{ verdict = \"again\" }", "As in a case."),
         key("response", Kind::Table(&RESPONSE), "{ status = 200 }", "As in a case."),
         key("expect-response", Kind::Table(&EXPECT), "{ headers = { x-a = \"1\" } }", "As in a case."),
+        key("done", Kind::Table(&MADE_DONE), "{ reason = \"client_gone\" }", "As in a case."),
+        key("expect-done", Kind::Table(&EXPECT_AFTER), "{ log = \"gone\" }", "As in a case."),
+        key("tick", Kind::Table(&MADE_TICK), "{}", "As in a case."),
+        key("expect-tick", Kind::Table(&EXPECT_AFTER), "{ log = \"reported\" }", "As in a case."),
     ],
 );
 
+const AGAIN: &str = "As in a case; the one before, if something is expected of it and it is not written.";
+const BALANCE: &str = "Servers of which the plugin is to choose one; it is not asked unless this is written.";
+const ATTEMPT: &str = "An attempt that failed; none unless written.";
+const DONE: &str = "How the exchange ends; the plugin is not told unless this or expect-done is written.";
+const TICK: &str = "A moment between exchanges, instead of a request: for plugins that have `on-tick`.";
 const CONNECTIONS: &str = "A connection instead of a request, from its beginning to its end: for plugins of listeners.";
 
 pub static CONNECTION: Keys = table(

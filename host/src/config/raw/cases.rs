@@ -1,6 +1,7 @@
 //! A file of cases for `plugin test`, and settings that stand in a file of their own for `plugin check` and `plugin bench`.
 
 mod expect;
+mod going_out;
 mod made;
 
 use super::json::{Settings, settings};
@@ -8,7 +9,7 @@ use super::names::Names;
 use super::node::{Entry, Node, Table, Value};
 use super::reader::{Reader, one_or_many, wrong_type};
 use super::{Context, build, platform, plugins, syntax};
-use crate::config::cases::{Canned, Case, Cases, ConnectionDeed, Deed, MadeExchange, Step};
+use crate::config::cases::{Canned, Case, Cases, ConnectionDeed, Deed, MadeExchange, Step, TickDeed};
 use crate::config::source::{Source, Sources, Span};
 use crate::config::surroundings::Surroundings;
 use crate::config::{
@@ -21,6 +22,12 @@ use std::time::{Duration, SystemTime};
 
 /// 2026-01-01T00:00:00Z: a round time, so that what a plugin writes can be told in a case.
 const NOW: u64 = 1_767_225_600;
+
+/// Keys of a case that an exchange has, and nothing else.
+const OF_REQUESTS: [&str; 10] =
+    ["request", "expect", "balance", "expect-balance", "attempt", "expect-attempt", "response", "expect-response", "done", "expect-done"];
+/// The same of a connection.
+const OF_CONNECTIONS: [&str; 4] = ["connection", "expect-accept", "expect-hello", "expect-close"];
 
 /// Reads a file of cases. `plugin`: what the one under test is called.
 pub fn cases(path: &Path, plugin: &str, around: &dyn Surroundings) -> Result<(Cases, Report), Report> {
@@ -176,23 +183,36 @@ impl<'r> Reading<'r, '_> {
         if !refused.is_empty() {
             return Some(Case { name, link, refused, steps: Vec::new(), at });
         }
-        let mut steps = vec![self.step(&reader, Duration::ZERO, None)?];
+        let mut steps = vec![self.step(&reader, Duration::ZERO, &[])?];
         for node in reader.get("then").map(one_or_many).unwrap_or_default() {
             let Some(then) = Reader::open(self.context, node, &keys::THEN, "case.then".to_owned()) else { continue };
             let after = then.duration("after", Duration::ZERO).unwrap_or_default();
-            steps.extend(self.step(&then, after, steps.last()));
+            steps.extend(self.step(&then, after, &steps));
         }
         Some(Case { name, link, refused, steps, at })
     }
 
-    fn step(&self, reader: &Reader<'_, 'r>, after: Duration, before: Option<&Step>) -> Option<Step> {
+    fn step(&self, reader: &Reader<'_, 'r>, after: Duration, before: &[Step]) -> Option<Step> {
+        let at = self.context.location(reader.span);
+        if ["tick", "expect-tick"].into_iter().any(|key| reader.entry(key).is_some()) {
+            return Some(Step { after, deed: Deed::Tick(self.tick(reader, before)), at });
+        }
+        // Ticks come between; what goes on is what was before them.
+        let before = before.iter().rev().find(|step| !matches!(step.deed, Deed::Tick(_)));
         let goes_on = matches!(before, Some(Step { deed: Deed::Connection(_), .. })) && reader.entry("request").is_none();
         let deed = if goes_on || reader.entry("connection").is_some() {
             self.connection(reader, before).map(Box::new).map(Deed::Connection)
         } else {
             self.exchange(reader, before).map(|exchange| Deed::Exchange(Box::new(exchange)))
         };
-        Some(Step { after, deed: deed?, at: self.context.location(reader.span) })
+        Some(Step { after, deed: deed?, at })
+    }
+
+    fn tick(&self, reader: &Reader<'_, '_>, before: &[Step]) -> TickDeed {
+        self.nothing_of(reader, &OF_REQUESTS, "is of requests, and this is a tick");
+        self.nothing_of(reader, &OF_CONNECTIONS, "is of connections, and this is a tick");
+        let ticks = before.iter().filter(|step| matches!(step.deed, Deed::Tick(_))).count();
+        going_out::tick(self.context, reader, ticks as u64)
     }
 
     /// A connection has nothing of an exchange, and the other way round.
@@ -213,7 +233,7 @@ impl<'r> Reading<'r, '_> {
     fn connection(&self, reader: &Reader<'_, 'r>, before: Option<&Step>) -> Option<ConnectionDeed> {
         let context = self.context;
         let phases = ["expect-accept", "expect-hello", "expect-close"];
-        self.nothing_of(reader, &["request", "response", "expect", "expect-response"], "is of requests, and this is a connection");
+        self.nothing_of(reader, &OF_REQUESTS, "is of requests, and this is a connection");
         self.expects_nothing(reader, &phases, "expect-accept = { verdict = \"next\" }");
         let made = match (reader.open_key("connection", &keys::CONNECTION), before.map(|before| &before.deed)) {
             (Some(table), _) => made::connection(context, &table),
@@ -228,7 +248,8 @@ impl<'r> Reading<'r, '_> {
     fn exchange(&self, reader: &Reader<'_, 'r>, before: Option<&Step>) -> Option<MadeExchange> {
         let context = self.context;
         self.nothing_of(reader, &["expect-accept", "expect-hello", "expect-close"], "is of connections: write `connection` too");
-        self.expects_nothing(reader, &["expect", "expect-response"], "expect = { verdict = \"next\" }");
+        let phases = ["expect", "expect-balance", "expect-attempt", "expect-response", "expect-done"];
+        self.expects_nothing(reader, &phases, "expect = { verdict = \"next\" }");
         let request = match (reader.open_key("request", &keys::REQUEST), before.map(|before| &before.deed)) {
             (Some(table), _) => made::request(context, &table),
             (None, Some(Deed::Exchange(before))) => Some(before.request.clone()),
@@ -241,7 +262,9 @@ impl<'r> Reading<'r, '_> {
         let about = About { request: false, bodied: response.as_ref().is_some_and(|made| made.body.is_some()) };
         let expect_response = reader.open_key("expect-response", &keys::EXPECT).map(|table| expect::expected(context, &table, about));
         let response = response.or_else(|| expect_response.as_ref().map(|_| made::plain_response()));
-        Some(MadeExchange { request: request?, response, expect, expect_response })
+        let before = before.and_then(|before| if let Deed::Exchange(before) = &before.deed { Some(&before.going_out) } else { None });
+        let going_out = going_out::read(context, reader, before);
+        Some(MadeExchange { request: request?, response, expect, going_out, expect_response })
     }
 }
 

@@ -93,6 +93,7 @@ impl Observed<'_> {
                 same(cause, is)
             }
             Wanted::Alert(_) => (false, "no connection".to_owned()),
+            Wanted::Server(_) => (false, "no choice of a server".to_owned()),
             Wanted::Refused(_) => (false, "settings that were taken".to_owned()),
         }
     }
@@ -116,6 +117,7 @@ pub fn name(check: &Wanted) -> String {
     match check {
         Wanted::Verdict(_) => "verdict".to_owned(),
         Wanted::Upstream(_) => "upstream".to_owned(),
+        Wanted::Server(_) => "server".to_owned(),
         Wanted::Status(_) => "status".to_owned(),
         Wanted::Body(_) => "body".to_owned(),
         Wanted::Header(name, _) => format!("header {name}"),
@@ -145,7 +147,7 @@ pub fn wanted(check: &Wanted) -> String {
         Wanted::Status(status) => status.to_string(),
         Wanted::Header(_, None) | Wanted::Trailer(_, None) => "nothing".to_owned(),
         Wanted::Header(_, Some(values)) | Wanted::Trailer(_, Some(values)) => several(values),
-        Wanted::Query(text) | Wanted::Attribute(_, text) => quoted(text.as_deref()),
+        Wanted::Query(text) | Wanted::Attribute(_, text) | Wanted::Server(text) => quoted(text.as_deref()),
         Wanted::Edits(edits) => listed(edits),
         Wanted::Asked(count) => count.to_string(),
         Wanted::Alert(number) => number.to_string(),

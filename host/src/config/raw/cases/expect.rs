@@ -1,4 +1,4 @@
-//! `expect` and `expect-response`.
+//! `expect` and its kin: what must hold after a phase.
 
 use super::text;
 use crate::config::cases::{ADMISSIONS, Check, Expected, FAULTS, VERDICTS, WANTS, Wanted};
@@ -6,7 +6,7 @@ use crate::config::forms;
 use crate::config::raw::Context;
 use crate::config::raw::node::{Entry, Node, Value};
 use crate::config::raw::reader::{Reader, one_or_many, wrong_type};
-use crate::config::{Code, Diagnostic};
+use crate::config::{Code, Diagnostic, Location};
 
 /// Keys that say something of a request, which a response has not.
 const OF_REQUESTS: [&str; 5] = ["upstream", "method", "authority", "path", "query"];
@@ -43,10 +43,7 @@ pub fn expected(context: &Context<'_>, table: &Reader<'_, '_>, about: About) -> 
     add("asked", table.whole("asked").and_then(|count| usize::try_from(count).ok()).map(Wanted::Asked));
     add("fault", table.choice("fault").map(|cause| Wanted::Fault(FAULTS[cause])));
     add("edits", table.get("edits").map(|node| Wanted::Edits(lines(context, node, "edits"))));
-    for node in table.get("log").map(one_or_many).unwrap_or_default() {
-        let line = text(context, node, "log").map(|line| Wanted::Log(line.to_owned()));
-        checks.extend(line.map(|wanted| Check { wanted, at: context.location(node.span) }));
-    }
+    logged(context, table, &mut checks);
     for (key, make) in [("headers", Wanted::Header as fn(String, Option<Vec<String>>) -> Wanted), ("trailers", Wanted::Trailer)] {
         each(context, table, key, &mut checks, |entry| {
             let name = context.form(&entry.key, entry.key_span, forms::header_name)?;
@@ -57,8 +54,14 @@ pub fn expected(context: &Context<'_>, table: &Reader<'_, '_>, about: About) -> 
             Some(make(name, wanted))
         });
     }
-    each(context, table, "attributes", &mut checks, |entry| Some(Wanted::Attribute(entry.key.clone(), or_absent(context, entry)?)));
-    let verdict = verdict(context, table, &checks, about.bodied);
+    attributes(context, table, &mut checks);
+    let verdict = verdict(context, table, &VERDICTS, &checks, |wanted| match wanted {
+        Wanted::Upstream(_) => Some("forward"),
+        Wanted::Status(_) => Some("reply"),
+        Wanted::Body(_) if !about.bodied => Some("reply"),
+        Wanted::Fault(_) => Some("fault"),
+        _ => None,
+    });
     checks.insert(0, verdict);
     Expected { checks }
 }
@@ -74,11 +77,8 @@ pub fn of_connection(context: &Context<'_>, table: &Reader<'_, '_>) -> Expected 
     add("alert", table.whole("alert").and_then(|alert| u8::try_from(alert).ok()).map(Wanted::Alert));
     add("upstream", table.form("upstream", forms::name).map(Wanted::Upstream));
     add("fault", table.choice("fault").map(|cause| Wanted::Fault(FAULTS[cause])));
-    for node in table.get("log").map(one_or_many).unwrap_or_default() {
-        let line = text(context, node, "log").map(|line| Wanted::Log(line.to_owned()));
-        checks.extend(line.map(|wanted| Check { wanted, at: context.location(node.span) }));
-    }
-    each(context, table, "attributes", &mut checks, |entry| Some(Wanted::Attribute(entry.key.clone(), or_absent(context, entry)?)));
+    logged(context, table, &mut checks);
+    attributes(context, table, &mut checks);
     let says = |check: &Check| match check.wanted {
         Wanted::Alert(_) => Some("alert"),
         Wanted::Upstream(_) => Some("forward"),
@@ -95,10 +95,8 @@ pub fn of_connection(context: &Context<'_>, table: &Reader<'_, '_>) -> Expected 
 /// What is to be said of settings that are refused.
 pub fn refused(context: &Context<'_>, case: &Reader<'_, '_>) -> Vec<Check> {
     let Some(node) = case.get("refused") else { return Vec::new() };
-    for entry in ["request", "expect", "response", "expect-response", "connection", "expect-accept", "expect-hello", "expect-close", "then"]
-        .into_iter()
-        .filter_map(|key| case.entry(key))
-    {
+    let decided = super::OF_REQUESTS.into_iter().chain(super::OF_CONNECTIONS).chain(["tick", "expect-tick", "then"]);
+    for entry in decided.filter_map(|key| case.entry(key)) {
         context.error::<()>(Code::Conflict, entry.key_span, "settings that are refused decide nothing");
     }
     let check = |node: &Node| {
@@ -108,27 +106,82 @@ pub fn refused(context: &Context<'_>, case: &Reader<'_, '_>) -> Vec<Check> {
     one_or_many(node).iter().filter_map(check).collect()
 }
 
-/// What is written, or what the rest says.
-fn verdict(context: &Context<'_>, table: &Reader<'_, '_>, checks: &[Check], bodied: bool) -> Check {
-    let says = |check: &&Check| match check.wanted {
-        Wanted::Upstream(_) => Some("forward"),
-        Wanted::Status(_) => Some("reply"),
-        Wanted::Body(_) if !bodied => Some("reply"),
+/// Of a choice or a failed attempt; `someone`: the verdict that a server says.
+pub fn of_servers(context: &Context<'_>, table: &Reader<'_, '_>, words: &[&'static str], someone: &'static str) -> Expected {
+    let mut checks = Vec::new();
+    if let Some(entry) = table.entry("server") {
+        let named = or_absent(context, entry).map(Wanted::Server);
+        checks.extend(named.map(|wanted| Check { wanted, at: context.location(entry.value.span) }));
+    }
+    attributes(context, table, &mut checks);
+    logged(context, table, &mut checks);
+    faulted(context, table, &mut checks);
+    let verdict = verdict(context, table, words, &checks, |wanted| match wanted {
+        Wanted::Server(Some(_)) => Some(someone),
+        Wanted::Server(None) => Some("next"),
         Wanted::Fault(_) => Some("fault"),
         _ => None,
-    };
-    let implied = checks.iter().find(|check| says(check).is_some());
-    let Some(written) = table.choice("verdict").map(|choice| VERDICTS[choice]) else {
-        let verdict = implied.as_ref().and_then(says).unwrap_or("next");
-        let at = implied.map_or_else(|| context.location(table.span), |check| check.at.clone());
+    });
+    checks.insert(0, verdict);
+    Expected { checks }
+}
+
+/// Where nothing is decided any more: nothing breaks unless that is expected.
+pub fn afterwards(context: &Context<'_>, table: &Reader<'_, '_>) -> Expected {
+    let mut checks = Vec::new();
+    if let (Some(entry), Some(count)) = (table.entry("asked"), table.whole("asked").and_then(|count| usize::try_from(count).ok())) {
+        checks.push(Check { wanted: Wanted::Asked(count), at: context.location(entry.key_span) });
+    }
+    logged(context, table, &mut checks);
+    faulted(context, table, &mut checks);
+    if !checks.iter().any(|check| matches!(check.wanted, Wanted::Fault(_))) {
+        checks.extend(nothing_breaks(context.location(table.span)).checks);
+    }
+    Expected { checks }
+}
+
+pub fn nothing_breaks(at: Location) -> Expected {
+    Expected { checks: vec![Check { wanted: Wanted::Verdict("next"), at }] }
+}
+
+/// What is written, or what the rest says.
+fn verdict(
+    context: &Context<'_>,
+    table: &Reader<'_, '_>,
+    words: &[&'static str],
+    checks: &[Check],
+    says: impl Fn(&Wanted) -> Option<&'static str>,
+) -> Check {
+    let implied = checks.iter().find_map(|check| Some((check, says(&check.wanted)?)));
+    let Some(written) = table.choice("verdict").and_then(|choice| words.get(choice)).copied() else {
+        let verdict = implied.map_or("next", |(_, says)| says);
+        let at = implied.map_or_else(|| context.location(table.span), |(check, _)| check.at.clone());
         return Check { wanted: Wanted::Verdict(verdict), at };
     };
     let span = table.get("verdict").map_or(table.span, |node| node.span);
-    if let Some(other) = implied.as_ref().and_then(says).filter(|other| *other != written) {
+    if let Some((_, other)) = implied.filter(|(_, other)| *other != written) {
         let message = format!("the verdict \"{written}\" cannot have what else is expected, which says \"{other}\"");
         context.report(Diagnostic::error(Code::Conflict, context.place(span), message));
     }
     Check { wanted: Wanted::Verdict(written), at: context.location(span) }
+}
+
+fn logged(context: &Context<'_>, table: &Reader<'_, '_>, checks: &mut Vec<Check>) {
+    for node in table.get("log").map(one_or_many).unwrap_or_default() {
+        let line = text(context, node, "log").map(|line| Wanted::Log(line.to_owned()));
+        checks.extend(line.map(|wanted| Check { wanted, at: context.location(node.span) }));
+    }
+}
+
+fn attributes(context: &Context<'_>, table: &Reader<'_, '_>, checks: &mut Vec<Check>) {
+    each(context, table, "attributes", checks, |entry| Some(Wanted::Attribute(entry.key.clone(), or_absent(context, entry)?)));
+}
+
+fn faulted(context: &Context<'_>, table: &Reader<'_, '_>, checks: &mut Vec<Check>) {
+    let cause = table.choice("fault").and_then(|cause| FAULTS.get(cause));
+    if let (Some(entry), Some(cause)) = (table.entry("fault"), cause) {
+        checks.push(Check { wanted: Wanted::Fault(cause), at: context.location(entry.key_span) });
+    }
 }
 
 fn each(context: &Context<'_>, table: &Reader<'_, '_>, key: &str, checks: &mut Vec<Check>, mut read: impl FnMut(&Entry) -> Option<Wanted>) {
@@ -144,7 +197,7 @@ fn each(context: &Context<'_>, table: &Reader<'_, '_>, key: &str, checks: &mut V
 }
 
 /// A text, or `false` for nothing.
-fn or_absent(context: &Context<'_>, entry: &Entry) -> Option<Option<String>> {
+pub fn or_absent(context: &Context<'_>, entry: &Entry) -> Option<Option<String>> {
     match &entry.value.value {
         Value::String(text) => Some(Some(text.clone())),
         Value::Boolean(false) => Some(None),
