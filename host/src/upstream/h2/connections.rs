@@ -83,6 +83,29 @@ impl Connections {
         None
     }
 
+    /// Whether one more stream finds room, on a connection that is there or in the making.
+    pub fn has_room(&self) -> bool {
+        self.live.borrow().iter().any(|connection| connection.has_room())
+            || self.dials.borrow().iter().any(|dial| dial.expected.get() < self.settings.streams)
+    }
+
+    /// Whether a connection is in the making that has room for one more of this client.
+    pub fn is_dialing(&self, owner: Option<&Rc<Connection>>) -> bool {
+        self.dials.borrow().iter().any(|dial| self.is_open(dial, owner.map(Rc::as_ptr)))
+    }
+
+    fn is_open(&self, dial: &Dialing, owner: Option<*const Connection>) -> bool {
+        dial.owner == owner && dial.expected.get() < self.settings.streams
+    }
+
+    /// Lets go of a connection that carries nothing. It ends when it has said goodbye. `false`: there is none.
+    pub fn evict(&self) -> bool {
+        let mut live = self.live.borrow_mut();
+        let now = Instant::now();
+        let idle = live.iter().position(|connection| !connection.is_leaving() && connection.rested(now).is_some());
+        idle.map(|at| live.remove(at).leave()).is_some()
+    }
+
     pub fn refuses(&self) -> bool {
         self.refuses.get()
     }
@@ -95,7 +118,7 @@ impl Connections {
     /// Waits for a connection that another request makes.
     pub async fn join(&self, owner: Option<&Rc<Connection>>, until: Instant) -> Result<Joined, SendError> {
         let owner = owner.map(Rc::as_ptr);
-        let found = self.dials.borrow().iter().find(|dial| dial.owner == owner && dial.expected.get() < self.settings.streams).cloned();
+        let found = self.dials.borrow().iter().find(|dial| self.is_open(dial, owner)).cloned();
         let Some(dialing) = found else { return Ok(Joined::Nobody) };
         dialing.expected.update(|count| count + 1);
         match timeout_at(until, dialing.done.notified()).await {
