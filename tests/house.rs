@@ -38,9 +38,13 @@ const WATCHED: &[&str] = &[
 const ARROWS: &[Room] = &[
     Room { name: "message", may: &[], outside: &["tokio"] }, // tokio's I/O traits only, see `only_io_traits`
     Room { name: "config", may: &[], outside: &["toml", "jsonschema"] },
-    Room { name: "observe", may: &["message", "config"], outside: &["tokio", "hyper", "hyper_util"] },
+    Room { name: "observe", may: &["message", "config", "wire"], outside: &["tokio", "hyper", "hyper_util"] },
     Room { name: "wire", may: &["message"], outside: &["tokio"] },
-    Room { name: "certs", may: &["config", "observe"], outside: &["rustls", "rcgen", "tokio", "hyper", "hyper_util", "tokio_rustls"] }, // ACME talks to CAs
+    Room {
+        name: "certs",
+        may: &["config", "observe", "wire"],
+        outside: &["rustls", "rcgen", "tokio", "hyper", "hyper_util", "tokio_rustls"],
+    }, // ACME talks to CAs
     Room { name: "trust", may: &["config"], outside: &["tokio", "rustls", "oci_client"] }, // asks registries for plugins
     Room { name: "import", may: &["config"], outside: &[] },
     Room { name: "chain", may: &["message", "config"], outside: &[] },

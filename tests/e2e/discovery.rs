@@ -4,7 +4,8 @@ use crate::config_reload::until;
 use portcullis_tests::{Dns, Origin, Proxy, Server, get, nobody, while_asked};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
 
 /// One site before this upstream, whose names are looked up at `dns`.
 fn proxy(dns: SocketAddr, upstream: &str) -> Proxy {
@@ -247,4 +248,39 @@ fn certificates_have_the_name_that_is_written_and_not_one_that_dns_chose() {
     // Who answers there is who DNS says, and not who was meant.
     dns.set(&records(&srv(&one)));
     assert_eq!(asked("srv+https://_api._tcp.app.test", &ca("one.test")), (502, Some("origin_certificate".to_owned())));
+}
+
+/// A server of ours at `::1` and an address of the other family on the same port: one that takes no connections and refuses none, and its queue.
+fn half_silent() -> (u16, Origin, (TcpListener, Vec<TcpStream>)) {
+    for _ in 0..50 {
+        let port = nobody().port();
+        let (Ok(silent), true) = (TcpListener::bind(("127.0.0.7", port)), TcpListener::bind(("::1", port)).is_ok()) else { continue };
+        let connect = || TcpStream::connect_timeout(&silent.local_addr().unwrap(), Duration::from_millis(200)).ok();
+        let waiting = std::iter::from_fn(connect).collect();
+        return (port, Origin::named_at("::1", port, "six"), (silent, waiting));
+    }
+    panic!("no port is free at both addresses");
+}
+
+#[test]
+fn a_host_with_an_address_of_each_family_is_one_server_that_is_reached_at_either() {
+    let (port, _six, _silent) = half_silent();
+    let dns = Dns::start(
+        "app 1 A 127.0.0.7\napp 1 AAAA ::1\ngone 1 A 127.0.0.8\ngone 1 AAAA ::1\nmany 1 A 127.0.0.8\nmany 1 A 127.0.0.9\nmany 1 AAAA ::1",
+    );
+    // Silent, and refused: without a second attempt, and checks find nothing wrong with it.
+    for name in ["app", "gone"] {
+        let health = "health = { get = \"/name\", every = \"200ms\", timeout = \"20s\", down = 1, up = 1 }";
+        let proxy = proxy(dns.address, &format!("servers = [\"{name}.test:{port}\"]\n{health}"));
+        assert_eq!(went(&proxy, 4), BTreeMap::from([("six".to_owned(), 4)]), "{}", proxy.log());
+        let line = proxy.access_line(|line| line.contains(" 200 "));
+        assert!(!line.contains("attempts=") && line.contains("server=127.0.0."), "{line}");
+        let names = shown(&proxy)["names"][0]["found"].to_string();
+        assert!(names.contains("\"also\":\"::1\""), "{names}");
+        assert!(!proxy.log().contains("is down"), "{}", proxy.log());
+    }
+    // Of more, nobody knows which belong together.
+    let proxy = proxy(dns.address, &format!("servers = [\"many.test:{port}\"]"));
+    assert_eq!(shown(&proxy)["servers"].as_array().map(Vec::len), Some(2));
+    assert_eq!(went(&proxy, 1), BTreeMap::from([("502 Some(\"connect_refused\")".to_owned(), 1)]));
 }

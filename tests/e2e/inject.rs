@@ -4,20 +4,8 @@ use portcullis_tests::{Origin, Proxy, get, proxy};
 use std::time::{Duration, Instant};
 
 fn config(origin: &Origin, fault: &str, more: &str) -> String {
-    format!(
-        r#"
-[server]
-workers = 1
-[admin]
-listen = "127.0.0.1:0"
-[site."a.test"]
-tls = "off"
-routes = {{ "/*" = {{ to = "app", fault = {{ {fault} }}{more} }} }}
-[upstream]
-app = "{}"
-"#,
-        origin.name()
-    )
+    let route = format!("\"/*\" = {{ to = \"app\", fault = {{ {fault} }}{more} }}");
+    proxy::site(&route, &format!("[upstream]\napp = \"{}\"", origin.name()))
 }
 
 #[test]

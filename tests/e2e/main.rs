@@ -9,6 +9,7 @@ mod authors;
 mod balance;
 mod bodies;
 mod capabilities;
+mod caps;
 mod certificates;
 mod chain;
 mod clients;

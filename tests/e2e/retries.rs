@@ -1,27 +1,13 @@
 //! Another server is tried where that is safe, as the route says.
 
-use portcullis_tests::{Origin, Proxy, Raw, get, nobody};
+use portcullis_tests::{Origin, Proxy, Raw, get, nobody, proxy};
 use std::time::{Duration, Instant};
 
 /// One route with this `retry`, to these servers in turn.
 fn proxy(retry: &str, servers: &[String]) -> Proxy {
     let servers: Vec<String> = servers.iter().map(|server| format!("\"{server}\"")).collect();
-    Proxy::start(&format!(
-        r#"
-[server]
-workers = 1
-[admin]
-listen = "127.0.0.1:0"
-[site."a.test"]
-tls = "off"
-[site."a.test".routes]
-"/*" = {{ to = "app"{retry} }}
-[upstream.app]
-servers = [{}]
-balance = "round-robin"
-"#,
-        servers.join(", ")
-    ))
+    let upstream = format!("[upstream.app]\nservers = [{}]\nbalance = \"round-robin\"", servers.join(", "));
+    Proxy::start(&proxy::site(&format!("\"/*\" = {{ to = \"app\"{retry} }}"), &upstream))
 }
 
 fn status(status: &str) -> Origin {
@@ -143,20 +129,47 @@ fn the_first_answer_counts_whoever_was_asked_first() {
 fn what_must_not_be_sent_twice_is_not_hedged() {
     let slow = || {
         Origin::serve(|stream, seen| {
-            let Some((head, _)) = portcullis_tests::origin::read_head(stream) else { return };
-            seen.lock().unwrap().push(head);
+            let Some((head, rest)) = portcullis_tests::origin::read_head(stream) else { return };
+            let Some(body) = portcullis_tests::origin::read_body(stream, &head, rest) else { return };
+            seen.lock().unwrap().push(String::from_utf8(body).unwrap());
             std::thread::sleep(Duration::from_millis(300));
             let _ = std::io::Write::write_all(stream, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
         })
     };
     let (one, other) = (slow(), slow());
     let proxy = proxy(", retry = { hedge = \"20ms\" }", &[one.name(), other.name()]);
+    let bodies = || [one.requests(), other.requests()].concat();
     assert_eq!(post(&proxy), 200);
-    let put = "PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 2\r\n\r\nhi";
+    assert_eq!(bodies(), ["hi"], "not idempotent");
+    let large = "x".repeat(100_000);
+    let put = format!("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {}\r\n\r\n{large}", large.len());
     assert_eq!(Raw::connect(proxy.http()).send(put).response().status, 200);
-    assert_eq!(one.requests().len() + other.requests().len(), 2);
+    let chunked = format!("PUT / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n{:x}\r\n{large}\r\n0\r\n\r\n", large.len());
+    assert_eq!(Raw::connect(proxy.http()).send(chunked).response().status, 200);
+    assert_eq!(bodies().len(), 3, "too large to be kept");
+    let mut client = Raw::connect(proxy.http());
+    client.send("PUT / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n");
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(client.send("2\r\nre\r\n0\r\n\r\n").response().status, 200);
+    assert_eq!(bodies().len(), 4, "not whole when it was time");
     assert_eq!(get(proxy.http(), "a.test", "/").status, 200);
-    assert_eq!(one.requests().len() + other.requests().len(), 4, "a GET may");
+    assert_eq!(bodies().len(), 6, "a GET may");
+}
+
+#[test]
+fn a_body_that_is_whole_goes_to_the_second_server_as_well() {
+    let (silent, good) = (Origin::serve(|stream, _| drop(std::io::copy(stream, &mut std::io::sink()))), Origin::named("good"));
+    let proxy = proxy(", retry = { hedge = \"100ms\" }", &[silent.name(), good.name()]);
+    let hello = "hello ".repeat(5000);
+    let length = hello.len();
+    let stated = format!("PUT / HTTP/1.1\r\nHost: a.test\r\nContent-Length: {length}\r\n\r\n{hello}");
+    let chunked = format!("PUT / HTTP/1.1\r\nHost: a.test\r\nTransfer-Encoding: chunked\r\n\r\n{length:x}\r\n{hello}\r\n0\r\n\r\n");
+    for request in [&stated, &chunked, &stated, &chunked] {
+        let answer = Raw::connect(proxy.http()).send(request).response();
+        assert_eq!((answer.status, answer.header("x-origin")), (200, Some("good")));
+        assert!(answer.text().trim_end().ends_with(hello.trim_end()), "{}", answer.text().len());
+    }
+    proxy.access_line(|line| line.contains("attempts=2") && line.contains(&format!(" in={length} ")));
 }
 
 #[test]

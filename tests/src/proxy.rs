@@ -183,6 +183,13 @@ fn command(dir: &Path, arguments: &[&str]) -> Command {
     command
 }
 
+/// A configuration of one worker with an admin listener and a site `a.test` in the clear, which has these routes, one a line. `rest`: what follows
+/// a table of its own, such as the upstreams.
+pub fn site(routes: &str, rest: &str) -> String {
+    let head = "[server]\nworkers = 1\n[admin]\nlisten = \"127.0.0.1:0\"\n[site.\"a.test\"]\ntls = \"off\"\n[site.\"a.test\".routes]\n";
+    format!("{head}{routes}\n{rest}\n")
+}
+
 /// Puts the usual head in front of a configuration: two workers, state in the test's directory, kernel-chosen ports.
 pub fn complete(config: &str) -> String {
     let mut text = String::new();

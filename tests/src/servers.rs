@@ -33,6 +33,19 @@ impl Server {
         std::fs::read_to_string(self.dir.path().join("server.log")).unwrap_or_default()
     }
 
+    /// Asks it to end, as a service manager does, and waits until it has.
+    ///
+    /// # Panics
+    /// If it takes longer than half a minute.
+    pub fn terminate(&mut self) {
+        crate::proxy::signal(self.child.id(), libc::SIGTERM);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self.child.try_wait().expect("waitable").is_none() {
+            assert!(Instant::now() < deadline, "it does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     /// Ends it at once, as a crash does.
     pub fn kill(&mut self) {
         let _ = self.child.kill();
@@ -105,10 +118,15 @@ impl Server {
 
     /// A program of a test's own choice, run in `folder`.
     pub fn program(program: &str, folder: &Path, arguments: impl FnOnce(SocketAddr) -> Vec<String>) -> Self {
-        let (address, dir) = (crate::nobody(), tempfile::tempdir().expect("a directory"));
+        let address = crate::nobody();
+        Self::program_at(address, program, folder, arguments(address))
+    }
+
+    /// As `program`, at an address where one was before.
+    pub fn program_at(address: SocketAddr, program: &str, folder: &Path, arguments: Vec<String>) -> Self {
         let mut command = Command::new(tools::need(program, program));
-        command.args(arguments(address)).current_dir(folder);
-        Self::start(command, address, dir)
+        command.args(arguments).current_dir(folder);
+        Self::start(command, address, tempfile::tempdir().expect("a directory"))
     }
 
     /// `openssl s_server`, which answers every request with a page about the handshake.

@@ -66,7 +66,10 @@ pub fn python_with(module: &str, package: &str) -> PathBuf {
     python
 }
 
-/// The folder with npm's `package` in it: beside the build, made once. For `NODE_PATH`.
+/// What tests need of npm. All of it is installed at once: npm removes from the folder what it is not told of.
+const FROM_NPM: [&str; 2] = ["playwright-core", "@grpc/grpc-js"];
+
+/// The folder with npm's `package` in it, one of these: beside the build, made once. For `NODE_PATH`.
 pub fn node_modules(package: &str) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let place = repository().join("target/node");
@@ -77,7 +80,7 @@ pub fn node_modules(package: &str) -> PathBuf {
         let npm = need("npm", "npm");
         std::fs::create_dir_all(&place).expect("a folder");
         let installed =
-            Command::new(npm).args(["install", "--silent", "--no-save", "--prefix"]).arg(&place).arg(package).status().expect("npm");
+            Command::new(npm).args(["install", "--silent", "--no-save", "--prefix"]).arg(&place).args(FROM_NPM).status().expect("npm");
         assert!(installed.success() && modules.join(package).join("package.json").exists(), "npm install {package}");
     }
     modules

@@ -14,7 +14,7 @@ use crate::observe::WorkerTally;
 use crate::proxy::{Outgoing, Proxy};
 use crate::sandbox::{Errands, Guests};
 use crate::tunnel::Ledger;
-use crate::upstream::{Drains, Seal, Sets, Shared, Upstreams};
+use crate::upstream::{Drains, Seal, Seats, Sets, Shared, Upstreams};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
@@ -200,6 +200,7 @@ struct Supply {
     outside: Outside,
     limits: Arc<Limits>,
     drains: Arc<Drains>,
+    seats: Arc<Seats>,
     seal: Seal,
     workers: u16,
 }
@@ -215,6 +216,7 @@ impl Supply {
             outside: Rc::clone(outside),
             limits: Arc::clone(limits),
             drains: Arc::clone(&change.drains),
+            seats: Arc::clone(&change.seats),
             seal: change.seal.clone(),
             workers,
         }
@@ -225,7 +227,7 @@ impl Supply {
     }
 
     fn shared<'s>(&'s self, sets: &'s Sets) -> Shared<'s> {
-        Shared { board: &sets.board, drains: &self.drains, seal: &self.seal, workers: self.workers }
+        Shared { board: &sets.board, drains: &self.drains, seats: &self.seats, seal: &self.seal, workers: self.workers }
     }
 
     /// Passes on what is found, until the generation is gone.

@@ -14,7 +14,7 @@ use crate::observe::Tracer;
 use crate::observe::otlp::{LogRecord, Outlet, Outlets};
 use crate::proxy::Snapshot;
 use crate::sandbox::Configured;
-use crate::upstream::{Discovery, Drains};
+use crate::upstream::{Discovery, Drains, Seats};
 use rustls::KeyLog;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,6 +33,7 @@ pub struct Generation {
     checks: Checks,
     /// The process's.
     drains: Arc<Drains>,
+    seats: Arc<Seats>,
 }
 
 /// Why a configuration that is right cannot be served here.
@@ -87,6 +88,7 @@ impl Generation {
             outlets,
             checks,
             drains: Arc::clone(&watch.drains),
+            seats: Arc::clone(&watch.seats),
             prepared,
         };
         let changes = generation.changes(listeners, before, workers);
@@ -120,6 +122,7 @@ impl Generation {
             services: self.prepared.services.clone(),
             tracer: self.tracer(),
             drains: Arc::clone(&self.drains),
+            seats: Arc::clone(&self.seats),
             seal: self.prepared.seal.clone(),
             listeners: Vec::with_capacity(listeners.len()),
         };

@@ -136,11 +136,17 @@ pub fn server(watch: &Watch, generation: &Generation, upstream: &str, server: &s
 
 /// A name that is looked up, and what has come of it.
 fn name_page((query, known): &(Query, LookUp)) -> Value {
-    let found = known.found.iter().map(|found| match &found.record {
-        None => json!({ "ip": found.ip }),
-        Some(record) => {
-            json!({ "ip": found.ip, "port": record.port, "priority": record.priority, "weight": record.weight, "host": record.host })
+    let found = known.found.iter().map(|found| {
+        let mut page = match &found.record {
+            None => json!({ "ip": found.ip }),
+            Some(record) => {
+                json!({ "ip": found.ip, "port": record.port, "priority": record.priority, "weight": record.weight, "host": record.host })
+            }
+        };
+        if let Some(also) = found.also {
+            page["also"] = json!(also);
         }
+        page
     });
     json!({
         "name": query.to_string(), "found": found.collect::<Vec<_>>(), "age_seconds": known.good.map(seconds_since),

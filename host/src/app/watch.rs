@@ -12,7 +12,7 @@ use crate::observe::access::{AccessOutput, AccessTap};
 use crate::observe::otlp::{Exporters, Numbers};
 use crate::observe::{Exposition, Registry, Shown, log_also_to, log_filter, set_log_filter};
 use crate::sandbox::{Census, Counts};
-use crate::upstream::{Discovery, Drains, Query, Sets, seconds_since};
+use crate::upstream::{Discovery, Drains, Query, Seats, Sets, seconds_since};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io;
@@ -29,6 +29,8 @@ pub struct Watch {
     pub exporters: Exporters,
     /// Servers that an operator has taken out.
     pub drains: Arc<Drains>,
+    /// How many connections servers have.
+    pub seats: Arc<Seats>,
     /// What is served. A lock, because it is taken by reloads and by whoever looks; weak, because who looks must not hold it.
     shown: Mutex<Weak<Generation>>,
     /// Where wishes go.

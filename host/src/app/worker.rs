@@ -14,7 +14,7 @@ use crate::listen::{Gate, Listening, Shutdown};
 use crate::observe::access::AccessWriter;
 use crate::observe::{Tracer, WorkerTally};
 use crate::proxy::Snapshot;
-use crate::upstream::{Drains, Seal, Sets};
+use crate::upstream::{Drains, Seal, Seats, Sets};
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -45,6 +45,8 @@ pub struct Change {
     pub tracer: Option<Tracer>,
     /// Which servers an operator has taken out.
     pub drains: Arc<Drains>,
+    /// How many connections servers have.
+    pub seats: Arc<Seats>,
     /// Of cookies that name servers.
     pub seal: Seal,
     /// All there are from then on.

@@ -87,13 +87,15 @@ pub struct UpstreamServer {
     pub zone: Option<String>,
     /// What is written, if a look-up of that led to the address.
     pub found_by: Option<ServerAddress>,
+    /// Its address of the other family, which is tried too where `address` does not answer at once.
+    pub also: Option<IpAddr>,
     pub at: Location,
 }
 
 impl UpstreamServer {
     /// With everything else as it is when nothing is written.
     pub fn plain(address: ServerAddress, at: Location) -> Self {
-        Self { address, weight: 1, tags: Vec::new(), priority: 0, zone: None, found_by: None, at }
+        Self { address, weight: 1, tags: Vec::new(), priority: 0, zone: None, found_by: None, also: None, at }
     }
 
     /// Its address as it is written.
@@ -106,6 +108,9 @@ impl fmt::Display for UpstreamServer {
     /// As an operator is shown it: what is not as usual stands behind the address.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.address)?;
+        if let Some(also) = self.also {
+            write!(f, " (also {also})")?;
+        }
         if self.weight != 1 {
             write!(f, " (weight {})", self.weight)?;
         }
@@ -206,6 +211,8 @@ pub struct LimitsSpec {
     pub running: Option<Running>,
     /// And of each server.
     pub per_server: Option<u32>,
+    /// Connections that are open to each server, idle ones included.
+    pub connections: Option<u32>,
     /// So many more wait.
     pub queue: u32,
     /// For so long.
@@ -230,6 +237,9 @@ impl fmt::Display for LimitsSpec {
         }
         if let Some(per_server) = self.per_server {
             write!(f, "{per_server} on each server, ")?;
+        }
+        if let Some(connections) = self.connections {
+            write!(f, "{connections} connections to each server, ")?;
         }
         write!(f, "{} wait for {}", self.queue, show_duration(self.wait))
     }

@@ -35,6 +35,8 @@ pub struct Entry<'a> {
     pub upstream: Option<&'a str>,
     /// Address of the server that answered.
     pub server: Option<&'a str>,
+    /// What was spoken with it: `http/1.1`, `h2` or `h2c`.
+    pub spoken: Option<&'a str>,
     /// How many times a server was tried. Written if it was more than once.
     pub attempts: u32,
     /// What went wrong on purpose: `delay`, `abort` or both.
@@ -145,6 +147,7 @@ impl Entry<'_> {
         let sent = [
             (Field::Upstream, self.upstream),
             (Field::Server, self.server),
+            (Field::Spoken, self.spoken),
             (Field::Injected, self.injected),
             (Field::Mirror, self.mirror),
         ];
@@ -183,6 +186,7 @@ pub(super) mod tests {
             route: "/api/*",
             upstream: None,
             server: None,
+            spoken: None,
             attempts: 1,
             injected: None,
             mirror: None,
@@ -243,13 +247,14 @@ pub(super) mod tests {
             reason: Some("plugin_trap"),
             upstream: Some("api"),
             server: Some("10.0.0.1:80"),
+            spoken: Some("h2c"),
             first: Some(Duration::from_millis(1)),
             links: &[("jwt", "edited"), ("waf", "faulted")],
             attributes: &attributes,
             ..entry()
         };
         let line = text(&entry);
-        let tail = "/api/x?a=1 HTTP/1.1 - plugin_trap site=app.test route=/api/* upstream=api server=10.0.0.1:80 total=1.500ms \
+        let tail = "/api/x?a=1 HTTP/1.1 - plugin_trap site=app.test route=/api/* upstream=api server=10.0.0.1:80 upstream_protocol=h2c total=1.500ms \
                     first=1.000ms in=0 out=12 links=jwt:edited,waf:faulted log.tenant=acme\n";
         assert!(line.ends_with(tail), "{line}");
         let object = json(&entry);

@@ -266,9 +266,12 @@ fn upstreams(out: &mut Exposition, workers: &[Arc<WorkerTally>]) {
         let mut family = out.counter(name, help);
         upstreams.iter().for_each(|(upstream, tallies)| family.sample(&[("upstream", upstream)], total(tallies, value)));
     }
-    let gauges: [Shown<UpstreamTally>; 3] = [
+    let gauges: [Shown<UpstreamTally>; 4] = [
         ("portcullis_upstream_active", "Requests and tunnels that are not over.", |tally| tally.running.value()),
         ("portcullis_upstream_waiting", "Requests that wait until they may run.", |tally| tally.waiting.value()),
+        ("portcullis_upstream_connections", "Connections to its servers, idle ones, WebSockets and tunnels included.", |tally| {
+            tally.open.value()
+        }),
         ("portcullis_upstream_pool_idle", "Connections kept for the next request.", |tally| tally.idle.value()),
     ];
     for (name, help, value) in gauges {

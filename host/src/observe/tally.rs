@@ -69,6 +69,8 @@ pub struct UpstreamTally {
     pub connects: Histogram,
     /// To the response head.
     pub answers: Histogram,
+    /// Connections to its servers, whatever they carry, and those in the making.
+    pub open: Gauge,
     /// Connections in the pools of its servers.
     pub idle: Gauge,
     pub failures: Named<&'static str, Counter>,
@@ -217,6 +219,7 @@ impl Default for UpstreamTally {
             ejections: Counter::default(),
             connects: Histogram::new(OF_CONNECTS),
             answers: Histogram::new(OF_EXCHANGES),
+            open: Gauge::default(),
             idle: Gauge::default(),
             failures: Named::default(),
             servers: Named::default(),

@@ -137,11 +137,19 @@ impl Traced {
     }
 
     /// The response's head is there, or will not come.
-    pub fn answered(&mut self, server: Option<&str>, attempts: u32, status: Option<u16>, reason: Option<&'static str>) {
+    pub fn answered(
+        &mut self,
+        (server, spoken): (Option<&str>, Option<&str>),
+        attempts: u32,
+        status: Option<u16>,
+        reason: Option<&'static str>,
+    ) {
         let Some(sent) = &mut self.sent else { return };
         sent.ended = Some(SystemTime::now());
         sent.failed = reason.is_some();
         sent.attributes.extend(server.map(|server| Attribute::text("server.address", server)));
+        let version = spoken.map(|spoken| if spoken == "http/1.1" { "1.1" } else { "2" });
+        sent.attributes.extend(version.map(|version| Attribute::text("network.protocol.version", version)));
         sent.attributes.extend(status.map(|status| Attribute::number("http.response.status_code", status.into())));
         sent.attributes.extend(reason.map(|reason| Attribute::text("error.type", reason)));
         if attempts > 1 {

@@ -31,6 +31,8 @@ pub(super) enum Field {
     Route,
     Upstream,
     Server,
+    /// What was spoken with it.
+    Spoken,
     /// Servers that were tried.
     Attempts,
     /// What went wrong on purpose.
@@ -69,6 +71,8 @@ impl Field {
             Self::Route => ["route", "portcullis.route", "http.route"],
             Self::Upstream => ["upstream", "portcullis.upstream", "portcullis.upstream"],
             Self::Server => ["server", "portcullis.server", "portcullis.server"],
+            // Not below `upstream`, which is a name already: in Elasticsearch a field is either a text or an object.
+            Self::Spoken => ["upstream_protocol", "portcullis.upstream_protocol", "portcullis.upstream_protocol"],
             Self::Attempts => ["attempts", "portcullis.attempts", "portcullis.attempts"],
             Self::Injected => ["injected", "portcullis.injected", "portcullis.injected"],
             Self::Mirror => ["mirror", "portcullis.mirror", "portcullis.mirror"],

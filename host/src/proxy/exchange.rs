@@ -183,7 +183,7 @@ impl Guard {
         self.attempted(attempt);
         if let Some(traced) = &mut self.traced {
             let status = answer.ok().map(|status| status.as_u16());
-            traced.answered(attempt.server.as_deref(), attempt.attempts, status, answer.err().map(SendError::reason));
+            traced.answered((attempt.server.as_deref(), attempt.spoken), attempt.attempts, status, answer.err().map(SendError::reason));
         }
     }
 

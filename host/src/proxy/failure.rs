@@ -234,7 +234,7 @@ pub const REASONS: &[Reason] = &{
             "upstream_busy",
             S::SERVICE_UNAVAILABLE,
             "connection_limit_reached",
-            "As many requests as the upstream's limits allow run, and the queue is full, or the request was in it for too long.",
+            "As many requests as the upstream's limits allow run, or as many connections are open, and the queue is full, or the request was in it for too long.",
         ),
         reason(
             "upstream_drained",

@@ -192,6 +192,7 @@ impl Record {
                 route: &self.route,
                 upstream: self.upstream.as_deref(),
                 server: self.attempt.as_ref().and_then(|attempt| attempt.server.as_deref()),
+                spoken: self.attempt.as_ref().and_then(|attempt| attempt.spoken),
                 attempts: self.attempt.as_ref().map_or(0, |attempt| attempt.attempts),
                 injected: self.injected,
                 mirror: self.mirror.as_deref().and_then(Mirrored::sent_to),

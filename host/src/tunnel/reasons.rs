@@ -31,6 +31,10 @@ pub const TUNNEL_REASONS: &[TunnelReason] = &[
     reason("connect_refused", "The server refused the connection."),
     reason("connect_failed", "No address of the server could be reached, its name has none, or no TLS session with it came about."),
     reason("connect_timeout", "The server did not accept a connection within limits.connect, or limits.connect-tls."),
+    reason(
+        "upstream_busy",
+        "As many run as the upstream's limits allow, or as many connections are open, and the queue is full, or it was in it for too long.",
+    ),
     reason("upstream_drained", "An operator has taken all servers of the upstream out (drain)."),
     reason("overload", "The proxy has no resources left to connect to a server."),
     // While bytes are carried.

@@ -157,6 +157,8 @@ impl Record {
         let reason = match error {
             SendError::ConnectTimeout | SendError::Expired => "connect_timeout",
             SendError::Overloaded(_) => "overload",
+            SendError::Busy => "upstream_busy",
+            SendError::Drained => "upstream_drained",
             SendError::Connect(cause) if cause.kind() == io::ErrorKind::ConnectionRefused => "connect_refused",
             _ => "connect_failed",
         };

@@ -207,7 +207,7 @@ where
     /// The response is over. The connection is kept if both messages are whole and nothing came after.
     fn release(self, now: Instant) {
         if self.keep_alive && self.pump.is_none() && self.channel.read.is_empty() {
-            self.ticket.server.pool.put(self.channel, now);
+            self.ticket.put_back(self.channel, now);
         }
     }
 }

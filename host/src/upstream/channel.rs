@@ -1,6 +1,7 @@
 //! One connection to a server: its socket and buffers. What is said on it, see `transfer` and `body`.
 
 use super::io::OriginIo;
+use super::seats::Seat;
 use crate::message::Connection;
 use crate::wire::{Deadline, HeadLimits, HeadParser, Outbox};
 use bytes::BytesMut;
@@ -25,6 +26,8 @@ pub(super) struct Channel {
     opened: Instant,
     /// How much the next read asks for.
     room: usize,
+    /// Given back after the socket is closed: fields are dropped in their order. `None`: it does not count.
+    pub seat: Option<Seat>,
 }
 
 /// What a read asks for at first: a head and a small body. A few of them fit into one allocation.
@@ -44,6 +47,7 @@ impl Channel {
             owner: None,
             opened,
             room: ROOM,
+            seat: None,
         }
     }
 

@@ -1,16 +1,20 @@
-//! Making connections: names to addresses, addresses in turn, all within one deadline.
+//! Making connections: names to addresses, a race between those that one server has (RFC 8305), all within one deadline.
 
 use super::{Inside, SendError};
 use crate::config::ServerAddress;
-use crate::wire::Stream;
+use crate::wire::{Stream, dial};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use tokio::net::{TcpStream, UnixStream, lookup_host};
 use tokio::time::{Instant, timeout_at};
 
-/// Connects to a server, before `until`.
-pub(super) async fn connect(server: &ServerAddress, inside: Option<&dyn Inside>, until: Instant) -> Result<Stream, SendError> {
+/// Connects to a server, before `until`. `also`: its other address, if it has one of either family.
+pub(super) async fn connect(
+    (server, also): (&ServerAddress, Option<IpAddr>),
+    inside: Option<&dyn Inside>,
+    until: Instant,
+) -> Result<Stream, SendError> {
     match server {
         ServerAddress::Component(component) => match inside {
             Some(inside) => inside.connect().map(Stream::Unix).map_err(sort),
@@ -18,7 +22,7 @@ pub(super) async fn connect(server: &ServerAddress, inside: Option<&dyn Inside>,
         },
         // Not so: what its records name is connected to.
         ServerAddress::Service { name } => Err(SendError::Connect(io::Error::new(io::ErrorKind::NotFound, format!("{name} is no host")))),
-        ServerAddress::Tcp { host, port } => tcp(host, *port, until).await.map(Stream::Tcp),
+        ServerAddress::Tcp { host, port } => tcp((host, also), *port, until).await.map(Stream::Tcp),
         ServerAddress::Unix(path) => unix(path, until).await.map(Stream::Unix),
     }
 }
@@ -34,28 +38,15 @@ async fn unix(path: &Path, until: Instant) -> Result<UnixStream, SendError> {
 }
 
 /// Connects to the first address that answers.
-async fn tcp(host: &str, port: u16, until: Instant) -> Result<TcpStream, SendError> {
-    let addresses: Vec<SocketAddr> = match timeout_at(until, lookup_host((host, port))).await {
-        Ok(Ok(addresses)) => addresses.collect(),
-        Ok(Err(error)) => return Err(sort(error)),
-        Err(_) => return Err(SendError::ConnectTimeout),
+async fn tcp((host, also): (&str, Option<IpAddr>), port: u16, until: Instant) -> Result<TcpStream, SendError> {
+    let reach = async {
+        let addresses = lookup_host((host, port)).await?;
+        dial(addresses.chain(also.map(|ip| SocketAddr::new(ip, port))).collect()).await
     };
-    let mut last = SendError::Connect(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
-    for (index, address) in addresses.iter().enumerate() {
-        // An address that does not answer leaves the others their share of the time.
-        let now = Instant::now();
-        let share = until.saturating_duration_since(now) / (addresses.len() - index) as u32;
-        match timeout_at(now + share, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // Requests are written whole; waiting for more would only delay their end.
-                stream.set_nodelay(true).map_err(sort)?;
-                return Ok(stream);
-            }
-            Ok(Err(error)) => last = sort(error),
-            Err(_) => last = SendError::ConnectTimeout,
-        }
-    }
-    Err(last)
+    let stream = timeout_at(until, reach).await.map_err(|_| SendError::ConnectTimeout)?.map_err(sort)?;
+    // Requests are written whole; waiting for more would only delay their end.
+    stream.set_nodelay(true).map_err(sort)?;
+    Ok(stream)
 }
 
 /// Tells the origin's faults from ours.
@@ -88,7 +79,7 @@ mod tests {
         }
         let server = ServerAddress::Tcp { host: "127.0.0.1".into(), port: address.port() };
 
-        let outcome = connect(&server, None, Instant::now() + Duration::from_millis(20)).await;
+        let outcome = connect((&server, None), None, Instant::now() + Duration::from_millis(20)).await;
 
         assert!(matches!(outcome, Err(SendError::ConnectTimeout)), "{:?}", outcome.err());
     }

@@ -22,6 +22,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -43,6 +44,7 @@ pub(super) struct Checked {
 /// A server that is looked at, and what is thought of it. It goes over to the next generation as long as it would be looked at in the same way.
 struct Patient {
     address: ServerAddress,
+    also: Option<IpAddr>,
     /// The name that led there, if one did.
     written: ServerAddress,
     tls: Option<ServerTls>,
@@ -71,6 +73,7 @@ impl HealthBoard {
             let tls = |index| tls.as_ref().and_then(|tls| tls.get(index)).cloned();
             let patients = spec.servers.iter().enumerate().map(|(index, server)| Patient {
                 address: server.address.clone(),
+                also: server.also,
                 written: server.written().clone(),
                 tls: tls(index),
                 protocol: spec.protocol,
@@ -191,7 +194,7 @@ impl Patient {
             (Some(own), Some(other)) => own.is(other),
             _ => false,
         };
-        let spoken = |one: &Self| (one.protocol, one.proxy_protocol);
+        let spoken = |one: &Self| (one.also, one.protocol, one.proxy_protocol);
         tls && (&self.address, &self.written, spoken(self), &self.look) == (&other.address, &other.written, spoken(other), &other.look)
     }
 
@@ -217,7 +220,8 @@ impl Patient {
 
     /// One look.
     async fn look(&self, time: Duration, (heads, http2): (HeadLimits, h2::Settings)) -> Result<(), String> {
-        let target = Target { address: &self.address, inside: None, tls: self.tls.as_ref(), proxy_protocol: self.proxy_protocol };
+        let target =
+            Target { address: &self.address, also: self.also, inside: None, tls: self.tls.as_ref(), proxy_protocol: self.proxy_protocol };
         // For nobody: it is our own connection.
         let until = Instant::now() + time;
         let offer = if matches!(self.look, Look::Grpc { .. }) { Offer::Http2 } else { Offer::of(self.protocol) };

@@ -12,11 +12,11 @@ use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// Only for requests that may be sent twice, and have no body.
+/// Only for requests that may be sent twice, and whose body can be kept. One that has not come to its end by then is sent once.
 pub(super) async fn hedged<B>(
     mut line: Line<'_>,
     request: &Request<'_>,
-    pump: Pump<B>,
+    mut pump: Pump<B>,
     after: Duration,
     attempt: &mut Attempt,
 ) -> Result<Answered<B>, SendError>
@@ -24,6 +24,7 @@ where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {
     let (upstream, terms, twin) = (line.upstream, line.terms, line.twin());
+    let kept = pump.keep();
     let trail = Rc::clone(line.trail.get_or_insert_default());
     let (mut first_tried, mut second_tried) = (Attempt::default(), Attempt::default());
     let answered = 'first: {
@@ -32,10 +33,16 @@ where
             break 'first answered;
         }
         let place = trail.borrow().server.as_deref().and_then(|server| upstream.place_of(server));
-        let Some((place, mut beside)) = place.and_then(|place| Some((place, twin.beside(place)?))) else { break 'first first.await };
+        let copy = match &kept {
+            None => Some(Pump::beside(None, request.coding)),
+            Some(kept) => kept.borrow().whole().map(|kept| Pump::beside(Some(kept), request.coding)),
+        };
+        // In this order: who is counted as beside another runs.
+        let begun = copy.zip(place).and_then(|(copy, place)| Some((place, copy, twin.beside(place)?)));
+        let Some((place, copy, mut beside)) = begun else { break 'first first.await };
         let begun = Instant::now();
         let won = {
-            let mut second = pin!(attempts(&mut beside, request, Pump::bodiless(request.coding), &mut second_tried));
+            let mut second = pin!(attempts(&mut beside, request, copy, &mut second_tried));
             // Both are dropped with what they hold; who is asked again goes on where it was.
             tokio::select! {
                 biased;

@@ -1,21 +1,21 @@
-//! The connections that a request may get, one after the other: which server is next, and whether there is a next one.
+//! The connections that a request may get, one after the other: which server is next, and whether there is a next one. How one is made stands in
+//! `making`.
 
-use super::announce;
+mod making;
+
+pub(super) use making::{Target, prepare};
+
 use super::channel::Channel;
-use super::connect::connect;
 use super::guide::{Guide, Judged};
-use super::h2::{H2Connection, Joined, Slot};
-use super::io::OriginIo;
-use super::server::{Retry, Server, Ticket, Tried, Upstream, Wish};
-use super::tls::handshake;
-use super::{Attempt, Inside, SendError, Settings};
-use crate::certs::{Offer, ServerTls};
-use crate::config::{Protocol, ProxyVersion, RetrySpec, ServerAddress};
+use super::h2::{H2Connection, Slot};
+use super::server::{Patience, Place, Retry, Server, Ticket, Tried, Upstream, Wish};
+use super::{Attempt, SendError, Settings};
+use crate::certs::Offer;
+use crate::config::{Protocol, RetrySpec};
 use crate::message::{Again, Choice, Connection, Scheme};
 use http::{HeaderValue, StatusCode};
 use std::cell::RefCell;
 use std::rc::Rc;
-use tokio::io::AsyncWriteExt;
 use tokio::time::Instant;
 
 pub(super) struct Line<'a> {
@@ -27,6 +27,7 @@ pub(super) struct Line<'a> {
     pub trail: Option<Rc<RefCell<Attempt>>>,
     pub started: Instant,
     pub until: Option<Instant>,
+    patience: Patience,
     pub wish: Wish,
     tried: Tried,
     /// Who gets the next attempt, if that is settled.
@@ -85,6 +86,7 @@ impl<'a> Line<'a> {
             trail: None,
             started,
             until: None,
+            patience: Patience::default(),
             wish: Wish::default(),
             tried: Tried::new(),
             next: None,
@@ -100,7 +102,7 @@ impl<'a> Line<'a> {
 
     /// For a request with a deadline. `sure`: it cannot be sent a second time.
     pub fn request(self, until: Option<Instant>, sure: bool, trail: Option<Rc<RefCell<Attempt>>>) -> Self {
-        Self { until, sure, trail, ..self }
+        Self { until, patience: Patience::within(until), sure, trail, ..self }
     }
 
     /// The same for a second attempt at the same request, beside this one.
@@ -126,25 +128,38 @@ impl<'a> Line<'a> {
 
     /// A connection or a place on one, its place in the count of what runs, and the time.
     pub async fn lead(&mut self, attempt: &mut Attempt) -> Result<(Lead, Ticket, Instant), SendError> {
+        let upstream = self.upstream;
+        let mut place = None;
         // Who is tried again has its place.
         if !self.admitted && attempt.attempts == 0 {
             // Nobody waits for that.
             if self.upstream.is_all_drained() {
                 return Err(self.nobody());
             }
-            self.upstream.admit(self.until).await?;
+            place = upstream.admit(&mut self.patience).await?;
         }
         loop {
             let index = self.pick()?;
-            let server = self.upstream.servers.get(index).ok_or_else(no_servers)?;
-            let ticket = Ticket::new(self.upstream, server, index);
+            let server = upstream.servers.get(index).ok_or_else(no_servers)?;
+            let lead = self.waiting(server);
+            // Who has a connection, or waits for one that another request makes, takes no seat.
+            let seated = if lead.is_some() || self.joins(server) { Some(None) } else { upstream.seat(server).map(Some) };
+            let Some(seat) = seated else {
+                drop(place.take());
+                place = self.queue_for(index).await?;
+                continue;
+            };
+            let ticket = Ticket::new(upstream, server, index);
+            drop(place.take());
+            let before = lead.is_none().then(|| attempt.clone());
             attempt.attempts += 1;
             attempt.server = Some(server.label.clone());
-            attempt.reused = false;
+            (attempt.reused, attempt.spoken) = (false, None);
             if let Some(trail) = &self.trail {
                 trail.borrow_mut().clone_from(attempt);
             }
-            if let Some(lead) = self.waiting(server) {
+            if let Some(lead) = lead {
+                attempt.spoken = self.spoken(server, &lead);
                 attempt.reused = match &lead {
                     Lead::Http1(_) => true,
                     Lead::Http2(slot) => slot.reused,
@@ -152,11 +167,18 @@ impl<'a> Line<'a> {
                 return Ok((lead, ticket, self.started));
             }
             // Boxed: it is rare, and would make the future of every request twice as large.
-            match Box::pin(self.connect(server, attempt)).await {
+            match Box::pin(self.connect(server, seat, attempt)).await {
                 Ok((lead, now)) => {
                     // Made by another request that wanted it too.
                     attempt.reused = matches!(&lead, Lead::Http2(slot) if slot.reused);
+                    attempt.spoken = self.spoken(server, &lead);
                     return Ok((lead, ticket, now));
+                }
+                // The connection that it waited for has come to nothing, and others have all there may be.
+                Err(SendError::Busy) => {
+                    drop(ticket);
+                    *attempt = before.unwrap_or_default();
+                    place = self.queue_for(index).await?;
                 }
                 Err(error) => {
                     drop(ticket);
@@ -166,6 +188,30 @@ impl<'a> Line<'a> {
                     }
                 }
             }
+        }
+    }
+
+    /// Until this server, which has as many connections as it may, may have one to give.
+    async fn queue_for(&mut self, index: usize) -> Result<Option<Place<'a>>, SendError> {
+        let upstream = self.upstream;
+        let server = upstream.servers.get(index).ok_or_else(no_servers)?;
+        let alone = self.raw || (self.switches && server.protocol == Protocol::Auto);
+        // What refused a stream may take it now.
+        (self.avoid, self.next) = (None, Some(index));
+        Box::pin(upstream.wait_for_seat(server, alone, &mut self.patience)).await
+    }
+
+    /// Whether a connection is in the making that the request can go out on.
+    fn joins(&self, server: &Server) -> bool {
+        matches!(self.offer(server), Offer::Http2 | Offer::Either) && server.connections.is_dialing(self.owner(server))
+    }
+
+    /// By its name in ALPN (RFC 7301, and RFC 7540 for `h2c`).
+    fn spoken(&self, server: &Server, lead: &Lead) -> Option<&'static str> {
+        match lead {
+            _ if self.raw => None,
+            Lead::Http1(_) => Some("http/1.1"),
+            Lead::Http2(_) => Some(if server.tls.is_some() { "h2" } else { "h2c" }),
         }
     }
 
@@ -225,76 +271,6 @@ impl<'a> Line<'a> {
             Protocol::Http2 => Offer::Http2,
             Protocol::Auto if self.switches => Offer::Http1,
             Protocol::Auto => Offer::Either,
-        }
-    }
-
-    async fn connect(&self, server: &Server, attempt: &mut Attempt) -> Result<(Lead, Instant), SendError> {
-        let from = Instant::now();
-        let limit = if server.tls.is_some() { self.settings.connect_tls } else { self.settings.connect };
-        let limit = from + self.terms.per_try.map_or(limit, |one| one.min(limit));
-        let until = self.until.map_or(limit, |total| total.min(limit));
-        let inside = server.inside.get().map(|inside| &**inside);
-        let target = Target { address: &server.address, inside, tls: server.tls.as_ref(), proxy_protocol: server.proxy_protocol };
-        let offer = self.offer(server);
-        let connected = match offer {
-            Offer::Http2 | Offer::Either => self.shared(server, target, offer, until).await,
-            Offer::Nothing | Offer::Http1 => {
-                prepare(target, self.client, offer, until).await.map(|io| Lead::Http1(self.channel(server, io)))
-            }
-        };
-        let now = Instant::now();
-        attempt.connect = now.saturating_duration_since(from);
-        match connected {
-            Ok(lead) => Ok((lead, now)),
-            Err(SendError::ConnectTimeout) if until < limit => Err(SendError::Expired),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn channel(&self, server: &Server, io: OriginIo) -> Box<Channel> {
-        let mut channel = Box::new(Channel::new(io, self.settings.heads, Instant::now()));
-        channel.owner = self.owner(server).map(Rc::downgrade);
-        channel
-    }
-
-    /// A place on a connection that may serve others too: on one that another request makes, or on a new one.
-    async fn shared(&self, server: &Server, target: Target<'_>, offer: Offer, until: Instant) -> Result<Lead, SendError> {
-        let (connections, owner) = (&server.connections, self.owner(server));
-        let dial = loop {
-            if offer == Offer::Either && connections.refuses() {
-                break None;
-            }
-            match connections.join(owner, until).await? {
-                Joined::Nobody => break Some(connections.dial(owner)),
-                Joined::Over => {}
-            }
-            // It may have been given up, be full already, or speak HTTP/1.1.
-            if let Some(slot) = connections.take(owner, self.avoid.as_ref(), false, Instant::now()) {
-                return Ok(Lead::Http2(slot));
-            }
-        };
-        let made = match prepare(target, self.client, offer, until).await {
-            Ok(io) if offer == Offer::Either && io.alpn() != Some(b"h2") => {
-                connections.chose(false);
-                return Ok(Lead::Http1(self.channel(server, io)));
-            }
-            Ok(io) => H2Connection::begin(io, owner, connections.settings(), until).await,
-            Err(error) => Err(error),
-        };
-        match made {
-            Ok(connection) => {
-                connections.chose(true);
-                let slot = connection.slot();
-                match dial {
-                    Some(dial) => dial.made(connection),
-                    None => connections.add(connection),
-                }
-                Ok(Lead::Http2(slot))
-            }
-            Err(error) => {
-                dial.into_iter().for_each(|dial| dial.failed(&error));
-                Err(error)
-            }
         }
     }
 
@@ -392,30 +368,4 @@ impl<'a> Line<'a> {
 /// All are found by name, and none was found yet.
 const fn no_servers() -> SendError {
     SendError::NoServers
-}
-
-/// Whom to connect to, and how.
-#[derive(Clone, Copy)]
-pub(super) struct Target<'a> {
-    pub address: &'a ServerAddress,
-    /// For one that is a component.
-    pub inside: Option<&'a dyn Inside>,
-    /// `None`: in the clear.
-    pub tls: Option<&'a ServerTls>,
-    pub proxy_protocol: Option<ProxyVersion>,
-}
-
-/// A connection to the server: said for whom if it wants to know, and with TLS on it if it wants that.
-pub(super) async fn prepare(server: Target<'_>, client: &Connection, offer: Offer, until: Instant) -> Result<OriginIo, SendError> {
-    let mut socket = connect(server.address, server.inside, until).await?;
-    if let Some(version) = server.proxy_protocol {
-        let header = announce::header(version, client);
-        // So little always fits a new socket's buffer; it leaves by itself.
-        socket.write_all(&header).await.map_err(SendError::Connect)?;
-    }
-    match server.tls {
-        None => Ok(OriginIo::Plain(socket)),
-        // Boxed: a handshake is large, and plain connections, of which thousands may be made at once, should not have room for one.
-        Some(tls) => Box::pin(handshake(socket, tls, offer, until)).await.map(OriginIo::Tls),
-    }
 }

@@ -3,7 +3,7 @@
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
-//! In reading order: `send` (one request, its attempts), `hedge` (two at once), `line` (the connections it gets), `guide` (who has a say in that), `discovery` (which servers there are, where names are written), `server` (choosing one), `hash` (by key), `sticky` (by cookie), `drains` (those that are taken out), `standing` (how it has done), `health` (how it does when it is looked at), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
+//! In reading order: `send` (one request, its attempts), `hedge` (two at once), `line` (the connections it gets), `guide` (who has a say in that), `discovery` (which servers there are, where names are written), `server` (choosing one), `hash` (by key), `sticky` (by cookie), `drains` (those that are taken out), `standing` (how it has done), `health` (how it does when it is looked at), `seats` (how many connections there may be), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
 //! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`; `h2` (the same over HTTP/2).
 
 mod announce;
@@ -24,6 +24,7 @@ mod line;
 mod pool;
 mod probe;
 mod pump;
+mod seats;
 mod send;
 mod server;
 mod standing;
@@ -39,6 +40,7 @@ pub use error::{Failed, SendError};
 pub use guide::{Guide, Halted, Judged};
 pub use health::HealthBoard;
 pub use probe::{Probed, ProbedTls, probe};
+pub use seats::Seats;
 pub use sticky::Seal;
 
 use crate::certs::Outbound;
@@ -52,18 +54,22 @@ use server::Upstream;
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 /// All upstreams of a snapshot, as one worker knows them.
 pub struct Upstreams {
     /// In the order of their names.
     upstreams: Vec<Slot>,
     settings: Settings,
+    /// Rings when somebody waits for a connection.
+    wanted: Arc<Notify>,
     /// Runs from the first request on, and ends with this.
     sweeper: OnceCell<AbortHandle>,
 }
@@ -81,6 +87,8 @@ pub struct Shared<'s> {
     pub board: &'s HealthBoard,
     /// Those that are taken out are not used either.
     pub drains: &'s Drains,
+    /// How many connections servers have.
+    pub seats: &'s Seats,
     /// Of cookies that name servers.
     pub seal: &'s Seal,
     /// How many there are; they share limits out among them.
@@ -204,6 +212,7 @@ pub enum OpenedIo {
 /// A place in the count of what runs on a server; keep it as long as the connection.
 pub struct Held {
     _ticket: server::Ticket,
+    _seat: Option<seats::Seat>,
 }
 
 /// What was tried, for the log.
@@ -213,6 +222,9 @@ pub struct Attempt {
     pub server: Option<Rc<str>>,
     /// How many times a server was tried; 1 is the usual.
     pub attempts: u32,
+    /// What was spoken there, by its name in ALPN: `http/1.1`, `h2`, and `h2c` for HTTP/2 in the clear. `None`: no connection was made, or what it
+    /// carries is not looked at.
+    pub spoken: Option<&'static str>,
     /// The connection came from the pool.
     pub reused: bool,
     /// For making the connection; zero if it came from the pool.
@@ -235,8 +247,8 @@ impl Upstreams {
     /// For one worker, by itself; specs, limits and what TLS needs of one snapshot.
     pub fn new(specs: &BTreeMap<UpstreamName, UpstreamSpec>, tls: &Outbound, limits: &Limits) -> Rc<Self> {
         let seal = Seal::random().unwrap_or_else(|| Seal::new(&[]));
-        let (board, drains) = (HealthBoard::default(), Drains::default());
-        Self::counting(specs, tls, limits, None, Shared { board: &board, drains: &drains, seal: &seal, workers: 1 })
+        let (board, drains, seats) = (HealthBoard::default(), Drains::default(), Seats::default());
+        Self::counting(specs, tls, limits, None, Shared { board: &board, drains: &drains, seats: &seats, seal: &seal, workers: 1 })
     }
 
     /// The same, counted in the worker's numbers, for one of several workers.
@@ -268,7 +280,7 @@ impl Upstreams {
         specs: &BTreeMap<UpstreamName, UpstreamSpec>,
         tls: &Outbound,
         limits: &Limits,
-        (tally, Shared { board, drains, seal, workers }): (Option<&WorkerTally>, Shared<'_>),
+        (tally, Shared { board, drains, seats, seal, workers }): (Option<&WorkerTally>, Shared<'_>),
     ) -> Rc<Self> {
         let heads = HeadLimits { start_line: limits.request_line, fields: limits.header_bytes, count: limits.header_count };
         let Limits { connect, connect_tls, retries, retry_budget, .. } = *limits;
@@ -278,12 +290,12 @@ impl Upstreams {
         let upstream = |(name, spec): (&UpstreamName, &UpstreamSpec)| {
             let earlier = earlier.and_then(|earlier| earlier.now(earlier.index(&name.0)?));
             let found = (spec, tls.servers(name, &spec.servers));
-            let kept = (board.of(name), drains.of(&name.0));
+            let kept = (board.of(name), drains.of(&name.0), seats.of(&name.0));
             Upstream::after(earlier.as_ref(), &name.0, found, limits, (tally(name), kept, (seal, workers)))
         };
         let upstreams =
             specs.iter().map(upstream).map(|upstream| Slot { name: Rc::clone(&upstream.name), now: RefCell::new(upstream) }).collect();
-        Rc::new(Self { upstreams, settings, sweeper: OnceCell::new() })
+        Rc::new(Self { upstreams, settings, wanted: seats.wanted(), sweeper: OnceCell::new() })
     }
 
     /// Puts the servers within this process in their places. To be called before the first request.
@@ -300,7 +312,7 @@ impl Upstreams {
         specs: &BTreeMap<UpstreamName, UpstreamSpec>,
         tls: &Outbound,
         limits: &Limits,
-        Shared { board, drains, seal, workers }: Shared<'_>,
+        Shared { board, drains, seats, seal, workers }: Shared<'_>,
         insides: &Insides<'_>,
     ) {
         for (name, spec) in specs {
@@ -310,11 +322,15 @@ impl Upstreams {
                 continue;
             }
             let (tally, found) = (Arc::clone(earlier.tally()), (spec, tls.servers(name, &spec.servers)));
-            let kept = (board.of(name), drains.of(&name.0));
+            let kept = (board.of(name), drains.of(&name.0), seats.of(&name.0));
             let next = Upstream::after(Some(&earlier), &name.0, found, limits, (tally, kept, (seal, workers)));
             next.place(insides);
             slot.now.replace(next);
         }
+    }
+
+    fn each(&self, tend: impl Fn(&Upstream)) {
+        self.upstreams.iter().for_each(|slot| tend(&slot.now.borrow()));
     }
 
     fn now(&self, index: usize) -> Option<Rc<Upstream>> {
@@ -343,7 +359,7 @@ impl Upstreams {
         B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
     {
         let upstream = &self.now(upstream).expect("an index of this set");
-        self.sweeper.get_or_init(|| spawn_local(sweep(Rc::downgrade(self))).abort_handle());
+        self.sweeper.get_or_init(|| spawn_local(sweep(Rc::downgrade(self), Arc::clone(&self.wanted))).abort_handle());
         let mut attempt = Attempt::default();
         upstream.asked();
         let sent = send::send(upstream, &self.settings, outgoing, &mut attempt).await;
@@ -368,7 +384,7 @@ impl Upstreams {
         let opened = send::open(upstream, &self.settings, client, &mut attempt).await;
         upstream.count(&attempt, opened.as_ref().err());
         match opened {
-            Ok((io, ticket)) => Ok(Opened { io: io.into(), held: Held { _ticket: ticket }, attempt }),
+            Ok((io, (ticket, seat))) => Ok(Opened { io: io.into(), held: Held { _ticket: ticket, _seat: seat }, attempt }),
             Err(error) => Err(Failed { error, attempt }),
         }
     }
@@ -382,13 +398,25 @@ impl Drop for Upstreams {
     }
 }
 
-/// Closes idle connections past their time, also of servers that get no requests.
-async fn sweep(upstreams: Weak<Upstreams>) {
+/// Closes idle connections past their time, also of servers that get no requests; and those for whose seats somebody waits elsewhere.
+async fn sweep(upstreams: Weak<Upstreams>, wanted: Arc<Notify>) {
+    let mut next = Instant::now() + pool::SWEEP;
     loop {
-        sleep(pool::SWEEP).await;
-        let Some(upstreams) = upstreams.upgrade() else { return };
-        let now = Instant::now();
-        upstreams.upstreams.iter().for_each(|slot| slot.now.borrow().servers.iter().for_each(|server| server.sweep(now)));
+        let mut rung = pin!(wanted.notified());
+        // Heard from now on: who begins to wait after our look rings again.
+        rung.as_mut().enable();
+        if upstreams.upgrade().map(|upstreams| upstreams.each(Upstream::give_up_seats)).is_none() {
+            return;
+        }
+        // Neither has done anything when it is dropped.
+        tokio::select! {
+            () = rung => {}
+            () = sleep_until(next) => {
+                let now = Instant::now();
+                next = now + pool::SWEEP;
+                upstreams.upgrade().iter().for_each(|upstreams| upstreams.each(|upstream| upstream.sweep(now)));
+            }
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Idle connections to one server, kept for the next request.
 
 use super::channel::Channel;
+use super::seats::Seat;
 use crate::message::Connection;
 use crate::observe::UpstreamTally;
 use std::cell::RefCell;
@@ -72,6 +73,21 @@ impl Pool {
             }
         }
         None
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.idle.borrow().is_empty()
+    }
+
+    /// Closes the connection that has lain here the longest; its seat is for another.
+    pub fn evict(&self) -> Option<Seat> {
+        let mut idle = self.idle.borrow_mut();
+        if idle.is_empty() {
+            return None;
+        }
+        let mut channel = idle.remove(0).channel;
+        self.tally.idle.sub(1);
+        channel.seat.take()
     }
 
     pub fn put(&self, mut channel: Box<Channel>, now: Instant) {
@@ -192,6 +208,21 @@ mod tests {
         drop(other);
         pool.sweep(now);
         assert_eq!(pool.idle.borrow().len(), 0, "nobody can use what belonged to a client that left");
+    }
+
+    #[tokio::test]
+    async fn the_longest_idle_gives_its_seat_up() {
+        let now = Instant::now();
+        let pool = Pool::new(9, MINUTE, MINUTE * 60, &Arc::default());
+        let (row, tally) = (crate::upstream::Seats::default().of("app").row("a:1"), Arc::default());
+        let mut channels = channels(2, now).await;
+        channels.iter_mut().for_each(|(channel, _)| channel.seat = row.seat(None, &tally));
+        let peers = fill(&pool, channels, now);
+
+        assert!(pool.evict().is_some() && !pool.is_empty());
+        peers[0].readable().await.expect("closed");
+        assert_eq!(peers[0].try_read(&mut [0]).expect("the end"), 0);
+        assert!(row.has_free(2) && pool.evict().is_some() && pool.is_empty() && pool.evict().is_none() && row.has_free(1));
     }
 
     #[tokio::test]

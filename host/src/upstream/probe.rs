@@ -41,7 +41,7 @@ pub async fn probe(
     limits: &Limits,
 ) -> Result<Probed, SendError> {
     let until = Instant::now() + if tls.is_some() { limits.connect_tls } else { limits.connect };
-    let mut socket = connect(server, None, until).await?;
+    let mut socket = connect((server, None), None, until).await?;
     let address = match &socket {
         Stream::Tcp(socket) => socket.peer_addr().ok().map(|address| address.to_string()),
         Stream::Unix(_) => None,

@@ -6,8 +6,10 @@ use crate::wire::{Coding, Encoder, WrongLength};
 use bytes::Bytes;
 use http::Method;
 use http_body::{Body, Frame};
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 pub(super) struct Pump<B> {
@@ -19,25 +21,28 @@ pub(super) struct Pump<B> {
     /// A piece of the body has been taken: it cannot be sent a second time.
     touched: bool,
     /// What was taken, where it may have to be sent a second time. `None`: nothing is kept.
-    kept: Option<Box<Kept>>,
-}
-
-/// The body as far as it was taken, for a server that may say that it has not looked at the request.
-#[derive(Default)]
-struct Kept {
-    pieces: Vec<Piece>,
-    bytes: usize,
-    /// Pieces that went out since the last beginning.
+    kept: Option<Rc<RefCell<Kept>>>,
+    /// Pieces of it that went out since the last beginning.
     at: usize,
 }
 
+/// The body as far as it was taken, for a server that may say that it has not looked at the request, and for a second one that is asked as well.
+#[derive(Default)]
+pub(super) struct Kept {
+    pieces: Vec<Piece>,
+    bytes: usize,
+    /// There is nothing more to come.
+    whole: bool,
+}
+
+#[derive(Clone)]
 enum Piece {
     Data(Bytes),
     Trailers(http::HeaderMap),
 }
 
 /// What is kept of a body at most: a message of most gRPC calls. Beyond, the request has one try.
-const MOST_KEPT: usize = 64 << 10;
+pub(super) const MOST_KEPT: usize = 64 << 10;
 
 /// Why the rest of a request cannot be sent.
 pub(super) enum Stuck {
@@ -56,40 +61,47 @@ where
 {
     pub fn new(body: B, coding: Coding) -> Self {
         let body = (!matches!(coding, Coding::None | Coding::Length(0))).then_some(body);
-        Self { queued: body.is_none(), body, encoder: Encoder::new(coding), touched: false, kept: None }
+        Self { queued: body.is_none(), body, encoder: Encoder::new(coding), touched: false, kept: None, at: 0 }
     }
 
     /// Whether nothing is to come any more.
     pub fn is_over(&self) -> bool {
-        self.kept.as_ref().is_none_or(|kept| kept.at == kept.pieces.len()) && self.body.as_ref().is_none_or(Body::is_end_stream)
+        self.is_caught_up() && self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    /// Whether all that is kept went out.
+    fn is_caught_up(&self) -> bool {
+        self.kept.as_ref().is_none_or(|kept| self.at == kept.borrow().pieces.len())
     }
 
     /// From now on what is taken is kept, as far as there is room.
-    pub fn keep(&mut self) {
+    pub fn keep(&mut self) -> Option<Rc<RefCell<Kept>>> {
         if self.body.is_some() && !self.touched {
             self.kept.get_or_insert_default();
         }
+        self.kept.clone()
     }
 
     /// Nothing more is kept; what has to be sent again is still sent.
     pub fn forget(&mut self) {
-        if self.kept.as_ref().is_some_and(|kept| kept.at == kept.pieces.len()) {
+        if self.kept.is_some() && self.is_caught_up() {
             (self.kept, self.touched) = (None, true);
         }
     }
 
-    /// What was kept is sent again.
-    pub fn rewind(&mut self, coding: Coding) {
-        if let Some(kept) = &mut self.kept {
-            kept.at = 0;
-            self.queued = false;
+    /// What was kept is sent again. `false`: nothing was.
+    pub fn rewind(&mut self, coding: Coding) -> bool {
+        if self.kept.is_some() {
+            (self.at, self.queued) = (0, false);
             self.encoder = Encoder::new(coding);
         }
+        self.kept.is_some()
     }
 
     /// The next piece, unencoded.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Some(frame) = self.kept.as_mut().and_then(|kept| kept.next()) {
+        if let Some(frame) = self.kept.as_ref().and_then(|kept| kept.borrow().piece(self.at)) {
+            self.at += 1;
             return Poll::Ready(Some(Ok(frame)));
         }
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
@@ -97,20 +109,24 @@ where
         if frame.is_none() {
             self.body = None;
         }
-        let room = match (&mut self.kept, &frame) {
-            (_, None) => true,
-            (Some(kept), Some(Ok(frame))) => kept.take(frame),
+        let over = self.body.as_ref().is_none_or(Body::is_end_stream);
+        let room = match (&self.kept, &frame) {
+            (Some(kept), None) => kept.borrow_mut().end(),
+            (None, None) => true,
+            (Some(kept), Some(Ok(frame))) => kept.borrow_mut().take(frame, over),
             (None, _) | (_, Some(Err(_))) => false,
         };
-        if !room {
-            (self.kept, self.touched) = (None, true);
+        match &self.kept {
+            Some(kept) if room => self.at = kept.borrow().pieces.len(),
+            _ if room => {}
+            _ => (self.kept, self.touched) = (None, true),
         }
         Poll::Ready(frame)
     }
 
-    /// For a request that has none, sent beside another.
-    pub fn bodiless(coding: Coding) -> Self {
-        Self { queued: true, body: None, encoder: Encoder::new(coding), touched: false, kept: None }
+    /// For a request that is sent beside another: without a body, or with what is `kept` of the other's.
+    pub fn beside(kept: Option<Rc<RefCell<Kept>>>, coding: Coding) -> Self {
+        Self { queued: kept.is_none(), body: None, encoder: Encoder::new(coding), touched: false, kept, at: 0 }
     }
 
     pub fn is_touched(&self) -> bool {
@@ -171,25 +187,38 @@ impl From<WrongLength> for Stuck {
 }
 
 impl Kept {
-    fn next(&mut self) -> Option<Frame<Bytes>> {
-        let piece = self.pieces.get(self.at)?;
-        self.at += 1;
-        Some(match piece {
+    fn piece(&self, at: usize) -> Option<Frame<Bytes>> {
+        Some(match self.pieces.get(at)? {
             Piece::Data(data) => Frame::data(data.clone()),
             Piece::Trailers(trailers) => Frame::trailers(trailers.clone()),
         })
     }
 
-    /// Whether there is room for it too.
-    fn take(&mut self, frame: &Frame<Bytes>) -> bool {
+    /// The body is all here, for another to send.
+    pub fn whole(&self) -> Option<Rc<RefCell<Self>>> {
+        let copy = || Self { pieces: self.pieces.clone(), bytes: self.bytes, whole: true };
+        self.whole.then(|| Rc::new(RefCell::new(copy())))
+    }
+
+    fn end(&mut self) -> bool {
+        self.whole = true;
+        true
+    }
+
+    /// Whether there is room for it too. `over`: nothing follows.
+    fn take(&mut self, frame: &Frame<Bytes>, over: bool) -> bool {
         if let Some(data) = frame.data_ref() {
             self.bytes += data.len();
             self.pieces.push(Piece::Data(data.clone()));
         } else if let Some(trailers) = frame.trailers_ref() {
             self.pieces.push(Piece::Trailers(trailers.clone()));
         }
-        self.at = self.pieces.len();
-        self.bytes <= MOST_KEPT
+        let room = self.bytes <= MOST_KEPT;
+        self.whole = (over || frame.is_trailers()) && room;
+        if !room {
+            self.pieces.clear();
+        }
+        room
     }
 }
 

@@ -6,7 +6,8 @@ use super::h2;
 use super::hedge::hedged;
 use super::io::OriginIo;
 use super::line::{Lead, Line, Outcome, USUAL};
-use super::pump::{Pump, coding};
+use super::pump::{MOST_KEPT, Pump, coding};
+use super::seats::Seat;
 use super::server::{Ticket, Upstream};
 use super::switched::SwitchedIo;
 use super::transfer::Transfer;
@@ -49,8 +50,20 @@ where
     let pump = Pump::new(body, coding);
     match line.terms.hedge {
         // Boxed: it is rare, and would make the future of every request larger.
-        Some(after) if !sure && request.upgrade.is_none() => Box::pin(hedged(line, &request, pump, after, attempt)).await,
+        Some(after) if idempotent && request.upgrade.is_none() && can_be_kept(coding) => {
+            Box::pin(hedged(line, &request, pump, after, attempt)).await
+        }
         _ => attempts(&mut line, &request, pump, attempt).await,
+    }
+}
+
+/// Whether there is room to keep the body, as far as its length is known.
+const fn can_be_kept(coding: Coding) -> bool {
+    match coding {
+        Coding::None | Coding::Chunked => true,
+        Coding::Length(length) => length <= MOST_KEPT as u64,
+        // Of responses.
+        Coding::UntilClose => false,
     }
 }
 
@@ -108,6 +121,7 @@ where
                 // A connection whose response is not read cannot be used again.
                 if doubted && line.after(&outcome, ticket.index, attempt)? {
                     pump = transfer.pump;
+                    pump.rewind(coding);
                     continue;
                 }
                 let asked_to_switch = upgrade.is_some();
@@ -128,10 +142,10 @@ where
                 return Err(error);
             }
         }
-        if nothing_sent {
+        pump = transfer.pump;
+        if !pump.rewind(coding) && nothing_sent {
             unsent = Some(std::mem::take(&mut transfer.channel.out));
         }
-        pump = transfer.pump;
         line.fresh = true;
     }
 }
@@ -211,13 +225,16 @@ pub(super) async fn open(
     settings: &Settings,
     client: &Rc<Connection>,
     attempt: &mut Attempt,
-) -> Result<(OriginIo, Ticket), SendError> {
+) -> Result<(OriginIo, (Ticket, Option<Seat>)), SendError> {
     let mut line = Line::new(upstream, settings, client, None).raw();
     line.wish = upstream.wish(None, client.peer.ip());
     let (lead, ticket, now) = line.lead(attempt).await?;
     ticket.did_well(now);
     match lead {
-        Lead::Http1(channel) => Ok((channel.io, ticket)),
+        Lead::Http1(channel) => {
+            let Channel { io, seat, .. } = *channel;
+            Ok((io, (ticket, seat)))
+        }
         Lead::Http2(_) => Err(SendError::Connect(io::Error::other("what is passed through is not HTTP/2 of ours"))),
     }
 }
@@ -239,14 +256,15 @@ where
         return Err(SendError::Inside(InsideFault::read(fault.as_bytes())));
     }
     let whole = transfer.sent && transfer.broken.is_none();
-    let (times, pump, channel) = (transfer.times(), transfer.pump, transfer.channel);
+    let (times, mut pump, channel) = (transfer.times(), transfer.pump, transfer.channel);
+    pump.forget();
     let head = ResponseHead { status: received.status, headers: received.headers };
     if received.status == StatusCode::SWITCHING_PROTOCOLS {
         if !asked_to_switch || !whole {
             return Err(MalformedResponse::UnexpectedSwitch.into());
         }
-        let Channel { io, read, .. } = *channel;
-        let io = Box::new(SwitchedIo::new(io, ticket));
+        let Channel { io, read, seat, .. } = *channel;
+        let io = Box::new(SwitchedIo::new(io, ticket, seat));
         return Ok((head, Content::Switched(Switched { io, early: read.freeze() })));
     }
     let opened = Opened {

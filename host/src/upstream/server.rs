@@ -14,6 +14,7 @@ use super::h2::{self, Connections};
 use super::hash;
 use super::health::Checked;
 use super::pool::Pool;
+use super::seats::{Hall, Row};
 use super::standing::{Ejection, Standing};
 use super::sticky::{Seal, Sticky};
 use super::{Attempt, Inside, Insides, SendError};
@@ -24,6 +25,7 @@ use crate::observe::{Gauge, UpstreamTally};
 use smallvec::SmallVec;
 use std::cell::{Cell, OnceCell};
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,6 +36,7 @@ pub(super) use balance::Wish;
 use latency::Latency;
 use levels::Levels;
 use limit::{Limit, Load};
+pub(super) use limit::{Patience, Place};
 pub(super) use ticket::{Retry, Ticket};
 
 /// A named set of servers.
@@ -58,6 +61,10 @@ pub(super) struct Upstream {
     checked: Option<Arc<Checked>>,
     /// Those that an operator has taken out.
     drained: Arc<Drained>,
+    /// Who waits for connections, those of other workers included.
+    hall: Arc<Hall>,
+    /// Whose requests wait there.
+    home: Arc<()>,
     /// `None`: as many requests at once as come.
     limit: Option<Limit>,
     /// `None`: clients do not stay with servers.
@@ -72,6 +79,8 @@ pub(super) struct Upstream {
 /// One server of an upstream.
 pub(super) struct Server {
     pub address: ServerAddress,
+    /// Its other address, if it has one of either family.
+    pub also: Option<IpAddr>,
     /// The address as text, for logs.
     pub label: Rc<str>,
     /// For one that is a component.
@@ -97,14 +106,16 @@ pub(super) struct Server {
     shown: Arc<Gauge>,
     /// Whether an operator has taken it out.
     drained: Arc<AtomicBool>,
+    /// Its connections, those of other workers included.
+    pub row: Arc<Row>,
     /// Weighted round robin: how far behind its share it is.
     credit: Cell<i64>,
     standing: Standing,
     latency: Cell<Latency>,
 }
 
-/// Who keeps servers from being used: checks, if there are any, and operators.
-type Kept = (Option<Arc<Checked>>, Arc<Drained>);
+/// Who keeps servers from being used: checks, if there are any, operators, and those who have their connections.
+type Kept = (Option<Arc<Checked>>, Arc<Drained>, Arc<Hall>);
 
 /// Servers that a guide is shown at once.
 const MOST_SHOWN: usize = 256;
@@ -120,7 +131,7 @@ impl Upstream {
         name: &str,
         (spec, tls): (&UpstreamSpec, Option<Vec<ServerTls>>),
         limits: &Limits,
-        (tally, (checked, drained), (seal, workers)): (Arc<UpstreamTally>, Kept, (&Seal, u16)),
+        (tally, (checked, drained, hall), (seal, workers)): (Arc<UpstreamTally>, Kept, (&Seal, u16)),
     ) -> Rc<Self> {
         let keep = spec.pool_idle.unwrap_or(limits.pool_idle);
         // Where all are new, none has to wait for the others.
@@ -132,6 +143,7 @@ impl Upstream {
             let tls = tls.as_ref().and_then(|tls| tls.get(index)).cloned();
             Server {
                 address: server.address.clone(),
+                also: server.also,
                 label: server.address.to_string().into(),
                 inside: OnceCell::new(),
                 tls,
@@ -146,6 +158,7 @@ impl Upstream {
                 running: Cell::new(0),
                 shown: tally.servers.named(server.address.to_string().into(), Gauge::default),
                 drained: drained.flag(&server.address.to_string()),
+                row: hall.row(&server.address.to_string()),
                 credit: Cell::new(0),
                 standing: Standing::default(),
                 latency: Cell::default(),
@@ -157,7 +170,7 @@ impl Upstream {
         };
         let servers: Vec<_> = spec.servers.iter().enumerate().map(server).map(kept).collect();
         let load = earlier.map(|earlier| Rc::clone(&earlier.load)).unwrap_or_default();
-        let new = Self::new(name, spec, (servers, load), limits, (tally, (checked, drained), (seal, workers)));
+        let new = Self::new(name, spec, (servers, load), limits, (tally, (checked, drained, hall), (seal, workers)));
         new.next.set(earlier.map_or(0, |earlier| earlier.next.get()));
         match earlier {
             Some(earlier) if earlier.is_as(&new) => Rc::clone(earlier),
@@ -170,7 +183,7 @@ impl Upstream {
         spec: &UpstreamSpec,
         (servers, load): (Vec<Rc<Server>>, Rc<Load>),
         limits: &Limits,
-        (tally, (checked, drained), (seal, workers)): (Arc<UpstreamTally>, Kept, (&Seal, u16)),
+        (tally, (checked, drained, hall), (seal, workers)): (Arc<UpstreamTally>, Kept, (&Seal, u16)),
     ) -> Self {
         let even = spec.servers.windows(2).all(|pair| matches!(pair, [one, other] if one.weight == other.weight));
         let sums = spec.servers.iter().scan(0u32, |sum, server| {
@@ -193,6 +206,8 @@ impl Upstream {
             out: Cell::new(out),
             checked,
             drained,
+            hall,
+            home: Arc::default(),
             limit: spec.limits.as_ref().map(|limits| Limit::new(limits, workers)),
             sticky: spec.sticky.as_ref().map(|sticky| Sticky::new(sticky, seal, name, &spec.servers)),
             levels: Levels::of(spec),
@@ -215,6 +230,12 @@ impl Upstream {
     pub fn is_found_by_name(&self) -> bool {
         // Who writes servers writes at least one.
         self.servers.is_empty() || self.spec.servers.iter().any(|server| server.found_by.is_some())
+    }
+
+    /// Closes connections that nobody needed lately.
+    pub fn sweep(&self, now: Instant) {
+        self.servers.iter().for_each(|server| server.sweep(now));
+        self.shed();
     }
 
     pub const fn tally(&self) -> &Arc<UpstreamTally> {
@@ -370,7 +391,7 @@ impl Server {
         let inside = matches!(self.address, ServerAddress::Component(_));
         !inside
             && tls
-            && (&self.address, &self.tags) == (&other.address, &other.tags)
+            && (&self.address, self.also, &self.tags) == (&other.address, other.also, &other.tags)
             && (self.protocol, self.proxy_protocol) == (other.protocol, other.proxy_protocol)
             && self.pool.is_as(&other.pool)
             && self.connections.is_as(&other.connections)
@@ -385,6 +406,11 @@ impl Server {
             running: self.running.get(),
             latency: self.latency.get().lately(),
         }
+    }
+
+    /// Whether nothing can be sent to it for lack of a connection, of which it may have so many.
+    fn has_no_seat(&self, most: u32) -> bool {
+        !self.row.has_free(most) && self.pool.is_empty() && !self.connections.has_room()
     }
 
     /// Comparable between servers of different weights.
@@ -406,7 +432,7 @@ impl Server {
     }
 
     /// Closes connections that nobody needed lately.
-    pub fn sweep(&self, now: Instant) {
+    fn sweep(&self, now: Instant) {
         self.pool.sweep(now);
         self.connections.sweep(now);
     }

@@ -1,6 +1,7 @@
 //! A connection after `101 Switching Protocols`: bytes both ways. Still counts as running on its server.
 
 use super::io::OriginIo;
+use super::seats::Seat;
 use super::server::Ticket;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,11 +12,12 @@ pub(super) struct SwitchedIo {
     io: OriginIo,
     /// Held, not looked at.
     _ticket: Ticket,
+    _seat: Option<Seat>,
 }
 
 impl SwitchedIo {
-    pub fn new(io: OriginIo, ticket: Ticket) -> Self {
-        Self { io, _ticket: ticket }
+    pub fn new(io: OriginIo, ticket: Ticket, seat: Option<Seat>) -> Self {
+        Self { io, _ticket: ticket, _seat: seat }
     }
 }
 

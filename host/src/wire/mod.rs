@@ -3,7 +3,7 @@
 //!
 //! In reading order: `lines` (where a head ends), `fields` (field lines and what they say about framing), `target`, `request`,
 //! `response`; `decoder` (bodies in), `encode` and `outbox` (heads and bodies out), `date`; `deadline` is the one timer
-//! both walls use, `stream` the one socket. `proxy_header` is what proxies say to each other before anything else.
+//! both walls use, `stream` the one socket, `dial` makes it where a host has several addresses. `proxy_header` is what proxies say to each other before anything else.
 //! `client_hello` is the one thing of TLS that is read here: who the client asks for, before it is decided who answers.
 
 mod chunked;
@@ -11,6 +11,7 @@ mod client_hello;
 mod date;
 mod deadline;
 mod decoder;
+mod dial;
 mod encode;
 mod fields;
 mod lines;
@@ -25,6 +26,7 @@ pub use client_hello::{BadHello, HelloReader, MOST_HELLO};
 pub use date::put_date;
 pub use deadline::Deadline;
 pub use decoder::{BadBody, Decoded, Decoder};
+pub use dial::dial;
 pub use encode::{Persistence, put_request, put_response};
 pub use fields::retain_trailers;
 pub use lines::HeadLimits;

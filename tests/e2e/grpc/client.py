@@ -67,6 +67,32 @@ def unary():
     print(outcome(lambda: channel.unary_unary(path("Unary"))(b"one", timeout=20).decode()))
 
 
+def load():
+    # Until it is told that it is enough.
+    over, done, failed = threading.Event(), [0], []
+
+    def ask():
+        while not over.is_set():
+            said = outcome(lambda: channel.unary_unary(path("Unary"))(b"one", timeout=20).decode())
+            if said != "got one":
+                failed.append(said)
+            done[0] += 1
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for _ in sys.stdin:
+        # How far it has come.
+        until = done[0] + 100
+        while done[0] < until:
+            time.sleep(0.005)
+        print(done[0], flush=True)
+    over.set()
+    for thread in threads:
+        thread.join()
+    print(len(failed), sorted(set(failed)))
+
+
 def other():
     print(outcome(lambda: channel.unary_unary("/other.Service/Method")(b"", timeout=20)))
 
@@ -84,4 +110,4 @@ def stream():
     print(outcome(run))
 
 
-{"all": all_kinds, "deadline": deadline, "cancel": cancel, "unary": unary, "other": other, "stream": stream}[what]()
+{"all": all_kinds, "deadline": deadline, "cancel": cancel, "unary": unary, "load": load, "other": other, "stream": stream}[what]()

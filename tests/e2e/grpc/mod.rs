@@ -3,7 +3,7 @@
 use crate::tls::curl_to;
 use portcullis_tests::pki::Authority;
 use portcullis_tests::{Origin, Proxy, Server, nobody, tools};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -24,6 +24,13 @@ fn papers() -> TempDir {
     ca.write(dir.path(), "ca");
     ca.issue(dir.path(), "server", &["localhost", "127.0.0.1"]);
     dir
+}
+
+/// npm's, see `server.js`. Not PyPI's, which answers calls that come while it is told to end with CANCELLED, so that nobody knows whether they
+/// were looked at.
+fn lasting_server_at(address: SocketAddr) -> Server {
+    let modules = tools::node_modules("@grpc/grpc-js").display().to_string();
+    Server::program_at(address, "node", &folder(), vec!["server.js".to_owned(), address.to_string(), modules])
 }
 
 /// See `server.py`. `tls`: where its certificate is.
@@ -53,7 +60,7 @@ impl Client {
     fn start(address: SocketAddr, ca: &Path, what: &str) -> Self {
         let mut command = Command::new(python());
         command.arg(folder().join("client.py")).arg(address.to_string()).arg(ca).arg(what);
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let said = BufReader::new(child.stdout.take().unwrap());
         Self { child, said }
     }
@@ -62,6 +69,20 @@ impl Client {
         let mut line = String::new();
         self.said.read_line(&mut line).unwrap();
         line.trim_end().to_owned()
+    }
+}
+
+impl Client {
+    /// Under load: waits until some hundred more calls are over.
+    fn some_more(&mut self) {
+        writeln!(self.child.stdin.as_mut().unwrap()).unwrap();
+        assert!(self.line().parse::<u32>().is_ok(), "it has ended");
+    }
+
+    /// How many have failed, and how.
+    fn end(&mut self) -> String {
+        drop(self.child.stdin.take());
+        self.line()
     }
 }
 
@@ -174,6 +195,22 @@ fn a_server_that_goes_ends_its_streams_and_others_take_over() {
     let end = stream.line();
     assert!(end.starts_with("['one'] UNAVAILABLE: ") || end.starts_with("['one'] CANCELLED"), "{end}");
     assert_eq!(said(&proxy, "unary"), ["UNAVAILABLE: connect_refused"]);
+}
+
+#[test]
+fn three_servers_are_restarted_in_turn_and_not_one_call_fails() {
+    let mut servers = [(); 3].map(|()| lasting_server_at(nobody()));
+    let names = servers.iter().map(|server| format!("\"grpc://{}\"", server.address)).collect::<Vec<_>>().join(", ");
+    let proxy = self::proxy(papers(), "", &format!("servers = [{names}]"));
+    let mut client = Client::start(proxy.https(), &proxy.dir.path().join("ca.pem"), "load");
+    client.some_more();
+    for server in &mut servers {
+        server.terminate();
+        client.some_more();
+        *server = lasting_server_at(server.address);
+        client.some_more();
+    }
+    assert_eq!(client.end(), "0 []", "{}", proxy.log());
 }
 
 #[test]

@@ -98,6 +98,9 @@ fn over_tls_the_server_chooses_or_must() {
     said.sort();
     let want = ["HTTP/1.1 1 a.test https", "HTTP/1.1 2 a.test https", "HTTP/2.0 1 a.test https", "HTTP/2.0 2 a.test https"];
     assert_eq!(said, want, "connections are kept");
+    for spoken in ["h2", "http/1.1"] {
+        both.access_line(|line| line.contains(&format!(" upstream_protocol={spoken} ")));
+    }
 }
 
 #[test]

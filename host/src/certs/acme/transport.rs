@@ -1,5 +1,6 @@
 //! HTTPS to an ACME directory: a connection for each request, which are few and far between.
 
+use crate::wire::dial;
 use bytes::Bytes;
 use http::header::{HOST, HeaderValue};
 use http::{Request, Uri};
@@ -16,7 +17,7 @@ use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, lookup_host};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -97,6 +98,11 @@ impl HttpClient for Transport {
     }
 }
 
+/// At whichever of its addresses answers first.
+async fn reach(host: &str, port: u16) -> std::io::Result<TcpStream> {
+    dial(lookup_host((host, port)).await?.collect()).await
+}
+
 async fn send(tls: Arc<ClientConfig>, mut request: Request<BodyWrapper<Bytes>>) -> Result<BytesResponse, TransportError> {
     let url = request.uri().clone();
     let wrong = || TransportError::Url(url.clone());
@@ -108,7 +114,7 @@ async fn send(tls: Arc<ClientConfig>, mut request: Request<BodyWrapper<Bytes>>) 
     *request.uri_mut() = url.path_and_query().map_or("/", |target| target.as_str()).parse().map_err(|_| wrong())?;
 
     let port = authority.port_u16().unwrap_or(443);
-    let socket = TcpStream::connect((host.as_str(), port)).await.map_err(|error| TransportError::Connect(shown.clone(), error))?;
+    let socket = reach(&host, port).await.map_err(|error| TransportError::Connect(shown.clone(), error))?;
     let stream = TlsConnector::from(tls).connect(name, socket).await.map_err(|error| TransportError::Tls(shown.clone(), error))?;
     let http = |error| TransportError::Http(shown.clone(), error);
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(http)?;

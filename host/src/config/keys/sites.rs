@@ -10,7 +10,7 @@ pub(super) static SITES: Keys = named(
 );
 
 pub static SITE: Keys = Keys {
-    later: &["mirror"],
+    later: &[],
     ..table(
         "site",
         "A host name with its routes.",
@@ -28,6 +28,12 @@ pub static SITE: Keys = Keys {
                 Kind::Table(&HEADERS),
                 "{ response = { set = { x-served-by = \"edge\" } } }",
                 "Short for a `headers` link before the site's chain.",
+            ),
+            key(
+                "mirror",
+                MIRRORED,
+                "{ to = \"shadow\", share = \"10%\" }",
+                "Of every route that does not say otherwise: copies of requests go to another upstream.",
             ),
             required("routes", Kind::Table(&ROUTES), "{ \"/*\" = \"app\" }", "Routes by path pattern."),
         ],
@@ -85,9 +91,9 @@ pub static ROUTE: Keys = Keys {
             ),
             key(
                 "mirror",
-                Kind::Either(&[Kind::Text(&UPSTREAM_NAME), Kind::Table(&MIRROR)]),
+                Kind::Either(&[Kind::Text(&UPSTREAM_NAME), Kind::Table(&MIRROR), Kind::Truth]),
                 "{ to = \"shadow\", share = \"10%\" }",
-                "Copies of requests go to another upstream, whose answers are thrown away; a string is `to`.",
+                "Copies of requests go to another upstream, whose answers are thrown away; a string is `to`. As the site's unless written; false for none.",
             ),
             key(
                 "fault",
@@ -99,6 +105,7 @@ pub static ROUTE: Keys = Keys {
     )
 };
 
+const MIRRORED: Kind = Kind::Either(&[Kind::Text(&UPSTREAM_NAME), Kind::Table(&MIRROR)]);
 const LIMITED: Kind = Kind::Either(&[Kind::Text(&RATE), Kind::Table(&LIMIT)]);
 
 pub static LIMIT: Keys = Keys {
@@ -166,7 +173,7 @@ pub static RETRY: Keys = table(
             "hedge",
             Kind::Text(&DURATION),
             "\"50ms\"",
-            "After so long without a response head, an idempotent request without a body is sent to another server as well; the first answer counts, the other attempt is ended. Within the budget.",
+            "After so long without a response head, an idempotent request is sent to another server as well, if its body has come to its end and is no larger than 64 KiB; the first answer counts, the other attempt is ended. Within the budget.",
         ),
     ],
 );

@@ -320,7 +320,7 @@ pub static UPSTREAM_HEALTH: Keys = table(
 
 pub static UPSTREAM_LIMITS: Keys = table(
     "upstream-limits",
-    "Requests and tunnels that run at once; workers share them out evenly. Those beyond wait, and are answered 503 if they wait in vain.",
+    "Requests and tunnels that run at once, which workers share out evenly, and connections. Those beyond wait, and are answered 503 if they wait in vain.",
     &[
         key(
             "running",
@@ -329,6 +329,12 @@ pub static UPSTREAM_LIMITS: Keys = table(
             "Of the upstream. \"adaptive\": 10 to 1000, fewer while answers take longer than they usually do, and more while they do not.",
         ),
         key("per-server", Kind::Whole(1, 10_000_000), "100", "Of each server."),
+        key(
+            "connections",
+            Kind::Whole(1, 10_000_000),
+            "50",
+            "Open to each server, of all workers together, whatever they carry: requests, WebSockets, tunnels, or nothing. Those that are idle are given up for whoever needs one.",
+        ),
         key("queue", Kind::Whole(0, 10_000_000), "200", "So many more wait; 100 unless written."),
         key("wait", Kind::Text(&DURATION), "\"1s\"", "For so long; 1s unless written."),
     ],

@@ -1,4 +1,4 @@
-//! `mirror` of a route: the name of an upstream, or a table.
+//! `mirror` of a site or a route: the name of an upstream, or a table. A route has that of its site unless it says otherwise.
 
 use super::Context;
 use super::names::Sort;
@@ -6,7 +6,19 @@ use super::node::{Node, Value};
 use super::reader::Reader;
 use crate::config::forms::Wrong;
 use crate::config::source::Span;
-use crate::config::{MirrorSpec, UpstreamName, keys, units};
+use crate::config::{Code, MirrorSpec, UpstreamName, keys, units};
+
+/// Of a route. `inherited`: of its site.
+pub fn of_route(context: &Context<'_>, route: &Reader<'_, '_>, inherited: Option<&MirrorSpec>) -> Option<MirrorSpec> {
+    match route.get("mirror") {
+        None => inherited.cloned(),
+        Some(Node { value: Value::Boolean(false), .. }) => None,
+        Some(Node { value: Value::Boolean(true), span }) => {
+            context.error(Code::BadValue, *span, "`mirror` is true, but of whom? The name of an upstream, or false for none")
+        }
+        Some(_) => read(context, route),
+    }
+}
 
 pub fn read(context: &Context<'_>, route: &Reader<'_, '_>) -> Option<MirrorSpec> {
     let named = |(name, span): (&str, Span)| {

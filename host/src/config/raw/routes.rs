@@ -9,12 +9,22 @@ use super::node::{Entry, Node, Value};
 use super::reader::{Reader, join, nearest, one_or_many};
 use super::{injected, mirror, retry, shorthand};
 use crate::config::source::Span;
-use crate::config::{Code, Diagnostic, LinkOrigin, LinkSpec, PathMatch, RetrySpec, Route, RouteMatch, RouteTimeouts, UpstreamName};
+use crate::config::{
+    Code, Diagnostic, LinkOrigin, LinkSpec, MirrorSpec, PathMatch, RetrySpec, Route, RouteMatch, RouteTimeouts, UpstreamName,
+};
 use crate::config::{keys, pattern, units};
 use std::time::Duration;
 
-/// Routes under one pattern. `inherited` are the site's links, outermost first; `path` is that of the routes table.
-pub fn read(context: &Context<'_>, entry: &Entry, path: &str, chains: &Chains, inherited: &[LinkSpec]) -> Vec<Route> {
+/// What the routes of a site have in common.
+#[derive(Clone, Copy)]
+pub struct Inherited<'s> {
+    /// Outermost first.
+    pub links: &'s [LinkSpec],
+    pub mirror: Option<&'s MirrorSpec>,
+}
+
+/// Routes under one pattern; `path` is that of the routes table.
+pub fn read(context: &Context<'_>, entry: &Entry, path: &str, chains: &Chains, inherited: Inherited<'_>) -> Vec<Route> {
     let several = matches!(entry.value.value, Value::Array(_));
     let nodes = one_or_many(&entry.value);
     if nodes.is_empty() {
@@ -34,7 +44,7 @@ fn one(
     span: Span,
     path: String,
     chains: &Chains,
-    inherited: &[LinkSpec],
+    inherited: Inherited<'_>,
 ) -> Option<Route> {
     let matched = || context.form(&entry.key, entry.key_span, |text| pattern::path(text, 0));
     if let Value::String(upstream) = &node.value {
@@ -43,10 +53,10 @@ fn one(
             pattern: entry.key.clone(),
             matches: RouteMatch { path: matched()?, methods: Vec::new(), headers: Vec::new(), query: Vec::new() },
             to: Some(UpstreamName(upstream.clone())),
-            chain: inherited.to_vec(),
+            chain: inherited.links.to_vec(),
             timeouts: RouteTimeouts::default(),
             retry: RetrySpec::default(),
-            mirror: None,
+            mirror: inherited.mirror.cloned(),
             injected: None,
             at: context.location(span),
         };
@@ -73,7 +83,7 @@ fn one(
         context.refer(Sort::Upstream, name, span);
         UpstreamName(name.to_owned())
     });
-    let mut chain = kept(context, &reader, inherited);
+    let mut chain = kept(context, &reader, inherited.links);
     chain.extend(shorthand::limit(context, &reader, LinkOrigin::Route));
     chain.extend(shorthand::headers(context, &reader, LinkOrigin::Route));
     chain.extend(chains.resolve(&chains.items(context, &reader), LinkOrigin::Route));
@@ -89,7 +99,9 @@ fn one(
     }
     let timeouts = timeouts(&reader);
     let retry = retry::read(context, &reader, timeouts.total);
-    let mirror = mirror::read(context, &reader);
+    // What is answered here is not copied.
+    let inherited = inherited.mirror.filter(|_| reader.entry("redirect").or(reader.entry("respond")).is_none());
+    let mirror = mirror::of_route(context, &reader, inherited);
     let injected = injected::read(context, &reader);
     let route = Route { pattern: entry.key.clone(), matches, to, chain, timeouts, retry, mirror, injected, at: context.location(span) };
     readable.then_some(route)

@@ -5,7 +5,8 @@ use super::build::section;
 use super::chains::Chains;
 use super::node::{Node, Value};
 use super::reader::{Reader, nearest};
-use super::{acme, certificate, client_certs, routes, shadow, shorthand};
+use super::routes::{self, Inherited};
+use super::{acme, certificate, client_certs, mirror, shadow, shorthand};
 use crate::config::diagnostic::Place;
 use crate::config::source::Span;
 use crate::config::{AcmeIssuer, Code, Diagnostic, LinkOrigin, LinkSpec, Site, SiteName, TlsSpec, forms, keys};
@@ -48,10 +49,12 @@ fn one(context: &Context<'_>, node: &Node, key_span: Span, path: String, name: O
     inherited.extend(shorthand::limit(context, &reader, LinkOrigin::Site));
     inherited.extend(shorthand::headers(context, &reader, LinkOrigin::Site));
     inherited.extend(chains.resolve(&chains.items(context, &reader), LinkOrigin::Site));
+    let mirror = mirror::read(context, &reader);
+    let inherited = Inherited { links: &inherited, mirror: mirror.as_ref() };
     let mut all = Vec::new();
     if let Some(table) = reader.open_key("routes", &keys::ROUTES) {
         for entry in table.others() {
-            all.extend(routes::read(context, entry, &table.path, chains, &inherited));
+            all.extend(routes::read(context, entry, &table.path, chains, inherited));
         }
         if table.others().next().is_none() {
             let found = Diagnostic::error(Code::Missing, context.place(table.span), format!("{} has no route", reader.section()));

@@ -124,8 +124,8 @@ fn limits(context: &Context<'_>, upstream: &Reader<'_, '_>) -> Option<LimitsSpec
     let node = upstream.get("limits")?;
     let table = upstream.open_key("limits", &keys::UPSTREAM_LIMITS)?;
     let count = |key: &str| table.whole(key).and_then(|count| u32::try_from(count).ok());
-    if table.get("running").or(table.get("per-server")).is_none() {
-        return context.error(Code::Missing, node.span, "`limits` has neither `running` nor `per-server`");
+    if ["running", "per-server", "connections"].into_iter().all(|key| table.get(key).is_none()) {
+        return context.error(Code::Missing, node.span, "`limits` has none of `running`, `per-server` and `connections`");
     }
     let running = match table.get("running") {
         None => None,
@@ -139,6 +139,7 @@ fn limits(context: &Context<'_>, upstream: &Reader<'_, '_>) -> Option<LimitsSpec
     Some(LimitsSpec {
         running,
         per_server: count("per-server"),
+        connections: count("connections"),
         queue: count("queue").unwrap_or(100),
         wait: table.duration("wait", Duration::from_millis(1)).unwrap_or(Duration::from_secs(1)),
     })

@@ -1,6 +1,7 @@
 //! One request to the collector. A connection for each: there are few.
 
 use crate::config::Collector;
+use crate::wire::dial;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Request, StatusCode};
@@ -8,7 +9,7 @@ use http_body_util::Full;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use std::time::Duration;
-use tokio::net::TcpStream;
+use tokio::net::lookup_host;
 use tokio::task::JoinSet;
 
 /// For a request and its answer; and for all that is sent at the end.
@@ -29,7 +30,7 @@ pub(super) enum Failed {
 
 /// `path`: `/v1/traces` and its like.
 pub(super) async fn post(collector: &Collector, path: &str, body: Bytes) -> Result<(), Failed> {
-    let stream = TcpStream::connect((collector.host.as_str(), collector.port)).await?;
+    let stream = dial(lookup_host((collector.host.as_str(), collector.port)).await?.collect()).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let mut request = Request::post(format!("{}{path}", collector.path)).body(Full::new(body)).unwrap_or_default();
     let headers = request.headers_mut();

@@ -18,6 +18,8 @@ pub enum Query {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Found {
     pub ip: IpAddr,
+    /// Of the other family, where the host has one address of each.
+    pub also: Option<IpAddr>,
     /// `None`: as it is written.
     pub record: Option<Record>,
 }
@@ -70,10 +72,11 @@ fn placed(written: &UpstreamServer, found: &Found) -> UpstreamServer {
             weight: u32::from(record.weight).max(1),
             priority: record.priority,
             found_by,
+            also: found.also,
             ..written.clone()
         },
         (None, ServerAddress::Tcp { port, .. }) => {
-            UpstreamServer { address: ServerAddress::Tcp { host, port: *port }, found_by, ..written.clone() }
+            UpstreamServer { address: ServerAddress::Tcp { host, port: *port }, found_by, also: found.also, ..written.clone() }
         }
         // Not so: whoever asks for a host has its port.
         (None, _) => written.clone(),

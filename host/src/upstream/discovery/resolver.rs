@@ -48,6 +48,8 @@ struct Made {
 /// Addresses of a host.
 struct Addresses {
     all: Vec<IpAddr>,
+    /// That of the other family, if there is one of each.
+    also: Option<IpAddr>,
     ttl: Duration,
 }
 
@@ -61,8 +63,8 @@ impl Resolver {
         let resolver = self.resolver()?;
         let Answer { mut found, ttl } = match query {
             Query::Host(name) => {
-                let Addresses { all, ttl } = addresses(&resolver, name).await?;
-                Answer { found: all.into_iter().map(|ip| Found { ip, record: None }).collect(), ttl }
+                let Addresses { all, also, ttl } = addresses(&resolver, name, before).await?;
+                Answer { found: all.into_iter().map(|ip| Found { ip, also, record: None }).collect(), ttl }
             }
             Query::Service(name) => service(&resolver, name, before).await?,
         };
@@ -125,16 +127,17 @@ async fn service(resolver: &TokioResolver, name: &str, before: &[Found]) -> Resu
         if !host.ends_with('.') {
             host.push('.');
         }
-        match addresses(resolver, &host).await {
+        match addresses(resolver, &host, before).await {
             Ok(addresses) => {
                 ttl = ttl.min(addresses.ttl);
-                found.extend(addresses.all.into_iter().map(|ip| Found { ip, record: Some(of(&host)) }));
+                let Addresses { all, also, .. } = addresses;
+                found.extend(all.into_iter().map(|ip| Found { ip, also, record: Some(of(&host)) }));
             }
             Err(error) => {
                 ttl = ttl.min(INCOMPLETE);
                 let record = of(&host);
                 let known = before.iter().filter(|known| known.record.as_ref().is_some_and(|known| known.host == record.host));
-                found.extend(known.map(|known| Found { ip: known.ip, record: Some(record.clone()) }));
+                found.extend(known.map(|known| Found { record: Some(record.clone()), ..known.clone() }));
                 tracing::debug!("{host}, which {name} names, cannot be looked up: {error}");
                 failed = Some(format!("{host} {error}"));
             }
@@ -146,17 +149,20 @@ async fn service(resolver: &TokioResolver, name: &str, before: &[Found]) -> Resu
     }
 }
 
-/// IPv4 addresses if there are any that this machine has a way to, else IPv6 addresses: both would be two servers where there is one.
-async fn addresses(resolver: &TokioResolver, name: &str) -> Result<Addresses, String> {
+/// IPv4 addresses if there are any that this machine has a way to, else IPv6 addresses: both would be two servers where there is one. A host
+/// with one address of each is one server with two addresses, which connections are raced to (RFC 8305); of more, nobody knows which belong
+/// to the same machine. `before`: what was found last.
+async fn addresses(resolver: &TokioResolver, name: &str, before: &[Found]) -> Result<Addresses, String> {
     let four = match resolver.ipv4_lookup(name).await {
         Ok(looked_up) => Some(of(&looked_up)),
         // The others are asked for only where it is sure that there are none of these: a set must not change for a packet that was lost.
         Err(error) if error.is_no_records_found() => None,
         Err(error) => return Err(why(&error, "addresses")),
     };
-    if let Some(four) = four.as_ref().filter(|four| four.all.iter().any(|ip| is_reachable(*ip))) {
-        return Ok(Addresses { all: four.all.clone(), ttl: four.ttl });
-    }
+    let four = match four {
+        Some(four) if four.all.iter().any(|ip| is_reachable(*ip)) => return Ok(with_other_family(resolver, name, four, before).await),
+        four => four,
+    };
     match (resolver.ipv6_lookup(name).await, four) {
         (Ok(six), None) => Ok(of(&six)),
         (Ok(six), Some(four)) => {
@@ -168,6 +174,24 @@ async fn addresses(resolver: &TokioResolver, name: &str) -> Result<Addresses, St
     }
 }
 
+/// The same with the host's IPv6 address, if it has one address of each family and this machine a way to both.
+async fn with_other_family(resolver: &TokioResolver, name: &str, four: Addresses, before: &[Found]) -> Addresses {
+    let [ip] = *four.all else { return four };
+    match resolver.ipv6_lookup(name).await {
+        Ok(looked_up) => {
+            let six = of(&looked_up);
+            let also = match *six.all {
+                [also] if is_reachable(also) => Some(also),
+                _ => None,
+            };
+            Addresses { also, ttl: four.ttl.min(six.ttl), ..four }
+        }
+        Err(error) if error.is_no_records_found() => four,
+        // Nobody knows, so it stays as it was.
+        Err(_) => Addresses { also: before.iter().find(|known| known.ip == ip).and_then(|known| known.also), ..four },
+    }
+}
+
 fn of(looked_up: &Lookup) -> Addresses {
     let ip = |record: &hickory_resolver::proto::rr::Record| match &record.data {
         RData::A(four) => Some(IpAddr::V4(four.0)),
@@ -175,7 +199,7 @@ fn of(looked_up: &Lookup) -> Addresses {
         // What led there.
         _ => None,
     };
-    Addresses { all: looked_up.answers().iter().filter_map(ip).collect(), ttl: ttl(looked_up) }
+    Addresses { all: looked_up.answers().iter().filter_map(ip).collect(), also: None, ttl: ttl(looked_up) }
 }
 
 /// The least of all records.

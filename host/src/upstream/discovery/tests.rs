@@ -18,7 +18,7 @@ fn ip(last: u8) -> IpAddr {
 }
 
 fn hosts(last: &[u8]) -> Vec<Found> {
-    last.iter().map(|last| Found { ip: ip(*last), record: None }).collect()
+    last.iter().map(|last| Found { ip: ip(*last), also: None, record: None }).collect()
 }
 
 fn discovery(servers: Vec<ServerAddress>, before: Option<&Discovery>) -> Discovery {
@@ -76,8 +76,10 @@ fn records_say_where_and_how_much_and_what_is_found_twice_is_one() {
     let weighty = UpstreamServer { weight: 7, priority: 3, ..UpstreamServer::plain(tcp("app.test", 80), at()) };
     let spec = UpstreamSpec { servers: vec![written, weighty], ..UpstreamSpec::plain(Vec::new(), at()) };
     let record = |port, priority, weight| Some(Record { port, priority, weight, host: "h".into() });
-    let (hosts, records) =
-        (hosts(&[1, 2]), vec![Found { ip: ip(1), record: record(80, 0, 0) }, Found { ip: ip(3), record: record(81, 20, 65_535) }]);
+    let (hosts, records) = (
+        hosts(&[1, 2]),
+        vec![Found { ip: ip(1), also: None, record: record(80, 0, 0) }, Found { ip: ip(3), also: None, record: record(81, 20, 65_535) }],
+    );
     let all = expand(&spec, |query| match query {
         Query::Host(_) => &hosts,
         Query::Service(_) => &records,

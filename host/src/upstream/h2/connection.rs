@@ -1,6 +1,7 @@
 //! One connection to a server: how many streams it carries, and the task that moves its frames and sees whether the server still lives.
 
 use super::super::io::OriginIo;
+use super::super::seats::Seat;
 use super::io::SharedIo;
 use super::{Settings, fault};
 use crate::message::Connection;
@@ -52,6 +53,8 @@ pub(super) struct State {
     owner: Option<Weak<Connection>>,
     timers: RefCell<Vec<Deadline>>,
     tally: Arc<UpstreamTally>,
+    /// Held, not looked at.
+    _seat: Option<Seat>,
 }
 
 impl State {
@@ -69,7 +72,7 @@ impl State {
 impl H2Connection {
     /// Begins to speak HTTP/2 on a connection that was just made, before `until`.
     pub async fn begin(
-        io: OriginIo,
+        (io, seat): (OriginIo, Option<Seat>),
         owner: Option<&Rc<Connection>>,
         (settings, tally): (Settings, &Arc<UpstreamTally>),
         until: Instant,
@@ -86,6 +89,7 @@ impl H2Connection {
             owner: owner.map(Rc::downgrade),
             timers: RefCell::default(),
             tally: Arc::clone(tally),
+            _seat: seat,
         });
         let begun = timeout_at(until, settings.builder().handshake(SharedIo(Rc::clone(&state)))).await;
         let (sender, connection) = begun.map_err(|_| SendError::ConnectTimeout)?.map_err(|error| fault::sort(error).0)?;

@@ -40,11 +40,12 @@ pub(in crate::upstream) struct Stream<B> {
     moved: u32,
     /// A recent reading of the clock; used up by the first wait, which follows at once.
     now: Option<Instant>,
-    /// Counts the request for as long as its response comes in.
-    pub(super) ticket: Option<Ticket>,
     /// What was read on the connection when the request was sent.
     before: u64,
     pub slot: Slot,
+    /// Counts the request for as long as its response comes in. After the slot, since fields are dropped in their order and who waits for it
+    /// is to find room.
+    pub(super) ticket: Option<Ticket>,
 }
 
 /// What the deadline is set for.
@@ -104,9 +105,9 @@ where
             pieces: 0,
             moved: 0,
             now: Some(now),
-            ticket: None,
             before: slot.read(),
             slot,
+            ticket: None,
         }))
     }
 

@@ -1,11 +1,14 @@
 //! How many requests run at once on an upstream and on each of its servers, and who waits until there is room. Each worker has its share of
-//! the limits, so that none has to ask the others.
+//! the limits, so that none has to ask the others; only connections are counted together (see `seats`), since a server has so many and no more.
 
 use super::adaptive::{Bounds, Gradient, LEAST, MOST};
 use super::{Server, Tried, Upstream};
 use crate::config::{LimitsSpec, Running};
 use crate::upstream::SendError;
+use crate::upstream::seats::{Home, Row, Seat, Waiter, Whose};
 use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
@@ -15,6 +18,8 @@ use tokio::time::{Instant, timeout_at};
 pub(super) struct Limit {
     running: Most,
     per_server: u32,
+    /// Open to each server. Not a share: idle ones that another worker needs are given up (see `seats`).
+    connections: Option<u32>,
     queue: u32,
     wait: Duration,
 }
@@ -37,15 +42,6 @@ pub(super) struct Load {
     freed: Notify,
 }
 
-impl Load {
-    /// Something that ran is over.
-    pub fn is_less(&self) {
-        if self.waiting.get() > 0 {
-            self.freed.notify_one();
-        }
-    }
-}
-
 impl Limit {
     /// At least one of each, so that every worker can do something.
     pub fn new(spec: &LimitsSpec, workers: u16) -> Self {
@@ -55,52 +51,151 @@ impl Limit {
             Some(Running::Most(running)) => Most::Fixed(share(running)),
             Some(Running::Adaptive) => Most::Adaptive(Bounds { least: share(LEAST), most: share(MOST) }),
         };
-        Self { running, per_server: spec.per_server.map_or(u32::MAX, share), queue: share(spec.queue), wait: spec.wait }
+        let LimitsSpec { per_server, connections, queue, wait, .. } = *spec;
+        Self { running, per_server: per_server.map_or(u32::MAX, share), connections, queue: share(queue), wait }
     }
 
     /// Whether no more may run on the server.
     pub fn is_reached(&self, server: &Server) -> bool {
-        server.running.get() >= self.per_server
+        server.running.get() >= self.per_server || self.connections.is_some_and(|most| server.has_no_seat(most))
     }
 }
 
 impl Upstream {
     /// Returns when one more may run. Who comes while others wait goes behind them; so does who was told that there is room, and found none
-    /// any more. `until`: the exchange's end.
-    pub async fn admit(&self, until: Option<Instant>) -> Result<(), SendError> {
-        let Some(limit) = &self.limit else { return Ok(()) };
+    /// any more. `until`: the exchange's end. The place in the queue is to be kept until the request has its connection, or makes one.
+    pub async fn admit(&self, patience: &mut Patience) -> Result<Option<Place<'_>>, SendError> {
+        let Some(limit) = &self.limit else { return Ok(None) };
         // Nobody waits for servers that are not known; what is wrong is said soon enough.
         if self.servers.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
-        if self.load.waiting.get() == 0 && self.has_room(limit) {
-            return Ok(());
+        if !self.has_queue(limit) && self.has_room(limit) {
+            return Ok(None);
         }
+        let room = || self.has_room(limit);
+        // Boxed: it is rare, and would make the future of every request larger.
+        Box::pin(self.line_up(limit, None, patience, (&room, &room))).await.map(Some)
+    }
+
+    /// Returns when there may be a connection for this server, which had none to give. `alone`: it must be a new one.
+    pub async fn wait_for_seat(&self, server: &Server, alone: bool, patience: &mut Patience) -> Result<Option<Place<'_>>, SendError> {
+        let Some((limit, most)) = self.limit.as_ref().and_then(|limit| Some((limit, limit.connections?))) else { return Ok(None) };
+        let free = || server.row.has_free(most);
+        let room = || free() || !server.pool.is_empty() || (!alone && server.connections.has_room());
+        self.line_up(limit, Some(&server.row), patience, (&free, &room)).await.map(Some)
+    }
+
+    /// `ready`: whether it need not wait, at first and whenever it is told to look.
+    async fn line_up(
+        &self,
+        limit: &Limit,
+        row: Option<&Arc<Row>>,
+        patience: &mut Patience,
+        ready: (&dyn Fn() -> bool, &dyn Fn() -> bool),
+    ) -> Result<Place<'_>, SendError> {
         if self.load.waiting.get() >= limit.queue {
             return Err(SendError::Busy);
         }
-        // Boxed: it is rare, and would make the future of every request larger.
-        Box::pin(self.wait(limit, until)).await
+        let over = *patience.over.get_or_insert_with(|| Instant::now() + limit.wait);
+        self.wait(Place::take(self, limit, row), ready, (over, patience.until)).await
     }
 
-    async fn wait(&self, limit: &Limit, until: Option<Instant>) -> Result<(), SendError> {
-        let _place = Place::take(self);
-        let patience = Instant::now() + limit.wait;
-        let end = until.map_or(patience, |until| until.min(patience));
+    async fn wait<'u>(
+        &'u self,
+        place: Place<'u>,
+        (at_first, ready): (&dyn Fn() -> bool, &dyn Fn() -> bool),
+        (over, until): (Instant, Option<Instant>),
+    ) -> Result<Place<'u>, SendError> {
+        let end = until.map_or(over, |until| until.min(over));
+        // Where all workers wait together, a seat may have been freed before anybody knew that this one waits.
+        if place.is_first() && at_first() {
+            return Ok(place);
+        }
         loop {
             // Whoever is dropped after it was told passes that on to the next.
-            match timeout_at(end, self.load.freed.notified()).await {
-                Ok(()) if self.has_room(limit) => return Ok(()),
-                Ok(()) => {}
-                Err(_) if end < patience => return Err(SendError::Expired),
+            match timeout_at(end, place.told()).await {
+                Ok(()) if ready() => return Ok(place),
+                Ok(()) => {
+                    place.told_in_vain();
+                    if place.is_first() && at_first() {
+                        return Ok(place);
+                    }
+                }
+                Err(_) if end < over => return Err(SendError::Expired),
                 Err(_) => return Err(SendError::Busy),
             }
         }
     }
 
+    /// A seat for one more connection to the server. `None`: it has as many as it may, and none of them lies idle here.
+    pub fn seat(&self, server: &Server) -> Option<Seat> {
+        let seat = server.row.seat(self.most_connections(), &self.tally).or_else(|| server.pool.evict());
+        if seat.is_none() {
+            // Its seat is free when it has said goodbye.
+            server.connections.evict();
+        }
+        seat
+    }
+
+    /// Whether a connection to the server that falls idle is to be closed: somebody waits for it who has no use for it as it is, or there are
+    /// too many since a reload.
+    pub fn wants_less(&self, server: &Server) -> bool {
+        let Some(most) = self.most_connections() else { return false };
+        let elsewhere = || self.hall.next().is_some_and(|next| !next.is_of(&self.home));
+        server.row.is_over(most) || (self.hall.has_queue() && elsewhere())
+    }
+
+    /// Closes idle connections to servers that have more than they may since a reload.
+    pub fn shed(&self) {
+        let Some(most) = self.most_connections() else { return };
+        for server in &self.servers {
+            while server.row.is_over(most) && server.pool.evict().is_some() {}
+        }
+    }
+
+    /// Closes connections that lie idle here, one for each request that waits elsewhere; where none does, one over HTTP/2 ends with what it carries.
+    pub fn give_up_seats(&self) {
+        if self.most_connections().is_none() || !self.hall.has_queue() {
+            return;
+        }
+        self.shed();
+        for _ in 0..self.hall.left() {
+            let Some(next) = self.hall.next() else { return };
+            if next.is_of(&self.home) {
+                self.is_less();
+                return;
+            }
+            let of = || self.servers.iter().filter(|server| next.row.as_ref().is_none_or(|row| Arc::ptr_eq(row, &server.row)));
+            if !of().any(|server| server.pool.evict().is_some() || server.connections.evict()) {
+                // Over HTTP/2 one that never falls idle would keep its seat for ever.
+                of().for_each(|server| server.connections.retire());
+                return;
+            }
+        }
+    }
+
+    /// To each server.
+    fn most_connections(&self) -> Option<u32> {
+        self.limit.as_ref().and_then(|limit| limit.connections)
+    }
+
+    /// Something that ran is over.
+    pub fn is_less(&self) {
+        if self.load.waiting.get() == 0 {
+            return;
+        }
+        self.load.freed.notify_one();
+        // Who waits may do so under other limits than these, after a reload.
+        let useful = || self.limit.as_ref().filter(|limit| limit.connections.is_some()).is_none_or(|limit| self.has_room(limit));
+        if self.hall.has_queue() && useful() {
+            self.hall.tell_own(self.worker());
+        }
+    }
+
     /// Whether one more may run at once, on another server than these.
     pub fn has_spare(&self, tried: &Tried) -> bool {
-        self.has_other(tried) && self.limit.as_ref().is_none_or(|limit| self.load.waiting.get() == 0 && self.has_room(limit))
+        self.has_other(tried) && self.limit.as_ref().is_none_or(|limit| !self.has_queue(limit) && self.has_room(limit))
     }
 
     /// An answer has taken so long; what may run at once may change with it.
@@ -113,6 +208,11 @@ impl Upstream {
         }
     }
 
+    /// Whether others wait, on other workers too if connections are bounded.
+    fn has_queue(&self, limit: &Limit) -> bool {
+        self.load.waiting.get() > 0 || (limit.connections.is_some() && self.hall.has_queue())
+    }
+
     fn has_room(&self, limit: &Limit) -> bool {
         let most = match limit.running {
             Most::Fixed(most) => most,
@@ -120,25 +220,80 @@ impl Upstream {
         };
         self.load.running.get() < most && (0..self.servers.len()).any(|index| !self.is_full(index) && !self.is_drained(index))
     }
+
+    fn has_room_for(&self, whose: Whose) -> bool {
+        let Some(limit) = &self.limit else { return false };
+        let free = |server: &Rc<Server>| limit.connections.is_some_and(|most| server.row.has_free(most));
+        match whose {
+            Whose::SameWorkers => self.has_room(limit),
+            Whose::Anybodys => self.servers.iter().any(free),
+        }
+    }
+
+    /// Only compared: the same over all snapshots.
+    fn worker(&self) -> usize {
+        Rc::as_ptr(&self.load) as usize
+    }
+}
+
+/// How long a request waits, all in all.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::upstream) struct Patience {
+    /// The exchange's end.
+    pub until: Option<Instant>,
+    /// Set when it begins to wait.
+    over: Option<Instant>,
+}
+
+impl Patience {
+    pub const fn within(until: Option<Instant>) -> Self {
+        Self { until, over: None }
+    }
 }
 
 /// In the queue, until this is dropped.
-struct Place<'u> {
+pub(in crate::upstream) struct Place<'u> {
     upstream: &'u Upstream,
+    /// Where connections are bounded, all workers wait together.
+    waiter: Option<Arc<Waiter>>,
 }
 
 impl<'u> Place<'u> {
-    fn take(upstream: &'u Upstream) -> Self {
+    fn take(upstream: &'u Upstream, limit: &Limit, row: Option<&Arc<Row>>) -> Self {
         upstream.load.waiting.update(|count| count + 1);
         upstream.tally.waiting.add(1);
-        Self { upstream }
+        let home = || Home { upstream: Arc::clone(&upstream.home), worker: upstream.worker() };
+        let waiter = limit.connections.map(|_| upstream.hall.enter(home(), row.cloned()));
+        Self { upstream, waiter }
+    }
+
+    /// Until it is told to look whether there is room.
+    async fn told(&self) {
+        match &self.waiter {
+            Some(waiter) => waiter.told().await,
+            None => self.upstream.load.freed.notified().await,
+        }
+    }
+
+    fn told_in_vain(&self) {
+        let Self { upstream, waiter } = self;
+        waiter.iter().for_each(|waiter| upstream.hall.pass_on(waiter, |whose| upstream.has_room_for(whose)));
+    }
+
+    /// Of all workers'. `false` where each has a queue of its own.
+    fn is_first(&self) -> bool {
+        self.waiter.as_ref().is_some_and(|waiter| self.upstream.hall.is_first(waiter))
     }
 }
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
-        self.upstream.load.waiting.update(|count| count - 1);
-        self.upstream.tally.waiting.sub(1);
+        let Self { upstream, waiter } = self;
+        upstream.load.waiting.update(|count| count - 1);
+        upstream.tally.waiting.sub(1);
+        if let Some(waiter) = waiter {
+            upstream.hall.leave(waiter, |whose| upstream.has_room_for(whose));
+        }
     }
 }
 
@@ -148,11 +303,10 @@ mod tests {
     use super::super::tests::limited;
     use super::*;
     use crate::upstream::server::Wish;
-    use std::rc::Rc;
     use tokio::task::{LocalSet, spawn_local, yield_now};
 
     fn spec(running: Option<u32>, per_server: Option<u32>, queue: u32) -> LimitsSpec {
-        LimitsSpec { running: running.map(Running::Most), per_server, queue, wait: Duration::from_secs(60) }
+        LimitsSpec { running: running.map(Running::Most), per_server, connections: None, queue, wait: Duration::from_secs(60) }
     }
 
     #[test]
@@ -175,22 +329,22 @@ mod tests {
                     .map(|number| {
                         let (upstream, order) = (Rc::clone(&upstream), Rc::clone(&order));
                         spawn_local(async move {
-                            let admitted = upstream.admit(None).await;
+                            let admitted = upstream.admit(&mut Patience::default()).await;
                             order.borrow_mut().push(number);
-                            admitted.map(|()| Ticket::new(&upstream, &upstream.servers[0], 0))
+                            admitted.map(|_| Ticket::new(&upstream, &upstream.servers[0], 0))
                         })
                     })
                     .collect();
                 yield_now().await;
-                assert!(matches!(upstream.admit(None).await, Err(SendError::Busy)), "two run and two wait");
+                assert!(matches!(upstream.admit(&mut Patience::default()).await, Err(SendError::Busy)), "two run and two wait");
                 drop(tickets.pop());
                 // One that has come since does not get in between.
-                assert!(matches!(upstream.admit(None).await, Err(SendError::Busy)));
+                assert!(matches!(upstream.admit(&mut Patience::default()).await, Err(SendError::Busy)));
                 drop(tickets.pop());
                 for one in waiting {
                     assert!(one.await.is_ok_and(|admitted| admitted.is_ok()));
                 }
-                assert!(upstream.admit(None).await.is_ok());
+                assert!(upstream.admit(&mut Patience::default()).await.is_ok());
             })
             .await;
         assert_eq!(*order.borrow(), [0, 1]);
@@ -201,9 +355,9 @@ mod tests {
         let upstream = limited(1, LimitsSpec { wait: Duration::from_millis(20), ..spec(None, Some(1), 5) });
         let _busy = Ticket::new(&upstream, &upstream.servers[0], 0);
         let begun = Instant::now();
-        assert!(matches!(upstream.admit(None).await, Err(SendError::Busy)));
+        assert!(matches!(upstream.admit(&mut Patience::default()).await, Err(SendError::Busy)));
         assert!(begun.elapsed() >= Duration::from_millis(20));
-        assert!(matches!(upstream.admit(Some(Instant::now())).await, Err(SendError::Expired)));
+        assert!(matches!(upstream.admit(&mut Patience::within(Some(Instant::now()))).await, Err(SendError::Expired)));
     }
 
     #[test]

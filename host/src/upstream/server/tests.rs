@@ -172,12 +172,13 @@ fn what_has_not_changed_goes_over_to_the_next_snapshot() {
 
 #[tokio::test]
 async fn who_waits_after_a_reload_is_told_of_what_ran_before_it() {
-    let spec = LimitsSpec { running: Some(Running::Most(1)), per_server: None, queue: 5, wait: Duration::from_secs(60) };
+    let spec = LimitsSpec { running: Some(Running::Most(1)), per_server: None, connections: None, queue: 5, wait: Duration::from_secs(60) };
     let first = limited(1, spec);
     let ticket = Ticket::new(&first, &first.servers[0], 0);
     let second = next(&first, &[0], 1, |changed| changed.limits = Some(LimitsSpec { queue: 6, ..spec }), &Limits::default());
     assert!(!Rc::ptr_eq(&first, &second));
-    let (admitted, ()) = tokio::join!(second.admit(None), async {
+    let mut patience = Patience::default();
+    let (admitted, ()) = tokio::join!(second.admit(&mut patience), async {
         tokio::task::yield_now().await;
         drop(ticket);
     });
@@ -274,7 +275,7 @@ fn leveled(priorities: &[u16], balance: Balance, slow_start: Option<Duration>, e
         "app",
         (&spec, None),
         &Limits::default(),
-        (Default::default(), (None, Arc::default()), (&Seal::new(b"key"), 1)),
+        (Default::default(), (None, Arc::default(), Arc::default()), (&Seal::new(b"key"), 1)),
     )
 }
 

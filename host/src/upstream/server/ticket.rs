@@ -1,6 +1,7 @@
 //! Counts of what runs: a request on a server, and a request that is tried again.
 
 use super::{Server, Upstream};
+use crate::upstream::channel::Channel;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -32,6 +33,13 @@ impl Ticket {
         }
     }
 
+    /// A connection that can carry another request; closed if it is not to lie idle.
+    pub fn put_back(&self, channel: Box<Channel>, now: Instant) {
+        if !self.upstream.wants_less(&self.server) {
+            self.server.pool.put(channel, now);
+        }
+    }
+
     /// The server did what it was asked to.
     pub fn did_well(&self, now: Instant) {
         self.server.standing.did_well(now);
@@ -44,7 +52,7 @@ impl Drop for Ticket {
         self.upstream.tally.running.sub(1);
         self.server.running.update(|count| count - 1);
         self.server.shown.sub(1);
-        self.upstream.load.is_less();
+        self.upstream.is_less();
     }
 }
 
