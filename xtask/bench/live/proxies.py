@@ -1,0 +1,174 @@
+"""Proxies as they are run here: started, reloaded, looked at. Each has its own defaults and its own way to do it."""
+
+import os, re, signal, socket, subprocess, time
+
+
+def free():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Proxy:
+    def __init__(self, name, binary, folder, servers, echo_port):
+        self.name, self.binary, self.folder, self.servers, self.echo = name, binary, folder, servers, echo_port
+        self.http, self.https, self.tcp, self.admin = free(), free(), free(), free()
+        self.kind = name.split("-")[0]
+        self.write(0)
+        self.log = open(f"{folder}/log", "w")
+        self.process = subprocess.Popen(self.command(), cwd=folder, stdout=subprocess.DEVNULL, stderr=self.log)
+        for _ in range(200):
+            try:
+                socket.create_connection(("127.0.0.1", self.http), 1).close()
+                return
+            except OSError:
+                time.sleep(0.05)
+        raise SystemExit(f"{name} does not listen; see {folder}/log")
+
+    has_tunnel = property(lambda self: self.kind != "caddy")
+
+    def command(self):
+        return {
+            "portcullis": [self.binary, "run", "p.toml"],
+            "nginx": [self.binary, "-e", "stderr", "-p", self.folder, "-c", f"{self.folder}/nginx.conf", "-g", "daemon off;"],
+            "haproxy": [self.binary, "-W", "-S", f"{self.folder}/master", "-f", "haproxy.cfg"],
+            "caddy": [self.binary, "run", "--config", "Caddyfile", "--adapter", "caddyfile"],
+        }[self.kind]
+
+    def reload(self):
+        """Its exit code."""
+        if self.kind == "haproxy":
+            self.process.send_signal(signal.SIGUSR2)
+            return 0
+        command = {
+            "portcullis": [self.binary, "reload", "p.toml"],
+            "nginx": [*self.command()[:7], "-s", "reload"],
+            "caddy": [self.binary, "reload", "--config", "Caddyfile", "--adapter", "caddyfile", "--address", f"127.0.0.1:{self.admin}"],
+        }[self.kind]
+        return subprocess.run(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=self.log).returncode
+
+    def write(self, revision):
+        servers, at = [f"127.0.0.1:{port}" for port in self.servers], "127.0.0.1"
+        if self.kind == "portcullis":
+            quoted = ", ".join(f'"{server}"' for server in servers)
+            text = f"""[server]
+workers = 2
+state = "state"
+access-log = "off"
+watch = false
+[listen]
+http = ["{at}:{self.http}"]
+https = ["{at}:{self.https}"]
+[tcp."{at}:{self.tcp}"]
+to = "echo"
+[site.localhost]
+tls = {{ cert = "cert.pem", key = "key.pem" }}
+headers = {{ response.set = {{ x-rev = "{revision}" }} }}
+routes = {{ "/*" = "app" }}
+[site."plain.test"]
+tls = "off"
+headers = {{ response.set = {{ x-rev = "{revision}" }} }}
+routes = {{ "/*" = "app" }}
+[upstream.app]
+servers = [{quoted}]
+[upstream.echo]
+servers = ["{at}:{self.echo}"]
+"""
+            file = "p.toml"
+        elif self.kind == "nginx":
+            listed = " ".join(f"server {server};" for server in servers)
+            text = f"""worker_processes 2; pid nginx.pid; {self.stream_module()}
+events {{ worker_connections 4096; }}
+http {{ access_log off; client_body_temp_path b; proxy_temp_path p; fastcgi_temp_path f; uwsgi_temp_path u; scgi_temp_path s;
+  upstream app {{ {listed} keepalive 64; }}
+  map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
+  server {{ listen {at}:{self.http}; listen {at}:{self.https} ssl http2; ssl_certificate cert.pem; ssl_certificate_key key.pem;
+    location / {{ proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade; add_header x-rev {revision}; }} }} }}
+stream {{ server {{ listen {at}:{self.tcp}; proxy_pass {at}:{self.echo}; }} }}
+"""
+            file = "nginx.conf"
+        elif self.kind == "haproxy":
+            subprocess.run(["sh", "-c", "cat cert.pem key.pem > both.pem"], cwd=self.folder, check=True)
+            listed = "\n".join(f"  server s{index} {server} check" for index, server in enumerate(servers))
+            text = f"""global
+  nbthread 2
+defaults
+  mode http
+  timeout connect 5s
+  timeout client 60s
+  timeout server 60s
+  option redispatch
+frontend web
+  bind {at}:{self.http}
+  bind {at}:{self.https} ssl crt both.pem alpn h2,http/1.1
+  http-response set-header x-rev {revision}
+  default_backend app
+backend app
+{listed}
+listen tunnel
+  mode tcp
+  bind {at}:{self.tcp}
+  server echo {at}:{self.echo}
+"""
+            file = "haproxy.cfg"
+        else:
+            text = f"""{{
+  admin {at}:{self.admin}
+  auto_https off
+}}
+http://{at}:{self.http}, http://plain.test:{self.http} {{
+  header x-rev {revision}
+  reverse_proxy {" ".join(servers)}
+}}
+https://localhost:{self.https} {{
+  tls cert.pem key.pem
+  header x-rev {revision}
+  reverse_proxy {" ".join(servers)}
+}}
+"""
+            file = "Caddyfile"
+        with open(f"{self.folder}/{file}.new", "w") as out:
+            out.write(text)
+        os.rename(f"{self.folder}/{file}.new", f"{self.folder}/{file}")
+
+    def stream_module(self):
+        """Debian's nginx has it as a module."""
+        module = "/usr/lib/nginx/modules/ngx_stream_module.so"
+        return f"load_module {module};" if os.path.exists(module) and self.binary.startswith("/usr/") else ""
+
+    def family(self):
+        """All its processes."""
+        found, all_of_them = [self.process.pid], []
+        while found:
+            pid = found.pop()
+            all_of_them.append(pid)
+            try:
+                for task in os.listdir(f"/proc/{pid}/task"):
+                    found += map(int, open(f"/proc/{pid}/task/{task}/children").read().split())
+            except OSError:
+                pass
+        return all_of_them
+
+    def memory(self):
+        """MiB, what is shared divided among those that share it."""
+        total = 0
+        for pid in self.family():
+            try:
+                total += int(re.search(r"^Pss:\s+(\d+)", open(f"/proc/{pid}/smaps_rollup").read(), re.M).group(1))
+            except (OSError, AttributeError):
+                pass
+        return total / 1024
+
+    def stop(self):
+        for pid in self.family()[::-1]:
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        self.process.wait()
+
+
+def certificate(folder):
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost",
+                    "-addext", "subjectAltName=DNS:localhost", "-keyout", "key.pem", "-out", "cert.pem"], cwd=folder, check=True, capture_output=True)
