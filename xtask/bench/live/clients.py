@@ -1,6 +1,25 @@
 """Clients that count what they did not get."""
 
-import re, socket, threading, time
+import re, socket, subprocess, threading, time
+
+
+class Load:
+    """wrk on eight connections, h2load on four with eight streams each, both until the time is over."""
+
+    def __init__(self, proxy, seconds):
+        run = lambda *command: subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        self.wrk = run("wrk", "-t1", "-c8", f"-d{seconds}s", "-H", "Host: plain.test", f"http://127.0.0.1:{proxy.http}/")
+        self.h2load = run("h2load", "-t1", "-c4", "-m8", "-D", str(seconds), "--connect-to", f"127.0.0.1:{proxy.https}", f"https://localhost:{proxy.https}/")
+
+    def said(self):
+        """What each of them says of it."""
+        h1, h2 = self.wrk.communicate()[0], self.h2load.communicate()[0]
+        errors = re.search(r"Socket errors: (.*)", h1)
+        bad = re.search(r"Non-2xx or 3xx responses: (\d+)", h1)
+        served = re.search(r"(\d+) requests in", h1).group(1)
+        h1 = f"{served}; {errors.group(1) if errors else 'no errors'}" + (f"; not 2xx: {bad.group(1)}" if bad else "")
+        h2 = re.search(r"requests: (.*)", h2)
+        return h1, re.sub(r"\d+ total, |, \d+ (started|done)|\d+ started, |\d+ done, ", "", h2.group(1)) if h2 else "?"
 
 
 class Held(threading.Thread):
@@ -40,22 +59,27 @@ class Held(threading.Thread):
                 s = None
             time.sleep(0.1)
 
+    def seen(self):
+        self.join()
+        return f"{self.lost} of {self.said}"
+
 
 UPGRADE = b"GET / HTTP/1.1\r\nHost: plain.test\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n"
 
 
 class Asking(threading.Thread):
-    """Asks again and again on one connection, and on a new one after `Connection: close` or an error."""
+    """Asks again and again on one connection, and on a new one after `Connection: close` or an error; `anew`: on a new one each time."""
 
-    def __init__(self, port, method, until):
+    def __init__(self, port, method, until, anew=False):
         super().__init__(daemon=True)
-        self.port, self.method, self.until, self.good, self.bad = port, method, until, 0, {}
+        self.port, self.method, self.until, self.anew, self.good, self.bad = port, method, until, anew, 0, {}
         self.start()
 
     def run(self):
         body = b"x" * 100 if self.method == "POST" else b""
         length = f"Content-Length: {len(body)}\r\n" if body else ""
-        request = f"{self.method} / HTTP/1.1\r\nHost: plain.test\r\n{length}\r\n".encode() + body
+        close = "Connection: close\r\n" if self.anew else ""
+        request = f"{self.method} / HTTP/1.1\r\nHost: plain.test\r\n{length}{close}\r\n".encode() + body
         s = None
         while time.time() < self.until:
             try:
@@ -75,7 +99,7 @@ class Asking(threading.Thread):
                     self.good += 1
                 else:
                     self.count(status)
-                if b"connection: close" in head.lower():
+                if self.anew or b"connection: close" in head.lower():
                     s.close()
                     s = None
             except (OSError, AttributeError) as error:
@@ -87,3 +111,12 @@ class Asking(threading.Thread):
 
     def count(self, what):
         self.bad[what] = self.bad.get(what, 0) + 1
+
+
+def tallied(all_of_them):
+    """What went wrong, of several clients together."""
+    bad = {}
+    for one in all_of_them:
+        for what, count in one.items():
+            bad[what] = bad.get(what, 0) + count
+    return ", ".join(f"{count} × {what}" for what, count in sorted(bad.items())) or "0"

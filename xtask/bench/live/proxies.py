@@ -1,6 +1,6 @@
 """Proxies as they are run here: started, reloaded, looked at. Each has its own defaults and its own way to do it."""
 
-import os, re, signal, socket, subprocess, time
+import os, re, shutil, signal, socket, subprocess, time
 
 
 def free():
@@ -10,13 +10,15 @@ def free():
 
 
 class Proxy:
-    def __init__(self, name, binary, folder, servers, echo_port):
-        self.name, self.binary, self.folder, self.servers, self.echo = name, binary, folder, servers, echo_port
+    def __init__(self, name, binary, folder, servers, echo_port, replaceable=False):
+        self.name, self.given, self.folder, self.servers, self.echo = name, binary, folder, servers, echo_port
         self.http, self.https, self.tcp, self.admin = free(), free(), free(), free()
         self.kind = name.split("-")[0]
+        self.binary = f"{folder}/{self.kind}" if replaceable else binary
+        replaceable and self.replace()
         self.write(0)
         self.log = open(f"{folder}/log", "w")
-        self.process = subprocess.Popen(self.command(), cwd=folder, stdout=subprocess.DEVNULL, stderr=self.log)
+        self.start()
         for _ in range(200):
             try:
                 socket.create_connection(("127.0.0.1", self.http), 1).close()
@@ -24,6 +26,14 @@ class Proxy:
             except OSError:
                 time.sleep(0.05)
         raise SystemExit(f"{name} does not listen; see {folder}/log")
+
+    def start(self):
+        self.process = subprocess.Popen(self.command(), cwd=self.folder, stdout=subprocess.DEVNULL, stderr=self.log)
+
+    def replace(self):
+        """As a package manager does it: who runs keeps the file that it has."""
+        shutil.copy(self.given, f"{self.binary}.new")
+        os.rename(f"{self.binary}.new", self.binary)
 
     has_tunnel = property(lambda self: self.kind != "caddy")
 
@@ -45,7 +55,43 @@ class Proxy:
             "nginx": [*self.command()[:7], "-s", "reload"],
             "caddy": [self.binary, "reload", "--config", "Caddyfile", "--adapter", "caddyfile", "--address", f"127.0.0.1:{self.admin}"],
         }[self.kind]
+        return self.tell(command)
+
+    def tell(self, command):
         return subprocess.run(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=self.log).returncode
+
+    def upgrade(self):
+        """Lets what is at the binary's path now take over; whether it has."""
+        if self.kind == "portcullis":
+            return self.tell([self.binary, "upgrade", "p.toml"]) == 0
+        if self.kind == "nginx":
+            return self.succeed()
+        if self.kind == "haproxy":
+            # The master becomes the new binary, whatever the signal is called.
+            return self.reload() == 0
+        # Nothing takes over from a Caddy: it is stopped and started.
+        self.process.terminate()
+        self.process.wait()
+        self.start()
+        return True
+
+    def succeed(self):
+        """nginx's way: a new master beside the old one, and when it has its workers, the old one is told to leave."""
+        old = self.master()
+        os.kill(old, signal.SIGUSR2)
+        for _ in range(100):
+            time.sleep(0.05)
+            new = self.master()
+            if new not in (None, old) and len(children(new)) >= 2:
+                os.kill(old, signal.SIGQUIT)
+                return True
+        return False
+
+    def master(self):
+        try:
+            return int(open(f"{self.folder}/nginx.pid").read())
+        except (OSError, ValueError):
+            return None
 
     def write(self, revision):
         servers, at = [f"127.0.0.1:{port}" for port in self.servers], "127.0.0.1"
@@ -135,20 +181,11 @@ https://localhost:{self.https} {{
     def stream_module(self):
         """Debian's nginx has it as a module."""
         module = "/usr/lib/nginx/modules/ngx_stream_module.so"
-        return f"load_module {module};" if os.path.exists(module) and self.binary.startswith("/usr/") else ""
+        return f"load_module {module};" if os.path.exists(module) and self.given.startswith("/usr/") else ""
 
     def family(self):
-        """All its processes."""
-        found, all_of_them = [self.process.pid], []
-        while found:
-            pid = found.pop()
-            all_of_them.append(pid)
-            try:
-                for task in os.listdir(f"/proc/{pid}/task"):
-                    found += map(int, open(f"/proc/{pid}/task/{task}/children").read().split())
-            except OSError:
-                pass
-        return all_of_them
+        """All its processes, those too whose parents have left: who works in its folder."""
+        return [pid for pid in map(int, filter(str.isdigit, os.listdir("/proc"))) if works_in(pid) == self.folder]
 
     def memory(self):
         """MiB, what is shared divided among those that share it."""
@@ -161,12 +198,26 @@ https://localhost:{self.https} {{
         return total / 1024
 
     def stop(self):
-        for pid in self.family()[::-1]:
+        for pid in self.family():
             try:
                 os.kill(pid, signal.SIGKILL)
             except OSError:
                 pass
         self.process.wait()
+
+
+def children(pid):
+    try:
+        return open(f"/proc/{pid}/task/{pid}/children").read().split()
+    except OSError:
+        return []
+
+
+def works_in(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except OSError:
+        return None
 
 
 def certificate(folder):
