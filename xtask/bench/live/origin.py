@@ -2,9 +2,9 @@
 """The origin behind the proxies: 1 KiB for every request, an echo after an upgrade, and an echo of its own for tunnels. `origin.py HTTP-PORT
 TCP-PORT` serves both (no tunnels with port 0) until SIGTERM, and then stops as a well-behaved server does."""
 
-import asyncio, re, signal, subprocess, sys, time
+import asyncio, re, signal, subprocess, sys
 
-from proxies import free
+from proxies import await_listening, free
 
 ONE_KIB = b"x" * 1024
 
@@ -61,7 +61,7 @@ def origins(count, tcp):
     ports, processes = [free() for _ in range(count)], []
     for index, port in enumerate(ports):
         processes.append(start_origin(port, tcp if index == 0 else 0))
-    time.sleep(0.5)
+    [await_listening(port) for port in ports + [tcp] * (tcp != 0)]
     return ports, processes
 
 

@@ -9,23 +9,28 @@ def free():
         return s.getsockname()[1]
 
 
+def await_listening(port):
+    for _ in range(400):
+        try:
+            return socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.05)
+    raise SystemExit(f"nobody listens at port {port}")
+
+
 class Proxy:
     def __init__(self, name, binary, folder, servers, echo_port, replaceable=False):
         self.name, self.given, self.folder, self.servers, self.echo = name, binary, folder, servers, echo_port
         self.http, self.https, self.tcp, self.admin = free(), free(), free(), free()
         self.kind = name.split("-")[0]
         self.binary = f"{folder}/{self.kind}" if replaceable else binary
+        # A master of nginx hands nothing over while whoever started it is there.
+        self.daemon = "on" if replaceable else "off"
         replaceable and self.replace()
         self.write(0)
         self.log = open(f"{folder}/log", "w")
         self.start()
-        for _ in range(200):
-            try:
-                socket.create_connection(("127.0.0.1", self.http), 1).close()
-                return
-            except OSError:
-                time.sleep(0.05)
-        raise SystemExit(f"{name} does not listen; see {folder}/log")
+        await_listening(self.http)
 
     def start(self):
         self.process = subprocess.Popen(self.command(), cwd=self.folder, stdout=subprocess.DEVNULL, stderr=self.log)
@@ -40,7 +45,7 @@ class Proxy:
     def command(self):
         return {
             "portcullis": [self.binary, "run", "p.toml"],
-            "nginx": [self.binary, "-e", "stderr", "-p", self.folder, "-c", f"{self.folder}/nginx.conf", "-g", "daemon off;"],
+            "nginx": [self.binary, "-e", "stderr", "-p", self.folder, "-c", f"{self.folder}/nginx.conf", "-g", f"daemon {self.daemon};"],
             "haproxy": [self.binary, "-W", "-S", f"{self.folder}/master", "-f", "haproxy.cfg"],
             "caddy": [self.binary, "run", "--config", "Caddyfile", "--adapter", "caddyfile"],
         }[self.kind]

@@ -7,7 +7,7 @@ from origin import origins
 from proxies import Proxy, certificate, free
 from streams import Streams
 
-HEAD = """| proxy | taken over | HTTP/1.1, 8 connections: requests | each on a new connection | HTTP/2, 4 × 8 streams by h2load | HTTP/2, 8 streams, heeding GOAWAY | WebSocket lost | tunnel lost | memory, MiB |
+HEAD = """| proxy | taken over | HTTP/1.1, 8 connections: requests | each on a new connection | HTTP/2, h2load until its first GOAWAY | HTTP/2, 8 streams | WebSocket lost | tunnel lost | memory, MiB |
 |---|---|---|---|---|---|---|---|---|"""
 
 # Between two of them; in seconds.
