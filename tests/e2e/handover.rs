@@ -156,6 +156,22 @@ fn a_new_binary_takes_over_under_load_without_a_failed_request_or_a_dropped_tunn
     }
 }
 
+/// Nobody is connected, so that each process leaves as soon as it may.
+#[test]
+fn each_successor_can_be_asked_to_hand_over_in_its_turn() {
+    let origin = Origin::named("from the origin");
+    let (http, tcp, admin) = (address(8), address(9), address(10));
+    let proxy = start(&config(http, tcp, admin, &origin, &origin));
+    let mut successors = Vec::new();
+    for turn in 0..20 {
+        let (well, said) = upgrade(&proxy);
+        assert!(well, "turn {turn}: {said}");
+        successors.push(successor(&said));
+    }
+    assert!(proxy::run(proxy.dir.path(), &["reload", "portcullis.toml"]).status.success());
+    assert_eq!(get(http, "a.test", "/name").text(), "from the origin");
+}
+
 #[test]
 fn what_does_not_come_to_serve_takes_over_nothing() {
     let origin = Origin::named("from the origin");

@@ -20,10 +20,11 @@ fn systemd_analyze(arguments: &[&str]) -> (bool, String) {
 #[test]
 fn the_units_are_right_and_let_little_through() {
     let dir = tempfile::tempdir().unwrap();
-    for name in ["portcullis.service", "portcullis.socket"] {
-        let text = fs::read_to_string(packaging().join(name)).unwrap();
+    for file in ["portcullis.service", "examples/portcullis.socket"] {
+        let file = packaging().join(file);
+        let text = fs::read_to_string(&file).unwrap();
         let binary = tools::portcullis().display().to_string();
-        fs::write(dir.path().join(name), text.replace("/usr/bin/portcullis", &binary)).unwrap();
+        fs::write(dir.path().join(file.file_name().unwrap()), text.replace("/usr/bin/portcullis", &binary)).unwrap();
     }
     let (service, socket) = (dir.path().join("portcullis.service"), dir.path().join("portcullis.socket"));
     let (service, socket) = (service.to_str().unwrap(), socket.to_str().unwrap());
@@ -89,7 +90,6 @@ fn the_root_of_a_container_has_what_the_proxy_needs() {
     tools::need("update-ca-certificates", "ca-certificates");
     let made = Command::new(packaging().join("root.sh")).arg(tools::portcullis()).arg(&root).status().unwrap();
     assert!(made.success());
-    fs::copy(packaging().join("portcullis.toml"), root.join("etc/portcullis/portcullis.toml")).unwrap();
     // As nobody; whoever is not root here is root of a namespace.
     let own = fs::metadata(dir.path()).map(|about| std::os::unix::fs::MetadataExt::uid(&about)).unwrap();
     let mut command = match own {

@@ -4,6 +4,7 @@ mod apt;
 mod bench;
 mod book;
 mod bundle;
+mod container;
 mod demo;
 mod deny;
 mod dist;
@@ -73,6 +74,12 @@ const COMMANDS: &[Command] = &[
         run: book::run,
     },
     Command { name: "deb", usage: "[--profile NAME]", about: "builds a Debian package into target/debian", run: package::deb },
+    Command {
+        name: "container",
+        usage: "[--profile NAME]",
+        about: "builds the image portcullis with podman or buildah, from a proxy that is built here",
+        run: container::run,
+    },
     Command { name: "sbom", usage: "", about: "writes what the proxy is built from, as CycloneDX, into target/sbom", run: package::sbom },
     Command { name: "bundle", usage: "DIR", about: "builds the bundled plugins into DIR, for PORTCULLIS_BUNDLED=DIR", run: bundle::run },
 ];

@@ -3,14 +3,26 @@
 
 use crate::{run, wasm_target};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const CARGO_DEB: &str = "3.8.0";
+/// As host/Cargo.toml has it.
+const MAINTAINER: &str = "The Portcullis developers <portcullis@example.com>";
 const CARGO_CYCLONEDX: &str = "0.5.9";
 
 /// Builds the proxy (`--profile NAME`; `dist` unless said) and packs it, with its manual pages and completion scripts, into target/debian.
 pub fn deb(arguments: &[String]) -> Result<(), String> {
+    let built = proxy(arguments)?;
+    let staged = run::root().join("target/package");
+    stage(&built, &staged)?;
+    let tool = run::tool("cargo-deb", CARGO_DEB)?;
+    // What is packed is what was staged, whatever profile it is of.
+    run::run(Command::new(tool).args(["--no-build", "--no-strip", "--package", "portcullis"]).current_dir(run::root()))
+}
+
+/// Builds the proxy that is to be packed, by `--profile NAME` or else `dist`, and says where it is.
+pub fn proxy(arguments: &[String]) -> Result<PathBuf, String> {
     let profile = match arguments {
         [] => "dist",
         [flag, profile] if flag == "--profile" => profile,
@@ -18,12 +30,7 @@ pub fn deb(arguments: &[String]) -> Result<(), String> {
     };
     wasm_target::ensure()?;
     run::run(run::cargo().args(["build", "--locked", "--package", "portcullis", "--profile", profile]))?;
-    let built = run::root().join("target").join(if profile == "dev" { "debug" } else { profile }).join("portcullis");
-    let staged = run::root().join("target/package");
-    stage(&built, &staged)?;
-    let tool = run::tool("cargo-deb", CARGO_DEB)?;
-    // What is packed is what was staged, whatever profile it is of.
-    run::run(Command::new(tool).args(["--no-build", "--no-strip", "--package", "portcullis"]).current_dir(run::root()))
+    Ok(run::root().join("target").join(if profile == "dev" { "debug" } else { profile }).join("portcullis"))
 }
 
 /// Everything that is made from the binary; `assets` of host/Cargo.toml names it.
@@ -39,7 +46,14 @@ fn stage(built: &Path, staged: &Path) -> Result<(), String> {
         let script = run::read(Command::new(built).args(["completions", shell]))?;
         fs::write(staged.join("completions").join(file), script + "\n").map_err(failed)?;
     }
-    Ok(())
+    fs::write(staged.join("changelog"), changelog()?).map_err(failed)
+}
+
+/// Debian's own of this package, which it wants beside ours. Of the time of the last commit, so that the same commit makes the same package.
+fn changelog() -> Result<String, String> {
+    let time = run::read(Command::new("git").args(["log", "-1", "--format=%cD"]).current_dir(run::root()))?;
+    let version = env!("CARGO_PKG_VERSION");
+    Ok(format!("portcullis ({version}-1) unstable; urgency=medium\n\n  * Release {version}.\n\n -- {MAINTAINER}  {time}\n"))
 }
 
 /// Writes target/sbom/portcullis.cdx.json: everything that the proxy is built from, by name, version, licence and checksum.

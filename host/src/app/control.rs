@@ -16,7 +16,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 /// What can be asked.
@@ -50,10 +50,10 @@ pub struct Said {
     pub text: String,
 }
 
-/// A question with whom to tell. `None`: nobody waits for an answer.
+/// A question with whom to tell, who goes when it is passed on. `None`: nobody waits for an answer.
 pub struct Asked {
     pub question: Question,
-    pub answer: Option<oneshot::Sender<Said>>,
+    pub answer: Option<mpsc::Sender<Said>>,
 }
 
 /// A question fits many times.
@@ -81,6 +81,11 @@ impl Control {
         fs::rename(folder.join(&aside), &path)?;
         socket.set_nonblocking(true)?;
         Ok((Self { path, inode }, socket))
+    }
+
+    /// Another process has put its own there, or is about to.
+    pub fn leave(self) {
+        std::mem::forget(self);
     }
 }
 
@@ -128,7 +133,11 @@ pub fn ask(config: &Path, state: Option<&Path>, question: &Question) -> Result<S
         Err(report) => return Ok(Said { text: report.text(), ..Said::default() }),
     };
     let state = state::place(state.or(written.server.state.as_deref()));
-    bring(&state, config, question)
+    match bring(&state, config, question) {
+        // Whoever was asked has left meanwhile without a word; its successor, if there is one, knows nothing of the question.
+        Err(AskError::Answer(nothing)) if nothing.is_empty() => bring(&state, config, question),
+        said => said,
+    }
 }
 
 impl Said {
@@ -189,11 +198,11 @@ async fn converse(stream: tokio::net::UnixStream, asked: mpsc::UnboundedSender<A
     let mut reader = tokio::io::BufReader::new(reader.take(LONGEST));
     let read = timeout(PATIENCE, reader.read_line(&mut line)).await;
     let Ok(question) = read.map_err(io::Error::other).and_then(|_| serde_json::from_str(&line).map_err(io::Error::other)) else { return };
-    let (answer, answered) = oneshot::channel();
+    let (answer, mut answered) = mpsc::channel(1);
     if asked.send(Asked { question, answer: Some(answer) }).is_err() {
         return;
     }
-    if let Ok(said) = answered.await
+    if let Some(said) = answered.recv().await
         && let Ok(mut line) = serde_json::to_string(&said)
     {
         line.push('\n');

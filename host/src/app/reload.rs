@@ -18,7 +18,7 @@ use rustls::KeyLog;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::oneshot;
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
@@ -61,7 +61,7 @@ struct New {
 impl Process {
     /// Answers what was asked. `Some`: another process, of that number, serves now.
     pub async fn answer(&mut self, asked: Vec<Asked>) -> Option<u32> {
-        let (mut reloaded, mut compared, mut successor) = (None, None, None);
+        let (mut reloaded, mut compared, mut successor, mut told) = (None, None, None, Vec::new());
         for Asked { question, answer } in asked {
             // All who have asked by now are told of the same reload: it reads files as they are after their questions.
             let said = match question {
@@ -81,14 +81,20 @@ impl Process {
                     },
                 },
                 // Who asked only to know, and has gone, is no reason for the work.
-                Question::Diff if answer.as_ref().is_none_or(oneshot::Sender::is_closed) => continue,
+                Question::Diff if answer.as_ref().is_none_or(mpsc::Sender::is_closed) => continue,
                 Question::Diff => match &compared {
                     Some(said) => Said::clone(said),
                     None => compared.insert(self.diff().await).clone(),
                 },
             };
             // Whoever has gone does not want to know.
-            drop(answer.map(|answer| answer.send(said)));
+            told.extend(answer.filter(|answer| answer.try_send(said).is_ok()));
+        }
+        if successor.is_some() {
+            // We are about to leave, perhaps at once, and what is not passed on by then never is.
+            for answer in told {
+                answer.closed().await;
+            }
         }
         successor
     }

@@ -71,19 +71,22 @@ pub fn run(path: &Path, key_log: Option<&Path>) -> Result<(), StartError> {
     let (asking, asked) = mpsc::unbounded_channel();
     // Whoever reads the next line may ask.
     board.wishes_go_to(asking.clone());
+    let control = runtime.block_on(async { open_control(&process, asking) });
     tracing::info!("ready in {} ms", begun.elapsed().as_millis());
     manager.ready(&process.serving.words());
     handover::serves();
-    let successor = runtime.block_on(serve(&mut signals, &mut process, (asking, asked)));
+    let successor = runtime.block_on(serve(&mut signals, &mut process, asked));
     // Whoever reads the next line must find it so.
     board.draining();
     tracing::info!("stopping: running requests are finished, a second signal ends them");
     // As long as it is not another's, so that the end can be watched too.
     let watching = if successor.is_some() {
+        control.into_iter().for_each(Control::leave);
         watching.into_iter().for_each(Watching::hand_over);
         stopper.hand_over();
         None
     } else {
+        drop(control);
         manager.stopping();
         stopper.drain();
         watching
@@ -135,13 +138,7 @@ impl Signals {
 
 /// Does what is asked until it is time to stop. What is being made then is given up; workers have heard nothing of it, or all of it. `Some`: a process of
 /// that number has taken over.
-async fn serve(
-    signals: &mut Signals,
-    process: &mut Process,
-    (asking, mut asked): (mpsc::UnboundedSender<Asked>, mpsc::UnboundedReceiver<Asked>),
-) -> Option<u32> {
-    // Held until the end: dropping it removes the socket.
-    let _control = open_control(process, asking);
+async fn serve(signals: &mut Signals, process: &mut Process, mut asked: mpsc::UnboundedReceiver<Asked>) -> Option<u32> {
     if let Some(period) = process.manager.watchdog() {
         let pulses = process.foremen.iter().map(Foreman::pulse).collect();
         tokio::spawn(keep_alive(process.manager.clone(), pulses, period));

@@ -18,8 +18,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
-use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::oneshot;
+use tokio::sync::mpsc::{self, UnboundedSender};
 
 /// For as long as the process lives; generations tell it what they have.
 #[derive(Default)]
@@ -300,12 +299,12 @@ impl Board for Watch {
             Wish::Reload => Question::Reload,
             Wish::Diff => Question::Diff,
         };
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = mpsc::channel(1);
         let asked = Asked { question, answer: Some(answer) };
         let sent = self.wishes.get().is_some_and(|wishes| wishes.send(asked).is_ok());
         Box::pin(async move {
             // Whoever should answer may be ending.
-            let said = if sent { answered.await.ok() } else { None }.ok_or(Refusal::NotNow)?;
+            let said = if sent { answered.recv().await } else { None }.ok_or(Refusal::NotNow)?;
             let shown = serde_json::to_value(&said).unwrap_or_default();
             Ok(Done { well: said.well, said: shown })
         })
