@@ -6,7 +6,8 @@
 //!
 //! Nobody starves, although a seat may be held by a connection that lies idle in another worker's pool:
 //! - Who finds no seat waits in a queue that all workers have in common. Who comes while others wait goes behind them.
-//! - Who begins to wait rings (`wanted`), and each worker closes connections that lie idle in its pools for those that wait elsewhere.
+//! - Who begins to wait rings (`wanted`), and each worker closes connections that lie idle in its pools for those that wait elsewhere; where none
+//!   does, one over HTTP/2 gets no new streams. What carries something without an end keeps its seat, and who waits for that is told so in time.
 //! - A connection that falls idle meanwhile stays only if who is next can use its pool; else it is closed, and the seat is theirs.
 //! - Who leaves the queue, for whatever reason, tells the next if something is left.
 

@@ -7,7 +7,7 @@ use crate::message::Connection;
 use crate::observe::UpstreamTally;
 use crate::upstream::SendError;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -17,6 +17,8 @@ pub(in crate::upstream) struct Connections {
     /// The first ones are filled first, so that the last ones become idle and go.
     live: RefCell<Vec<Rc<H2Connection>>>,
     dials: RefCell<Vec<Rc<Dialing>>>,
+    /// The one that was retired last, as long as it carries something.
+    retired: RefCell<Weak<H2Connection>>,
     /// Where a server may choose: it chose HTTP/1.1 the last time.
     refuses: Cell<bool>,
     settings: Settings,
@@ -54,8 +56,8 @@ pub(in crate::upstream) enum Joined {
 
 impl Connections {
     pub fn new(settings: Settings, (keep, time, age): (usize, Duration, Duration), tally: &Arc<UpstreamTally>) -> Self {
-        let (live, dials, refuses) = Default::default();
-        Self { live, dials, refuses, settings, keep, time, age, tally: Arc::clone(tally) }
+        let (live, dials, retired, refuses) = Default::default();
+        Self { live, dials, retired, refuses, settings, keep, time, age, tally: Arc::clone(tally) }
     }
 
     /// Whether connections made with either are alike.
@@ -104,6 +106,19 @@ impl Connections {
         let now = Instant::now();
         let idle = live.iter().position(|connection| !connection.is_leaving() && connection.rested(now).is_some());
         idle.map(|at| live.remove(at).leave()).is_some()
+    }
+
+    /// A connection gets no new streams, so that it ends with those that it has; one after the other, since more may not be needed.
+    pub fn retire(&self) {
+        if self.retired.borrow().strong_count() > 0 {
+            return;
+        }
+        let mut live = self.live.borrow_mut();
+        if let Some(at) = live.iter().position(|connection| !connection.is_leaving()) {
+            let connection = live.remove(at);
+            connection.leave();
+            *self.retired.borrow_mut() = Rc::downgrade(&connection);
+        }
     }
 
     pub fn refuses(&self) -> bool {

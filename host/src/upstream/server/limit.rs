@@ -154,7 +154,7 @@ impl Upstream {
         }
     }
 
-    /// Closes connections that lie idle here, one for each request that waits elsewhere.
+    /// Closes connections that lie idle here, one for each request that waits elsewhere; where none does, one over HTTP/2 ends with what it carries.
     pub fn give_up_seats(&self) {
         if self.most_connections().is_none() || !self.hall.has_queue() {
             return;
@@ -166,8 +166,10 @@ impl Upstream {
                 self.is_less();
                 return;
             }
-            let mut of = self.servers.iter().filter(|server| next.row.as_ref().is_none_or(|row| Arc::ptr_eq(row, &server.row)));
-            if !of.any(|server| server.pool.evict().is_some() || server.connections.evict()) {
+            let of = || self.servers.iter().filter(|server| next.row.as_ref().is_none_or(|row| Arc::ptr_eq(row, &server.row)));
+            if !of().any(|server| server.pool.evict().is_some() || server.connections.evict()) {
+                // Over HTTP/2 one that never falls idle would keep its seat for ever.
+                of().for_each(|server| server.connections.retire());
                 return;
             }
         }
