@@ -184,3 +184,21 @@ fn hedges_stay_within_the_budget() {
     // Three at once are always allowed.
     assert_eq!(silent[0].requests().len() + silent[1].requests().len(), 8 + 3);
 }
+
+/// The access log says why the server that answered got the request, and why another did not.
+#[test]
+fn the_log_says_who_was_chosen_and_who_was_passed_over() {
+    let (gone, good) = (nobody(), Origin::named("good"));
+    let proxy = proxy("", &[gone.to_string(), good.name()]);
+    for _ in 0..20 {
+        assert_eq!(get(proxy.http(), "a.test", "/").status, 200);
+    }
+    let answered = format!("server={} chosen=round-robin", good.address);
+    proxy.access_line(|line| line.contains(&format!("{answered} passed_over={gone}(failed)")) && line.contains("attempts=2"));
+    proxy.access_line(|line| line.contains(&format!("{answered} passed_over={gone}(ejected)")) && !line.contains("attempts="));
+    // Where there is no other, there is nothing to be said.
+    let alone = self::proxy("", &[good.name()]);
+    assert_eq!(get(alone.http(), "a.test", "/").status, 200);
+    let line = alone.access_line(|line| line.contains("server="));
+    assert!(!line.contains("chosen=") && !line.contains("passed_over="), "{line}");
+}

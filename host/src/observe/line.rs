@@ -35,6 +35,10 @@ pub struct Entry<'a> {
     pub upstream: Option<&'a str>,
     /// Address of the server that answered.
     pub server: Option<&'a str>,
+    /// What made it that one, where there are others.
+    pub chosen: Option<&'a str>,
+    /// Servers that did not come into question, each with the reason.
+    pub passed_over: Option<&'a str>,
     /// What was spoken with it: `http/1.1`, `h2` or `h2c`.
     pub spoken: Option<&'a str>,
     /// How many times a server was tried. Written if it was more than once.
@@ -147,6 +151,8 @@ impl Entry<'_> {
         let sent = [
             (Field::Upstream, self.upstream),
             (Field::Server, self.server),
+            (Field::Chosen, self.chosen),
+            (Field::PassedOver, self.passed_over),
             (Field::Spoken, self.spoken),
             (Field::Injected, self.injected),
             (Field::Mirror, self.mirror),
@@ -186,6 +192,8 @@ pub(super) mod tests {
             route: "/api/*",
             upstream: None,
             server: None,
+            chosen: None,
+            passed_over: None,
             spoken: None,
             attempts: 1,
             injected: None,

@@ -31,6 +31,10 @@ pub(super) enum Field {
     Route,
     Upstream,
     Server,
+    /// What made it that one.
+    Chosen,
+    /// Servers that did not come into question.
+    PassedOver,
     /// What was spoken with it.
     Spoken,
     /// Servers that were tried.
@@ -71,6 +75,8 @@ impl Field {
             Self::Route => ["route", "portcullis.route", "http.route"],
             Self::Upstream => ["upstream", "portcullis.upstream", "portcullis.upstream"],
             Self::Server => ["server", "portcullis.server", "portcullis.server"],
+            Self::Chosen => ["chosen", "portcullis.chosen", "portcullis.chosen"],
+            Self::PassedOver => ["passed_over", "portcullis.passed_over", "portcullis.passed_over"],
             // Not below `upstream`, which is a name already: in Elasticsearch a field is either a text or an object.
             Self::Spoken => ["upstream_protocol", "portcullis.upstream_protocol", "portcullis.upstream_protocol"],
             Self::Attempts => ["attempts", "portcullis.attempts", "portcullis.attempts"],

@@ -192,6 +192,8 @@ impl Record {
                 route: &self.route,
                 upstream: self.upstream.as_deref(),
                 server: self.attempt.as_ref().and_then(|attempt| attempt.server.as_deref()),
+                chosen: self.attempt.as_ref().and_then(|attempt| attempt.chosen),
+                passed_over: self.attempt.as_ref().and_then(|attempt| attempt.passed_over.as_deref()),
                 spoken: self.attempt.as_ref().and_then(|attempt| attempt.spoken),
                 attempts: self.attempt.as_ref().map_or(0, |attempt| attempt.attempts),
                 injected: self.injected,

@@ -32,6 +32,8 @@ pub(super) struct Line<'a> {
     tried: Tried,
     /// Who gets the next attempt, if that is settled.
     next: Option<usize>,
+    /// What made the server that is next the one.
+    why: Option<&'static str>,
     /// Held while this request is on its second server, unless the first took no connection.
     retry: Option<Retry>,
     /// It need not wait until it may run.
@@ -90,6 +92,7 @@ impl<'a> Line<'a> {
             wish: Wish::default(),
             tried: Tried::new(),
             next: None,
+            why: None,
             retry: None,
             admitted: false,
             fresh: false,
@@ -154,6 +157,8 @@ impl<'a> Line<'a> {
             let before = lead.is_none().then(|| attempt.clone());
             attempt.attempts += 1;
             attempt.server = Some(server.label.clone());
+            attempt.chosen = self.why;
+            attempt.passed_over = upstream.passed_over(index, &self.tried, self.started);
             (attempt.reused, attempt.spoken) = (false, None);
             if let Some(trail) = &self.trail {
                 trail.borrow_mut().clone_from(attempt);
@@ -226,11 +231,14 @@ impl<'a> Line<'a> {
                 let failed = u32::try_from(self.tried.len()).unwrap_or(u32::MAX);
                 let choice = Choice { upstream: &self.upstream.name, failed, candidates: &self.upstream.candidates(&eligible) };
                 if let Some(chosen) = guide.choose(&choice)?.and_then(|place| eligible.get(place)) {
+                    self.why = Some("plugin");
                     return Ok(*chosen);
                 }
             }
         }
-        self.upstream.pick(&self.tried, self.wish, self.started).ok_or_else(|| self.nobody())
+        let index = self.upstream.pick(&self.tried, self.wish, self.started).ok_or_else(|| self.nobody())?;
+        self.why = self.upstream.why(index, self.wish);
+        Ok(index)
     }
 
     /// Why there is no server.
@@ -310,7 +318,7 @@ impl<'a> Line<'a> {
             Again::Stop => false,
             Again::Anywhere => true,
             Again::On(index) => {
-                self.next = Some(index);
+                (self.next, self.why) = (Some(index), Some("plugin"));
                 true
             }
         };

@@ -222,6 +222,10 @@ pub struct Attempt {
     pub server: Option<Rc<str>>,
     /// How many times a server was tried; 1 is the usual.
     pub attempts: u32,
+    /// What made it that one (`p2c`, `sticky`, `plugin` …); `None`: there is no other.
+    pub chosen: Option<&'static str>,
+    /// Servers that did not come into question, each with the reason.
+    pub passed_over: Option<Rc<str>>,
     /// What was spoken there, by its name in ALPN: `http/1.1`, `h2`, and `h2c` for HTTP/2 in the clear. `None`: no connection was made, or what it
     /// carries is not looked at.
     pub spoken: Option<&'static str>,

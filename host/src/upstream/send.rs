@@ -151,6 +151,7 @@ where
 }
 
 /// What follows an attempt over HTTP/2.
+#[allow(clippy::large_enum_variant, reason = "almost always the large one, which a box would cost an allocation")]
 enum Step<B> {
     Answered(Answered<B>),
     /// Another attempt, with what there is of the request's body.

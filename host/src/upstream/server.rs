@@ -8,6 +8,7 @@ mod levels;
 mod limit;
 mod shares;
 mod ticket;
+mod why;
 
 use super::drains::Drained;
 use super::h2::{self, Connections};

@@ -19,6 +19,17 @@ pub(in crate::upstream) struct Wish {
     stays: Option<usize>,
 }
 
+impl Wish {
+    pub(super) const fn has_key(&self) -> bool {
+        self.key.is_some()
+    }
+
+    /// Whether this is the server that it names.
+    pub(super) fn is_for(&self, index: usize) -> bool {
+        self.stays == Some(index)
+    }
+}
+
 impl Upstream {
     /// `head`: of the request, if there is one. `from`: the client.
     pub fn wish(&self, head: Option<&RequestHead>, from: IpAddr) -> Wish {
