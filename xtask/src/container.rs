@@ -12,7 +12,8 @@ const BUILDERS: [&str; 2] = ["podman", "buildah"];
 pub fn run(arguments: &[String]) -> Result<(), String> {
     let built = package::proxy(arguments)?;
     let there = |builder: &&str| run::read(Command::new(builder).arg("--version")).is_ok();
-    let builder = BUILDERS.into_iter().find(there).ok_or("neither podman nor buildah is here")?;
+    let builder =
+        BUILDERS.into_iter().find(there).ok_or("neither podman nor buildah is here; as root, `apt-get install podman` brings one")?;
     let folder = run::root().join("target/container");
     let _earlier = fs::remove_dir_all(&folder);
     let packaging = run::root().join("host/packaging");

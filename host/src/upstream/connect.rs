@@ -62,21 +62,12 @@ fn sort(error: io::Error) -> SendError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::silent;
     use std::time::Duration;
-    use tokio::net::TcpSocket;
-    use tokio::time::timeout;
 
     #[tokio::test]
     async fn a_server_that_does_not_accept_is_given_up_in_time() {
-        let socket = TcpSocket::new_v4().expect("a socket");
-        socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
-        let listener = socket.listen(1).expect("listening");
-        let address = listener.local_addr().expect("bound");
-        // Fill its queue, until it drops what comes.
-        let mut waiting = Vec::new();
-        while let Ok(stream) = timeout(Duration::from_millis(50), TcpStream::connect(address)).await {
-            waiting.push(stream);
-        }
+        let (address, _listener, _waiting) = silent().await;
         let server = ServerAddress::Tcp { host: "127.0.0.1".into(), port: address.port() };
 
         let outcome = connect((&server, None), None, Instant::now() + Duration::from_millis(20)).await;

@@ -76,13 +76,13 @@ fn interleaved(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use tokio::net::{TcpListener, TcpSocket};
     use tokio::time::timeout;
 
     /// An address that takes no connection and refuses none: its queue is full.
-    async fn silent() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+    pub async fn silent() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.bind(([127, 0, 0, 1], 0).into()).expect("a port");
         let listener = socket.listen(1).expect("listening");

@@ -27,6 +27,8 @@ pub use date::put_date;
 pub use deadline::Deadline;
 pub use decoder::{BadBody, Decoded, Decoder};
 pub use dial::dial;
+#[cfg(test)]
+pub use dial::tests::silent;
 pub use encode::{Persistence, put_request, put_response};
 pub use fields::retain_trailers;
 pub use lines::HeadLimits;

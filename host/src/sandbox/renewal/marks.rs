@@ -1,6 +1,6 @@
 //! A module whose guests can be set back is given names for what must be: its mutable globals. Done once, before it is compiled.
 
-use wasm_encoder::{Encode, ExportKind, ExportSection, Module, RawSection};
+use wasm_encoder::{Encode, ExportKind, ExportSection, Module, RawSection, SectionId};
 use wasmtime::component::__internal::wasmtime_environ::wasmparser::{
     ExportSectionReader, ExternalKind, FunctionBody, GlobalSectionReader, Operator, Parser, Payload, RefType, Result, TableSectionReader,
     ValType,
@@ -63,12 +63,9 @@ pub(in crate::sandbox) fn growth(bytes: &[u8]) -> usize {
         match payload {
             Payload::GlobalSection(section) => drop(mutable(section, &mut globals)),
             Payload::ExportSection(exports) => {
-                let before = length(exports.range().len());
+                let Some(data) = bytes.get(exports.range()) else { return 0 };
                 let Ok(Some(after)) = with_names(exports, &globals) else { return 0 };
-                let mut section = Vec::new();
-                // With its length; its id is one byte more.
-                after.encode(&mut section);
-                return (1 + section.len()).saturating_sub(before);
+                return size(&after).saturating_sub(size(&RawSection { id: SectionId::Export.into(), data }));
             }
             _ => {}
         }
@@ -143,13 +140,9 @@ fn leaves_tables(body: &FunctionBody<'_>) -> Result<bool> {
     Ok(true)
 }
 
-/// Of a section of this many bytes, with its id and its length.
-const fn length(bytes: usize) -> usize {
-    let mut leb = 1;
-    let mut left = bytes >> 7;
-    while left > 0 {
-        leb += 1;
-        left >>= 7;
-    }
-    1 + leb + bytes
+/// Of a section, with its length in front.
+fn size(section: &impl Encode) -> usize {
+    let mut bytes = Vec::new();
+    section.encode(&mut bytes);
+    bytes.len()
 }

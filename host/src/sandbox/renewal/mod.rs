@@ -1,5 +1,5 @@
 //! Guests of `isolate = "request"` that are set back instead of made anew: after an exchange, a guest becomes what it was when it had taken its
-//! settings, and serves another. That costs half of what a new one does.
+//! settings, and serves another. That costs a third of what a new one does (`benches/chain.rs`).
 //!
 //! It is done where nothing is left out. Such a guest is called without the component around it (`direct`), so it imports nothing, and the host
 //! holds nothing of it. Its module changes no table and drops no segment, has one memory and no other mutable globals than numbers (`marks`). So

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 /// Servers that are told of at most: a line of the log should stay one.
 const MOST: usize = 8;
 
-/// Where there are more, nobody looks through all of them for every request to find out which have too much to do.
+/// Where there are more, nobody looks through all of them for every request to find out who has too much to do, or is down on its level.
 const FEW: usize = 64;
 
 impl Upstream {
@@ -30,9 +30,9 @@ impl Upstream {
 
     /// Those that did not come into question, each with the reason: `10.0.0.2:80(down),10.0.0.3:80(failed)`. `None`: all did.
     pub fn passed_over(&self, chosen: usize, tried: &Tried, now: Instant) -> Option<Rc<str>> {
-        let bounded = self.limit.is_some() && self.servers.len() <= FEW;
+        let looked_at = (self.limit.is_some() || self.levels.is_some()) && self.servers.len() <= FEW;
         let checked = self.checked.as_ref().is_some_and(|checked| checked.counts());
-        if self.servers.len() < 2 || (tried.is_empty() && !self.drained.any() && self.out.get() == 0 && !checked && !bounded) {
+        if self.servers.len() < 2 || (tried.is_empty() && !self.drained.any() && self.out.get() == 0 && !checked && !looked_at) {
             return None;
         }
         let others = (0..self.servers.len()).filter(|index| *index != chosen);
