@@ -19,7 +19,7 @@
 //! 1. `listen/accept.rs` takes a permit from the gate, accepts, spawns on this worker
 //!    (`listen/door.rs` asks the listener's own chain, if it has one: `chain/connection.rs`)
 //! 2. `listen/tls.rs` makes the handshake in that task, against a deadline
-//! 3. `listen/h1` parses with `wire` (HTTP/2: `listen/h2`, by hyper) and calls the handler
+//! 3. `listen/h1` parses with `wire` (HTTP/2: `listen/h2`, by the crate of that name) and calls the handler
 //! 4. `proxy/mod.rs` `Proxy::handle` takes the current snapshot and opens an exchange
 //! 5. `proxy/inbound.rs` normalises the target, removes hop-by-hop and identity fields, sets our own
 //! 6. `proxy/router.rs` finds the route: site, then path by Gateway API precedence

@@ -31,6 +31,7 @@ mod handover;
 mod health;
 mod http2_upstream;
 mod inject;
+mod interim;
 mod manager;
 mod mirror;
 mod mtls;

@@ -106,9 +106,10 @@ fn an_answer_that_breaks_off_is_broken_off_for_the_client_too() {
 #[test]
 fn others_go_on_while_one_computes_and_while_one_waits() {
     let origin = Origin::echo();
+    // More time to compute than this test may take.
     let config = format!(
         "[server]\nworkers = 1\nstate = \"state\"\n{}",
-        config("allow = { http = [\"idp\"] }\nlimits = { cpu = \"3s\" }", &origin.name())
+        config("allow = { http = [\"idp\"] }\nlimits = { cpu = \"10m\" }", &origin.name())
     );
     let proxy = Proxy::start(&config);
     ask(&proxy, "/hello");
@@ -116,14 +117,15 @@ fn others_go_on_while_one_computes_and_while_one_waits() {
     spinning.send("GET /spin HTTP/1.1\r\nHost: a.test\r\n\r\n");
     let mut waiting = Raw::connect(proxy.http());
     waiting.send("GET /wait?3000 HTTP/1.1\r\nHost: a.test\r\n\r\n");
-    // One worker, three seconds of somebody else's computing.
+    // One worker, and somebody else computes.
     for _ in 0..20 {
         assert_eq!(ask(&proxy, "/plain/x").status, 200);
         assert_eq!(ask(&proxy, "/hello").status, 200);
     }
-    assert!(!proxy.access_log().iter().any(|line| line.contains("/spin")), "it was done before the others");
-    assert_eq!(spinning.response().reason(), Some("service_timeout"));
     assert_eq!(waiting.response().text(), "waited\n");
+    assert!(!proxy.access_log().iter().any(|line| line.contains("/spin")), "it was done before the others");
+    drop(spinning);
+    proxy.access_line(|line| line.contains("/spin") && line.contains("client_gone"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What guests ask of upstreams: the sandbox knows no sockets, so each worker runs their requests on its own upstreams.
 
 use crate::config::Limits;
-use crate::message::{BodyError, Connection, Reply};
+use crate::message::{BodyError, Connection, Interim, Reply};
 use crate::sandbox::{Answering, Errand, ErrandError, Errands};
 use crate::upstream::{Content, Outgoing, Times, Upstreams};
 use bytes::{Bytes, BytesMut};
@@ -85,8 +85,18 @@ async fn send(errand: Errand, ways: &Ways, client: &Rc<Connection>) -> Result<Re
     // Not `total`: whose time was up is told apart below.
     let times = Times { response: limits.response, idle: limits.response_idle, total: None };
     let body = Full::new(body).map_err(|never| -> BodyError { match never {} });
-    let outgoing =
-        Outgoing { head: &head, body, upgrade: None, times, client, from: client.peer.ip(), guide: None, trail: None, retry: None };
+    let outgoing = Outgoing {
+        head: &head,
+        body,
+        upgrade: None,
+        interim: Interim::NOBODY,
+        times,
+        client,
+        from: client.peer.ip(),
+        guide: None,
+        trail: None,
+        retry: None,
+    };
     let exchanged = async {
         let answered = upstreams.send(index, outgoing).await.map_err(|failed| ErrandError::Failed(failed.error.to_string()))?;
         let Content::Body(body) = answered.content else { return Err(ErrandError::Failed("the server switched protocols".to_owned())) };

@@ -4,7 +4,7 @@
 //! In reading order: `bind`, `gate` (how many may come in), `shutdown` (how they are asked to leave), `accept` (the loop of one
 //! worker), `connection` (the steps of one connection's life), `door` (who looks at it), `crowd` (how many each client has), `proxied` (those that
 //! begin with a PROXY header), `peek` (at a client hello), `tls`, then `h1` (our own server, on `wire`)
-//! and `h2` (hyper's). `handler` and `body` are what both share; `tunnels` is what takes connections that are not for HTTP; `io` is
+//! and `h2`. `handler` and `body` are what both share; `tunnels` is what takes connections that are not for HTTP; `io` is
 //! a client's socket, encrypted or not. Everything but `Gate` and `Shutdown` stays on one worker.
 
 mod accept;

@@ -1,5 +1,6 @@
 //! A request as it came off the wire, syntactically sound and not yet interpreted.
 
+use super::Interim;
 use bytestring::ByteString;
 use http::{HeaderMap, Method, Version};
 
@@ -12,6 +13,8 @@ pub struct Received<B> {
     pub headers: HeaderMap,
     /// Framing is already decided: the body knows its length, or that it is chunked, or that there is none.
     pub body: B,
+    /// What may be said to the client before the response.
+    pub interim: Interim,
 }
 
 /// The request target (RFC 9112, section 3.2; `:authority` and `:path` of RFC 9113).

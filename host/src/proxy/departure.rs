@@ -13,7 +13,7 @@ use super::mirror::{Copying, Original};
 use super::outbound::Outbound;
 use super::times;
 use crate::chain::{Course, Filter, Walk, Way};
-use crate::message::{BodyError, Exchange, Reply};
+use crate::message::{BodyError, Exchange, Interim, Reply};
 use crate::upstream::{self, Failed, Outgoing};
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
@@ -97,6 +97,7 @@ impl<F: Filter> Departure<'_, '_, F> {
             head: &inbound.head,
             body: RequestBody::new(body, guard.received(), copy),
             upgrade,
+            interim: std::mem::replace(&mut inbound.interim, Interim::NOBODY),
             times,
             client: &client,
             from,

@@ -10,7 +10,7 @@ use crate::message::client_identity;
 use crate::message::forwarded::{self, Provenance};
 use crate::message::hop_by_hop;
 use crate::message::survey::{Survey, remove_odd_names};
-use crate::message::{Connection, Malformed, Received, RequestHead, Scheme, target};
+use crate::message::{Connection, Interim, Malformed, Received, RequestHead, Scheme, target};
 use bytestring::ByteString;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Version};
@@ -28,6 +28,8 @@ pub(super) struct Inbound {
     pub upgrade: Option<HeaderValue>,
     /// What goes on to the origin past the links, which must not see it.
     pub past: Past,
+    /// What may be said to the client before the response.
+    pub interim: Interim,
 }
 
 impl Inbound {
@@ -53,7 +55,7 @@ pub(super) struct Past {
 
 /// Cleans a request; the body is untouched.
 pub(super) fn clean<B>(received: Received<B>, connection: &Connection, snapshot: &Snapshot) -> Result<(Inbound, B), Failure> {
-    let Received { method, target, version, mut headers, body } = received;
+    let Received { method, target, version, mut headers, body, interim } = received;
     let scheme = if connection.tls.is_some() { Scheme::Https } else { Scheme::Http };
     refuse_method(&method, &mut headers)?;
     let survey = Survey::of(&headers);
@@ -79,7 +81,7 @@ pub(super) fn clean<B>(received: Received<B>, connection: &Connection, snapshot:
     // Over HTTP/2, `listen` makes one of an extended CONNECT; no client can.
     let upgrade = removed.upgrade.filter(|upgrade| version != Version::HTTP_10 && !carries_requests(upgrade));
     let past = Past { te_trailers: removed.te_trailers, trailer: removed.trailer };
-    Ok((Inbound { head, client, client_port, version, upgrade, past }, body))
+    Ok((Inbound { head, client, client_port, version, upgrade, past, interim }, body))
 }
 
 /// CONNECT is for proxies that clients choose; TRACE would show the client what we and others before us added. Counts
@@ -163,6 +165,7 @@ mod tests {
             version: Version::HTTP_11,
             headers: fields(headers),
             body: (),
+            interim: Interim::NOBODY,
         }
     }
 

@@ -6,7 +6,7 @@ use super::current::{Current, Destination};
 use super::exchange::{Guard, Ledger};
 use crate::chain::{Filter, Flow, Share, entire};
 use crate::config::{MirrorSpec, RetrySpec};
-use crate::message::{Connection, RequestHead};
+use crate::message::{Connection, Interim, RequestHead};
 use crate::upstream::{Content, Outgoing, Times, Upstreams};
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
@@ -183,6 +183,7 @@ impl Copy {
             head: &self.head,
             body: entire(body, trailers),
             upgrade: None,
+            interim: Interim::NOBODY,
             times,
             client: &self.client,
             from: self.from,

@@ -45,8 +45,8 @@ fn handle_is_what_the_listening_wall_wants() {
     run(async {
         let rig = Rig::new(&Origin::start(OK).await, vec![]);
         let body = crate::listen::Body::empty();
-        let Received { method, target, version, headers, .. } = get("/").received();
-        let received = Received { method, target, version, headers, body };
+        let Received { method, target, version, headers, interim, .. } = get("/").received();
+        let received = Received { method, target, version, headers, body, interim };
         let handler = fits(Rc::clone(&rig.proxy));
         assert!(matches!(crate::listen::Handler::handle(&handler, rig::connection(false), Ok(received)).await, Answer::Respond(_)));
     });

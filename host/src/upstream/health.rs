@@ -16,7 +16,7 @@ use super::transfer::Transfer;
 use super::{HeadLimits, Times, clock};
 use crate::certs::{Offer, Outbound, ServerTls};
 use crate::config::{HealthSpec, Look, Protocol, ProxyVersion, ServerAddress, UpstreamName, UpstreamSpec};
-use crate::message::{BodyError, Connection, RequestHead, Scheme};
+use crate::message::{BodyError, Connection, Interim, RequestHead, Scheme};
 use crate::wire::{Coding, put_request};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
@@ -265,7 +265,7 @@ impl Patient {
 async fn get(io: OriginIo, head: &RequestHead, heads: HeadLimits, times: Times) -> Result<StatusCode, SendError> {
     let mut channel = Box::new(Channel::new(io, heads, Instant::now()));
     put_request(channel.out.text(), head, Coding::None, None);
-    let mut transfer = Transfer::new(channel, Pump::new(Nothing, Coding::None), &head.method, times, Instant::now());
+    let mut transfer = Transfer::new(channel, Pump::new(Nothing, Coding::None), (&head.method, &Interim::NOBODY), times, Instant::now());
     poll_fn(|cx| transfer.poll_head(cx)).await.map(|received| received.status)
 }
 

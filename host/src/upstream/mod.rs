@@ -3,7 +3,7 @@
 //! One set per worker and snapshot: nothing here is shared between threads, so there are no locks. A request is driven by whoever
 //! polls it: no task, no channel. Knows nothing of routes, links or statuses.
 //!
-//! In reading order: `send` (one request, its attempts), `hedge` (two at once), `line` (the connections it gets), `guide` (who has a say in that), `discovery` (which servers there are, where names are written), `server` (choosing one), `hash` (by key), `sticky` (by cookie), `drains` (those that are taken out), `standing` (how it has done), `health` (how it does when it is looked at), `seats` (how many connections there may be), `pool`, `connect`, `announce` (for whom), `tls`, `io` (what a
+//! In reading order: `send` (one request, its attempts), `hedge` (two at once), `line` (the connections it gets), `guide` (who has a say in that), `discovery` (which servers there are, where names are written), `server` (choosing one), `hash` (by key), `sticky` (by cookie), `drains` (those that are taken out), `standing` (how it has done), `health` (how it does when it is looked at), `seats` (how many connections there may be), `pool`, `connect`, `inside` (servers within this process), `announce` (for whom), `tls`, `io` (what a
 //! connection is made of), `channel` (one with its buffers), `transfer` (a request on it until the response head), `pump` (the request body), `body` (the response body), `switched`; `h2` (the same over HTTP/2).
 
 mod announce;
@@ -19,6 +19,7 @@ mod h2;
 mod hash;
 mod health;
 mod hedge;
+mod inside;
 mod io;
 mod line;
 mod pool;
@@ -39,13 +40,14 @@ pub use drains::Drains;
 pub use error::{Failed, SendError};
 pub use guide::{Guide, Halted, Judged};
 pub use health::HealthBoard;
+pub use inside::{FAILED, Inside, InsideFault, Insides};
 pub use probe::{Probed, ProbedTls, probe};
 pub use seats::Seats;
 pub use sticky::Seal;
 
 use crate::certs::Outbound;
-use crate::config::{Limits, RetrySpec, ServerAddress, UpstreamName, UpstreamSpec};
-use crate::message::{BodyError, Connection, Duplex, RequestHead, ResponseHead, Switched};
+use crate::config::{Limits, RetrySpec, UpstreamName, UpstreamSpec};
+use crate::message::{BodyError, Connection, Duplex, Interim, RequestHead, ResponseHead, Switched};
 use crate::observe::WorkerTally;
 use crate::wire::{Deadline, HeadLimits};
 use bytes::Bytes;
@@ -58,7 +60,7 @@ use std::pin::pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep_until};
@@ -95,61 +97,6 @@ pub struct Shared<'s> {
     pub workers: u16,
 }
 
-/// A server within this process. It speaks HTTP/1.1 over connections as any other does, but may answer with [`FAILED`] instead.
-pub trait Inside {
-    /// One end of a new connection; the other is served by its owner.
-    ///
-    /// # Errors
-    /// If the system has no more descriptors.
-    fn connect(&self) -> std::io::Result<UnixStream>;
-}
-
-/// The server within this process for an address, if there is one.
-pub type Insides<'i> = dyn Fn(&ServerAddress) -> Option<Rc<dyn Inside>> + 'i;
-
-/// The field in an answer of a server within this process that says that it is none, and by which [`InsideFault`] in lower case.
-pub const FAILED: &str = "portcullis-service-failed";
-
-/// How a server within this process failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum InsideFault {
-    Trap,
-    /// More CPU time or time than its limit.
-    Timeout,
-    Memory,
-    /// It ended without an answer, or with one that is none.
-    Answer,
-    Overload,
-}
-
-impl InsideFault {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Trap => "trap",
-            Self::Timeout => "timeout",
-            Self::Memory => "memory",
-            Self::Answer => "answer",
-            Self::Overload => "overload",
-        }
-    }
-
-    /// The reason token of an exchange that ends by it.
-    pub const fn reason(self) -> &'static str {
-        match self {
-            Self::Trap => "service_trap",
-            Self::Timeout => "service_timeout",
-            Self::Memory => "service_memory",
-            Self::Answer => "service_answer",
-            Self::Overload => "service_overload",
-        }
-    }
-
-    fn read(text: &[u8]) -> Self {
-        let all = [Self::Timeout, Self::Memory, Self::Answer, Self::Overload];
-        all.into_iter().find(|fault| fault.as_str().as_bytes() == text).unwrap_or(Self::Trap)
-    }
-}
-
 /// A request on its way out.
 pub struct Outgoing<'a, B> {
     /// As the chain left it; hop-by-hop fields are gone.
@@ -157,6 +104,8 @@ pub struct Outgoing<'a, B> {
     pub body: B,
     /// The `Upgrade` field to send along with `Connection: upgrade`.
     pub upgrade: Option<HeaderValue>,
+    /// Where interim responses go.
+    pub interim: Interim,
     pub times: Times,
     /// Whose request it is, for upstreams whose connections belong to one client.
     pub client: &'a Rc<Connection>,

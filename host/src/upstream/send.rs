@@ -12,7 +12,7 @@ use super::server::{Ticket, Upstream};
 use super::switched::SwitchedIo;
 use super::transfer::Transfer;
 use super::{Answered, Attempt, Content, FAILED, InsideFault, Outgoing, SendError, Settings, Times};
-use crate::message::{BodyError, Connection, RequestHead, ResponseHead, Scheme, Switched};
+use crate::message::{BodyError, Connection, Interim, RequestHead, ResponseHead, Scheme, Switched};
 use crate::wire::{Coding, Decoder, MalformedResponse, ReceivedResponse, put_request};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
@@ -36,7 +36,7 @@ pub(super) async fn send<B>(
 where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    let Outgoing { head, body, upgrade, times, client, from, guide, trail, retry } = outgoing;
+    let Outgoing { head, body, upgrade, interim, times, client, from, guide, trail, retry } = outgoing;
     let coding = coding(&head.method, &body);
     let idempotent = head.method.is_idempotent();
     let sure = !idempotent || !matches!(coding, Coding::None | Coding::Length(0));
@@ -46,7 +46,7 @@ where
     line.switches = upgrade.is_some();
     // What can be tried again is sent at once, so that the time counts from the attempt's beginning, but for connecting.
     let times = Times { response: line.terms.per_try.map_or(times.response, |one| one.min(times.response)), ..times };
-    let request = Request { head, coding, upgrade, times };
+    let request = Request { head, coding, upgrade, interim, times };
     let pump = Pump::new(body, coding);
     match line.terms.hedge {
         // Boxed: it is rare, and would make the future of every request larger.
@@ -72,6 +72,7 @@ pub(super) struct Request<'a> {
     pub head: &'a RequestHead,
     pub coding: Coding,
     pub upgrade: Option<HeaderValue>,
+    pub interim: Interim,
     pub times: Times,
 }
 
@@ -85,7 +86,7 @@ pub(super) async fn attempts<B>(
 where
     B: http_body::Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    let Request { head, coding, ref upgrade, times } = *request;
+    let Request { head, coding, ref upgrade, ref interim, times } = *request;
     let idempotent = head.method.is_idempotent();
     let mut unsent = None;
     // Over HTTP/2: how often the request was sent back without having been looked at.
@@ -95,7 +96,7 @@ where
         let mut channel = match lead {
             Lead::Http1(channel) => channel,
             Lead::Http2(slot) => {
-                let sent = over_http2(line, (slot, ticket, now), (head, coding, times), pump, &mut refusals, attempt);
+                let sent = over_http2(line, (slot, ticket, now), request, pump, &mut refusals, attempt);
                 match sent.await? {
                     Step::Answered(answered) => return Ok(answered),
                     Step::Again(again) => {
@@ -110,7 +111,7 @@ where
             None => put_request(channel.out.text(), head, coding, upgrade.as_ref()),
         }
         let before = channel.out.taken();
-        let mut transfer = Transfer::new(channel, pump, &head.method, times, now);
+        let mut transfer = Transfer::new(channel, pump, (&head.method, interim), times, now);
         let error = match poll_fn(|cx| transfer.poll_head(cx)).await {
             Ok(received) => {
                 let heard = Instant::now();
@@ -162,7 +163,7 @@ enum Step<B> {
 async fn over_http2<B>(
     line: &mut Line<'_>,
     (slot, ticket, now): (h2::Slot, Ticket, Instant),
-    (head, coding, times): (&RequestHead, Coding, Times),
+    &Request { head, coding, ref interim, times, .. }: &Request<'_>,
     mut pump: Pump<B>,
     refusals: &mut u32,
     attempt: &mut Attempt,
@@ -182,7 +183,7 @@ where
             return if *refusals <= REFUSALS || line.after(&outcome, ticket.index, attempt)? { Ok(Step::Again(pump)) } else { Err(error) };
         }
     };
-    let error = match poll_fn(|cx| stream.poll_head(&line.settings.heads, &head.method, cx)).await {
+    let error = match poll_fn(|cx| stream.poll_head(&line.settings.heads, (&head.method, interim), cx)).await {
         Ok(received) => {
             let heard = Instant::now();
             attempt.first_byte = heard.saturating_duration_since(line.started);

@@ -4,17 +4,18 @@ use super::channel::Channel;
 use super::pump::{Pump, Stuck};
 use super::tls::broken;
 use super::{SendError, Times};
-use crate::message::BodyError;
+use crate::message::hop_by_hop::{self, Found};
+use crate::message::{BodyError, Interim};
 use crate::wire::{MalformedResponse, ReceivedResponse};
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use http_body::Body;
 use std::io;
 use std::task::{Context, Poll};
 use tokio::time::Instant;
 
-/// Interim responses before the final one. More than two are unheard of; chosen arbitrarily.
-const INTERIM: u32 = 16;
+/// Interim responses before the final one. More than a few are unheard of; chosen arbitrarily.
+pub(super) const INTERIM: u32 = 16;
 
 pub(super) struct Transfer<'a, B> {
     pub channel: Box<Channel>,
@@ -24,6 +25,7 @@ pub(super) struct Transfer<'a, B> {
     /// Why no more could be written. A server that refuses a body may answer and close, so what it said is read first.
     pub broken: Option<io::Error>,
     method: &'a Method,
+    to: &'a Interim,
     times: Times,
     interim: u32,
     waits: Waits,
@@ -47,8 +49,8 @@ where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
     /// The request's head waits in `channel.out`.
-    pub fn new(channel: Box<Channel>, pump: Pump<B>, method: &'a Method, times: Times, now: Instant) -> Self {
-        Self { channel, pump, sent: false, broken: None, method, times, interim: 0, waits: Waits::Client, now: Some(now) }
+    pub fn new(channel: Box<Channel>, pump: Pump<B>, (method, to): (&'a Method, &'a Interim), times: Times, now: Instant) -> Self {
+        Self { channel, pump, sent: false, broken: None, method, to, times, interim: 0, waits: Waits::Client, now: Some(now) }
     }
 
     pub fn times(&self) -> Times {
@@ -84,9 +86,9 @@ where
         }
     }
 
-    /// Skips interim responses (RFC 9110, section 15.2): the client has not asked for them, and hears `100` from `listen`.
+    /// Passes interim responses on (RFC 9110, section 15.2).
     fn parse(&mut self) -> Result<Option<ReceivedResponse>, MalformedResponse> {
-        while let Some(head) = self.channel.parser.response(&mut self.channel.read, self.method)? {
+        while let Some(mut head) = self.channel.parser.response(&mut self.channel.read, self.method)? {
             if !head.status.is_informational() || head.status == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok(Some(head));
             }
@@ -94,6 +96,7 @@ where
             if self.interim > INTERIM {
                 return Err(MalformedResponse::TooManyInterim);
             }
+            pass_on(self.to, head.status, &mut head.headers);
         }
         Ok(None)
     }
@@ -119,4 +122,11 @@ where
             .poll_expired(cx)
             .map(|()| if self.times.is_over(&self.channel.deadline) { SendError::Expired } else { SendError::ResponseTimeout })
     }
+}
+
+/// An interim response as it is for the client.
+pub(super) fn pass_on(to: &Interim, status: StatusCode, headers: &mut HeaderMap) {
+    let found = Found::of(headers);
+    hop_by_hop::remove(headers, found);
+    to.pass(status, headers);
 }

@@ -1,12 +1,13 @@
 //! `Date` (RFC 9110, section 6.6.1), written once a second and thread.
 
+use http::HeaderValue;
 use std::cell::RefCell;
 use std::time::Duration;
 use time::OffsetDateTime;
 use tokio::time::Instant;
 
 struct Cached {
-    text: [u8; 29],
+    value: HeaderValue,
     /// When the next second begins.
     until: Instant,
 }
@@ -18,15 +19,25 @@ thread_local! {
 /// Appends the current time as `Sun, 06 Nov 1994 08:49:37 GMT`. `now` is the caller's recent reading of the clock, so that this one
 /// need not be asked again.
 pub fn put_date(out: &mut Vec<u8>, now: Instant) {
+    with_current(now, |date| out.extend_from_slice(date.as_bytes()));
+}
+
+/// The same as a field's value.
+pub fn date(now: Instant) -> HeaderValue {
+    with_current(now, HeaderValue::clone)
+}
+
+fn with_current<R>(now: Instant, then: impl FnOnce(&HeaderValue) -> R) -> R {
     CACHED.with_borrow_mut(|cached| match cached {
-        Some(cached) if now < cached.until => out.extend_from_slice(&cached.text),
+        Some(cached) if now < cached.until => then(&cached.value),
         stale => {
             let time = OffsetDateTime::now_utc();
             let left = Duration::from_secs(1).saturating_sub(Duration::from_nanos(time.nanosecond().into()));
-            let fresh = stale.insert(Cached { text: format(time), until: Instant::now() + left });
-            out.extend_from_slice(&fresh.text);
+            // Only what may stand in a value, so it is one.
+            let value = HeaderValue::from_bytes(&format(time)).unwrap_or(HeaderValue::from_static(""));
+            then(&stale.insert(Cached { value, until: Instant::now() + left }).value)
         }
-    });
+    })
 }
 
 fn format(time: OffsetDateTime) -> [u8; 29] {

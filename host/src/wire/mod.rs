@@ -23,7 +23,7 @@ mod stream;
 mod target;
 
 pub use client_hello::{BadHello, HelloReader, MOST_HELLO};
-pub use date::put_date;
+pub use date::{date, put_date};
 pub use deadline::Deadline;
 pub use decoder::{BadBody, Decoded, Decoder};
 pub use dial::dial;

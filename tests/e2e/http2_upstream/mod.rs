@@ -17,7 +17,7 @@ fn config(route: &str, upstream: &str) -> String {
 }
 
 /// See `origin.py`.
-fn origin(streams: u32) -> Server {
+pub fn origin(streams: u32) -> Server {
     let python = tools::python_with("h2", "h2");
     let folder = tools::repository().join("tests/e2e/http2_upstream");
     let arguments = |address: std::net::SocketAddr| {
@@ -119,7 +119,10 @@ fn the_request_arrives_as_http2_has_it() {
     }
     let response = get_with(proxy.http(), "a.test", "/trailers", "TE: trailers\r\nConnection: te\r\n");
     assert_eq!((response.text().as_str(), &*response.trailers), ("body", &[("x-sum".to_owned(), "4".to_owned())][..]));
-    assert_eq!(get(proxy.http(), "a.test", "/interim").status, 200, "interim answers are skipped, as over HTTP/1.1");
+    let mut client = Raw::connect(proxy.http());
+    let hints = client.send("GET /interim HTTP/1.1\r\nHost: a.test\r\n\r\n").response();
+    assert_eq!((hints.status, hints.header("link")), (103, Some("</a>")));
+    assert_eq!(client.response().status, 200);
 }
 
 #[test]

@@ -1,13 +1,15 @@
-//! One client connection below the level of requests: bytes in, the body of the request in hand, the client's silence and its going.
+//! One client connection below the level of requests: bytes in, the body of the request in hand, what is said before the answer, the
+//! client's silence and its going.
 //!
 //! Shared between the connection's task and the request's body, which are always polled on that task, one at a time.
 
 use super::patience::Patience;
 use crate::config::Limits;
 use crate::listen::io::ClientIo;
-use crate::message::BodyError;
-use crate::wire::{Decoded, Decoder, Framing, HeadLimits, Outbox};
-use bytes::{Bytes, BytesMut};
+use crate::message::{BodyError, Herald};
+use crate::wire::{Coding, Decoded, Decoder, Framing, HeadLimits, Outbox, Persistence, put_response};
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 use std::cell::RefCell;
 use std::io;
@@ -15,6 +17,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
 
 /// One read of a head. Heads are rarely larger; TLS records never are.
 const SCRATCH: usize = 16 << 10;
@@ -36,7 +39,9 @@ pub struct Line {
     decoder: Decoder,
     /// Counts, so that a body that was kept too long gets nothing of a later request.
     exchange: u32,
-    interim: Interim,
+    /// The client waits for `100 Continue`.
+    waits: bool,
+    ahead: Ahead,
     /// The client broke its body's framing: nothing after it can be trusted.
     broken: bool,
     /// The one timer of this connection; whoever waits for the client sets it.
@@ -45,14 +50,14 @@ pub struct Line {
     body_idle: Duration,
 }
 
-/// Whether the client waits for `100 Continue`.
-#[derive(Debug, Clone, Copy)]
-enum Interim {
-    /// It does not, or not any more.
-    Settled,
-    Wanted,
-    /// What is left to write of it.
-    Writing(&'static [u8]),
+/// What goes out before the answer: interim responses (RFC 9110, section 15.2).
+#[derive(Debug)]
+struct Ahead {
+    text: BytesMut,
+    /// Written, and not yet flushed.
+    unflushed: bool,
+    /// The answer has begun, or there is no exchange.
+    over: bool,
 }
 
 impl Line {
@@ -64,7 +69,8 @@ impl Line {
             input: BytesMut::new(),
             decoder: Decoder::new(Framing::None, &limits),
             exchange: 0,
-            interim: Interim::Settled,
+            waits: false,
+            ahead: Ahead { text: BytesMut::new(), unflushed: false, over: true },
             broken: false,
             patience: Patience::default(),
             limits,
@@ -76,7 +82,7 @@ impl Line {
     pub fn begin(&mut self, framing: Framing, expects_continue: bool) -> u32 {
         self.exchange = self.exchange.wrapping_add(1);
         self.decoder = Decoder::new(framing, &self.limits);
-        self.interim = if expects_continue { Interim::Wanted } else { Interim::Settled };
+        (self.waits, self.ahead.over) = (expects_continue, false);
         self.patience.progress();
         self.exchange
     }
@@ -106,6 +112,10 @@ impl Line {
     /// which we no longer look. A client that has only stopped sending counts as gone, like with nginx: one cannot tell the two
     /// apart, and clients that do so while they wait for an answer are rarer than those that have left.
     pub fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // A client that does not take it gets it with the answer.
+        if let Poll::Ready(Err(_)) = self.poll_ahead(cx) {
+            return Poll::Ready(());
+        }
         while self.input.len() < AHEAD {
             match ready!(self.poll_fill(cx)) {
                 Ok(0) | Err(_) => return Poll::Ready(()),
@@ -138,14 +148,16 @@ impl Line {
                 Ok(Decoded::NeedMore) => {}
                 Ok(decoded) => {
                     // A client that did not wait needs not be told.
-                    if let Interim::Wanted = self.interim {
-                        self.interim = Interim::Settled;
-                    }
+                    self.waits = false;
                     return Poll::Ready(Ok(decoded));
                 }
                 Err(bad) => return Poll::Ready(Err(BodyError::ClientMalformed(bad.reason()))),
             }
-            ready!(self.poll_interim(cx)).map_err(|error| BodyError::ClientGone(Some(error.into())))?;
+            // Tells a client that waits for it to go on, now that somebody wants its body (RFC 9110, section 10.1.1).
+            if std::mem::take(&mut self.waits) {
+                self.ahead.text.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            ready!(self.poll_ahead(cx)).map_err(|error| BodyError::ClientGone(Some(error.into())))?;
             match self.poll_fill(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(BodyError::ClientGone(None))),
                 Poll::Ready(Ok(_)) => {}
@@ -158,36 +170,29 @@ impl Line {
         }
     }
 
-    /// Tells a client that waits for it to go on, now that somebody wants its body (RFC 9110, section 10.1.1).
-    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Interim::Wanted = self.interim {
-            self.interim = Interim::Writing(b"HTTP/1.1 100 Continue\r\n\r\n");
+    /// Writes what goes out before the answer.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (ahead, Some(io)) = (&mut self.ahead, &mut self.io) else { return Poll::Ready(Ok(())) };
+        while !ahead.text.is_empty() {
+            let count = ready!(Pin::new(&mut *io).poll_write(cx, &ahead.text))?;
+            ahead.text.advance(count);
+            ahead.unflushed = true;
         }
-        while let (Interim::Writing(left), Some(io)) = (self.interim, &mut self.io) {
-            if left.is_empty() {
-                ready!(Pin::new(io).poll_flush(cx))?;
-                self.interim = Interim::Settled;
-                break;
-            }
-            let count = ready!(Pin::new(io).poll_write(cx, left))?;
-            self.interim = Interim::Writing(left.get(count..).unwrap_or_default());
+        if ahead.unflushed {
+            ready!(Pin::new(io).poll_flush(cx))?;
+            (ahead.text, ahead.unflushed) = (BytesMut::new(), false);
         }
         Poll::Ready(Ok(()))
     }
 
-    /// The answer begins: what is left of `100 Continue` goes first, and none is sent from now on. `true`: the client still waits for
-    /// one, so whether it will send its body is not known.
+    /// The answer begins: what is left to go before it does, and nothing from now on. `true`: the client still waits for `100 Continue`, so
+    /// whether it will send its body is not known.
     pub fn begin_answer(&mut self, out: &mut Outbox) -> bool {
         // Time that passed while nobody wanted the body is not the client's.
         self.patience.progress();
-        match std::mem::replace(&mut self.interim, Interim::Settled) {
-            Interim::Settled => false,
-            Interim::Wanted => true,
-            Interim::Writing(left) => {
-                out.text().extend_from_slice(left);
-                false
-            }
-        }
+        out.text().extend_from_slice(&self.ahead.text);
+        self.ahead = Ahead { text: BytesMut::new(), unflushed: false, over: true };
+        std::mem::take(&mut self.waits)
     }
 
     /// Writes everything in `out`; ready with `TimedOut` if the client takes nothing for too long.
@@ -258,6 +263,15 @@ impl Line {
         }
     }
 
+    /// Puts an interim response before the answer. One more than the client may leave waiting is dropped.
+    fn put_ahead(&mut self, status: StatusCode, headers: &HeaderMap) {
+        if self.ahead.text.len() < self.limits.fields {
+            let mut text = Vec::new();
+            put_response(&mut text, status, headers, Coding::None, Persistence::Implied, Instant::now());
+            self.ahead.text.extend_from_slice(&text);
+        }
+    }
+
     pub fn body_is_end(&self, exchange: u32) -> bool {
         exchange == self.exchange && self.is_settled()
     }
@@ -265,5 +279,14 @@ impl Line {
     pub fn body_size(&self, exchange: u32) -> SizeHint {
         let exact = self.decoder.remaining().filter(|_| exchange == self.exchange);
         exact.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+impl Herald for RefCell<Line> {
+    fn interim(&self, exchange: u32, status: StatusCode, headers: &HeaderMap) {
+        let mut line = self.borrow_mut();
+        if line.exchange == exchange && !line.ahead.over {
+            line.put_ahead(status, headers);
+        }
     }
 }

@@ -17,14 +17,14 @@ use super::handler::Handler;
 use super::io::ClientIo;
 use super::shutdown::Entry;
 use crate::config::Limits;
-use crate::message::{Answer, Connection, Malformed, Received, Switched, Takeover};
+use crate::message::{Answer, Connection, Interim, Malformed, Received, Switched, Takeover};
 use crate::wire::{Coding, Framing, HeadLimits, HeadParser, Persistence, ReceivedHead, put_response};
 use answer::{Shape, Unsent};
 use http::{Method, Response, Version};
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -146,7 +146,7 @@ impl<H: Handler> Server<'_, H> {
             _ => Body::http1(self.line.clone(), exchange),
         };
         let ReceivedHead { method, target, version, headers, .. } = head;
-        let received = Received { method, target, version, headers, body };
+        let received = Received { method, target, version, headers, body, interim: self.interim(version, exchange) };
         let answer = pin!(self.handler.handle(self.connection.clone(), Ok(received)));
         match self.while_there(answer).await {
             None => After::Gone,
@@ -154,6 +154,15 @@ impl<H: Handler> Server<'_, H> {
             Some(Answer::Switch(response, takeover)) => self.switch(response, takeover).await,
             Some(Answer::Abort) => After::Reset,
         }
+    }
+
+    /// A client that speaks HTTP/1.0 knows of no interim responses (RFC 9110, section 15.2).
+    fn interim(&self, version: Version, exchange: u32) -> Interim {
+        if version == Version::HTTP_10 {
+            return Interim::NOBODY;
+        }
+        let line: Weak<RefCell<Line>> = Rc::downgrade(&self.line);
+        Interim::new(line, exchange)
     }
 
     /// Lets the handler answer what is no request, and ends the connection.

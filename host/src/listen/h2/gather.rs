@@ -1,7 +1,7 @@
-//! Frames gathered into few writes. hyper writes and flushes each DATA frame by itself; below it, several small responses that are ready
+//! Frames gathered into few writes. Crate `h2` writes and flushes each DATA frame by itself; below it, several small responses that are ready
 //! together become one TLS record and one system call.
 //!
-//! A flush from above does nothing: who polls the connection calls [`Gathered::poll_send`] once hyper has no more to say.
+//! A flush from above does nothing: who polls the connection calls [`Gathered::poll_send`] once `h2` has no more to say.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};

@@ -1,12 +1,14 @@
 //! Floods: counts the frames that cost us more than the client (CVE-2023-44487 and its relatives) on the decrypted stream, below
-//! hyper, and ends the connection when there are too many in a second.
+//! crate `h2`, and ends the connection when there are too many in a second.
 
 use super::frames::{FrameHeader, Frames};
 use super::gather::Gathered;
 use crate::config::Limits;
+use std::cell::Cell;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -62,6 +64,7 @@ impl Most {
 /// A client's decrypted stream, counted.
 pub struct Metered<I> {
     io: Gathered<I>,
+    heard: Rc<Cell<u32>>,
     incoming: Frames,
     outgoing: Frames,
     count: Count,
@@ -76,6 +79,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Metered<I> {
         let most = Most { reset_streams: limits.h2_reset_streams, pings: limits.h2_pings, settings: limits.h2_settings };
         Self {
             io,
+            heard: Rc::default(),
             incoming: Frames::after_preface(),
             outgoing: Frames::default(),
             count: Count::default(),
@@ -84,6 +88,11 @@ impl<I: AsyncRead + AsyncWrite + Unpin> Metered<I> {
             last_stream: 0,
             peer,
         }
+    }
+
+    /// How often something was read.
+    pub fn heard(&self) -> Rc<Cell<u32>> {
+        Rc::clone(&self.heard)
     }
 
     /// Counts what has come in.
@@ -138,6 +147,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> AsyncRead for Metered<I> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        self.heard.set(self.heard.get().wrapping_add(1));
         let read = buf.filled().get(before..).unwrap_or_default();
         Poll::Ready(self.count(read, cx))
     }

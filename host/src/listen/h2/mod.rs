@@ -1,14 +1,16 @@
-//! HTTP/2 with clients (RFC 9113), by hyper. Here: its settings, a connection's life, and what hyper leaves to its users: idle
-//! connections, clients that take nothing, floods.
+//! HTTP/2 with clients (RFC 9113), by crate `h2` itself: hyper's server on top of it can send no interim responses. Here: its settings, a
+//! connection's life, and what `h2` leaves to its users: idle connections, clients that take nothing, floods.
 //!
-//! In reading order: this file, `request` and `answer` (to and from our types), `stream` (a stream's task), `gather` (few
-//! writes), `meter` and `frames` (floods), `connect` (WebSockets). `100 Continue` is not offered in this version.
+//! In reading order: this file, `stream` (a stream's task), `request` and `answer` (to and from our types), `reply` (what a stream says),
+//! `pulse` (whether the client lives), `gather` (few writes), `meter` and `frames` (floods), `connect` (WebSockets).
 
 mod answer;
 mod connect;
 mod frames;
 mod gather;
 mod meter;
+mod pulse;
+mod reply;
 mod request;
 mod stream;
 
@@ -20,20 +22,19 @@ use super::shutdown::Entry;
 use crate::config::Limits;
 use crate::message::Connection;
 use crate::wire::Deadline;
-use answer::AnswerBody;
+use bytes::Bytes;
 use gather::Gathered;
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::server::conn::http2::Builder;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use h2::server::{self, Builder, Handshake, SendResponse};
+use h2::{Reason, RecvStream};
+use http::Request;
 use meter::Metered;
+use pulse::Pulse;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
-use stream::{Stall, Streams};
+use stream::Streams;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -51,30 +52,27 @@ where
     I: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let limits = &*service.limits;
-    let streams = Rc::new(Streams::new(limits.body_idle));
+    let streams = Rc::new(Streams::default());
     let out = Gathered::new(io);
-    let io = TokioIo::new(Metered::new(out.clone(), limits, connection.peer));
-    let handle = {
-        let (service, connection, streams) = (service.clone(), connection.clone(), streams.clone());
-        // Boxed: hyper moves a stream's state about, and this is by far the largest part of it.
-        service_fn(move |request| Box::pin(respond(request, connection.clone(), service.clone(), streams.clone())))
-    };
-    let mut http = pin!(builder(limits, stream::Tasks(streams.clone())).serve_connection(io, handle));
+    let io = Metered::new(out.clone(), limits, connection.peer);
+    let pulse = Pulse::new(limits, io.heard());
+    let mut http = Http::Greeting { handshake: builder(limits).handshake(io), pulse: Some(pulse), leaving: false };
     let mut life = Life::new(limits);
     let mut roused = entry.roused();
+    let begin = |request, respond| stream::begin(request, respond, (&connection, service), &streams);
     let ended = poll_fn(|cx| {
         // Streams have tasks of their own, which nobody else knows.
         if std::mem::replace(&mut roused, entry.roused()) != entry.roused() {
             streams.rouse();
         }
         loop {
-            if let Poll::Ready(ended) = http.as_mut().poll(cx) {
+            if let Poll::Ready(ended) = http.poll(begin, cx) {
                 return Poll::Ready(ended);
             }
-            // An error comes back at hyper's next write or read; pending, this task is woken to go on here.
+            // An error comes back at the next write or read above; pending, this task is woken to go on here.
             let _ = out.poll_send(cx);
             match ready!(life.poll(entry.is_draining(), streams.open(), cx)) {
-                Turn::Leave => http.as_mut().graceful_shutdown(),
+                Turn::Leave => http.leave(),
                 Turn::End => return Poll::Ready(Ok(())),
             }
         }
@@ -84,45 +82,71 @@ where
     }
 }
 
-fn builder(limits: &Limits, tasks: stream::Tasks) -> Builder<stream::Tasks> {
-    // The limits proper are held in `request`, so that what is over them gets an answer of ours; this one keeps hyper from holding more.
+fn builder(limits: &Limits) -> Builder {
+    // The limits proper are held in `request`, so that what is over them gets an answer of ours; this one keeps `h2` from holding more.
     let list = limits.header_bytes + limits.request_line + FIELD_OVERHEAD * (limits.header_count + 8);
-    let mut builder = Builder::new(tasks);
+    let mut builder = Builder::new();
     builder
-        .timer(TokioTimer::new())
         .enable_connect_protocol()
         .max_concurrent_streams(limits.h2_streams)
-        .initial_stream_window_size(limits.h2_stream_window)
+        .initial_window_size(limits.h2_stream_window)
         .initial_connection_window_size(limits.h2_connection_window)
         .max_frame_size(limits.h2_frame)
         .max_header_list_size(u32::try_from(list).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(limits.h2_pending_resets)
-        .max_local_error_reset_streams(limits.h2_local_resets)
-        .max_send_buf_size(SEND_BUFFER)
-        .keep_alive_interval(limits.h2_ping_interval)
-        .keep_alive_timeout(limits.h2_ping_timeout);
+        .max_local_error_reset_streams(Some(limits.h2_local_resets))
+        .max_send_buffer_size(SEND_BUFFER);
     builder
 }
 
-/// One exchange. An error resets the stream.
-async fn respond<H: Handler>(
-    mut request: Request<Incoming>,
-    connection: Rc<Connection>,
-    service: Rc<Service<H>>,
-    streams: Rc<Streams>,
-) -> Result<Response<AnswerBody<H::Body>>, h2::Error> {
-    let stall = Stall::of_this_task();
-    let head = request.method() == http::Method::HEAD;
-    let asked = connect::asked(&mut request);
-    let received = request::receive(request, &service.limits);
-    let mut answer = service.handler.handle(connection, received).await;
-    if let Some(asked) = asked {
-        match asked.answer(answer, &streams, &stall) {
-            Ok(response) => return Ok(response),
-            Err(other) => answer = other,
+/// A connection as `h2` sees it.
+enum Http<I> {
+    /// Until the client's preface is there.
+    Greeting {
+        handshake: Handshake<I, Bytes>,
+        pulse: Option<Pulse>,
+        leaving: bool,
+    },
+    Serving {
+        connection: server::Connection<I, Bytes>,
+        pulse: Pulse,
+    },
+}
+
+impl<I: AsyncRead + AsyncWrite + Unpin> Http<I> {
+    /// Hands each new stream to `begin`, and is ready when the connection is over.
+    fn poll<F>(&mut self, mut begin: F, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>>
+    where
+        F: FnMut(Request<RecvStream>, SendResponse<Bytes>),
+    {
+        if let Self::Greeting { handshake, pulse, leaving } = self {
+            let mut connection = ready!(Pin::new(handshake).poll(cx))?;
+            let Some(pulse) = pulse.take().and_then(|pulse| pulse.begin(&mut connection)) else { return Poll::Ready(Ok(())) };
+            if *leaving {
+                connection.graceful_shutdown();
+            }
+            *self = Self::Serving { connection, pulse };
+        }
+        let Self::Serving { connection, pulse } = self else { return Poll::Pending };
+        while let Poll::Ready(accepted) = connection.poll_accept(cx) {
+            match accepted.transpose()? {
+                Some((request, respond)) => begin(request, respond),
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        ready!(pulse.poll_stopped(cx));
+        connection.abrupt_shutdown(Reason::NO_ERROR);
+        let _ = connection.poll_accept(cx);
+        Poll::Ready(Ok(()))
+    }
+
+    /// No new streams; those that are open are finished.
+    fn leave(&mut self) {
+        match self {
+            Self::Greeting { leaving, .. } => *leaving = true,
+            Self::Serving { connection, .. } => connection.graceful_shutdown(),
         }
     }
-    answer::convert(answer, head, stall).ok_or_else(|| h2::Reason::INTERNAL_ERROR.into())
 }
 
 /// When a connection must go although the client would stay.

@@ -1,32 +1,48 @@
-//! From hyper's requests to ours, held to the same limits and the same syntax as over HTTP/1.1: what comes out of here is written into
+//! From `h2`'s requests to ours, held to the same limits and the same syntax as over HTTP/1.1: what comes out of here is written into
 //! an HTTP/1.1 request (RFC 9113, section 10.3).
 
+use super::reply::Reply;
 use crate::config::Limits;
 use crate::listen::body::Body;
-use crate::message::{BodyError, Malformed, Received, Target};
+use crate::message::{BodyError, Interim, Malformed, Received, Target};
 use crate::wire::{self, Deadline};
 use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
+use h2::RecvStream;
+use http::Version;
 use http::header::{self, HeaderMap, HeaderValue};
 use http::request::Parts;
-use http::{Request, Version};
-use http_body::{Body as _, Frame, SizeHint};
-use hyper::body::Incoming;
-use std::pin::Pin;
+use http_body::{Frame, SizeHint};
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// Takes a request as hyper hands it out. It has already refused fields that HTTP/2 forbids (section 8.2.2).
-pub fn receive(request: Request<Incoming>, limits: &Limits) -> Result<Received<Body>, Malformed> {
-    let (mut parts, body) = request.into_parts();
+/// Takes a request as `h2` hands it out. It has already refused fields that HTTP/2 forbids (section 8.2.2). `incoming`: where its body
+/// comes from, if it has one.
+pub fn receive(
+    mut parts: Parts,
+    incoming: Option<RecvStream>,
+    limits: &Limits,
+    (reply, interim): (&Rc<Reply>, Interim),
+) -> Result<Received<Body>, Malformed> {
     check_size(&parts, limits)?;
     check_values(&parts.headers)?;
+    let length = length(&parts.headers);
     let authority = authority(&parts)?;
     let target = target(&parts, authority)?;
     join_cookies(&mut parts.headers);
-    let body = if body.is_end_stream() { Body::empty() } else { Body::http2(StreamBody::new(body, limits.body_idle)) };
-    Ok(Received { method: parts.method, target, version: Version::HTTP_2, headers: parts.headers, body })
+    let body = incoming.filter(|incoming| !incoming.is_end_stream()).map_or_else(Body::empty, |incoming| {
+        let waits = parts.headers.get(header::EXPECT).is_some_and(|expected| expected.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let reply = waits.then(|| Rc::clone(reply));
+        Body::http2(StreamBody { incoming, left: length, reply, idle: limits.body_idle, deadline: Deadline::default(), waiting: false })
+    });
+    Ok(Received { method: parts.method, target, version: Version::HTTP_2, headers: parts.headers, body, interim })
+}
+
+/// What `Content-Length` says. `h2` holds the client to it, and has refused what is no number or more than one (section 8.1.1).
+fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn check_size(parts: &Parts, limits: &Limits) -> Result<(), Malformed> {
@@ -105,21 +121,26 @@ fn join_cookies(headers: &mut HeaderMap) {
 
 /// A request's body over HTTP/2, with the time for pauses.
 pub struct StreamBody {
-    incoming: Incoming,
+    incoming: RecvStream,
+    /// Bytes to come, if that was stated.
+    left: Option<u64>,
+    /// Through which the client is told to go on, if it waits for that.
+    reply: Option<Rc<Reply>>,
     idle: Duration,
     deadline: Deadline,
     waiting: bool,
 }
 
 impl StreamBody {
-    fn new(incoming: Incoming, idle: Duration) -> Self {
-        Self { incoming, idle, deadline: Deadline::default(), waiting: false }
-    }
-
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) {
+        if let Poll::Ready(frame) = self.poll_incoming(cx) {
             self.waiting = false;
-            return Poll::Ready(frame.map(|frame| frame.map_err(|error| BodyError::ClientGone(Some(error.into())))));
+            // A client that did not wait needs not be told.
+            self.reply = None;
+            return Poll::Ready(frame.transpose().map(|frame| frame.map_err(|error| BodyError::ClientGone(Some(error.into())))));
+        }
+        if let Some(reply) = self.reply.take() {
+            reply.ask_for_more();
         }
         if !std::mem::replace(&mut self.waiting, true) {
             self.deadline.set(Instant::now() + self.idle);
@@ -128,11 +149,22 @@ impl StreamBody {
         Poll::Ready(Some(Err(BodyError::ClientStalled)))
     }
 
+    fn poll_incoming(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, h2::Error>> {
+        while let Some(piece) = ready!(self.incoming.poll_data(cx)).transpose()? {
+            self.incoming.flow_control().release_capacity(piece.len())?;
+            self.left = self.left.map(|left| left.saturating_sub(piece.len() as u64));
+            if !piece.is_empty() {
+                return Poll::Ready(Ok(Some(Frame::data(piece))));
+            }
+        }
+        self.incoming.poll_trailers(cx).map_ok(|trailers| trailers.map(Frame::trailers))
+    }
+
     pub fn is_end_stream(&self) -> bool {
         self.incoming.is_end_stream()
     }
 
     pub fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.left.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

@@ -1,60 +1,72 @@
-//! The task of one stream, and the watch over clients that stop taking a response.
-//!
-//! hyper waits for flow-control window as long as the connection lives, so a client could hold any number of responses with one
-//! small window. A response body tells here when it handed out a piece; if hyper does not come back for the next within
-//! the time for pauses in bodies, the stream's task is dropped, which resets the stream.
+//! One stream: its task, from the request to the end of the response, and the list of those that are open.
 
-use crate::wire::Deadline;
-use hyper::rt::Executor;
+use super::reply::Reply;
+use super::{answer, connect, request};
+use crate::listen::accept::Service;
+use crate::listen::handler::Handler;
+use crate::message::{Answer, Connection, Herald, Interim};
+use bytes::Bytes;
+use h2::RecvStream;
+use h2::server::SendResponse;
+use http::{Method, Request};
 use std::cell::{Cell, RefCell};
-use std::future::Future;
-use std::pin::Pin;
-use std::rc::Rc;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 use tokio::task::spawn_local;
-use tokio::time::Instant;
 
-thread_local! {
-    /// The stall cell of the stream whose task is being polled. hyper gives no other way from its stream's future to ours.
-    static CURRENT: RefCell<Rc<Stall>> = RefCell::default();
+/// Lets a task of this worker answer a request. The task ends with its stream, and all streams with the connection.
+pub fn begin<H: Handler>(
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+    (connection, service): (&Rc<Connection>, &Rc<Service<H>>),
+    streams: &Rc<Streams>,
+) {
+    let open = Open { index: streams.enter(), streams: Rc::clone(streams), registered: false };
+    let exchange = exchange(request, Rc::new(Reply::new(respond)), Rc::clone(connection), Rc::clone(service));
+    // Boxed: it is moved into the task once and must be pinned there, and it is large.
+    spawn_local(Tracked { exchange: Box::pin(exchange), open });
 }
 
-/// Since when a response body has handed out a piece that may not have been sent.
-#[derive(Default)]
-pub struct Stall(Cell<Option<Instant>>);
-
-impl Stall {
-    /// To be called on a stream's task.
-    pub fn of_this_task() -> Rc<Self> {
-        CURRENT.with_borrow(Rc::clone)
-    }
-
-    /// The body handed out a piece.
-    pub fn gave(&self) {
-        self.0.set(Some(Instant::now()));
-    }
-
-    /// The body is asked for the next.
-    pub fn asked(&self) {
-        self.0.set(None);
+async fn exchange<H: Handler>(request: Request<RecvStream>, reply: Rc<Reply>, connection: Rc<Connection>, service: Rc<Service<H>>) {
+    let (mut parts, incoming) = request.into_parts();
+    let head = parts.method == Method::HEAD;
+    // The stream of a WebSocket is its body only once it has been accepted.
+    let (switch, incoming) = if connect::is_asked(&mut parts) { (Some(incoming), None) } else { (None, Some(incoming)) };
+    // Two steps: the weak pointer of a type of known size becomes one to whatever is a herald.
+    let herald: Weak<Reply> = Rc::downgrade(&reply);
+    let herald: Weak<dyn Herald> = herald;
+    let received = request::receive(parts, incoming, &service.limits, (&reply, Interim::new(herald, 0)));
+    let answer = {
+        let mut answer = pin!(service.handler.handle(connection, received));
+        let answered = poll_fn(|cx| match answer.as_mut().poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(Some(answer)),
+            Poll::Pending => reply.poll_gone(cx).map(|()| None),
+        });
+        answered.await
+    };
+    match (answer, switch) {
+        (Some(Answer::Switch(head, takeover)), Some(incoming)) => connect::switch(head, takeover, incoming, &reply).await,
+        // It would be taken for the beginning of the other protocol.
+        (Some(Answer::Respond(response)), Some(_)) if response.status().is_success() => reply.reset(),
+        (Some(Answer::Respond(response)), _) => answer::send(response, head, &reply, service.limits.body_idle).await,
+        // Switching protocols is no answer here: HTTP/2 has no 101 (RFC 9113, section 8.6).
+        (Some(Answer::Switch(..) | Answer::Abort), _) => reply.reset(),
+        (None, _) => {}
     }
 }
 
 /// The streams of one connection.
+#[derive(Default)]
 pub struct Streams {
     open: Cell<usize>,
-    idle: Duration,
     /// Of the tasks; `None`: free.
     wakers: RefCell<Vec<Option<Waker>>>,
     free: RefCell<Vec<usize>>,
 }
 
 impl Streams {
-    pub fn new(idle: Duration) -> Self {
-        Self { open: Cell::new(0), idle, wakers: RefCell::default(), free: RefCell::default() }
-    }
-
     /// Lets all streams look whether something has changed for them.
     pub fn rouse(&self) {
         // Collected first: waking may run code that looks here.
@@ -88,18 +100,6 @@ impl Streams {
     }
 }
 
-/// Runs streams as tasks of this worker. A stream's task ends with its stream, and all streams with the connection.
-#[derive(Clone)]
-pub struct Tasks(pub Rc<Streams>);
-
-impl<F: Future<Output = ()> + 'static> Executor<F> for Tasks {
-    fn execute(&self, stream: F) {
-        let open = Open { index: self.0.enter(), streams: self.0.clone(), registered: false };
-        // Boxed: it is moved into the task once and must be pinned there, and hyper's stream is large.
-        spawn_local(Watched { stream: Box::pin(stream), stall: Rc::default(), deadline: Deadline::default(), open });
-    }
-}
-
 struct Open {
     index: usize,
     streams: Rc<Streams>,
@@ -112,14 +112,13 @@ impl Drop for Open {
     }
 }
 
-struct Watched<F> {
-    stream: Pin<Box<F>>,
-    stall: Rc<Stall>,
-    deadline: Deadline,
+/// A stream's task, on the list for as long as it lasts.
+struct Tracked<F> {
+    exchange: Pin<Box<F>>,
     open: Open,
 }
 
-impl<F: Future<Output = ()>> Future for Watched<F> {
+impl<F: Future<Output = ()>> Future for Tracked<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -128,16 +127,6 @@ impl<F: Future<Output = ()>> Future for Watched<F> {
         if !std::mem::replace(&mut this.open.registered, true) {
             this.open.streams.register(this.open.index, cx.waker());
         }
-        let before = CURRENT.replace(this.stall.clone());
-        let polled = this.stream.as_mut().poll(cx);
-        CURRENT.set(before);
-        match (polled, this.stall.0.get()) {
-            (Poll::Ready(()), _) => Poll::Ready(()),
-            (Poll::Pending, None) => Poll::Pending,
-            (Poll::Pending, Some(since)) => {
-                this.deadline.set(since + this.open.streams.idle);
-                this.deadline.poll_expired(cx)
-            }
-        }
+        this.exchange.as_mut().poll(cx)
     }
 }

@@ -120,6 +120,62 @@ fn bodies_and_trailers_stream_both_ways() {
     });
 }
 
+async fn interim(response: &mut ResponseFuture) -> Response<()> {
+    std::future::poll_fn(|cx| response.poll_informational(cx)).await.expect("not the response yet").expect("sound")
+}
+
+#[test]
+fn interim_responses_go_ahead() {
+    run(async {
+        let server = server(Limits::default());
+        let mut client = connect(&server).await;
+        let mut response = client.start(get("/hints")).await;
+        let hints = interim(&mut response).await;
+        assert_eq!((hints.status().as_u16(), &hints.headers()["link"]), (103, &HeaderValue::from_static("</a>")));
+        server.server.log.note("go on");
+        assert_eq!(interim(&mut response).await.status().as_u16(), 102);
+        assert_eq!(text(response.await.expect("answered").into_body()).await.expect("whole").0, "ready");
+    });
+}
+
+#[test]
+fn a_client_that_waits_to_send_its_body_is_told_to() {
+    run(async {
+        let server = server(Limits::default());
+        let client = connect(&server).await;
+        let request = || Request::post("https://localhost/length").header("expect", "100-continue").body(()).expect("a request");
+        let (mut response, mut send) = client.send.clone().ready().await.expect("ready").send_request(request(), false).expect("sent");
+        assert_eq!(interim(&mut response).await.status().as_u16(), 100);
+        send.send_data(Bytes::from_static(b"seven b"), true).expect("sent");
+        assert_eq!(text(response.await.expect("answered").into_body()).await.expect("whole").0, "7");
+        // Nobody wants this one's body.
+        let request = Request::post("https://localhost/hello").header("expect", "100-continue").body(()).expect("a request");
+        let (mut response, _send) = client.send.clone().ready().await.expect("ready").send_request(request, false).expect("sent");
+        assert!(std::future::poll_fn(|cx| response.poll_informational(cx)).await.is_none());
+        assert_eq!(response.await.expect("answered").status().as_u16(), 200);
+    });
+}
+
+#[test]
+fn lengths_that_differ_are_refused() {
+    run(async {
+        let server = server(Limits::default());
+        let client = connect(&server).await;
+        for (lengths, sound) in [(&["3"][..], true), (&["3", "3"], true), (&["3", "4"], false), (&["3", "x"], false), (&["4"], false)] {
+            let mut request = Request::post("https://localhost/length").body(()).expect("a request");
+            for length in lengths {
+                request.headers_mut().append("content-length", length.parse().expect("a value"));
+            }
+            let (response, mut send) = client.send.clone().ready().await.expect("ready").send_request(request, false).expect("sent");
+            let _ = send.send_data(Bytes::from_static(b"abc"), true);
+            match response.await {
+                Ok(response) => assert!(sound && text(response.into_body()).await.expect("whole").0 == "3", "{lengths:?}"),
+                Err(error) => assert!(!sound && error.reason() == Some(Reason::PROTOCOL_ERROR), "{lengths:?}: {error}"),
+            }
+        }
+    });
+}
+
 #[test]
 fn malformed_requests_get_the_handler_s_answer_and_the_connection_goes_on() {
     run(async {

@@ -214,6 +214,14 @@ async fn handle(connection: Rc<Connection>, request: Result<Received<Body>, Malf
             log.note("hanging");
             pending().await
         }
+        "/hints" => {
+            let link = HeaderMap::from_iter([("link".parse().expect("a name"), HeaderValue::from_static("</a>"))]);
+            request.interim.pass(StatusCode::EARLY_HINTS, &link);
+            log.note("hinted");
+            log.wait_for("go on").await;
+            request.interim.pass(StatusCode::PROCESSING, &HeaderMap::new());
+            ok(full("ready"))
+        }
         "/wait" => {
             log.note("waiting");
             log.wait_for("go on").await;

@@ -196,6 +196,7 @@ impl Request {
             version: http::Version::HTTP_11,
             headers: self.headers,
             body: Full::new(Bytes::from_static(self.body.as_bytes())).map_err(never),
+            interim: crate::message::Interim::NOBODY,
         }
     }
 }

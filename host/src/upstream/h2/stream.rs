@@ -3,9 +3,10 @@
 use super::connection::Slot;
 use super::upload::Upload;
 use super::{body, fault};
-use crate::message::{BodyError, ResponseHead};
+use crate::message::{BodyError, Interim, ResponseHead};
 use crate::upstream::pump::Pump;
 use crate::upstream::server::Ticket;
+use crate::upstream::transfer::{INTERIM, pass_on};
 use crate::upstream::{SendError, Times};
 use crate::wire::{Coding, Deadline, HeadLimits, MalformedResponse};
 use bytes::Bytes;
@@ -25,6 +26,8 @@ pub(in crate::upstream) struct Stream<B> {
     pub(super) upload: Upload<B>,
     pub(super) out: SendStream<Bytes>,
     response: ResponseFuture,
+    /// Interim responses that came.
+    interim: u32,
     /// `None` before the response head.
     pub(super) incoming: Option<RecvStream>,
     /// Bytes handed on of which the server has not been told that there is room again.
@@ -96,6 +99,7 @@ where
             upload,
             out,
             response,
+            interim: 0,
             incoming: None,
             taken: 0,
             left: None,
@@ -116,11 +120,17 @@ where
         self.upload.pump.is_touched()
     }
 
-    /// Ready with the final response's head. Interim responses are skipped by `h2`.
-    pub fn poll_head(&mut self, limits: &HeadLimits, method: &Method, cx: &mut Context<'_>) -> Poll<Result<Received, SendError>> {
+    /// Ready with the final response's head.
+    pub fn poll_head(
+        &mut self,
+        limits: &HeadLimits,
+        (method, interim): (&Method, &Interim),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Received, SendError>> {
         if let Poll::Ready(Err(error)) = self.upload.poll(&mut self.out, cx) {
             return Poll::Ready(Err(SendError::Client(error)));
         }
+        self.poll_interim(limits, interim, cx)?;
         match Pin::new(&mut self.response).poll(cx) {
             Poll::Ready(Ok(response)) => {
                 let (parts, incoming) = response.into_parts();
@@ -137,6 +147,21 @@ where
             }
             Poll::Pending => self.poll_deadline(cx).map(|expired| Err(self.late(expired))),
         }
+    }
+
+    /// Passes interim responses on (RFC 9110, section 15.2).
+    fn poll_interim(&mut self, limits: &HeadLimits, to: &Interim, cx: &mut Context<'_>) -> Result<(), SendError> {
+        // An error is the response's too.
+        while let Poll::Ready(Some(Ok(head))) = self.response.poll_informational(cx) {
+            let (Parts { status, mut headers, .. }, ()) = head.into_parts();
+            check(status, &headers, limits).map_err(SendError::Malformed)?;
+            self.interim += 1;
+            if self.interim > INTERIM {
+                return Err(SendError::Malformed(MalformedResponse::TooManyInterim));
+            }
+            pass_on(to, status, &mut headers);
+        }
+        Ok(())
     }
 
     fn late(&self, expired: Expired) -> SendError {

@@ -202,6 +202,7 @@ async fn a_switch_hands_over_the_connection_with_what_came_early() {
                     head: &request,
                     body: none(),
                     upgrade,
+                    interim: crate::message::Interim::NOBODY,
                     times: TIMES,
                     client: &client(),
                     from: std::net::IpAddr::from([127, 0, 0, 1]),

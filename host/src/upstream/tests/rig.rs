@@ -183,6 +183,7 @@ pub async fn send_with<B: Payload>(upstreams: &Rc<Upstreams>, method: Method, bo
                 head: &head(method),
                 body,
                 upgrade: None,
+                interim: crate::message::Interim::NOBODY,
                 times,
                 client: &client(),
                 from: std::net::IpAddr::from([127, 0, 0, 1]),
