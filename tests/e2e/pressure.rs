@@ -91,7 +91,7 @@ fn idle_and_slow_clients_are_parted_with_and_the_others_served() {
     let readers = open(20, "GET /bytes/20000000 HTTP/1.1\r\nHost: a.test\r\n\r\n");
     let begun = Instant::now();
     assert_eq!(get(address, "a.test", "/name").text(), "origin");
-    assert!(begun.elapsed() < Duration::from_secs(2), "served after {:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(10), "served after {:?}", begun.elapsed());
     // For as long as origins still find room to send to, it grows.
     let more = (0..8).map(|_| {
         std::thread::sleep(Duration::from_millis(50));

@@ -241,7 +241,7 @@ fn both_bodies_at_once_and_answers_before_the_end() {
 #[test]
 fn who_leaves_is_told_and_who_is_slow_is_given_up() {
     let server = origin(100);
-    let proxy = Proxy::start(&config(", timeout = { response = \"200ms\" }", &format!("servers = [\"h2c://{}\"]", server.address)));
+    let proxy = Proxy::start(&config(", timeout = { response = \"2s\" }", &format!("servers = [\"h2c://{}\"]", server.address)));
     assert_eq!(get(proxy.http(), "a.test", "/").status, 200);
     let response = get(proxy.http(), "a.test", "/stall");
     assert_eq!((response.status, response.reason()), (504, Some("response_timeout")));
@@ -259,7 +259,7 @@ fn who_leaves_is_told_and_who_is_slow_is_given_up() {
 #[test]
 fn a_server_that_is_silent_is_asked_whether_it_lives() {
     let server = origin(100);
-    let limits = "[limits]\nh2-ping-interval = \"1s\"\nh2-ping-timeout = \"1s\"";
+    let limits = "[limits]\nh2-ping-interval = \"1s\"\nh2-ping-timeout = \"2s\"";
     let proxy = proxy(&format!("servers = [\"h2c://{}\"]\n{limits}", server.address));
     // Long before the minute that an answer may take.
     let response = get(proxy.http(), "a.test", "/freeze");

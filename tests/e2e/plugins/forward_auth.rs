@@ -69,7 +69,7 @@ fn a_yes_goes_on_and_a_no_is_the_client_s() {
 fn a_yes_is_kept_and_without_an_answer_nobody_goes_on() {
     let answers = Arc::new(AtomicBool::new(true));
     let (app, idp) = (Origin::echo(), idp(Arc::clone(&answers)));
-    let proxy = start(&app, &format!("{{ {CHAIN}, cache = \"1h\", timeout = \"300ms\" }}"), &tables(&idp.name()));
+    let proxy = start(&app, &format!("{{ {CHAIN}, cache = \"1h\", timeout = \"3s\" }}"), &tables(&idp.name()));
     for _ in 0..6 {
         let response = visit(&proxy, "/", "Cookie: token=good\r\n");
         assert!(response.status == 200 && response.text().to_lowercase().contains("remote-user: ann\r\n"), "{response:?}");

@@ -227,7 +227,7 @@ fn a_server_of_keys_that_is_away_or_slow_leaves_the_last_ones_in_use() {
     let key = Key::new("EC", "1");
     let document = Arc::new(Mutex::new(Some(jwks(&[&key]))));
     let (app, idp) = (Origin::echo(), server(Arc::clone(&document)));
-    let jwks = "jwks = { upstream = \"idp\", refresh = \"1s\", timeout = \"300ms\" }";
+    let jwks = "jwks = { upstream = \"idp\", refresh = \"1s\", timeout = \"3s\" }";
     let proxy = start(&app, &format!("{{ use = \"jwt\", {SETTINGS}, {jwks} }}"), &upstream(&idp));
     assert_eq!(ask(&proxy, &key.sign("ES256", &claims())).status, 200);
     *document.lock().unwrap() = None;

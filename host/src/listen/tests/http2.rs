@@ -233,6 +233,24 @@ fn a_reset_cancels_the_handler() {
 }
 
 #[test]
+fn a_body_that_is_broken_off_is_not_taken_for_the_whole() {
+    run(async {
+        let server = server(Limits::default());
+        let client = connect(&server).await;
+        for (times, reason) in [(1, Reason::CANCEL), (2, Reason::NO_ERROR), (3, Reason::INTERNAL_ERROR)] {
+            let request = Request::post("https://localhost/upload").body(()).expect("a request");
+            let (response, mut send) = client.send.clone().ready().await.expect("ready").send_request(request, false).expect("sent");
+            send.send_data(Bytes::from_static(b"abc"), false).expect("sent");
+            server.server.log.wait_for_times("reading", times).await;
+            send.send_reset(reason);
+            server.server.log.wait_for_times("the client went away", times).await;
+            assert!(response.await.is_err());
+        }
+        assert!(!server.server.log.lines().contains(&"whole".to_owned()));
+    });
+}
+
+#[test]
 fn a_client_that_takes_nothing_loses_the_stream() {
     run(async {
         let server = server(Limits { body_idle: Duration::from_millis(80), ..Limits::default() });

@@ -53,7 +53,12 @@ impl Log {
 
     /// Until the handler has noticed this.
     pub async fn wait_for(&self, line: &str) {
-        while !self.0.borrow().iter().any(|noted| noted == line) {
+        self.wait_for_times(line, 1).await;
+    }
+
+    /// Until it has noticed this so often.
+    pub async fn wait_for_times(&self, line: &str, times: usize) {
+        while self.0.borrow().iter().filter(|noted| *noted == line).count() < times {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
@@ -199,6 +204,12 @@ async fn handle(connection: Rc<Connection>, request: Result<Received<Body>, Malf
         "/big" => ok(full(vec![b'x'; query.parse().expect("a length")])),
         // The answer goes out while the request still comes in.
         "/echo" => ok(Box::pin(request.body)),
+        "/upload" => {
+            log.note("reading");
+            let read = request.body.collect().await;
+            log.note(read.map_or_else(|error| error.to_string(), |_| "whole".to_owned()));
+            ok(full(""))
+        }
         "/length" => match request.body.collect().await {
             Ok(body) => {
                 let trailers = body.trailers().map(|trailers| format!(" {trailers:?}")).unwrap_or_default();
