@@ -1,6 +1,6 @@
 //! The binary, started on a configuration, ended with the test.
 
-use crate::tools;
+use crate::{compiled, tools};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -44,6 +44,7 @@ impl Proxy {
     /// The proxy as this command starts it in `dir`, where its configuration stands.
     pub fn start_as(dir: TempDir, mut command: Command) -> Self {
         command.current_dir(dir.path()).env("NO_COLOR", "1").env_remove("RUST_LOG").stdin(Stdio::null());
+        compiled::lend(dir.path());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
         let output = Arc::new((Mutex::new(Lines::default()), Condvar::new()));
         collect(child.stderr.take().expect("piped"), output.clone(), |lines| &mut lines.stderr);
@@ -166,6 +167,7 @@ impl Drop for Proxy {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        compiled::keep(self.dir.path());
         if std::thread::panicking() {
             eprintln!("--- proxy log\n{}\n--- access log\n{}", self.log(), self.access_log().join("\n"));
         }
