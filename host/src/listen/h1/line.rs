@@ -157,7 +157,10 @@ impl Line {
             if std::mem::take(&mut self.waits) {
                 self.ahead.text.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
-            ready!(self.poll_ahead(cx)).map_err(|error| BodyError::ClientGone(Some(error.into())))?;
+            // Not waited for: a client may read only once it has sent everything.
+            if let Poll::Ready(Err(error)) = self.poll_ahead(cx) {
+                return Poll::Ready(Err(BodyError::ClientGone(Some(error.into()))));
+            }
             match self.poll_fill(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(BodyError::ClientGone(None))),
                 Poll::Ready(Ok(_)) => {}
