@@ -195,9 +195,8 @@ fn ticks_go_on_over_reloads_as_long_as_the_link_does() {
     wait_for(|| {
         reloads += 1;
         turn_to(&proxy, &config("tick", &format!("[limits]\nheader-count = {}\n", 50 + reloads % 2)));
-        ticked(3)
+        reloads > 1 && ticked(3)
     });
-    assert!(reloads > 1);
     turn_to(&proxy, &config("next", ""));
     let said = proxy.log().matches("tick ").count();
     std::thread::sleep(Duration::from_millis(300));

@@ -126,9 +126,18 @@ impl Drop for Origin {
     }
 }
 
-/// A port on which nothing listens.
+/// A port on which nothing listens. Below those that the system gives to whoever asks for any, so that no connection and no other test takes it
+/// before it is used.
 pub fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound")
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    let own = std::process::id() as usize * 500;
+    loop {
+        let port = 10_000 + (own + TAKEN.fetch_add(1, Ordering::Relaxed)) % 20_000;
+        let address = SocketAddr::from(([127, 0, 0, 1], port as u16));
+        if TcpListener::bind(address).is_ok() {
+            return address;
+        }
+    }
 }
 
 /// The head with its blank line, and what was read beyond it.
