@@ -23,7 +23,7 @@ struct Run {
 
 impl Server {
     fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listener = TcpListener::bind(portcullis_tests::nobody()).unwrap();
         let address = listener.local_addr().unwrap();
         Self { address, run: Some(Run::start(listener)) }
     }
