@@ -9,7 +9,7 @@
 mod bare;
 
 use bare::{at_once, built, exchange, quiet};
-use portcullis::chain::{Bodiless, Chain, Course, Link, Walk};
+use portcullis::chain::{Bodiless, Chain, Course, Link, Stretches, Walk};
 use portcullis::config::{Isolation, LinkOrigin, PluginName, PluginRef};
 use portcullis::message::{Exchange, Reply, RequestHead, ResponseHead, Scheme};
 use portcullis::sandbox::{Grant, Guests, Plugin, Remember, Sandbox, SandboxOptions};
@@ -121,11 +121,13 @@ fn crowd((guest, how): (&str, &str), filters: impl Fn() -> Vec<Rc<Guests>>) {
     let filters = filters();
     let links = filters.len();
     let chain = Chain { links: (0..links).map(link).collect() };
+    // As in the proxy: what is remembered of links one after the other is remembered together.
+    let stretches = Stretches::of(&chain, &filters);
     let (mut exchange, mut head, mut answer) = (exchange(), request(), response());
     let tag = http::HeaderName::from_static("x-filter-tag");
     let mut walks: VecDeque<Walk<'_, Guests>> = VecDeque::new();
     let both = quiet(|| {
-        let mut walk = Walk::new(&chain, &filters);
+        let mut walk = Walk::new(&chain, &filters).along(&stretches);
         let course = at_once(walk.on_request(&mut exchange, &mut head, &mut Bodiless, |_| true, |_, fault| panic!("{fault:?}")));
         assert!(matches!(course, Course::Onward));
         walks.push_back(walk);
@@ -144,6 +146,8 @@ fn measure((guest, how): (&str, &str), filters: impl Fn() -> Vec<Rc<Guests>>) {
     let filters = filters();
     let links = filters.len();
     let chain = Chain { links: (0..links).map(link).collect() };
+    // As in the proxy: what is remembered of links one after the other is remembered together.
+    let stretches = Stretches::of(&chain, &filters);
     let (mut exchange, mut head, mut answer) = (exchange(), request(), response());
     let tag = http::HeaderName::from_static("x-filter-tag");
 
@@ -151,14 +155,14 @@ fn measure((guest, how): (&str, &str), filters: impl Fn() -> Vec<Rc<Guests>>) {
         black_box(&mut head).headers.remove(&tag);
     });
     let request = quiet(|| {
-        let mut walk = Walk::new(&chain, &filters);
+        let mut walk = Walk::new(&chain, &filters).along(&stretches);
         let course = at_once(walk.on_request(&mut exchange, &mut head, &mut Bodiless, |_| true, |_, fault| panic!("{fault:?}")));
         assert!(matches!(course, Course::Onward));
         drop(walk);
         head.headers.remove(&tag);
     }) - reset;
     let both = quiet(|| {
-        let mut walk = Walk::new(&chain, &filters);
+        let mut walk = Walk::new(&chain, &filters).along(&stretches);
         let course = at_once(walk.on_request(&mut exchange, &mut head, &mut Bodiless, |_| true, |_, fault| panic!("{fault:?}")));
         assert!(matches!(course, Course::Onward));
         back(&mut walk, &mut exchange, &head, &mut answer);

@@ -1,6 +1,6 @@
 //! A chain is a list of links; a link points to a filter that the worker holds.
 
-use super::{Decision, Fault, GoingOut, Hold, Said};
+use super::{Decision, Fault, GoingOut, Hold, Said, Stretch};
 use crate::config::{LinkSpec, When};
 use crate::message::{Again, Choice, Done, Exchange, FailedAttempt, RequestHead, ResponseHead};
 use http::StatusCode;
@@ -15,12 +15,15 @@ pub type Waiting<'f> = Pin<Box<dyn Future<Output = Result<Decision, Fault>> + 'f
 ///
 /// Calls are synchronous and must be short: they run on the worker that serves every other exchange of its core. A filter that may have to
 /// wait for something outside says so, and is called in a way that lets the others go on, which costs more.
-pub trait Filter {
+pub trait Filter: Sized {
     /// What a filter keeps for one exchange between its two phases (a fresh guest under `isolate = "request"`).
     type Held;
 
     /// What it has of an exchange whose bodies it looks at; [`super::NoHold`] if it never does.
     type Hold: Hold;
+
+    /// What several know together; [`super::NoStretch`] if they never do.
+    type Stretch: Stretch<Filter = Self>;
 
     /// Whether it looks at requests, and at responses, under its settings.
     fn phases(&self) -> (bool, bool);
@@ -28,6 +31,11 @@ pub trait Filter {
     /// For a filter that looks at bodies under its settings: what is called in place of everything below.
     fn hold(&self, _: &Exchange) -> Option<Self::Hold> {
         None
+    }
+
+    /// Whether it can be part of a stretch: what it decides is a function of what it sees, and it takes part in no other phases.
+    fn stretches(&self) -> bool {
+        false
     }
 
     /// Decides about a request.
@@ -112,6 +120,13 @@ pub trait Filter {
 #[derive(Debug, Clone, Default)]
 pub struct Chain {
     pub links: Box<[Link]>,
+}
+
+impl Chain {
+    /// The filter of each link that every request enters.
+    pub fn unconditional(&self) -> Box<[Option<usize>]> {
+        self.links.iter().map(|link| link.when.is_none().then_some(link.filter)).collect()
+    }
 }
 
 /// One place in a chain.

@@ -8,6 +8,7 @@ mod going_out;
 mod handling;
 mod link;
 mod strand;
+mod stretch;
 mod traced;
 mod walk;
 
@@ -20,4 +21,5 @@ pub use decision::{Decision, Edit, Edits, Verdict};
 pub use fault::{Cause, Fault};
 pub use going_out::{Attendance, Audience, GoingOut, Said};
 pub use link::{Chain, Filter, Link, Waiting};
-pub use walk::{Aborted, Acted, Course, Failing, How, Replace, Walk};
+pub use stretch::{Joint, NoStretch, Stretch, Stretches};
+pub use walk::{Aborted, Acted, Course, Failing, How, Replace, Walk, edit_request, edit_response};

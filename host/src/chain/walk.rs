@@ -2,6 +2,7 @@
 
 use super::bodies::{Carry, Hold, Ungathered};
 use super::handling::{Incoming, Outgoing, Stopped, handle};
+use super::stretch::{Stretch, Stretches};
 use super::{Attendance, Chain, Edit, Fault, Filter, Link, Verdict, traced};
 use crate::config::When;
 use crate::message::{Exchange, Reply, RequestHead, ResponseHead};
@@ -61,15 +62,19 @@ pub struct Passed<F: Filter> {
     pub(super) link: usize,
     pub(super) held: Option<F::Held>,
     /// Of a link that looks at bodies.
-    hold: Option<F::Hold>,
+    pub(super) hold: Option<F::Hold>,
+    /// The request has passed the whole stretch that begins with this link.
+    pub(super) asked: Option<Rc<<F::Stretch as Stretch>::Known>>,
 }
 
 /// One exchange's walk. Dropping it releases what filters held for the exchange.
 pub struct Walk<'c, F: Filter> {
     pub(super) chain: &'c Chain,
     pub(super) filters: &'c [Rc<F>],
+    /// `None`: links are walked one by one.
+    pub(super) stretches: Option<&'c Stretches<F::Stretch>>,
     pub(super) passed: SmallVec<[Passed<F>; 4]>,
-    acted: SmallVec<[Acted; 4]>,
+    pub(super) acted: SmallVec<[Acted; 4]>,
     /// `None`: no filter wants to be told of the end.
     pub(super) attendance: Option<Rc<Attendance<F::Held>>>,
 }
@@ -77,7 +82,7 @@ pub struct Walk<'c, F: Filter> {
 impl<'c, F: Filter> Walk<'c, F> {
     /// `filters` is the worker's list that the chain's links index; every index is within it.
     pub fn new(chain: &'c Chain, filters: &'c [Rc<F>]) -> Self {
-        Self { chain, filters, passed: SmallVec::new(), acted: SmallVec::new(), attendance: None }
+        Self { chain, filters, stretches: None, passed: SmallVec::new(), acted: SmallVec::new(), attendance: None }
     }
 
     pub fn acted(&self) -> &[Acted] {
@@ -99,7 +104,14 @@ impl<'c, F: Filter> Walk<'c, F> {
         mut fault: impl FnMut(&Link, &Fault),
     ) -> Course {
         let (chain, filters) = (self.chain, self.filters);
-        for (index, link) in chain.links.iter().enumerate() {
+        let mut next = 0;
+        while let Some(link) = chain.links.get(next) {
+            if let Some(links) = self.together(next, exchange, head) {
+                next += links;
+                continue;
+            }
+            let index = next;
+            next += 1;
             if !link.when.as_deref().is_none_or(|when| holds(when, head)) {
                 continue;
             }
@@ -157,11 +169,11 @@ impl<'c, F: Filter> Walk<'c, F> {
                 attendance.enter(index);
             }
             match verdict {
-                Verdict::Next if stays => self.passed.push(Passed { link: index, held, hold: None }),
+                Verdict::Next if stays => self.passed.push(Passed { link: index, held, hold: None, asked: None }),
                 Verdict::Next => {}
                 Verdict::Forward(name) => {
                     if stays {
-                        self.passed.push(Passed { link: index, held, hold: None });
+                        self.passed.push(Passed { link: index, held, hold: None, asked: None });
                     }
                     return Course::Forward(name);
                 }
@@ -200,7 +212,7 @@ impl<'c, F: Filter> Walk<'c, F> {
         };
         let phases = hold.phases();
         if (phases.response || phases.response_body) && matches!(verdict, Verdict::Next | Verdict::Forward(_)) {
-            self.passed.push(Passed { link: index, held: None, hold: Some(hold) });
+            self.passed.push(Passed { link: index, held: None, hold: Some(hold), asked: None });
         }
         match verdict {
             Verdict::Next => Course::Onward,
@@ -222,7 +234,11 @@ impl<'c, F: Filter> Walk<'c, F> {
         mut fault: impl FnMut(&Link, &Fault),
         mut fail: impl FnMut(Failing) -> Reply,
     ) -> Result<(), Aborted> {
-        while let Some(Passed { link: index, mut held, hold }) = self.passed.pop() {
+        while let Some(Passed { link: index, mut held, hold, asked }) = self.passed.pop() {
+            if let Some(asked) = asked {
+                self.back_together((index, &*asked), exchange, request, head);
+                continue;
+            }
             let link = &self.chain.links[index];
             if let Some(hold) = hold {
                 let response = Outgoing { exchange: &mut *exchange, request, head: &mut *head };
@@ -312,7 +328,7 @@ impl<'c, F: Filter> Walk<'c, F> {
         }
     }
 
-    fn note(&mut self, link: usize, verdict: &Verdict, edited: bool) {
+    pub(super) fn note(&mut self, link: usize, verdict: &Verdict, edited: bool) {
         note(&mut self.acted, link, verdict, edited);
     }
 }
@@ -354,7 +370,8 @@ fn replace(head: &mut ResponseHead, reply: Reply) -> Bytes {
     reply.body
 }
 
-pub(super) fn edit_request(edit: Edit, exchange: &mut Exchange, head: &mut RequestHead) {
+/// Applies one.
+pub fn edit_request(edit: Edit, exchange: &mut Exchange, head: &mut RequestHead) {
     match edit {
         Edit::SetMethod(method) => head.method = method,
         Edit::SetAuthority(authority) => head.authority = authority,
@@ -364,7 +381,8 @@ pub(super) fn edit_request(edit: Edit, exchange: &mut Exchange, head: &mut Reque
     }
 }
 
-pub(super) fn edit_response(edit: Edit, exchange: &mut Exchange, headers: &mut HeaderMap) {
+/// The same, of those that a response can have.
+pub fn edit_response(edit: Edit, exchange: &mut Exchange, headers: &mut HeaderMap) {
     match edit {
         Edit::SetHeader(name, value) => drop(headers.insert(name, value)),
         Edit::AppendHeader(name, value) => drop(headers.append(name, value)),

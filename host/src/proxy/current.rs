@@ -4,13 +4,14 @@
 use super::failure::Failure;
 use super::snapshot::ClientCertEntry;
 use super::{Missed, Router, SiteEntry, Snapshot, Terms};
-use crate::chain::{Audience, Chain, Filter, GoingOut};
+use crate::chain::{Audience, Chain, Filter, GoingOut, Stretches, Walk};
 use crate::message::{ClientAuth, Connection, RequestHead, Scheme, authority};
 use crate::observe::{RouteTally, Tracer, WorkerTally};
 use crate::upstream::Upstreams;
 use bytestring::ByteString;
 use http::HeaderValue;
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::HashMap;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 /// Held by each exchange until its end, so that a reload changes nothing for it.
-pub(super) struct Current<F> {
+pub(super) struct Current<F: Filter> {
     pub snapshot: Arc<Snapshot>,
     /// Indexed by the links of every chain.
     pub filters: Rc<[Rc<F>]>,
@@ -33,16 +34,22 @@ pub(super) struct Current<F> {
     tallies: Box<[OnceCell<Arc<RouteTally>>]>,
     /// Beside the snapshot's terms.
     terms: Box<[TermsHere<F>]>,
+    stretches: RefCell<Known<F::Stretch>>,
 }
 
 /// Terms, likewise.
-struct TermsHere<F> {
+struct TermsHere<F: Filter> {
     destination: Option<Destination>,
     /// Of all links of the chain.
     going_out: GoingOut,
     /// `None`: no link wants to be told of ends.
     audience: Option<Rc<Audience<F>>>,
+    /// Found when its route takes its first request.
+    stretches: OnceCell<Rc<Stretches<F::Stretch>>>,
 }
+
+/// Those of this worker, by the filters of a chain that may be part of one: most routes have the chain of their site.
+type Known<S> = HashMap<Box<[Option<usize>]>, Rc<Stretches<S>>>;
 
 /// An upstream.
 #[derive(Debug, Clone)]
@@ -86,11 +93,12 @@ impl<F: Filter> Current<F> {
                 destination: terms.to.as_ref().and_then(|to| Destination::of(&upstreams, to.0.as_str().into())),
                 going_out,
                 audience: going_out.done.then(|| Rc::new(Audience::of(&terms.chain, &filters))),
+                stretches: OnceCell::new(),
             }
         };
         let terms = snapshot.terms.iter().map(terms).collect();
         let tracer = tracer.map(Rc::new);
-        Self { snapshot, filters, upstreams, tracer, router, over: Cell::new(false), tallies, terms }
+        Self { snapshot, filters, upstreams, tracer, router, over: Cell::new(false), tallies, terms, stretches: RefCell::default() }
     }
 }
 
@@ -99,7 +107,7 @@ fn going_out<F: Filter>(chain: &Chain, filters: &[Rc<F>]) -> GoingOut {
     of.fold(GoingOut::default(), GoingOut::or)
 }
 
-impl<F> Current<F> {
+impl<F: Filter> Current<F> {
     /// From now on exchanges fail where they wait, once they are polled.
     pub fn end(&self) {
         self.over.set(true);
@@ -141,8 +149,7 @@ impl<F> Current<F> {
         let (Some((route, terms_index)), Some(tally)) = (self.router.entry(index), self.tallies.get(index)) else {
             return Err(Failure::NoRoute);
         };
-        let Some((terms, TermsHere { destination, going_out, audience: _ })) =
-            self.snapshot.terms.get(terms_index).zip(self.terms.get(terms_index))
+        let Some((terms, TermsHere { destination, going_out, .. })) = self.snapshot.terms.get(terms_index).zip(self.terms.get(terms_index))
         else {
             return Err(Failure::NoRoute);
         };
@@ -158,6 +165,22 @@ impl<F> Current<F> {
     /// Who is told how an exchange on these terms ended.
     pub fn audience(&self, terms_index: usize) -> Option<&Rc<Audience<F>>> {
         self.terms.get(terms_index).and_then(|terms| terms.audience.as_ref())
+    }
+
+    /// The walk along the chain of a place.
+    pub fn walk<'c>(&'c self, place: &Place<'c>) -> Walk<'c, F> {
+        let chain = &place.terms.chain;
+        let walk = Walk::new(chain, &self.filters);
+        match self.terms.get(place.terms_index) {
+            Some(here) => walk.along(here.stretches.get_or_init(|| self.stretches(chain))),
+            None => walk,
+        }
+    }
+
+    fn stretches(&self, chain: &Chain) -> Rc<Stretches<F::Stretch>> {
+        let mut known = self.stretches.borrow_mut();
+        let found = known.entry(chain.unconditional()).or_insert_with(|| Rc::new(Stretches::of(chain, &self.filters)));
+        Rc::clone(found)
     }
 
     pub fn knows(&self, upstream: &str) -> bool {

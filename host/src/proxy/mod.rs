@@ -34,7 +34,7 @@ pub use failure::{Failure, REASONS, Reason};
 pub use router::{Found, Missed, Router, SiteFound};
 pub use snapshot::{Proofs, SiteEntry, Snapshot, Terms};
 
-use crate::chain::{Aborted, Failing, Fault, Filter, Link, Walk};
+use crate::chain::{Aborted, Failing, Fault, Filter, Link};
 use crate::message::{Answer, BodyError, Connection, Malformed, Received};
 use crate::observe::access::AccessWriter;
 use crate::observe::{Tracer, WorkerTally};
@@ -55,7 +55,7 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 /// One worker's corridor. `F` is what the links of its chains run.
-pub struct Proxy<F> {
+pub struct Proxy<F: Filter> {
     current: RefCell<Rc<Current<F>>>,
     ids: Ids,
     ledger: Rc<Ledger>,
@@ -132,7 +132,7 @@ impl<F: Filter + 'static> Proxy<F> {
         let mut exchange = exchange::open(id, connection, &inbound, &place);
         exchange.trace = trace;
         let note = |link: &Link, fault: &Fault| self.ledger.fault(id, link, fault);
-        let mut walk = Walk::new(&place.terms.chain, &current.filters);
+        let mut walk = current.walk(&place);
         if let Some(audience) = current.audience(place.terms_index) {
             let (audience, attendance) = (Rc::clone(audience), walk.attend());
             let farewell = Farewell { audience, attendance, exchange: exchange.clone(), request: inbound.head.clone() };
@@ -175,9 +175,9 @@ impl<F: Filter + 'static> Proxy<F> {
 }
 
 /// A snapshot that has been replaced. Exchanges hold it until they have a response; what follows that does without.
-pub struct Outgoing<F>(Weak<Current<F>>);
+pub struct Outgoing<F: Filter>(Weak<Current<F>>);
 
-impl<F> Outgoing<F> {
+impl<F: Filter> Outgoing<F> {
     /// Whether no exchange holds it any more.
     pub fn is_gone(&self) -> bool {
         self.0.strong_count() == 0
@@ -192,7 +192,7 @@ impl<F> Outgoing<F> {
 }
 
 /// Steps 5 and 6: what the client asked for, cleaned, and the route that takes it.
-fn arrive<'c, F, B>(
+fn arrive<'c, F: Filter, B>(
     current: &'c Current<F>,
     guard: &mut Guard,
     connection: &Connection,

@@ -20,7 +20,7 @@ use crate::chain::{Cause, Fault};
 use crate::config::{BreakerSpec, FailPolicy, FailurePolicy, Isolation};
 use crate::observe::{Counter, Gauge, RateCap};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A plugin that has accepted its settings. Links of equal plugin, settings and policies can share one.
@@ -89,6 +89,10 @@ pub(super) struct Tally {
     guests: AtomicU64,
     faults: [AtomicU64; 5],
     hits: AtomicU64,
+    /// Likewise, with the links around it: each counts for all of them.
+    together: Mutex<Vec<Arc<Counter>>>,
+    /// What is remembered of this link with those after it, bytes.
+    joint_bytes: Gauge,
     misses: AtomicU64,
     entries: AtomicU64,
     entry_bytes: AtomicU64,
@@ -282,7 +286,33 @@ impl Tally {
 
     /// All calls so far.
     pub(super) fn calls(&self) -> u64 {
-        self.calls.load(Ordering::Relaxed)
+        self.calls.load(Ordering::Relaxed) + self.together()
+    }
+
+    /// Calls that were answered together with those of other links.
+    pub(super) fn together(&self) -> u64 {
+        self.counters().iter().map(|counter| counter.value()).sum()
+    }
+
+    fn counters(&self) -> MutexGuard<'_, Vec<Arc<Counter>>> {
+        self.together.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is added there counts as calls that are recalled.
+    pub(super) fn joins(&self, counter: &Arc<Counter>) {
+        self.counters().push(Arc::clone(counter));
+    }
+
+    /// Nothing more is added there. To be called by the worker, once for each [`Self::joins`].
+    pub(super) fn parts(&self, counter: &Arc<Counter>) {
+        // Held over the adding, so that whoever reads meanwhile misses nothing and sees nothing twice.
+        let mut counters = self.counters();
+        if let Some(place) = counters.iter().position(|known| Arc::ptr_eq(known, counter)) {
+            counters.swap_remove(place);
+            for total in [&self.calls, &self.hits] {
+                total.store(total.load(Ordering::Relaxed) + counter.value(), Ordering::Relaxed);
+            }
+        }
     }
 
     /// The breaker opened for this long; `then`: what becomes of exchanges.
@@ -339,12 +369,20 @@ impl Tally {
         self.entry_bytes.store(bytes as u64, Ordering::Relaxed);
     }
 
+    /// The same of what this link and those after it remember together, of which there are `now` bytes instead of `before`.
+    pub(super) fn remembers_jointly(&self, before: usize, now: usize) {
+        self.joint_bytes.sub(before as u64);
+        self.joint_bytes.add(now as u64);
+    }
+
     pub(super) fn add_to(&self, sum: Counts) -> Counts {
         // Who keeps nobody out any more waits for a trial, which must be let come.
         let open = self.kept_out.value() > 0 && self.kept_out.value() > self.nanos();
         let of = |cause: Cause| self.faults[cause as usize].load(Ordering::Relaxed);
+        let counters = self.counters();
+        let together = counters.iter().map(|counter| counter.value()).sum::<u64>();
         Counts {
-            calls: sum.calls + self.calls.load(Ordering::Relaxed),
+            calls: sum.calls + self.calls.load(Ordering::Relaxed) + together,
             guests: sum.guests + self.guests.load(Ordering::Relaxed),
             alive: sum.alive + self.alive.value(),
             bytes: sum.bytes + self.bytes.value(),
@@ -357,10 +395,10 @@ impl Tally {
             memory: sum.memory + of(Cause::Memory),
             bad_output: sum.bad_output + of(Cause::BadOutput),
             overload: sum.overload + of(Cause::Overload),
-            hits: sum.hits + self.hits.load(Ordering::Relaxed),
+            hits: sum.hits + self.hits.load(Ordering::Relaxed) + together,
             misses: sum.misses + self.misses.load(Ordering::Relaxed),
             entries: sum.entries + self.entries.load(Ordering::Relaxed),
-            entry_bytes: sum.entry_bytes + self.entry_bytes.load(Ordering::Relaxed),
+            entry_bytes: sum.entry_bytes + self.entry_bytes.load(Ordering::Relaxed) + self.joint_bytes.value(),
         }
     }
 }

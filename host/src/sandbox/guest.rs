@@ -306,10 +306,7 @@ impl Live {
     #[inline]
     pub(super) fn enter(&mut self, exchange: &Exchange) {
         self.giver.gives();
-        begin(&mut self.store);
-        let state = self.store.data_mut();
-        state.exchange = Some(exchange.id.0);
-        state.trace.clone_from(&exchange.trace);
+        begin_for(&mut self.store, Some(exchange));
     }
 
     #[inline]
@@ -403,13 +400,21 @@ fn store(engine: &Engine, backing: &Arc<Backing>, errands: Option<Errands>) -> S
 /// A call begins: its CPU time counts from here.
 #[inline]
 pub(super) fn begin(store: &mut Store<State>) {
+    begin_for(store, None);
+}
+
+#[inline(always)]
+fn begin_for(store: &mut Store<State>, exchange: Option<&Exchange>) {
     let state = store.data_mut();
     state.clock.restart();
     state.ceiling.refused = None;
-    // Of an exchange's phase: that is said after this.
-    state.exchange = None;
-    state.trace = None;
-    state.backing.ticker.rouse();
+    state.exchange = exchange.map(|exchange| exchange.id.0);
+    let trace = exchange.and_then(|exchange| exchange.trace.as_ref());
+    // Most are not traced, and were not before.
+    if trace.is_some() || state.trace.is_some() {
+        state.trace = trace.cloned();
+    }
+    state.ticker.rouse();
     // The next tick: `clock` then looks at how much CPU time it really was.
     store.set_epoch_deadline(1);
 }

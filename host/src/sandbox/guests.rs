@@ -6,7 +6,7 @@ use super::fault::Broken;
 use super::guest::Guest;
 use super::imports::Errands;
 use super::inputs::{Lines, RequestInputs, ResponseInputs};
-use super::remembered::{Known, Memory};
+use super::remembered::{GuestStretch, Known, Memory};
 use super::ward::Ward;
 use crate::chain::{
     Cause, ConnectionDecision, ConnectionFilter, ConnectionPhases, Decision, Fault, Filter, GoingOut, Hello, Said, Verdict, Waiting,
@@ -28,17 +28,21 @@ const MOST_IDLE: usize = 64;
 /// With `isolate = "worker"` one guest, replaced after a fault; with `"request"` for each exchange a fresh one, or one as good as that (`renewal`),
 /// held by its walk from one phase to the next.
 pub struct Guests {
-    configured: Arc<Configured>,
-    tally: Arc<Tally>,
+    pub(super) configured: Arc<Configured>,
+    pub(super) tally: Arc<Tally>,
     /// The guest of `isolate = "worker"`.
     reused: RefCell<Option<Guest>>,
     /// Those that serve nobody now, of guests that may wait, which serve one exchange at a time, and of those that were set back.
     idle: RefCell<Vec<Guest>>,
     errands: Option<Errands>,
-    memory: Option<RefCell<Memory>>,
+    pub(super) memory: Option<RefCell<Memory>>,
     /// `None`: it looks at no bodies.
     holds: Option<Rc<Holds>>,
     ward: Rc<Ward>,
+    /// What the plans come to, where each exchange asks for it.
+    phases: (bool, bool),
+    waits: bool,
+    going_out: GoingOut,
 }
 
 /// What an exchange holds between its phases.
@@ -54,6 +58,11 @@ impl Held {
     fn by(guest: Guest) -> Self {
         Self { guest: Some(guest), asked: None }
     }
+
+    /// By nobody: it was known.
+    pub(super) const fn asked(known: Rc<Known>) -> Self {
+        Self { guest: None, asked: Some(known) }
+    }
 }
 
 impl Guests {
@@ -62,7 +71,11 @@ impl Guests {
         let bodies = configured.bodies().any();
         let ward = Rc::new(Ward::new(Arc::clone(&configured), Arc::clone(&tally)));
         let holds = bodies.then(|| Holds::new(Rc::clone(&ward), errands.clone()));
-        Self { configured, tally, reused: RefCell::default(), idle: RefCell::default(), errands, memory, holds, ward }
+        let plan = configured.plan();
+        let (phases, waits) = ((plan.request.is_some(), plan.response.is_some()), configured.waits);
+        let going_out = configured.upstreams().phases();
+        let (reused, idle) = (RefCell::default(), RefCell::default());
+        Self { configured, tally, reused, idle, errands, memory, holds, ward, phases, waits, going_out }
     }
 
     /// Linear memory of a guest that is there now, bytes.
@@ -202,7 +215,7 @@ impl Guests {
     #[inline]
     fn decide_request(&self, exchange: &Exchange, inputs: &RequestInputs<'_>, guest: &mut Option<Guest>) -> Result<Decision, Fault> {
         let going_out = self.going_out();
-        let more = self.configured.plan().response.is_some() || going_out.any();
+        let more = self.phases.1 || going_out.any();
         // Who is told of the end is told whatever was decided.
         let stays = |decision: &Decision| going_out.done || (more && goes_on(decision));
         self.enter(guest, stays, |guest| guest.on_request(exchange, inputs, self.configured.passing()))
@@ -222,12 +235,12 @@ impl Guests {
         inputs: &RequestInputs<'_>,
         held: &mut Option<Held>,
     ) -> Result<Decision, Fault> {
-        let more = self.configured.plan().response.is_some();
+        let more = self.phases.1;
         if let Some(known) = memory.borrow_mut().request(inputs) {
             self.tally.recalled();
             let decision = known.decision.clone();
             if more && goes_on(&decision) {
-                *held = Some(Held { guest: None, asked: Some(known) });
+                *held = Some(Held::asked(known));
             }
             return Ok(decision);
         }
@@ -249,7 +262,7 @@ impl Guests {
         held: &mut Option<Held>,
     ) -> Result<Decision, Fault> {
         let Held { mut guest, asked } = held.take().unwrap_or_default();
-        if asked.is_none() && self.configured.plan().request.is_some() {
+        if asked.is_none() && self.phases.0 {
             // The decision about the request could not be remembered, and what the guest made of it is in the guest alone.
             return self.decide_response(exchange, inputs, &mut guest);
         }
@@ -286,15 +299,20 @@ fn goes_on(decision: &Decision) -> bool {
 impl Filter for Guests {
     type Held = Held;
     type Hold = BodyHold;
+    type Stretch = GuestStretch;
 
     #[inline]
     fn hold(&self, exchange: &Exchange) -> Option<BodyHold> {
         self.holds.as_ref().map(|holds| holds.hold(exchange))
     }
 
+    fn stretches(&self) -> bool {
+        self.memory.is_some()
+    }
+
+    #[inline]
     fn phases(&self) -> (bool, bool) {
-        let plan = self.configured.plan();
-        (plan.request.is_some(), plan.response.is_some())
+        self.phases
     }
 
     fn on_request(&self, exchange: &Exchange, head: &RequestHead, held: &mut Option<Held>) -> Result<Decision, Fault> {
@@ -335,8 +353,9 @@ impl Filter for Guests {
         }
     }
 
+    #[inline]
     fn waits(&self) -> bool {
-        self.configured.waits
+        self.waits
     }
 
     fn on_request_waiting<'f>(&'f self, exchange: &'f Exchange, head: &'f RequestHead, held: &'f mut Option<Held>) -> Waiting<'f> {
@@ -375,7 +394,7 @@ impl Filter for Guests {
 
     #[inline]
     fn going_out(&self) -> GoingOut {
-        self.configured.upstreams().phases()
+        self.going_out
     }
 
     fn on_balance(

@@ -71,7 +71,7 @@ pub use lift::{BadOutput, Phase, decision as lift_decision};
 pub use load::{LoadError, Population, Sandbox, SandboxError, SandboxOptions, digest, read_component};
 pub use plan::{Interest, Plan, Plans, RequestInterest, ResponseInterest};
 pub use plugin::{ConfigureError, Grant, Plugin, Problem, Remember};
-pub use remembered::Forgets;
+pub use remembered::{Forgets, GuestStretch};
 pub use service::{Answer, AnswerError, Service, ServiceGrant};
 pub use stores::Store;
 pub use time::{HeldTime, Time};

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Longer ones are seldom given twice.
 const LONGEST: usize = 64;
 
-/// Of one worker. A power of two; arbitrary, some guests times some headers.
-const SLOTS: usize = 64;
+/// Of one worker. A power of two; so many that the headers of a dozen guests seldom meet: two in one place take turns in being made anew.
+const SLOTS: usize = 512;
 
 /// A guest in the eyes of this file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,9 +102,10 @@ impl<T: Text> Recent<T> {
 fn place(giver: Giver, bytes: &[u8]) -> Option<usize> {
     let (first, last) = (bytes.first()?, bytes.last()?);
     let middle = bytes.get(bytes.len() / 2)?;
-    let mixed =
-        usize::from(*first) ^ usize::from(*last) << 2 ^ usize::from(*middle) << 1 ^ bytes.len() ^ (giver.0 as usize).wrapping_mul(7);
-    (bytes.len() <= LONGEST).then_some((mixed ^ mixed >> 6) % SLOTS)
+    let seen = u64::from(*first) | u64::from(*last) << 8 | u64::from(*middle) << 16 | (bytes.len() as u64) << 24 | giver.0 << 32;
+    // Multiplying spreads what differs over the upper bits (Knuth, volume 3, section 6.4).
+    let mixed = seen.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+    (bytes.len() <= LONGEST).then_some(mixed as usize % SLOTS)
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub(super) struct State {
     pub(super) timers: Timers,
     pub(super) handles: Handles,
     pub(super) backing: Arc<Backing>,
+    /// The one of `backing`, near at hand: each call rouses it.
+    pub(super) ticker: Arc<Ticker>,
     /// The id of the exchange whose phase runs.
     pub(super) exchange: Option<u64>,
     /// Where that stands in its trace.
@@ -42,7 +44,7 @@ pub(super) struct State {
 
 impl State {
     pub(super) fn new(backing: Arc<Backing>, errands: Option<Errands>) -> Self {
-        let limits = backing.limits;
+        let (limits, ticker) = (backing.limits, Arc::clone(&backing.ticker));
         Self {
             ceiling: Ceiling::new(limits.memory),
             clock: CpuClock::new(limits.cpu),
@@ -50,6 +52,7 @@ impl State {
             timers: Timers::default(),
             handles: Handles::default(),
             backing,
+            ticker,
             exchange: None,
             trace: None,
             errands,
@@ -67,7 +70,7 @@ impl Drop for State {
 /// The epoch has passed a store's deadline.
 pub(super) fn on_tick(mut store: StoreContextMut<'_, State>) -> wasmtime::Result<UpdateDeadline> {
     let state = store.data_mut();
-    state.backing.ticker.rouse();
+    state.ticker.rouse();
     state.clock.tick()
 }
 

@@ -2,7 +2,8 @@
 
 use super::going_out::{StepPhase, Steps};
 use crate::chain::{
-    Called, Decision, Edit, End, Fault, Filter, GoingOut, Hold, HoldPhases, Judged, Output, Said, Start, Verdict, Waiting, Want, Way,
+    Called, Decision, Edit, End, Fault, Filter, GoingOut, Hold, HoldPhases, Judged, NoStretch, Output, Said, Start, Verdict, Waiting, Want,
+    Way,
 };
 use crate::message::{Again, Choice, Done, Exchange, FailedAttempt, RequestHead, ResponseHead};
 use crate::sandbox::{BodyHold, Guests, Held};
@@ -97,6 +98,7 @@ fn note(notes: &Notes, filter: usize, phase: Phase, begun: Instant, decided: &Re
 impl Filter for Watched {
     type Held = Held;
     type Hold = WatchedHold;
+    type Stretch = NoStretch<Self>;
 
     fn phases(&self) -> (bool, bool) {
         self.guests.phases()

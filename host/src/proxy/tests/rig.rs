@@ -55,6 +55,7 @@ fn next() -> Result<Decision, Fault> {
 impl Filter for Native {
     type Held = ();
     type Hold = crate::chain::NoHold;
+    type Stretch = crate::chain::NoStretch<Self>;
 
     fn phases(&self) -> (bool, bool) {
         (self.request.is_some(), self.response.is_some())

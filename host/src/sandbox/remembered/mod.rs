@@ -3,13 +3,15 @@
 //! Of one link on one worker, for fresh guests (`isolate = "request"`) of plugins and settings that [`eligible`] lets through. A response's decision
 //! may depend on what the guest saw of the request, since one guest serves both phases: so it is remembered for the request's decision and
 //! its own inputs together, and a guest that was not made for the request is shown the same request before it sees the response.
-//! Faults are not remembered, nor is what a secret could be read from.
+//! Faults are not remembered, nor is what a secret could be read from. What links one after the other decided is remembered together too (`stretch`).
 
 mod eligible;
 mod shelf;
+mod stretch;
 
 pub use eligible::Forgets;
 pub(super) use eligible::{eligible, impurity};
+pub use stretch::GuestStretch;
 
 use super::configured::Tally;
 use super::inputs::{Lines, RequestInputs, ResponseInputs};
@@ -20,11 +22,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 /// A decision and the inputs that it was made of.
-pub(super) struct Known {
+pub struct Known<D = Decision> {
     /// No other has it, ever, on this link and worker.
     serial: u64,
     inputs: Box<[u8]>,
-    pub(super) decision: Decision,
+    pub(super) decision: D,
 }
 
 impl Known {
@@ -36,8 +38,8 @@ impl Known {
 
 /// What one link remembers on one worker.
 pub(super) struct Memory {
-    requests: Shelf,
-    responses: Shelf,
+    requests: Shelf<Decision>,
+    responses: Shelf<Decision>,
     /// Of the last question.
     inputs: Vec<u8>,
     last: u64,
@@ -119,10 +121,11 @@ fn may_be_kept(decision: &Decision) -> bool {
     edits && !matches!(&decision.verdict, Verdict::Reply(reply) if !reply.headers.keys().all(open))
 }
 
+/// Of an entry, an edit or a header line, beside its text. An estimate.
+const EACH: usize = 96;
+
 /// Bytes of memory, about: what is written out and what keeps it.
 fn cost(known: &Known) -> usize {
-    /// Of an entry, an edit or a header line, beside its text. An estimate.
-    const EACH: usize = 96;
     let edits = known.decision.edits.iter().map(|edit| EACH + length(edit)).sum::<usize>();
     let verdict = match &known.decision.verdict {
         Verdict::Next | Verdict::Abort => 0,

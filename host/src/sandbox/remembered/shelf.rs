@@ -26,25 +26,35 @@ thread_local! {
     static TAKEN: Cell<usize> = const { Cell::new(0) };
 }
 
-#[derive(Default)]
-pub(super) struct Shelf {
-    young: Half,
-    old: Half,
+pub(super) struct Shelf<D> {
+    young: Half<D>,
+    old: Half<D>,
 }
 
-#[derive(Default)]
-struct Half {
+struct Half<D> {
     /// The seed is random: clients choose the inputs.
-    known: HashSet<Entry, RandomState>,
+    known: HashSet<Entry<D>, RandomState>,
     bytes: usize,
 }
 
 /// Found by its inputs alone.
-struct Entry(Rc<Known>, usize);
+struct Entry<D>(Rc<Known<D>>, usize);
 
-impl Shelf {
+impl<D> Default for Shelf<D> {
+    fn default() -> Self {
+        Self { young: Half::default(), old: Half::default() }
+    }
+}
+
+impl<D> Default for Half<D> {
+    fn default() -> Self {
+        Self { known: HashSet::default(), bytes: 0 }
+    }
+}
+
+impl<D> Shelf<D> {
     #[inline]
-    pub(super) fn find(&mut self, inputs: &[u8]) -> Option<Rc<Known>> {
+    pub(super) fn find(&mut self, inputs: &[u8]) -> Option<Rc<Known<D>>> {
         match self.young.known.get(inputs) {
             Some(entry) => Some(Rc::clone(&entry.0)),
             None => self.call_back(inputs),
@@ -53,7 +63,7 @@ impl Shelf {
 
     /// From the old half into the young one.
     #[cold]
-    fn call_back(&mut self, inputs: &[u8]) -> Option<Rc<Known>> {
+    fn call_back(&mut self, inputs: &[u8]) -> Option<Rc<Known<D>>> {
         let entry = self.old.known.take(inputs)?;
         let (known, cost) = (Rc::clone(&entry.0), entry.1);
         self.old.give_back(cost);
@@ -62,13 +72,13 @@ impl Shelf {
     }
 
     /// `cost` in bytes.
-    pub(super) fn keep(&mut self, known: Rc<Known>, cost: usize) {
+    pub(super) fn keep(&mut self, known: Rc<Known<D>>, cost: usize) {
         if cost <= LARGEST {
             self.insert(Entry(known, cost), cost);
         }
     }
 
-    fn insert(&mut self, entry: Entry, cost: usize) {
+    fn insert(&mut self, entry: Entry<D>, cost: usize) {
         let full = self.young.known.len() >= HALF_ENTRIES || self.young.bytes + cost > HALF_BYTES;
         if full || TAKEN.get() + cost > WORKER_BYTES {
             self.old = std::mem::take(&mut self.young);
@@ -88,38 +98,38 @@ impl Shelf {
     }
 }
 
-impl Half {
+impl<D> Half<D> {
     fn give_back(&mut self, cost: usize) {
         self.bytes -= cost;
         TAKEN.set(TAKEN.get().saturating_sub(cost));
     }
 }
 
-impl Drop for Half {
+impl<D> Drop for Half<D> {
     fn drop(&mut self) {
         self.give_back(self.bytes);
     }
 }
 
-impl Borrow<[u8]> for Entry {
+impl<D> Borrow<[u8]> for Entry<D> {
     fn borrow(&self) -> &[u8] {
         &self.0.inputs
     }
 }
 
-impl Hash for Entry {
+impl<D> Hash for Entry<D> {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.inputs.hash(state);
     }
 }
 
-impl PartialEq for Entry {
+impl<D> PartialEq for Entry<D> {
     fn eq(&self, other: &Self) -> bool {
         self.0.inputs == other.0.inputs
     }
 }
 
-impl Eq for Entry {}
+impl<D> Eq for Entry<D> {}
 
 #[cfg(test)]
 mod tests {
@@ -131,7 +141,7 @@ mod tests {
         Rc::new(Known { serial, inputs, decision: Decision::next() })
     }
 
-    fn found(shelf: &mut Shelf, serial: u64) -> Option<u64> {
+    fn found(shelf: &mut Shelf<Decision>, serial: u64) -> Option<u64> {
         shelf.find(&serial.to_le_bytes()).map(|known| known.serial)
     }
 
@@ -150,7 +160,7 @@ mod tests {
     #[test]
     fn bytes_are_bounded_on_a_shelf_and_on_a_worker() {
         std::thread::spawn(|| {
-            let mut shelves: Vec<Shelf> = (0..200).map(|_| Shelf::default()).collect();
+            let mut shelves: Vec<Shelf<Decision>> = (0..200).map(|_| Shelf::default()).collect();
             for serial in 0..100 {
                 for shelf in &mut shelves {
                     shelf.keep(known(serial), LARGEST);

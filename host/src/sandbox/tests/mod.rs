@@ -11,6 +11,7 @@ mod one_block;
 mod remembered;
 mod renewal;
 mod serving;
+mod stretch;
 
 use super::*;
 use crate::chain::{Cause, Decision, Edit, Fault, Filter, Verdict};

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 /// it saw of the request too: the first two letters of the path are kept in its memory and given back.
 ///
 /// `/x…` traps in the request phase, `/y…` in the response phase; a status of 418 traps as well.
-fn keeps_the_path() -> Vec<u8> {
+pub(super) fn keeps_the_path() -> Vec<u8> {
     let configure = "(i32.store8 (i32.const 1032) (i32.const 8))
         (i32.store (i32.const 1036) (i32.const 3000)) (i32.store (i32.const 1040) (i32.const 1))";
     let set = |name: i32, length: i32| {
