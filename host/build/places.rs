@@ -18,7 +18,7 @@ pub fn flags(root: &Path) -> Vec<String> {
 }
 
 /// Of several that fit, rustc takes the last.
-fn flag(folder: &Path, name: &str) -> String {
+pub fn flag(folder: &Path, name: &str) -> String {
     format!("--remap-path-prefix={}={name}", folder.display())
 }
 
@@ -31,8 +31,12 @@ pub fn cargo_home() -> PathBuf {
 /// Where rustup's component `rust-src` is, and its name where it is not: rustc writes the one or the other.
 fn std_sources() -> Option<(PathBuf, String)> {
     let sysroot = rustc(&["--print", "sysroot"])?;
-    let commit = commit(&rustc(&["-vV"])?)?.to_owned();
-    Some((Path::new(sysroot.trim()).join("lib/rustlib/src/rust"), format!("/rustc/{commit}")))
+    Some((Path::new(sysroot.trim()).join("lib/rustlib/src/rust"), std_name()?))
+}
+
+/// What stands for the sources of the compiler and of std in all that is built by Rust's own releases.
+pub fn std_name() -> Option<String> {
+    commit(&rustc(&["-vV"])?).map(|commit| format!("/rustc/{commit}"))
 }
 
 fn commit(version: &str) -> Option<&str> {
