@@ -3,6 +3,8 @@
 //!
 //! `PORTCULLIS_BUNDLED=DIR` embeds `DIR/<name>.wasm` instead of building.
 
+#[path = "build/places.rs"]
+mod places;
 #[path = "build/plugins.rs"]
 mod plugins;
 

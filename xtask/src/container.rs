@@ -1,7 +1,7 @@
 //! `cargo xtask container`: the image of host/packaging/Containerfile with a proxy that was built here. Its first stage, and so an image with Rust, is not
 //! needed then: nothing is fetched from a registry of images.
 
-use crate::{package, run};
+use crate::{package, run, shipped};
 use std::fs;
 use std::process::Command;
 
@@ -22,7 +22,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     let tag = format!("portcullis:{}", env!("CARGO_PKG_VERSION"));
     let mut build = Command::new(builder);
     // Nothing of it is built again from layers.
-    build.args(["build", "--layers=false", "--build-context"]).arg(format!("build={}", folder.display()));
+    build.args(["build", "--layers=false", "--timestamp", &shipped::time()?, "--build-context"]).arg(format!("build={}", folder.display()));
     build.args(["--tag", &tag, "--tag", "portcullis:latest", "--file"]).arg(packaging.join("Containerfile")).arg(run::root());
     run::run(&mut build)
 }

@@ -2,7 +2,7 @@
 //! the benchmark's own scenarios, and what it counted guides the second build. What has not changed is not done again; from
 //! nothing it takes half an hour on two cores.
 
-use crate::{run, wasm_target};
+use crate::{run, shipped, wasm_target};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,10 +11,12 @@ use std::process::Command;
 const TRAINING: &str = "h1-plain,h1-tls,h2-tls,filter-1,filter-5,routes-10";
 
 pub fn run(arguments: &[String]) -> Result<(), String> {
-    if !arguments.is_empty() {
-        return Err("takes nothing".to_owned());
-    }
-    println!("{}", build()?.display());
+    let shipped = match arguments {
+        [] => build()?,
+        [flag, profile] if flag == "--trained" => wasm_target::ensure().and_then(|()| guided(Path::new(profile)))?,
+        _ => return Err("takes nothing, or --trained FILE".to_owned()),
+    };
+    println!("{}", shipped.display());
     Ok(())
 }
 
@@ -28,12 +30,24 @@ pub fn build() -> Result<PathBuf, String> {
     let profdata = profdata(&host)?;
     let target = run::root().join("target");
     let (counts, profile) = (target.join("trained/counts"), target.join("trained/portcullis.profdata"));
-    let trained = cargo(&host, &target.join("trained"), &format!("-Cprofile-generate={}", counts.display()))?;
+    let trained = shipped::build("dist", &target.join("trained"), &[format!("-Cprofile-generate={}", counts.display())])?;
     if is_newer(&trained, &profile) {
         train(&trained, &counts)?;
         run::run(Command::new(profdata).args(["merge", "-o"]).arg(&profile).arg(&counts))?;
     }
-    let built = cargo(&host, &target.join("shipped"), &format!("-Cprofile-use={}", profile.display()))?;
+    guided(&profile)
+}
+
+/// The second build. What was counted is never the same twice; what is built by the same counts is (`cargo xtask reproduce --trained FILE`).
+fn guided(profile: &Path) -> Result<PathBuf, String> {
+    let target = run::root().join("target");
+    // Named by what is in it: of dependencies, cargo looks at flags only, and would leave them as an earlier profile made them.
+    let named = target.join("trained").join(format!("{}.profdata", shipped::sha256(profile)?));
+    if !named.exists() {
+        let copied = fs::create_dir_all(target.join("trained")).and_then(|()| fs::copy(profile, &named));
+        copied.map_err(|error| format!("{} to {}: {error}", profile.display(), named.display()))?;
+    }
+    let built = shipped::build("dist", &target.join("shipped"), &[format!("-Cprofile-use={}", named.display())])?;
     let shipped = target.join("shipped/portcullis");
     fs::copy(&built, &shipped).map_err(|error| format!("{}: {error}", shipped.display()))?;
     Ok(shipped)
@@ -47,14 +61,6 @@ fn profdata(host: &str) -> Result<PathBuf, String> {
             .map_err(|error| format!("{error}\n`cargo build --profile dist` builds without a profile"))?;
     }
     Ok(tool)
-}
-
-/// `--target`, so that build scripts and macros are compiled without `flags`.
-fn cargo(host: &str, target: &Path, flags: &str) -> Result<PathBuf, String> {
-    let mut cargo = run::cargo();
-    cargo.args(["build", "--profile", "dist", "--package", "portcullis", "--target", host, "--target-dir"]).arg(target);
-    run::run(cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags))?;
-    Ok(target.join(host).join("dist/portcullis"))
 }
 
 /// Puts the instrumented binary through the benchmark; it writes its counts when it is told to stop.

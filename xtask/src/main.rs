@@ -7,12 +7,17 @@ mod bundle;
 mod container;
 mod demo;
 mod deny;
+mod differ;
 mod dist;
 mod fuzz;
 mod package;
+#[path = "../../host/build/places.rs"]
+mod places;
 mod polyglot;
+mod reproduce;
 mod run;
 mod setup;
+mod shipped;
 mod test;
 mod testssl;
 mod wasm_target;
@@ -48,8 +53,8 @@ const COMMANDS: &[Command] = &[
     Command { name: "testssl", usage: "", about: "lets testssl.sh look at a TLS site; nothing of MEDIUM or worse", run: testssl::run },
     Command {
         name: "dist",
-        usage: "",
-        about: "builds the proxy as it is shipped: profile-guided; half an hour from nothing",
+        usage: "[--trained FILE]",
+        about: "builds the proxy as it is shipped: profile-guided; half an hour from nothing, or with a profile that is there",
         run: dist::run,
     },
     Command { name: "fuzz", usage: "[SECONDS]", about: "runs each fuzz target for a while (20 s unless said)", run: fuzz::run },
@@ -79,6 +84,12 @@ const COMMANDS: &[Command] = &[
         usage: "[--profile NAME]",
         about: "builds the image portcullis with podman or buildah, from a proxy that is built here",
         run: container::run,
+    },
+    Command {
+        name: "reproduce",
+        usage: "[--profile NAME | --trained FILE]",
+        about: "builds the last commit in two folders, package and all, and fails unless the bytes are the same",
+        run: reproduce::run,
     },
     Command { name: "sbom", usage: "", about: "writes what the proxy is built from, as CycloneDX, into target/sbom", run: package::sbom },
     Command { name: "bundle", usage: "DIR", about: "builds the bundled plugins into DIR, for PORTCULLIS_BUNDLED=DIR", run: bundle::run },

@@ -1,7 +1,7 @@
 //! `cargo xtask deb` and `cargo xtask sbom`: what is handed to those who install. Both with cargo's own tools for it, built from source where they are not
 //! there.
 
-use crate::{run, wasm_target};
+use crate::{run, shipped, wasm_target};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,9 +16,15 @@ pub fn deb(arguments: &[String]) -> Result<(), String> {
     let built = proxy(arguments)?;
     let staged = run::root().join("target/package");
     stage(&built, &staged)?;
-    let tool = run::tool("cargo-deb", CARGO_DEB)?;
     // What is packed is what was staged, whatever profile it is of.
-    run::run(Command::new(tool).args(["--no-build", "--no-strip", "--package", "portcullis"]).current_dir(run::root()))
+    let mut pack = Command::new(cargo_deb()?);
+    pack.args(["--no-build", "--no-strip", "--package", "portcullis"]).current_dir(run::root());
+    run::run(pack.env("SOURCE_DATE_EPOCH", shipped::time()?))
+}
+
+/// What packs.
+pub fn cargo_deb() -> Result<PathBuf, String> {
+    run::tool("cargo-deb", CARGO_DEB)
 }
 
 /// Builds the proxy that is to be packed, by `--profile NAME` or else `dist`, and says where it is.
@@ -29,8 +35,8 @@ pub fn proxy(arguments: &[String]) -> Result<PathBuf, String> {
         _ => return Err("takes nothing, or --profile NAME".to_owned()),
     };
     wasm_target::ensure()?;
-    run::run(run::cargo().args(["build", "--locked", "--package", "portcullis", "--profile", profile]))?;
-    Ok(run::root().join("target").join(if profile == "dev" { "debug" } else { profile }).join("portcullis"))
+    let flags: Vec<String> = std::env::var("RUSTFLAGS").unwrap_or_default().split_whitespace().map(str::to_owned).collect();
+    shipped::build(profile, &run::root().join("target"), &flags)
 }
 
 /// Everything that is made from the binary; `assets` of host/Cargo.toml names it.

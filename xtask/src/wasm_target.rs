@@ -5,6 +5,7 @@
 //! mirror that apt is set up with.
 
 use crate::apt::{is_debian, is_root};
+use crate::places;
 use crate::run::{cargo, read, run, run_within};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -163,7 +164,12 @@ fn build(library: &Path, work: &Path) -> Result<(), String> {
     cargo.arg(library.join("sysroot/Cargo.toml")).env("CARGO_TARGET_DIR", work.join("target"));
     // A stable compiler builds its own std, and what comes out is marked as std: unstable features in it are nobody else's. Without
     // its bitcode no plugin could be built with `lto`.
-    cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", "-Zforce-unstable-if-unmarked -Cembed-bitcode=yes -Cdebuginfo=0");
+    let mut flags = ["-Zforce-unstable-if-unmarked", "-Cembed-bitcode=yes", "-Cdebuginfo=0"].map(str::to_owned).to_vec();
+    // This folder goes when we are done; everywhere else, std's sources have the name.
+    let sources = library.parent().unwrap_or(library);
+    flags.extend(places::flags(sources));
+    flags.extend(places::std_name().map(|name| places::flag(sources, &name)));
+    cargo.env("RUSTC_BOOTSTRAP", "1").env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}")).env_remove("RUSTFLAGS");
     cargo.env("__CARGO_DEFAULT_LIB_METADATA", "stdwasm").env_remove("RUSTC_WORKSPACE_WRAPPER");
     run(&mut cargo)
 }

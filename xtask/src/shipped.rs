@@ -1,0 +1,52 @@
+//! The build of what is shipped, whoever packs it: the same commit makes the same bytes in every folder (`cargo xtask reproduce`).
+
+use crate::{places, run};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Builds the proxy into `target`, with `flags` for rustc, and says where it is.
+///
+/// # Errors
+/// If it does not build.
+pub fn build(profile: &str, target: &Path, flags: &[String]) -> Result<PathBuf, String> {
+    let host = run::read(Command::new("rustc").args(["--print", "host-tuple"]))?;
+    let flags = [flags, &places::flags(&run::root())].concat().join("\u{1f}");
+    let mut cargo = run::cargo();
+    // `--target`, so that build scripts and macros are compiled without `flags`, and nothing that a plain `cargo build` made is built anew.
+    cargo.args(["build", "--locked", "--profile", profile, "--package", "portcullis", "--target", &host, "--target-dir"]).arg(target);
+    run::run(cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags))?;
+    Ok(target.join(host).join(if profile == "dev" { "debug" } else { profile }).join("portcullis"))
+}
+
+/// What archives have as the time of their files, in seconds since 1970: of the last commit, unless `SOURCE_DATE_EPOCH` says otherwise.
+///
+/// # Errors
+/// If this is no repository of git.
+pub fn time() -> Result<String, String> {
+    match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(time) => Ok(time),
+        Err(_) => run::read(Command::new("git").args(["log", "-1", "--format=%ct"]).current_dir(run::root())),
+    }
+}
+
+/// Of a file, in hexadecimal.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn sha256(file: &Path) -> Result<String, String> {
+    let line = run::read(Command::new("sha256sum").arg("--binary").arg(file))?;
+    // A backslash comes first where the name of the file has to be escaped.
+    line.split_whitespace().next().map(|sum| sum.trim_start_matches('\\').to_owned()).ok_or_else(|| format!("sha256sum says `{line}`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_is_of_what_is_in_the_file() {
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        assert_eq!(sha256(Path::new("/dev/null")).as_deref(), Ok(empty));
+        assert!(sha256(Path::new("/no/such/file")).is_err());
+    }
+}
