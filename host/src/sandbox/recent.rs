@@ -20,12 +20,13 @@ const SLOTS: usize = 512;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Giver(u64);
 
-struct Recent<T>([Option<(Giver, T)>; SLOTS]);
+/// Places are made when the first is asked for: most threads run no guests.
+struct Recent<T>(Vec<Option<(Giver, T)>>);
 
 thread_local! {
     static GIVER: Cell<Giver> = const { Cell::new(Giver::NOBODY) };
-    static NAMES: RefCell<Recent<HeaderName>> = const { RefCell::new(Recent([const { None }; SLOTS])) };
-    static VALUES: RefCell<Recent<HeaderValue>> = const { RefCell::new(Recent([const { None }; SLOTS])) };
+    static NAMES: RefCell<Recent<HeaderName>> = const { RefCell::new(Recent(Vec::new())) };
+    static VALUES: RefCell<Recent<HeaderValue>> = const { RefCell::new(Recent(Vec::new())) };
 }
 
 impl Giver {
@@ -88,6 +89,9 @@ impl<T: Text> Recent<T> {
     fn find<E>(&mut self, giver: Giver, bytes: &[u8], make: impl FnOnce(&[u8]) -> Result<T, E>) -> Result<T, E> {
         if giver == Giver::NOBODY {
             return make(bytes);
+        }
+        if self.0.is_empty() {
+            self.0.resize_with(SLOTS, || None);
         }
         let Some(slot) = place(giver, bytes).and_then(|place| self.0.get_mut(place)) else { return make(bytes) };
         match slot {
