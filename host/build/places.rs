@@ -14,7 +14,13 @@ pub fn flags(root: &Path) -> Vec<String> {
     let registries = fs::read_dir(home.join("registry/src")).into_iter().flatten().flatten();
     renamed.extend(registries.map(|registry| (registry.path(), "/crates".to_owned())));
     renamed.extend(std_sources());
-    renamed.iter().map(|(folder, name)| flag(folder, name)).collect()
+    renamed.iter().flat_map(|(folder, name)| both(folder, name)).collect()
+}
+
+/// The folder as it is called, and as it is where links have been followed: the second is where rustc runs, and gets into its modules' hashes.
+fn both(folder: &Path, name: &str) -> impl Iterator<Item = String> {
+    let real = fs::canonicalize(folder).ok().filter(|real| real != folder);
+    [flag(folder, name)].into_iter().chain(real.map(|real| flag(&real, name)))
 }
 
 /// Of several that fit, rustc takes the last.
@@ -59,6 +65,18 @@ mod tests {
         assert_eq!(flags[0], "--remap-path-prefix=/some where/portcullis=/portcullis");
         let at = |name: &str| flags.iter().position(|flag| flag.ends_with(name));
         assert!(at("=/cargo").is_some() && at("=/cargo") < at("=/crates"), "{flags:?}");
+    }
+
+    #[test]
+    fn a_link_is_renamed_and_so_is_what_it_leads_to() {
+        let folder = env::temp_dir().canonicalize().expect("a folder").join(format!("portcullis-places-{}", std::process::id()));
+        let (real, link) = (folder.join("real"), folder.join("link"));
+        fs::create_dir_all(&real).expect("made");
+        std::os::unix::fs::symlink(&real, &link).expect("linked");
+        let of = |folder: &Path| both(folder, "/name").collect::<Vec<_>>();
+        assert_eq!(of(&link), [flag(&link, "/name"), flag(&real, "/name")]);
+        assert_eq!(of(&real), [flag(&real, "/name")]);
+        fs::remove_dir_all(&folder).expect("removed");
     }
 
     #[test]

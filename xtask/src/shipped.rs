@@ -14,6 +14,8 @@ pub fn build(profile: &str, target: &Path, flags: &[String]) -> Result<PathBuf, 
     let mut cargo = run::cargo();
     // `--target`, so that build scripts and macros are compiled without `flags`, and nothing that a plain `cargo build` made is built anew.
     cargo.args(["build", "--locked", "--profile", profile, "--package", "portcullis", "--target", &host, "--target-dir"]).arg(target);
+    // mimalloc says when it was compiled. Not the time of the commit: what was compiled at an earlier one would have another.
+    cargo.env("SOURCE_DATE_EPOCH", "0");
     run::run(cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", flags))?;
     Ok(target.join(host).join(if profile == "dev" { "debug" } else { profile }).join("portcullis"))
 }
