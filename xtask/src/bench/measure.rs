@@ -83,7 +83,6 @@ struct Readings {
     proxy: Duration,
     origin: Duration,
     generator: Duration,
-    awake: Duration,
     load_core: Duration,
     proxy_core: Duration,
 }
@@ -95,7 +94,6 @@ impl Readings {
             proxy: usage::cpu(proxy.pid()),
             origin: usage::cpu(origin.pid()),
             generator: usage::reaped(),
-            awake: stand.awake(),
             load_core: usage::core(stand.load_core),
             proxy_core: usage::core(stand.proxy_core),
         }
@@ -108,8 +106,7 @@ fn loaded_once(stand: &Stand, origin: &Origin, proxy: &Contender, seconds: u32) 
     let after = Readings::take(stand, origin, proxy);
     let span = (after.at - before.at).as_secs_f64();
     let (cpu, origin_cpu) = (after.proxy.saturating_sub(before.proxy), after.origin.saturating_sub(before.origin));
-    let generator = after.generator.saturating_sub(before.generator);
-    let ours = origin_cpu + generator + after.awake.saturating_sub(before.awake);
+    let ours = origin_cpu + after.generator.saturating_sub(before.generator);
     let foreign =
         |after: Duration, before: Duration, ours: Duration| after.saturating_sub(before).saturating_sub(ours).as_secs_f64() / span;
     let others = foreign(after.load_core, before.load_core, ours).max(foreign(after.proxy_core, before.proxy_core, cpu));

@@ -16,7 +16,6 @@ cargo xtask bench: Portcullis beside Debian's nginx and haproxy, on this machine
   --peer-bin NAME=PATH   the binary of a proxy. NAME is portcullis, nginx or haproxy, or one of these with -LABEL: another column
   --connections N     of the scenario `idle`, default 5000, at most 8000
   --cores LOAD,PROXY  default 0,1
-  --awake             keeps the load generator's core from sleeping: in a virtual machine, waking it is charged to the proxy
   --lock FILE         held while measuring; default target/bench/lock
   --json FILE         every run
   --build-only        build the proxy (cargo xtask dist) and the filters, print where they are, measure nothing
@@ -31,7 +30,6 @@ pub struct Options {
     pub connections: usize,
     pub load_core: u32,
     pub proxy_core: u32,
-    pub awake: bool,
     pub lock: Option<PathBuf>,
     pub json: Option<PathBuf>,
     pub build_only: bool,
@@ -50,7 +48,6 @@ impl Options {
             connections: 5000,
             load_core: 0,
             proxy_core: 1,
-            awake: false,
             lock: None,
             json: None,
             build_only: false,
@@ -65,10 +62,6 @@ impl Options {
             }
             if flag == "--build-only" {
                 options.build_only = true;
-                continue;
-            }
-            if flag == "--awake" {
-                options.awake = true;
                 continue;
             }
             let value = rest.next().ok_or_else(|| Trouble::Usage(format!("{flag}: unknown, or its value is missing")))?;

@@ -6,14 +6,8 @@ use super::trouble::Trouble;
 use crate::apt;
 use std::path::Path;
 
-const TOOLS: [(&str, &str); 6] = [
-    ("wrk", "wrk"),
-    ("h2load", "nghttp2-client"),
-    ("openssl", "openssl"),
-    ("taskset", "util-linux"),
-    ("chrt", "util-linux"),
-    ("setpriv", "util-linux"),
-];
+const TOOLS: [(&str, &str); 5] =
+    [("wrk", "wrk"), ("h2load", "nghttp2-client"), ("openssl", "openssl"), ("taskset", "util-linux"), ("setpriv", "util-linux")];
 
 /// Installs what is missing. A program counts, not its package: peers may be installed by hand.
 pub fn install(proxies: &[Proxy]) -> Result<(), Trouble> {

@@ -1,15 +1,12 @@
 //! The test stand: a folder of this run's own, a lock, a certificate, free ports.
 
 use super::options::Options;
-use super::process::{Process, pinned};
 use super::trouble::Trouble;
-use super::usage;
 use std::cell::Cell;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 /// For the load generators: one TLS version, group and cipher suite, so that every proxy does the same cryptography.
 const OPENSSL: &str = "openssl_conf = init\n[init]\nssl_conf = ssl\n[ssl]\nsystem_default = sys\n[sys]\nMinProtocol = TLSv1.3\nGroups = X25519\nCiphersuites = TLS_AES_128_GCM_SHA256\n";
@@ -23,8 +20,6 @@ pub struct Stand {
     pub kept: PathBuf,
     pub load_core: u32,
     pub proxy_core: u32,
-    /// Keeps the load generator's core from sleeping.
-    awake: Option<Process>,
     next_port: Cell<u16>,
     _lock: File,
 }
@@ -42,14 +37,13 @@ impl Stand {
         fs::create_dir_all(&kept)?;
         // Below the range from which outgoing connections take theirs (32768 on), so that none takes a proxy's port meanwhile.
         let first = 20_000 + u16::try_from(pid % 1000).unwrap_or(0) * 10;
-        let mut stand = Self {
+        let stand = Self {
             cert: dir.join("cert.pem"),
             key: dir.join("key.pem"),
             dir,
             kept,
             load_core: options.load_core,
             proxy_core: options.proxy_core,
-            awake: None,
             next_port: Cell::new(first),
             _lock: lock,
         };
@@ -57,9 +51,6 @@ impl Stand {
         fs::write(stand.openssl(), OPENSSL)?;
         for core in [stand.load_core, stand.proxy_core] {
             usable(core)?;
-        }
-        if options.awake {
-            stand.awake = Some(Process::start(stand.busy()?)?);
         }
         Ok(stand)
     }
@@ -77,18 +68,6 @@ impl Stand {
                 return port;
             }
         }
-    }
-
-    /// Runs only when nothing else on that core wants to (SCHED_IDLE).
-    fn busy(&self) -> Result<Command, Trouble> {
-        let mut command = pinned(self.load_core, "chrt", &self.dir, "awake.log")?;
-        command.args(["--idle", "0", "sh", "-c", "while :; do :; done"]);
-        Ok(command)
-    }
-
-    /// What that has used.
-    pub fn awake(&self) -> Duration {
-        self.awake.as_ref().map_or(Duration::ZERO, |process| usage::cpu(process.pid()))
     }
 
     fn make_certificate(&self) -> Result<(), Trouble> {
