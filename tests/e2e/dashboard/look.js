@@ -75,13 +75,19 @@ async function look(browser) {
 async function small(browser) {
   const { page, wrong } = await open(browser, { colorScheme: "dark", viewport: { width: 380, height: 800 }, hasTouch: true });
   await page.locator("#routes-rows tr").first().waitFor();
-  // Tables scroll in their boxes, the page does not.
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  assert.equal(wide, 0, "wider than a phone");
+  // Neither the page nor a table is wider than a phone, and rows are rows though they are blocks of lines.
+  const wide = await page.evaluate(() => [document.documentElement, ...document.querySelectorAll(".wide")].filter((box) => box.scrollWidth > box.clientWidth).map((box) => box.outerHTML));
+  assert.deepEqual(wide, []);
+  const row = page.getByRole("table").first().getByRole("row").filter({ hasText: "/api/*" });
+  assert.equal(await row.getByRole("cell").count(), 6);
+  assert.equal(await row.getByRole("rowheader").innerText(), "localhost");
+  await page.getByRole("columnheader", { name: "Reason" }).waitFor({ state: "attached" });
   const ground = await page.evaluate(() => getComputedStyle(document.body).backgroundColor);
   assert.match(ground, /rgb\(20, 22, 26\)/, "dark");
   await page.locator("#rate").filter({ hasNotText: "–" }).waitFor();
   await page.screenshot({ path: `${pictures}/dark-phone${token ? "-token" : ""}.png`, fullPage: true });
+  await page.getByRole("button", { name: "Explain GET http://none.test/lost" }).tap();
+  await page.locator("#answer").filter({ hasText: "404 no_site" }).waitFor();
   assert.deepEqual(wrong, []);
 }
 

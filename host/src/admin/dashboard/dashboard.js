@@ -44,8 +44,17 @@ function time(seconds) {
 // Replaces rows only if they say something else, so that whoever reads or selects is not disturbed.
 function rows(id, made, none, columns) {
   const body = by(id);
+  const names = [...body.closest("table").tHead.rows[0].cells].map((cell) => cell.textContent);
+  for (const row of made) [...row.cells].forEach((cell, index) => cell.setAttribute("data-column", names[index]));
   const fresh = make("tbody", {}, ...(made.length ? made : [make("tr", {}, make("td", { class: "muted", colspan: columns }, none))]));
+  tabular(fresh);
   if (fresh.innerHTML !== body.innerHTML) body.replaceChildren(...fresh.childNodes);
+}
+
+// On a phone a row is a block of lines: to some browsers it is no row any more unless it is said.
+function tabular(within) {
+  const roles = { table: "table", "thead, tbody": "rowgroup", tr: "row", td: "cell", "th[scope=col]": "columnheader", "th[scope=row]": "rowheader" };
+  for (const [names, role] of Object.entries(roles)) within.querySelectorAll(names).forEach((element) => element.setAttribute("role", role));
 }
 
 function chain(links, end) {
@@ -257,4 +266,5 @@ by("refusals-rows").addEventListener("click", async (event) => {
   by("answer").focus();
 });
 
+tabular(document);
 look();
