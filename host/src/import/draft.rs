@@ -1,6 +1,6 @@
 //! What configurations of other servers are brought to before they are written as ours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ pub struct Draft {
 }
 
 /// What was not carried over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lost {
     pub file: PathBuf,
     pub line: usize,
@@ -95,6 +95,8 @@ pub struct Route {
     pub chain: Vec<Link>,
     /// `total`, `response`, `idle`
     pub timeout: BTreeMap<&'static str, String>,
+    /// Of `retry`, as TOML values.
+    pub retry: BTreeMap<&'static str, String>,
 }
 
 pub enum Action {
@@ -103,17 +105,30 @@ pub enum Action {
     Redirect { to: String, status: u16 },
 }
 
-#[derive(Default)]
+#[derive(Default, Clone, PartialEq)]
 pub struct Upstream {
     pub name: String,
-    pub servers: Vec<String>,
-    pub balance: Option<&'static str>,
+    pub servers: Vec<Server>,
+    pub balance: Option<String>,
+    /// The cookie by which a client stays with a server.
+    pub sticky: Option<String>,
+    /// Of `health`, as TOML values.
+    pub health: BTreeMap<&'static str, String>,
+    /// Requests that each server has at once.
+    pub per_server: Option<u32>,
     /// CA, name; both of TLS to its servers.
     pub ca: Option<String>,
     pub server_name: Option<String>,
     pub unverified: bool,
     pub proxy_protocol: bool,
     pub idle: Option<u32>,
+}
+
+#[derive(Default, Clone, PartialEq)]
+pub struct Server {
+    pub address: String,
+    pub weight: Option<u32>,
+    pub priority: Option<u32>,
 }
 
 /// A listener of the TCP corridor.
@@ -134,7 +149,14 @@ impl Route {
             headers: Headers::default(),
             chain: Vec::new(),
             timeout: BTreeMap::new(),
+            retry: BTreeMap::new(),
         }
+    }
+}
+
+impl From<String> for Server {
+    fn from(address: String) -> Self {
+        Self { address, ..Self::default() }
     }
 }
 
@@ -168,15 +190,7 @@ impl Draft {
 
     /// An upstream with these servers: one that is there, or a new one called like `wanted`.
     pub fn upstream(&mut self, wanted: &str, upstream: Upstream) -> String {
-        let same = |there: &&Upstream| {
-            there.servers == upstream.servers
-                && there.balance == upstream.balance
-                && there.ca == upstream.ca
-                && there.server_name == upstream.server_name
-                && there.unverified == upstream.unverified
-                && there.proxy_protocol == upstream.proxy_protocol
-                && there.idle == upstream.idle
-        };
+        let same = |there: &&Upstream| **there == Upstream { name: there.name.clone(), ..upstream.clone() };
         if let Some(there) = self.upstreams.iter().find(same) {
             return there.name.clone();
         }
@@ -208,7 +222,9 @@ impl Draft {
         let used: Vec<String> = self.upstreams.iter().map(|upstream| upstream.name.clone()).filter(|name| to.contains(&name)).collect();
         self.upstreams.retain(|upstream| used.contains(&upstream.name));
         self.lost.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
-        self.lost.dedup();
+        // What stands once may have been read for each of several names.
+        let mut told = HashSet::new();
+        self.lost.retain(|lost| told.insert(lost.clone()));
     }
 }
 

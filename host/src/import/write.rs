@@ -1,7 +1,8 @@
 //! A draft as TOML.
 
-use super::draft::{Action, Draft, Edits, Headers, Link, Route, Site, Tls, Upstream};
+use super::draft::{Action, Draft, Edits, Headers, Link, Route, Server, Site, Tls, Upstream};
 use crate::config;
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
@@ -10,9 +11,7 @@ pub fn text(draft: &Draft) -> String {
     let mut out = String::new();
     table(&mut out, "[server]", &[("trusted-proxies", listed(&draft.trusted_proxies))]);
     table(&mut out, "[listen]", &[("https", listed(&draft.https)), ("http", listed(&draft.http))]);
-    let owned = |map: &std::collections::BTreeMap<&'static str, String>| {
-        map.iter().map(|(key, value)| (*key, Some(value.clone()))).collect::<Vec<_>>()
-    };
+    let owned = |map: &BTreeMap<&'static str, String>| map.iter().map(|(key, value)| (*key, Some(value.clone()))).collect::<Vec<_>>();
     table(&mut out, "[limits]", &owned(&draft.limits));
     table(&mut out, "[acme]", &owned(&draft.acme));
     draft.sites.iter().for_each(|site| self::site(&mut out, site));
@@ -101,10 +100,17 @@ fn route(route: &Route) -> String {
         let times: Vec<String> = route.timeout.iter().map(|(key, value)| format!("{key} = {}", quoted(value))).collect();
         keys.push(("timeout", format!("{{ {} }}", times.join(", "))));
     }
+    if !route.retry.is_empty() {
+        keys.push(("retry", map(&route.retry)));
+    }
     match &keys[..] {
         [("to", upstream)] => upstream.clone(),
         keys => inline(keys),
     }
+}
+
+fn map(keys: &BTreeMap<&'static str, String>) -> String {
+    inline(&keys.iter().map(|(key, value)| (*key, value.clone())).collect::<Vec<_>>())
 }
 
 fn inline(keys: &[(&str, String)]) -> String {
@@ -158,6 +164,13 @@ fn edits(edits: &Edits) -> String {
     inline(&keys)
 }
 
+fn server(server: &Server) -> String {
+    let mut keys = vec![("address", quoted(&server.address))];
+    keys.extend(server.weight.map(|weight| ("weight", weight.to_string())));
+    keys.extend(server.priority.map(|priority| ("priority", priority.to_string())));
+    if keys.len() == 1 { quoted(&server.address) } else { inline(&keys) }
+}
+
 fn upstream(out: &mut String, upstream: &Upstream) {
     let mut tls = Vec::new();
     tls.extend(upstream.ca.as_ref().map(|ca| ("ca", quoted(ca))));
@@ -166,8 +179,11 @@ fn upstream(out: &mut String, upstream: &Upstream) {
         tls.push(("verify", "false".to_owned()));
     }
     let keys = [
-        ("servers", listed(&upstream.servers)),
-        ("balance", upstream.balance.map(quoted)),
+        ("servers", Some(format!("[{}]", upstream.servers.iter().map(server).collect::<Vec<_>>().join(", ")))),
+        ("balance", upstream.balance.as_deref().map(quoted)),
+        ("sticky", upstream.sticky.as_ref().map(|cookie| format!("{{ cookie = {} }}", quoted(cookie)))),
+        ("health", (!upstream.health.is_empty()).then(|| map(&upstream.health))),
+        ("limits", upstream.per_server.map(|most| format!("{{ per-server = {most} }}"))),
         ("pool", upstream.idle.map(|idle| idle.to_string())),
         ("tls", (!tls.is_empty()).then(|| inline(&tls))),
         ("proxy-protocol", upstream.proxy_protocol.then(|| "\"v1\"".to_owned())),

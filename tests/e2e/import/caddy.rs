@@ -66,6 +66,31 @@ fn sites_certificates_and_servers_are_carried_over() {
 }
 
 #[test]
+fn servers_keep_their_checks_their_shares_and_their_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "http://a.test {\n\tlog {\n\t\toutput file /var/log/a.log\n\t}\n\
+        \treverse_proxy /checked/* 10.0.0.1:80 10.0.0.2:80 {\n\t\thealth_uri /healthz\n\t\thealth_interval 1m30s\n\t\thealth_status 204\n\t\thealth_timeout 1.5s\n\t\tlb_retries 2\n\t}\n\
+        \treverse_proxy /shares/* 10.0.0.1:80 10.0.0.2:80 {\n\t\tlb_policy weighted_round_robin 3 1\n\t}\n\
+        \treverse_proxy /order/* 10.0.0.1:80 10.0.0.2:80 10.0.0.3:80 {\n\t\tlb_policy first\n\t}\n\
+        \treverse_proxy 10.0.0.1:80 10.0.0.2:80 {\n\t\tlb_policy cookie sid\n\t}\n}\n";
+    fs::write(dir.path().join("Caddyfile"), text).unwrap();
+    let (text, lost) = import("caddy", &dir.path().join("Caddyfile"));
+    let places: Vec<&str> = lost.iter().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(places, [2, 9].map(|line| format!("Caddyfile:{line}")), "{lost:#?}");
+    sound(&text, dir.path());
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "health = { every = \"1m30s\", expect = [204], get = \"/healthz\" }",
+        "retry = { tries = 3 }",
+        "[{ address = \"10.0.0.1:80\", weight = 3 }, { address = \"10.0.0.2:80\", weight = 1 }]",
+        "[\"10.0.0.1:80\", { address = \"10.0.0.2:80\", priority = 1 }, { address = \"10.0.0.3:80\", priority = 2 }]",
+        "sticky = { cookie = \"sid\" }",
+    ] {
+        assert!(flat.contains(part), "{part} in:\n{text}");
+    }
+}
+
+#[test]
 fn what_is_lost_is_told_and_what_it_kept_out_stays_out() {
     let origin = Origin::named("app");
     let dir = tempfile::tempdir().unwrap();

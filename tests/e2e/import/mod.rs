@@ -62,7 +62,7 @@ fn same(theirs: SocketAddr, ours: SocketAddr, host: &str, path: &str, fields: &s
     let of = |address: SocketAddr| {
         let response = get_with(address, host, path, fields);
         // Where a server names itself in a redirect, it is the port that differs.
-        let mut seen = seen(&response, &["location", "x-edge", "x-origin"], echoed);
+        let mut seen = seen(&response, &["location", "x-edge", "x-origin", "cache-control"], echoed);
         seen.iter_mut().for_each(|line| *line = line.replace(&format!(":{}", address.port()), ""));
         seen
     };

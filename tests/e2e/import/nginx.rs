@@ -52,6 +52,8 @@ fn an_imported_site_answers_as_nginx_does() {
                 location /closed/ {{ deny all; proxy_pass http://app; }}
                 location /open/ {{ allow 127.0.0.0/8; deny all; proxy_pass http://app; }}
                 location /gone/ {{ return 410; }}
+                location /kept/ {{ expires 1h30m; proxy_pass http://app; }}
+                location /asked-again/ {{ expires -1; proxy_pass http://app; }}
             }}"#
         )
     };
@@ -64,7 +66,20 @@ fn an_imported_site_answers_as_nginx_does() {
     assert_eq!(lost, Vec::<String>::new(), "{text}");
     sound(&text, dir.path());
     let proxy = serve(&text, listen);
-    for path in ["/", "/x?a=1", "/api/users?b=2", "/v1/x", "/exact", "/old/page?c=3", "/img/cat.png", "/closed/x", "/open/x", "/gone/x"] {
+    for path in [
+        "/",
+        "/x?a=1",
+        "/api/users?b=2",
+        "/v1/x",
+        "/exact",
+        "/old/page?c=3",
+        "/img/cat.png",
+        "/closed/x",
+        "/open/x",
+        "/gone/x",
+        "/kept/x",
+        "/asked-again/x",
+    ] {
         same(listen, proxy.http(), "app.test", path, "X-Gone: 1\r\n", &["host", "x-real-ip", "x-kind", "x-gone"]);
     }
     same(listen, proxy.http(), "www.app.test", "/x", "", &["host"]);
@@ -152,6 +167,40 @@ fn tls_names_and_redirects_become_one_site() {
     ] {
         assert!(text.contains(part), "{part} in:\n{text}");
     }
+}
+
+#[test]
+fn servers_keep_their_shares_their_places_and_their_limits() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "events {}\nhttp {\n\
+         upstream app { least_conn; server 10.0.0.1:80 weight=3 max_conns=50; server 10.0.0.2 max_conns=50; server 10.0.0.3:80 backup max_conns=50; }\n\
+         upstream by { hash $http_x_user consistent; server 10.0.0.1:80; server 10.0.0.2:80 max_fails=3; }\n\
+         upstream rpc { server 10.0.0.4:50051; }\n\
+         server { listen 80; server_name a.test b.test;\n access_log /var/log/a.log;\n\
+         location /by/ { proxy_pass http://by; proxy_next_upstream error timeout http_503; proxy_next_upstream_tries 3; }\n\
+         location /shop.Orders/ { grpc_pass grpc://rpc; grpc_read_timeout 5m; }\n\
+         location /never/ { proxy_pass http://app; proxy_next_upstream off; }\n\
+         location / { proxy_pass https://app; proxy_ssl_verify on; }\n}\n}\n";
+    let file = dir.path().join("nginx.conf");
+    fs::write(&file, text).unwrap();
+    let (text, lost) = import("nginx", &file);
+    // Once each, though there are two sites.
+    let places: Vec<&str> = lost.iter().map(|line| line.split(": ").next().unwrap()).collect();
+    assert_eq!(places, [3, 4, 7].map(|line| format!("nginx.conf:{line}")), "{lost:#?}\n{text}");
+    sound(&text, dir.path());
+    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "{ address = \"10.0.0.1:80\", weight = 3 }, \"10.0.0.2:80\", { address = \"10.0.0.3:80\", priority = 1 }",
+        "{ address = \"https://10.0.0.1:80\", weight = 3 }",
+        "balance = \"hash(header:x-user)\"",
+        "limits = { per-server = 50 }",
+        "retry = { on = [\"connect\", \"reset\", \"timeout\", \"503\"], tries = 3 }",
+        "retry = { tries = 1 }",
+        "servers = [\"grpc://10.0.0.4:50051\"]",
+    ] {
+        assert!(flat.contains(part), "{part} in:\n{text}");
+    }
+    assert_eq!(flat.matches("balance = \"least\"").count(), 2, "over TLS it is the same set of servers: {text}");
 }
 
 /// What Debian's nginx is installed with.

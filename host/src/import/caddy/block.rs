@@ -108,7 +108,8 @@ impl Block {
             "tls" => self.tls(line, draft),
             "basic_auth" | "basicauth" => users(line).map(|link| common.chain.push(link)),
             "forward_auth" => proxy::asked(line, args, draft).map(|link| common.chain.push(link)),
-            "log" | "log_append" | "log_skip" => Ok(()),
+            "log" if line.block.is_none() => Ok(()),
+            "log" | "log_append" | "log_skip" => Err("is on standard output, of all sites: `access-log` in [server]".into()),
             "bind" => Err("addresses are those of [listen]".into()),
             "root" | "try_files" | "templates" | "fs" => Err("files are not served here: put a server behind".into()),
             "rewrite" | "uri" | "method" | "map" | "vars" | "request_body" => Err("a `rewrite` link, or a plugin".into()),
@@ -260,7 +261,7 @@ fn finished(route: &Route, pattern: &Pattern, matcher: &Matcher, common: &Common
     made.chain = common.chain.clone();
     made.chain.extend(link.map(|strip| Link { plugin: "rewrite", settings: vec![("strip-prefix", quoted(&strip))] }));
     made.chain.extend(route.chain.iter().cloned());
-    made.timeout = route.timeout.clone();
+    (made.timeout, made.retry) = (route.timeout.clone(), route.retry.clone());
     made
 }
 

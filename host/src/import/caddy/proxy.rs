@@ -13,7 +13,7 @@ pub fn route(line: &Line, args: &[String], draft: &mut Draft) -> Result<Route, S
     let mut route = Route::new("", Action::To(String::new()));
     let mut host = None;
     for text in args.iter().chain(line.lines().iter().filter(|line| line.name == "to").flat_map(|line| &line.args)) {
-        upstream.servers.push(server(text)?);
+        upstream.servers.push(server(text)?.into());
     }
     for line in line.lines() {
         let done = match &*line.name {
@@ -27,7 +27,14 @@ pub fn route(line: &Line, args: &[String], draft: &mut Draft) -> Result<Route, S
             "header_up" => header_up(line, &mut route.headers.request),
             "header_down" => fields(line, &line.args, &mut route.headers.response),
             "transport" => transport(line, &mut upstream, &mut route, draft),
-            name if name.starts_with("health_") => Err("`health` in [upstream.…]".into()),
+            name if name.starts_with("health_") => health(line, &mut upstream),
+            "lb_retries" => match line.arg(0).parse::<u32>() {
+                Ok(retries @ 0..=10) => {
+                    route.retry.insert("tries", (retries + 1).to_string());
+                    Ok(())
+                }
+                _ => Err("from 0 to 10: `retry` of a route".into()),
+            },
             name if name.starts_with("lb_") => Err("`retry` of a route".into()),
             "unhealthy_request_count" => Err("`limits = { per-server = … }` in [upstream.…]".into()),
             name if name.starts_with("fail_") || name.starts_with("max_") || name.starts_with("unhealthy_") => {
@@ -47,7 +54,7 @@ pub fn route(line: &Line, args: &[String], draft: &mut Draft) -> Result<Route, S
     if let Some(host) = host {
         route.chain.extend(self::host(&host, &upstream, line, draft));
     }
-    let wanted = called(&upstream.servers[0]);
+    let wanted = called(&upstream.servers[0].address);
     route.action = Action::To(draft.upstream(&wanted, upstream));
     Ok(route)
 }
@@ -89,15 +96,45 @@ fn server(text: &str) -> Result<String, String> {
 
 fn balance(line: &Line, upstream: &mut Upstream) -> Result<(), String> {
     match line.arg(0) {
-        "round_robin" => upstream.balance = Some("round-robin"),
-        "least_conn" => upstream.balance = Some("least"),
-        "client_ip_hash" | "ip_hash" => upstream.balance = Some("hash(client.ip)"),
-        "uri_hash" => upstream.balance = Some("hash(path)"),
+        "round_robin" => upstream.balance = Some("round-robin".into()),
+        "least_conn" => upstream.balance = Some("least".into()),
+        "client_ip_hash" | "ip_hash" => upstream.balance = Some("hash(client.ip)".into()),
+        "uri_hash" => upstream.balance = Some("hash(path)".into()),
         // The default here is to pick two at random and take the less busy one.
         "random" | "random_choose" => {}
-        "cookie" => return Err("`sticky = { cookie = \"…\" }` in [upstream.…]".into()),
+        "header" if !line.arg(1).is_empty() => upstream.balance = Some(format!("hash(header:{})", line.arg(1).to_ascii_lowercase())),
+        "cookie" => upstream.sticky = Some(if line.arg(1).is_empty() { "lb" } else { line.arg(1) }.to_owned()),
+        "weighted_round_robin" => {
+            upstream.balance = Some("round-robin".into());
+            for (server, weight) in upstream.servers.iter_mut().zip(&line.args[1..]) {
+                server.weight =
+                    Some(weight.parse().ok().filter(|weight| *weight > 0).ok_or("a weight is from 1 up: leave the server out")?);
+            }
+        }
+        // Each is asked only while those before it are down.
+        "first" => (0..).zip(&mut upstream.servers).skip(1).for_each(|(place, server)| server.priority = Some(place)),
         other => return Err(format!("`{other}`: p2c, round-robin, least or hash(…)")),
     }
+    Ok(())
+}
+
+fn health(line: &Line, upstream: &mut Upstream) -> Result<(), String> {
+    let number = || line.arg(0).parse::<u16>().map(|number| number.to_string()).map_err(|_| "no number".to_owned());
+    let (key, value) = match &*line.name {
+        "health_uri" | "health_path" => ("get", quoted(line.arg(0))),
+        "health_interval" => ("every", quoted(&value::duration(line.arg(0))?)),
+        "health_timeout" => ("timeout", quoted(&value::duration(line.arg(0))?)),
+        "health_status" if line.arg(0).ends_with("xx") => return Err("`expect` lists statuses; 200 to 399 unless written".into()),
+        "health_status" => ("expect", format!("[{}]", number()?)),
+        "health_passes" => ("up", number()?),
+        "health_fails" => ("down", number()?),
+        "health_headers" => match line.lines() {
+            [only] if only.name.eq_ignore_ascii_case("host") => ("host", quoted(only.arg(0))),
+            _ => return Err("of a look's fields only `host` can be chosen".into()),
+        },
+        _ => return Err("a server is well if it answers GET with an expected status".into()),
+    };
+    upstream.health.insert(key, value);
     Ok(())
 }
 
@@ -125,7 +162,7 @@ fn host(text: &str, upstream: &Upstream, line: &Line, draft: &mut Draft) -> Opti
     let host = match text {
         "{host}" | "{hostport}" | "{http.request.host}" | "{http.request.hostport}" => return None,
         "{upstream_hostport}" | "{http.reverse_proxy.upstream.hostport}" => {
-            upstream.servers.first()?.trim_start_matches("https://").trim_end_matches(":443").to_owned()
+            upstream.servers.first()?.address.trim_start_matches("https://").trim_end_matches(":443").to_owned()
         }
         text => match value::plain(text) {
             Ok(host) => host,
@@ -145,15 +182,16 @@ fn transport(line: &Line, upstream: &mut Upstream, route: &mut Route, draft: &mu
     for line in line.lines() {
         match &*line.name {
             "tls" => {
-                let plain = |server: &&mut String| !server.contains("://") && !server.starts_with("unix:");
-                upstream.servers.iter_mut().filter(plain).for_each(|server| *server = format!("https://{server}"));
+                let plain = |address: &&mut String| !address.contains("://") && !address.starts_with("unix:");
+                let addresses = upstream.servers.iter_mut().map(|server| &mut server.address);
+                addresses.filter(plain).for_each(|address| *address = format!("https://{address}"));
             }
             "tls_insecure_skip_verify" => upstream.unverified = true,
             "tls_server_name" => upstream.server_name = Some(line.arg(0).to_owned()),
             "tls_trusted_ca_certs" => upstream.ca = Some(line.arg(0).to_owned()),
             "tls_trust_pool" if line.arg(0) == "file" => upstream.ca = Some(line.arg(1).to_owned()),
-            "read_timeout" => drop(route.timeout.insert("idle", line.arg(0).to_owned())),
-            "response_header_timeout" => drop(route.timeout.insert("response", line.arg(0).to_owned())),
+            "read_timeout" => drop(route.timeout.insert("idle", value::duration(line.arg(0))?)),
+            "response_header_timeout" => drop(route.timeout.insert("response", value::duration(line.arg(0))?)),
             "proxy_protocol" if line.arg(0) == "v1" => upstream.proxy_protocol = true,
             "keepalive_idle_conns_per_host" => upstream.idle = line.arg(0).parse().ok(),
             "compression" | "read_buffer" | "write_buffer" | "write_timeout" => {}
@@ -169,7 +207,7 @@ fn transport(line: &Line, upstream: &mut Upstream, route: &mut Route, draft: &mu
 pub fn asked(line: &Line, args: &[String], draft: &mut Draft) -> Result<Link, String> {
     let mut upstream = Upstream::default();
     for text in args {
-        upstream.servers.push(server(text)?);
+        upstream.servers.push(server(text)?.into());
     }
     let mut settings = Vec::new();
     for line in line.lines() {

@@ -51,6 +51,17 @@ pub fn redirect(text: &str) -> Result<String, String> {
     filled(text, |name| REDIRECTS.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| (*ours).to_owned()))
 }
 
+/// `5s`, `1m30s`, as they are here too; not what has a fraction.
+pub fn duration(text: &str) -> Result<String, String> {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
+        let unit = ["ms", "s", "m", "h", "d"].into_iter().find_map(|unit| after.strip_prefix(unit));
+        rest = unit.filter(|_| after.len() < rest.len()).ok_or_else(|| format!("`{text}`: whole numbers with ms, s, m, h or d"))?;
+    }
+    if text.is_empty() { Err("no duration".to_owned()) } else { Ok(text.to_owned()) }
+}
+
 /// Text without placeholders.
 pub fn plain(text: &str) -> Result<String, String> {
     match filled(text, |_| None) {
@@ -85,6 +96,14 @@ fn filled(text: &str, ours: impl Fn(&str) -> Option<String>) -> Result<String, S
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn durations_are_whole() {
+        assert_eq!(duration("1m30s").as_deref(), Ok("1m30s"));
+        for wrong in ["", "1.5s", "10", "s", "1m30", "1y"] {
+            assert!(duration(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn placeholders_become_ours() {

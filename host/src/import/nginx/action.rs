@@ -30,17 +30,25 @@ pub fn answer(line: &Line) -> Result<Action, String> {
 
 /// `proxy_pass URL`; `prefix`: what the location's path begins with, if it is no regular expression.
 pub fn pass(line: &Line, block: &Line, prefix: Option<&str>, scope: &Scope, draft: &mut Draft) -> Result<Route, String> {
-    let (scheme, rest) = line.arg(0).split_once("://").ok_or("no URL")?;
+    let grpc = line.name == "grpc_pass";
+    let (scheme, rest) = match line.arg(0).split_once("://") {
+        Some(split) => split,
+        None if grpc => ("grpc", line.arg(0)),
+        None => return Err("no URL".into()),
+    };
     let (authority, uri) = split(rest);
     if line.arg(0).contains('$') {
         return Err("where it leads depends on a variable: a `route` link, or a plugin".into());
     }
-    if !["http", "https"].contains(&scheme) {
+    if grpc && rest.starts_with("unix:") {
+        return Err("`protocol = \"http2\"` in [upstream.…] whose server is a socket".into());
+    }
+    if !(if grpc { ["grpc", "grpcs"] } else { ["http", "https"] }).contains(&scheme) {
         return Err(format!("servers are not spoken to in {scheme}"));
     }
     let upstream = upstream(line, scheme, authority, scope, draft);
     let mut route = Route::new("", Action::To(upstream));
-    route.timeout = scope.timeout.clone();
+    (route.timeout, route.retry) = (scope.timeout.clone(), scope.retry.clone());
     if let Some(host) = host(authority, scope) {
         route.chain.push(Link { plugin: "rewrite", settings: vec![("host", quoted(&host))] });
     }
@@ -59,21 +67,22 @@ fn split(rest: &str) -> (&str, &str) {
 }
 
 fn upstream(line: &Line, scheme: &str, authority: &str, scope: &Scope, draft: &mut Draft) -> String {
-    let tls = scheme == "https";
+    let tls = ["https", "grpcs"].contains(&scheme);
     let declared = scope.upstreams.get(authority).cloned();
-    let servers = match &declared {
-        Some(name) => {
-            draft.upstreams.iter().find(|upstream| upstream.name == *name).map(|upstream| upstream.servers.clone()).unwrap_or_default()
-        }
-        None if tls && !authority.contains(':') => vec![format!("{authority}:443")],
-        None => vec![address(authority)],
-    };
-    if let (Some(name), false) = (&declared, tls) {
+    let there = declared.as_ref().and_then(|name| draft.upstreams.iter().find(|upstream| upstream.name == *name)).cloned();
+    let mut upstream = there.unwrap_or_else(|| {
+        let bare = tls && !authority.contains(':');
+        let server = if bare { format!("{authority}:443") } else { address(authority) };
+        Upstream { servers: vec![server.into()], ..Upstream::default() }
+    });
+    if let (Some(name), "http") = (&declared, scheme) {
         return name.clone();
     }
-    let mut upstream = Upstream { servers, ..Upstream::default() };
+    if scheme != "http" {
+        let servers = upstream.servers.iter_mut().map(|server| &mut server.address);
+        servers.filter(|address| !address.starts_with("unix:")).for_each(|address| *address = format!("{scheme}://{address}"));
+    }
     if tls {
-        upstream.servers.iter_mut().filter(|server| !server.starts_with("unix:")).for_each(|server| *server = format!("https://{server}"));
         (upstream.ca, upstream.server_name) = (scope.server_tls.ca.clone(), scope.server_tls.name.clone());
         if !scope.server_tls.verify {
             draft.lost.push(
@@ -81,7 +90,11 @@ fn upstream(line: &Line, scheme: &str, authority: &str, scope: &Scope, draft: &m
             );
         }
     }
-    let wanted = declared.map_or_else(|| authority.split(':').next().unwrap_or_default().to_owned(), |name| format!("{name}-tls"));
+    let suffix = match scheme {
+        "https" => "tls",
+        scheme => scheme,
+    };
+    let wanted = declared.map_or_else(|| authority.split(':').next().unwrap_or_default().to_owned(), |name| format!("{name}-{suffix}"));
     let wanted = if wanted.parse::<IpAddr>().is_ok() || wanted == "unix" || wanted == "localhost" { "app" } else { &wanted };
     draft.upstream(wanted, upstream)
 }

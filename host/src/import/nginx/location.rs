@@ -7,7 +7,7 @@ use super::{Line, is_meaningless};
 use regex::Regex;
 
 /// What says where a request goes.
-const ACTIONS: [&str; 2] = ["proxy_pass", "return"];
+const ACTIONS: [&str; 3] = ["proxy_pass", "grpc_pass", "return"];
 
 pub fn routes(server: &Line, scope: &Scope, draft: &mut Draft) -> Vec<Route> {
     let mut found = Found { routes: Vec::new(), regexes: 0, closed: false };
@@ -112,10 +112,10 @@ impl Found {
     /// `block`: whose `proxy_pass` or `return` says where it leads.
     fn add(&mut self, pattern: String, prefix: Option<&str>, block: &Line, scope: &Scope, draft: &mut Draft) {
         let acts: Vec<&Line> = block.lines().iter().filter(|line| ACTIONS.contains(&&*line.name)).collect();
-        // `return` is carried out before `proxy_pass`.
+        // `return` is carried out before the others.
         let Some(act) = acts.iter().find(|line| line.name == "return").or(acts.first()) else {
             let inner = block.lines().iter().any(|line| line.name == "location");
-            let why = "leads nowhere that can be carried over: no `proxy_pass`, no `return`";
+            let why = "leads nowhere that can be carried over: no `proxy_pass`, no `grpc_pass`, no `return`";
             if keeps_out(block) {
                 self.close(pattern);
                 draft.lost.push(block.lost(format!("{why}; until then, it answers 403")));

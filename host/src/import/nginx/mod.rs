@@ -22,7 +22,6 @@ use std::path::{Path, PathBuf};
 
 /// What has no counterpart because there is nothing to say: how nginx itself runs, and what holds here without being said.
 const MEANINGLESS: &[&str] = &[
-    "access_log",
     "chunked_transfer_encoding",
     "client_body_buffer_size",
     "client_body_temp_path",
@@ -43,7 +42,6 @@ const MEANINGLESS: &[&str] = &[
     "large_client_header_buffers",
     "limit_req_log_level",
     "load_module",
-    "log_format",
     "log_not_found",
     "map_hash_bucket_size",
     "map_hash_max_size",

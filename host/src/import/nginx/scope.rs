@@ -30,6 +30,10 @@ pub struct Scope {
     users: Option<String>,
     /// Something that kept requests out could not be carried over.
     pub closed: bool,
+    /// Of `retry`, as TOML values.
+    pub retry: BTreeMap<&'static str, String>,
+    /// Cache-Control of responses.
+    expires: Option<String>,
     gzip: bool,
     gzip_settings: Vec<(&'static str, String)>,
 }
@@ -97,7 +101,7 @@ impl Scope {
     pub fn inner(&self, lines: &[Line]) -> Self {
         let has = |names: &[&str]| lines.iter().any(|line| names.contains(&&*line.name));
         let mut inner = self.clone();
-        if has(&["proxy_set_header"]) {
+        if has(&["proxy_set_header", "grpc_set_header"]) {
             (inner.request, inner.host) = (Edits::default(), None);
         }
         if has(&["add_header"]) {
@@ -131,13 +135,13 @@ impl Scope {
     fn taken(&mut self, line: &Line) -> Result<(), String> {
         let off = line.arg(0) == "off";
         match &*line.name {
-            "proxy_set_header" => return self.request_field(line.arg(0), line.arg(1)),
+            "proxy_set_header" | "grpc_set_header" => return self.request_field(line.arg(0), line.arg(1)),
             "add_header" => {
                 let text = value::field(line.arg(1)).map_err(|variable| format!("{variable} has no counterpart"))?;
                 self.response.add.push((line.arg(0).to_owned(), text));
             }
             "proxy_hide_header" => self.response.hide.push(line.arg(0).to_owned()),
-            "proxy_read_timeout" => {
+            "proxy_read_timeout" | "grpc_read_timeout" => {
                 let time = value::duration(line.arg(0)).ok_or("not a time that can be carried over")?;
                 self.timeout.extend([("response", time.clone()), ("idle", time)]);
             }
@@ -150,9 +154,9 @@ impl Scope {
                 "off" => self.verify = None,
                 _ => return Err("clients are verified by the site's CA, or not at all".into()),
             },
-            "proxy_ssl_trusted_certificate" => self.server_tls.ca = Some(self.path(line.arg(0))),
-            "proxy_ssl_name" => self.server_tls.name = Some(value::plain(line.arg(0)).map_err(|_| "a name that varies")?),
-            "proxy_ssl_verify" => self.server_tls.verify = !off,
+            "proxy_ssl_trusted_certificate" | "grpc_ssl_trusted_certificate" => self.server_tls.ca = Some(self.path(line.arg(0))),
+            "proxy_ssl_name" | "grpc_ssl_name" => self.server_tls.name = Some(value::plain(line.arg(0)).map_err(|_| "a name that varies")?),
+            "proxy_ssl_verify" | "grpc_ssl_verify" => self.server_tls.verify = !off,
             "limit_req" => return self.limit(line),
             "allow" => self.access.push((true, line.arg(0).to_owned())),
             "deny" => self.access.push((false, line.arg(0).to_owned())),
@@ -186,22 +190,32 @@ impl Scope {
             "proxy_send_timeout" | "send_timeout" | "client_body_timeout" | "client_header_timeout" | "keepalive_timeout" => {
                 return Err("is for all: see `portcullis defaults`".into());
             }
-            "proxy_next_upstream" | "proxy_next_upstream_tries" | "proxy_next_upstream_timeout" => {
-                return Err("`retry` of a route".into());
+            "proxy_next_upstream" | "grpc_next_upstream" => return self.next(line),
+            "proxy_next_upstream_tries" | "grpc_next_upstream_tries" => match line.arg(0).parse::<u32>() {
+                Ok(0) => drop(self.retry.remove("tries")),
+                Ok(tries @ 1..=11) => drop(self.retry.insert("tries", tries.to_string())),
+                _ => return Err("from 1 to 11: `retry` of a route".into()),
+            },
+            "proxy_next_upstream_timeout" | "grpc_next_upstream_timeout" => {
+                return Err("each attempt has its time: `retry = { per-try }` of a route".into());
             }
+            "access_log" => return Err("is on standard output, of all sites: `access-log` in [server]".into()),
+            "log_format" => return Err("text or JSON, in names of ours, of ECS or of OpenTelemetry: `access-log` in [server]".into()),
             "limit_conn" | "limit_conn_zone" => return Err("`conn-limit` counts connections, in a listener's chain".into()),
             "internal" => return Err("there are no requests from within".into()),
             "satisfy" if line.arg(0) == "all" => {}
             "auth_request" | "auth_request_set" => return Err("`forward-auth` asks a server".into()),
             "sub_filter" | "sub_filter_once" | "sub_filter_types" => return Err("`body-rewrite` does this".into()),
-            "expires" => return Err("`cache-control` does this".into()),
+            "expires" => {
+                let value = value::expires(&line.args).ok_or("`cache-control` does this")?;
+                self.expires = value;
+            }
             "root" | "alias" | "index" | "try_files" | "autoindex" => return Err("files are not served here: put a server behind".into()),
             "fastcgi_pass" | "uwsgi_pass" | "scgi_pass" | "memcached_pass" => return Err("servers are spoken to in HTTP".into()),
-            "grpc_pass" => return Err("a route to an upstream whose servers are written as grpc:// or grpcs://".into()),
             "error_page" => return Err("errors have a short text of the proxy's".into()),
             "if" => return Err("a condition: `match` of a route, `when` of a link, or a plugin".into()),
             "set" => return Err("a variable of your own: a plugin's job".into()),
-            "mirror" => return Err("requests are not mirrored".into()),
+            "mirror" => return Err("`mirror` of a route, or of a site".into()),
             name if name.starts_with("proxy_cache") => return Err("responses are not cached".into()),
             name if name.starts_with("fastcgi_") || name.starts_with("uwsgi_") || name.starts_with("grpc_") => {}
             name if is_meaningless(name) => {}
@@ -229,6 +243,26 @@ impl Scope {
         }
         let text = value::field(text).map_err(|variable| format!("{variable} has no counterpart"))?;
         self.request.set.push((name.to_owned(), text));
+        Ok(())
+    }
+
+    /// `proxy_next_upstream error timeout http_502 …`
+    fn next(&mut self, line: &Line) -> Result<(), String> {
+        self.retry.remove("on");
+        let mut on = Vec::new();
+        for case in &line.args {
+            match &**case {
+                "off" => drop(self.retry.insert("tries", "1".to_owned())),
+                "error" => on.extend(["connect", "reset"]),
+                "timeout" => on.push("timeout"),
+                "invalid_header" => {}
+                "non_idempotent" => return Err("what a server may have seen is sent again only if it is idempotent".into()),
+                case => on.push(case.strip_prefix("http_").ok_or_else(|| format!("`{case}` is not known here"))?),
+            }
+        }
+        if !on.is_empty() {
+            self.retry.insert("on", format!("[{}]", on.into_iter().map(quoted).collect::<Vec<_>>().join(", ")));
+        }
         Ok(())
     }
 
@@ -268,6 +302,11 @@ impl Scope {
         let mut chain = Vec::new();
         if self.gzip {
             chain.push(Link { plugin: "compress", settings: self.gzip_settings.clone() });
+        }
+        if let Some(value) = &self.expires {
+            // Those that nginx gives it.
+            let rule = format!("[{{ status = [200, 201, 204, 206, 301, 302, 303, 307, 308], set = {} }}]", quoted(value));
+            chain.push(Link { plugin: "cache-control", settings: vec![("rules", rule), ("replace", "true".to_owned())] });
         }
         match self.filter() {
             Ok(filter) => chain.extend(filter),

@@ -53,7 +53,7 @@ fn server(block: &Line, scope: &Scope, draft: &mut Draft) {
         port if port.bytes().all(|byte| byte.is_ascii_digit()) => format!(":{port}"),
         address => address.trim_start_matches('*').to_owned(),
     };
-    let own = || Upstream { servers: vec![to.to_owned()], ..Upstream::default() };
+    let own = || Upstream { servers: vec![to.to_owned().into()], ..Upstream::default() };
     let name = scope.upstreams.get(to).cloned().unwrap_or_else(|| draft.upstream("tcp", own()));
     if announced {
         draft.upstreams.iter_mut().filter(|upstream| upstream.name == name).for_each(|upstream| upstream.proxy_protocol = true);

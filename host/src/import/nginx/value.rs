@@ -87,6 +87,41 @@ pub fn duration(text: &str) -> Option<String> {
     usual.then(|| text.to_owned())
 }
 
+/// `expires TIME`: what Cache-Control says; `Some(None)`: nothing. `None`: it cannot be told.
+pub fn expires(args: &[String]) -> Option<Option<String>> {
+    let [time] = args else { return None };
+    match &**time {
+        "off" => Some(None),
+        "epoch" => Some(Some("no-cache".to_owned())),
+        "max" => Some(Some("max-age=315360000".to_owned())),
+        time if time.starts_with('-') => Some(Some("no-cache".to_owned())),
+        time => seconds(time).map(|seconds| Some(format!("max-age={seconds}"))),
+    }
+}
+
+/// `30d`, `1h30m`, `1M`, `60`
+fn seconds(text: &str) -> Option<u64> {
+    let mut rest = text;
+    let mut all = 0_u64;
+    while !rest.is_empty() {
+        let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len()));
+        let unit = after.chars().next();
+        let one = match unit {
+            None | Some('s') => 1,
+            Some('m') => 60,
+            Some('h') => 3600,
+            Some('d') => 86400,
+            Some('w') => 7 * 86400,
+            Some('M') => 30 * 86400,
+            Some('y') => 365 * 86400,
+            Some(_) => return None,
+        };
+        all = all.checked_add(number.parse::<u64>().ok()?.checked_mul(one)?)?;
+        rest = unit.map_or("", |unit| &after[unit.len_utf8()..]);
+    }
+    (!text.is_empty()).then_some(all)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -99,6 +134,19 @@ mod tests {
         assert_eq!(redirect("https://$host$request_uri").as_deref(), Ok("https://{host}{path}"));
         assert_eq!(redirect("/new$uri$is_args$args").as_deref(), Ok("/new{path}"));
         assert_eq!(plain("a {b}").as_deref(), Ok("a {b}"));
+    }
+
+    #[test]
+    fn what_expires_is_told_in_seconds() {
+        let of = |text: &str| expires(&[text.to_owned()]);
+        let known = |value: &str| Some(Some(value.to_owned()));
+        assert_eq!((of("30d"), of("1h30m"), of("60")), (known("max-age=2592000"), known("max-age=5400"), known("max-age=60")));
+        assert_eq!(
+            (of("-1"), of("epoch"), of("max"), of("off")),
+            (known("no-cache"), known("no-cache"), known("max-age=315360000"), Some(None))
+        );
+        assert_eq!((of("$map"), of("1ms"), of("h"), of("9999999999999999999y")), (None, None, None, None));
+        assert_eq!(expires(&["modified".to_owned(), "+1h".to_owned()]), None);
     }
 
     #[test]
