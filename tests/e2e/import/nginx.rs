@@ -1,9 +1,12 @@
 //! nginx.conf.
 
 use super::{import, same, serve, sound};
-use portcullis_tests::{Origin, Server, get, tools};
+use portcullis_tests::{Origin, Server, get, origin, tools};
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
+use std::sync::Mutex;
 
 #[test]
 fn an_imported_site_answers_as_nginx_does() {
@@ -86,6 +89,73 @@ fn an_imported_site_answers_as_nginx_does() {
     same(listen, proxy.http(), "other.test", "/x", "", &[]);
 }
 
+/// Lets in whoever has the key, but not everywhere.
+fn door(stream: &mut TcpStream, _: &Mutex<Vec<String>>) {
+    while let Some((head, _)) = origin::read_head(stream) {
+        let head = head.to_lowercase();
+        let keeps = head.contains("x-original-uri: /only/that");
+        let answer = match (head.starts_with("get /api/verify?kind=nginx http/1"), head.contains("x-key: right")) {
+            (true, true) if !keeps => "200 OK\r\nRemote-User: ann",
+            (true, false) if head.contains("x-key") => "401 Unauthorized\r\nWWW-Authenticate: Key",
+            (true, _) => "403 Forbidden",
+            (false, _) => "500 Other\r\nX-Asked: otherwise",
+        };
+        let _ = stream.write_all(format!("HTTP/1.1 {answer}\r\nContent-Length: 0\r\n\r\n").as_bytes());
+    }
+}
+
+/// The door says who comes in, and what the server is told of them.
+#[test]
+fn who_is_asked_first_is_asked_first() {
+    let (app, auth) = (Origin::named("app"), Origin::serve(door));
+    let text = |listen: std::net::SocketAddr| {
+        format!(
+            r#"
+            map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
+            server {{
+                listen {listen};
+                server_name app.test;
+                location = /verify {{
+                    internal;
+                    proxy_pass http://{auth}/api/verify?kind=nginx;
+                    proxy_pass_request_body off;
+                    proxy_set_header Content-Length "";
+                    proxy_set_header X-Original-URI $request_uri;
+                }}
+                location / {{
+                    auth_request /verify;
+                    auth_request_set $user $upstream_http_remote_user;
+                    proxy_set_header Remote-User $user;
+                    proxy_set_header Upgrade $http_upgrade;
+                    proxy_set_header Connection $connection_upgrade;
+                    proxy_http_version 1.1;
+                    proxy_pass http://{app};
+                }}
+                location /open/ {{ proxy_pass http://{app}; }}
+            }}"#,
+            auth = auth.name(),
+            app = app.name()
+        )
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let nginx = Server::nginx(|listen, _| text(listen));
+    let listen: std::net::SocketAddr = nginx.name().parse().unwrap();
+    let file = dir.path().join("nginx.conf");
+    fs::write(&file, format!("events {{}}\nhttp {{ {} }}", text(listen))).unwrap();
+    let (text, lost) = import("nginx", &file);
+    assert_eq!(lost, Vec::<String>::new(), "{text}");
+    sound(&text, dir.path());
+    let proxy = serve(&text, listen);
+    for fields in ["", "X-Key: wrong\r\n", "X-Key: right\r\nRemote-User: eve\r\n"] {
+        for path in ["/x", "/only/this?a=1", "/only/that", "/open/x", "/verify"] {
+            same(listen, proxy.http(), "app.test", path, fields, &["remote-user"]);
+        }
+    }
+    let known = portcullis_tests::get_with(proxy.http(), "app.test", "/x", "X-Key: right\r\n");
+    assert_eq!((known.status, known.text().to_lowercase().contains("remote-user: ann")), (200, true), "{}", known.text());
+    assert_eq!(get(proxy.http(), "app.test", "/x").status, 403);
+}
+
 #[test]
 fn limits_and_passwords_are_carried_over() {
     let origin = Origin::named("app");
@@ -118,7 +188,7 @@ fn what_is_lost_is_told_and_what_it_kept_out_stays_out() {
     let dir = tempfile::tempdir().unwrap();
     let listen = portcullis_tests::nobody();
     let text = format!(
-        "worker_processes auto;\nevents {{}}\nhttp {{\n  sendfile on;\n  map $http_upgrade $up {{ default upgrade; }}\n  server {{\n    listen {listen};\n    \
+        "worker_processes auto;\nevents {{}}\nhttp {{\n  sendfile on;\n  map $http_upgrade $up {{ default mine; }}\n  server {{\n    listen {listen};\n    \
          server_name a.test;\n    client_max_body_size 10m;\n    location /files/ {{ root /srv; }}\n    location /secret/ {{\n      auth_request /auth;\n      \
          proxy_pass http://127.0.0.1:9;\n    }}\n    location /v/ {{ proxy_pass http://$backend; }}\n    location / {{ proxy_pass http://127.0.0.1:9; frobnicate on; }}\n  }}\n}}\n"
     );

@@ -28,6 +28,16 @@ pub fn answer(line: &Line) -> Result<Action, String> {
     }
 }
 
+/// `proxy_pass URL` of what is only asked: upstream and path, empty if the URL has none.
+pub fn asked(line: &Line, scope: &Scope, draft: &mut Draft) -> Result<(String, String), String> {
+    let (scheme, rest) = line.arg(0).split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme)).ok_or("no URL")?;
+    let (authority, path) = split(rest);
+    if line.arg(0).contains('$') {
+        return Err("whom it asks depends on a variable".into());
+    }
+    Ok((upstream(line, scheme, authority, scope, draft), path.to_owned()))
+}
+
 /// `proxy_pass URL`; `prefix`: what the location's path begins with, if it is no regular expression.
 pub fn pass(line: &Line, block: &Line, prefix: Option<&str>, scope: &Scope, draft: &mut Draft) -> Result<Route, String> {
     let grpc = line.name == "grpc_pass";

@@ -1,15 +1,18 @@
 //! `location` blocks as routes.
 
 use super::super::draft::{Action, Draft, Link, Route};
-use super::action;
 use super::scope::{Scope, guards};
 use super::{Line, is_meaningless};
+use super::{action, door};
 use regex::Regex;
 
 /// What says where a request goes.
 const ACTIONS: [&str; 3] = ["proxy_pass", "grpc_pass", "return"];
 
 pub fn routes(server: &Line, scope: &Scope, draft: &mut Draft) -> Vec<Route> {
+    let mut scope = scope.clone();
+    scope.doors = door::doors(server, &scope, draft);
+    let scope = &scope;
     let mut found = Found { routes: Vec::new(), regexes: 0, closed: false };
     // Of regular expressions nginx takes the first that fits; ours go by priority, highest first.
     let locations: Vec<&Line> = server.lines().iter().filter(|line| line.name == "location").collect();
@@ -57,6 +60,10 @@ impl Found {
             }
             return;
         };
+        if scope.doors.contains_key(prefix.as_deref().unwrap_or_default()) && line.lines().iter().any(|line| line.name == "internal") {
+            self.answer(Route::new(pattern, door::shut()));
+            return;
+        }
         let mut inner = scope.inner(line.lines());
         for line in line.lines() {
             match &*line.name {
@@ -155,6 +162,11 @@ impl Found {
     fn close(&mut self, pattern: String) {
         let mut route = Route::new(pattern, Action::Respond { status: 403, body: String::new() });
         route.priority = route.pattern.starts_with('~').then(|| 1000 - self.regexes);
+        self.answer(route);
+    }
+
+    /// Unless something stands there already.
+    fn answer(&mut self, route: Route) {
         if !self.routes.iter().any(|there| there.pattern == route.pattern) {
             self.routes.push(route);
         }

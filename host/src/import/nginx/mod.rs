@@ -1,9 +1,10 @@
 //! nginx.conf as a draft: `http { server { location … } }`, `upstream`, and plain `stream` servers.
 //!
-//! In reading order: this file (reading, includes, the top), `scope` (what blocks inherit), `server`, `location`, `action` (where it leads), `value`
-//! (variables), `stream`.
+//! In reading order: this file (reading, includes, the top), `scope` (what blocks inherit), `server`, `location`, `action` (where it leads), `door` (who
+//! is asked first), `value` (variables), `upstream`, `stream`.
 
 mod action;
+mod door;
 mod location;
 mod scope;
 mod server;
@@ -129,7 +130,7 @@ fn http(lines: &[Line], top: &mut Scope, draft: &mut Draft) {
             "server" | "stream" | "http" => {}
             "limit_req_zone" => scope.zone(line, draft),
             "set_real_ip_from" => draft.trusted_proxies.push(line.arg(0).trim_end_matches(':').to_owned()),
-            "map" | "geo" | "split_clients" => draft.lost.push(line.lost("a variable of your own: a plugin's job")),
+            "map" | "geo" | "split_clients" => scope.map(line, draft),
             _ => scope.take(line, draft),
         }
     }

@@ -3,6 +3,7 @@
 
 use super::super::draft::{Draft, Edits, Headers, Link, Tls};
 use super::super::write::quoted;
+use super::door::Doors;
 use super::{Line, is_meaningless, value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,15 @@ pub struct Scope {
     folder: PathBuf,
     /// Names of ours by names of nginx's.
     pub upstreams: BTreeMap<String, String>,
+    /// What `auth_request` asks, and where that stands.
+    auth: Option<Line>,
+    pub doors: Doors,
+    /// Fields of the answer by the variables of `auth_request_set`.
+    answered: BTreeMap<String, String>,
+    /// Those that the request goes on with.
+    copied: Vec<String>,
+    /// Variables that are what `Connection` is here anyway.
+    upgrades: Vec<String>,
     /// Of `limit_req_zone`: rate and key.
     zones: BTreeMap<String, (String, &'static str)>,
     pub request: Edits,
@@ -103,6 +113,7 @@ impl Scope {
         let mut inner = self.clone();
         if has(&["proxy_set_header", "grpc_set_header"]) {
             (inner.request, inner.host) = (Edits::default(), None);
+            inner.copied.clear();
         }
         if has(&["add_header"]) {
             inner.response.add.clear();
@@ -115,6 +126,12 @@ impl Scope {
         }
         if has(&["allow", "deny"]) {
             inner.access.clear();
+        }
+        // A field may be set above the line that its variable is set in.
+        for line in lines.iter().filter(|line| line.name == "auth_request_set") {
+            if let Some(field) = line.arg(1).strip_prefix("$upstream_http_") {
+                inner.answered.insert(line.arg(0).to_owned(), field.replace('_', "-"));
+            }
         }
         inner
     }
@@ -204,7 +221,10 @@ impl Scope {
             "limit_conn" | "limit_conn_zone" => return Err("`conn-limit` counts connections, in a listener's chain".into()),
             "internal" => return Err("there are no requests from within".into()),
             "satisfy" if line.arg(0) == "all" => {}
-            "auth_request" | "auth_request_set" => return Err("`forward-auth` asks a server".into()),
+            "auth_request" => self.auth = (!off).then(|| line.clone()),
+            "auth_request_set" if self.answered.contains_key(line.arg(0)) => {}
+            "auth_request_set" if line.arg(1) == "$upstream_status" => {}
+            "auth_request_set" => return Err("only fields of the answer: `copy` of `forward-auth`".into()),
             "sub_filter" | "sub_filter_once" | "sub_filter_types" => return Err("`body-rewrite` does this".into()),
             "expires" => {
                 let value = value::expires(&line.args).ok_or("`cache-control` does this")?;
@@ -237,6 +257,16 @@ impl Scope {
         if IMPLIED.iter().any(|(implied, texts)| *implied == lower && texts.contains(&text)) {
             return Ok(());
         }
+        if lower == "connection" && self.upgrades.iter().any(|variable| variable == text) {
+            return Ok(());
+        }
+        if let Some(field) = self.answered.get(text) {
+            if *field != lower {
+                return Err(format!("`copy` of `forward-auth` keeps the name: {field}"));
+            }
+            self.copied.push(name.to_owned());
+            return Ok(());
+        }
         if text.is_empty() {
             self.request.remove.push(name.to_owned());
             return Ok(());
@@ -244,6 +274,21 @@ impl Scope {
         let text = value::field(text).map_err(|variable| format!("{variable} has no counterpart"))?;
         self.request.set.push((name.to_owned(), text));
         Ok(())
+    }
+
+    /// `map $http_upgrade $NAME { … }`, if it says what is said here anyway.
+    pub fn map(&mut self, line: &Line, draft: &mut Draft) {
+        let usual = |line: &Line| ["upgrade", "close", "keep-alive", "", "Upgrade"].contains(&line.arg(0));
+        if line.name == "map" && line.arg(0) == "$http_upgrade" && line.lines().iter().all(usual) {
+            self.upgrades.push(line.arg(1).to_owned());
+        } else {
+            draft.lost.push(line.lost("a variable of your own: a plugin's job"));
+        }
+    }
+
+    /// What is asked before a request goes on, as it stands in `auth_request`.
+    pub fn asked(&self) -> Option<&str> {
+        self.auth.as_ref().map(|line| line.arg(0))
     }
 
     /// `proxy_next_upstream error timeout http_502 …`
@@ -319,6 +364,12 @@ impl Scope {
             chain.push(Link::closed());
         }
         chain.extend(self.limits.iter().cloned());
+        if let Some(line) = &self.auth {
+            chain.push(self.doors.get(line.arg(0)).map_or_else(Link::closed, |door| self.through(door)));
+            if !self.doors.contains_key(line.arg(0)) {
+                draft.lost.push(line.lost("`forward-auth` asks a server; until then, what it protects answers 403"));
+            }
+        }
         if let Some(realm) = &self.realm {
             let Some(users) = &self.users else {
                 draft.lost.push(line.lost("`auth_basic` without `auth_basic_user_file`; until then, it answers 403"));
@@ -330,6 +381,16 @@ impl Scope {
             chain.push(Link { plugin: "basic-auth", settings });
         }
         chain
+    }
+
+    /// A door with what the request goes on with.
+    fn through(&self, door: &Link) -> Link {
+        let mut link = door.clone();
+        if !self.copied.is_empty() {
+            let names: Vec<String> = self.copied.iter().map(|name| quoted(name)).collect();
+            link.settings.push(("copy", format!("[{}]", names.join(", "))));
+        }
+        link
     }
 
     /// nginx takes the first that fits, `ip-filter` the most specific one: the same where one of the lists is "all the rest".
