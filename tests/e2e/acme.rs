@@ -75,6 +75,17 @@ fn two_names_by_http_01_and_a_restart_without_the_ca() {
 }
 
 #[test]
+fn each_name_of_a_site_gets_one() {
+    let ports = ports();
+    let pebble = Pebble::start(ports.0, ports.1, "");
+    let proxy = Proxy::start(&config(&pebble, ports, &[("a.example.org", "aliases = [\"www.example.org\"]")], ""));
+    for name in ["a.example.org", "www.example.org"] {
+        ordered(&proxy, name);
+        assert_eq!(curl_to(&proxy, name, &pebble.root(), &[], "/"), "a.example.org");
+    }
+}
+
+#[test]
 fn tls_alpn_01_needs_no_http_listener() {
     let ports = ports();
     let pebble = Pebble::start(ports.0, ports.1, "");

@@ -5,6 +5,7 @@
 mod access;
 mod acme;
 mod admin;
+mod aliases;
 mod authors;
 mod balance;
 mod bodies;

@@ -132,7 +132,7 @@ fn site(config: &Config, name: &str) -> Option<usize> {
         }
         SiteName::Any => Some(0),
     };
-    served.filter_map(|(index, site)| Some((fit(&site.name)?, index))).max().map(|(_, index)| index)
+    served.filter_map(|(index, site)| Some((site.names().filter_map(fit).max()?, index))).max().map(|(_, index)| index)
 }
 
 impl TcpExplained {

@@ -24,7 +24,8 @@ pub fn page(topic: Topic, watch: &Watch, generation: &Generation) -> Value {
         Topic::Status => status(watch, generation),
         Topic::Sites => config.sites.iter().map(|site| {
             let client = site.client.as_ref().map(|client| if client.require { "required" } else { "optional" });
-            json!({ "name": site.name.to_string(), "tls": tls(&site.tls), "client_certificates": client, "routes": site.routes.len(), "at": site.at.to_string() })
+            let aliases: Vec<String> = site.aliases.iter().map(ToString::to_string).collect();
+            json!({ "name": site.name.to_string(), "aliases": aliases, "tls": tls(&site.tls), "client_certificates": client, "routes": site.routes.len(), "at": site.at.to_string() })
         }).collect(),
         Topic::Routes => routes(watch, config),
         Topic::Upstreams => upstreams(watch, generation),

@@ -108,6 +108,13 @@ pub fn certified_names(spec: &TcpSpec) -> Vec<Site> {
             .filter(|ip| **certificate == TlsSpec::Local && !ip.is_unspecified());
         names.extend(own.map(|ip| SiteName::Exact(if ip.is_ipv6() { format!("[{ip}]") } else { ip.to_string() })));
     }
-    let site = |name| Site { name, tls: (**certificate).clone(), client: client.clone(), routes: Vec::new(), at: spec.at.clone() };
+    let site = |name| Site {
+        name,
+        aliases: Vec::new(),
+        tls: (**certificate).clone(),
+        client: client.clone(),
+        routes: Vec::new(),
+        at: spec.at.clone(),
+    };
     names.into_iter().map(site).collect()
 }

@@ -126,13 +126,13 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
     let certified: Vec<Site> = config.tcp.iter().flat_map(certified_names).collect();
     for site in config.sites.iter().chain(&certified) {
         if let TlsSpec::Files(files) = &site.tls {
-            tell(certs::check_files(files, &site.name), &mut found);
+            tell(certs::check_files(files, &site.names().cloned().collect::<Vec<_>>()), &mut found);
         }
         if let Some(client) = &site.client {
             tell(certs::check_clients(client, &site.name), &mut found);
         }
         if let TlsSpec::Acme(spec) = &site.tls {
-            tell(certs::check_acme(spec, &site.name, state.as_deref()), &mut found);
+            site.names().for_each(|name| tell(certs::check_acme(spec, name, state.as_deref()), &mut found));
         }
     }
     if let Some((directory, at)) = &config.server.ticket_keys {

@@ -12,7 +12,7 @@ use super::files::{self, Certified};
 use super::local_ca::{LocalCa, renewal};
 use super::problem::CertProblem;
 use super::watch::{MadeOfFiles, Stamp, Taken, Watch, Watched};
-use crate::config::{AcmeSpec, CertifiedFiles, ClientCertSpec, Site, SiteName, TlsSpec};
+use crate::config::{AcmeSpec, CertifiedFiles, ClientCertSpec, Location, Site, SiteName, TlsSpec};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use rustls::sign::CertifiedKey;
 use std::collections::HashMap;
@@ -85,44 +85,52 @@ impl Store {
         let mut problems = Vec::new();
         let mut local = None;
         for site in sites {
-            let source = match &site.tls {
+            let sources: Vec<Arc<Source>> = match &site.tls {
                 TlsSpec::Off => continue,
-                TlsSpec::Local => local_leaf(site, &mut local, state).map_err(|problem| problems.extend(problem)),
-                TlsSpec::Files(files) => store.files(files, &site.name, &mut problems).ok_or(()),
-                TlsSpec::Acme(spec) => match ordered(site, spec, state) {
-                    Ok(ordered) => {
-                        let source = ordered.source.clone();
-                        store.ordered.get_mut().unwrap_or_else(PoisonError::into_inner).push(ordered);
-                        Ok(source)
-                    }
-                    Err(problem) => {
-                        problems.push(problem);
-                        Err(())
-                    }
-                },
+                TlsSpec::Local => {
+                    let leaf = |name| local_leaf(name, &site.at, &mut local, state).map_err(|problem| problems.extend(problem)).ok();
+                    site.names().filter_map(leaf).collect()
+                }
+                // One for all names.
+                TlsSpec::Files(files) => {
+                    let source = store.files(files, site, &mut problems);
+                    source.into_iter().flat_map(|source| site.names().map(move |_| source.clone())).collect()
+                }
+                TlsSpec::Acme(spec) => site.names().filter_map(|name| store.ordered(name, spec, state, &mut problems)).collect(),
             };
-            let guard = site.client.as_ref().and_then(|spec| store.guard_of(spec, &site.name, &mut problems));
-            if let Ok(source) = source {
-                store.guarded.extend(guard.map(|guard| (source.clone(), guard)));
-                store.sites.push((Subject::of(&site.name), source));
+            if let Some(guard) = site.client.as_ref().and_then(|spec| store.guard_of(spec, &site.name, &mut problems)) {
+                let mut different = sources.clone();
+                different.dedup_by(|a, b| Arc::ptr_eq(a, b));
+                store.guarded.extend(different.into_iter().map(|source| (source, guard.clone())));
             }
+            // If one is missing, that is a problem, and there will be no store.
+            store.sites.extend(site.names().map(Subject::of).zip(sources));
         }
         store.reindex();
         if problems.iter().any(CertProblem::is_error) { Err(problems) } else { Ok((store, problems)) }
     }
 
     /// A certificate of the operator's, which is watched from now on. `None`: something is wrong with it, as told in `problems`.
-    fn files(&mut self, files: &CertifiedFiles, site: &SiteName, problems: &mut Vec<CertProblem>) -> Option<Arc<Source>> {
+    fn files(&mut self, files: &CertifiedFiles, site: &Site, problems: &mut Vec<CertProblem>) -> Option<Arc<Source>> {
+        let names: Vec<SiteName> = site.names().cloned().collect();
         let stamp = Stamp::of(&paths(files));
-        let (certified, warnings) = files::load(files, site, OffsetDateTime::now_utc()).map_err(|found| problems.extend(found)).ok()?;
+        let (certified, warnings) = files::load(files, &names, OffsetDateTime::now_utc()).map_err(|found| problems.extend(found)).ok()?;
         problems.extend(warnings);
         let source = Arc::new(Source::Files(ArcSwap::from_pointee(certified)));
-        let what = SiteFiles { files: files.clone(), site: site.clone(), source: source.clone() };
+        let what = SiteFiles { files: files.clone(), names, source: source.clone() };
         self.watch_from(Watched::new(what, stamp));
         Some(source)
     }
 
-    /// The same for what clients must show.
+    /// A certificate that is ordered, with the one that is kept from before.
+    fn ordered(&mut self, name: &SiteName, spec: &AcmeSpec, state: &Path, problems: &mut Vec<CertProblem>) -> Option<Arc<Source>> {
+        let ordered = ordered(name, spec, state).map_err(|problem| problems.push(problem)).ok()?;
+        let source = ordered.source.clone();
+        self.ordered.get_mut().unwrap_or_else(PoisonError::into_inner).push(ordered);
+        Some(source)
+    }
+
+    /// The same as `files` for what clients must show.
     fn guard_of(&mut self, spec: &ClientCertSpec, site: &SiteName, problems: &mut Vec<CertProblem>) -> Option<Arc<Guard>> {
         let stamp = Stamp::of(&clients::paths(spec));
         let (clients, warnings) = clients::load(spec, site, OffsetDateTime::now_utc()).map_err(|found| problems.extend(found)).ok()?;
@@ -268,7 +276,8 @@ impl Index {
 /// The certificate files of one site.
 struct SiteFiles {
     files: CertifiedFiles,
-    site: SiteName,
+    /// The site's.
+    names: Vec<SiteName>,
     source: Arc<Source>,
 }
 
@@ -278,7 +287,7 @@ fn paths(files: &CertifiedFiles) -> Vec<&Path> {
 
 impl MadeOfFiles for SiteFiles {
     fn name(&self) -> (&'static str, String) {
-        ("certificate of", format!("`{}`", self.site))
+        ("certificate of", self.names.first().map_or_else(String::new, |name| format!("`{name}`")))
     }
 
     fn files(&self) -> Vec<&Path> {
@@ -286,17 +295,21 @@ impl MadeOfFiles for SiteFiles {
     }
 
     fn read_again(&self, now: OffsetDateTime) -> Result<Taken, Vec<CertProblem>> {
-        let (certified, warnings) = files::load(&self.files, &self.site, now)?;
+        let (certified, warnings) = files::load(&self.files, &self.names, now)?;
         let said = format!("new connections get the one that ends on {}", certified.coverage.not_after.date());
         let renamed = self.source.replace(certified);
         Ok(Taken { said, warnings, renamed })
     }
 }
 
-/// A leaf for the site; `ca` remembers between sites whether the CA could be opened, so that a failure is told once.
-fn local_leaf(site: &Site, ca: &mut Option<Option<Arc<LocalCa>>>, state: &Path) -> Result<Arc<Source>, Option<CertProblem>> {
-    let problem =
-        |error: super::local_ca::LocalCaError| Some(CertProblem::error(CertProblem::LOCAL_CA, &site.at, format!("local CA: {error}")));
+/// A leaf for a site's name; `ca` remembers between sites whether the CA could be opened, so that a failure is told once.
+fn local_leaf(
+    name: &SiteName,
+    at: &Location,
+    ca: &mut Option<Option<Arc<LocalCa>>>,
+    state: &Path,
+) -> Result<Arc<Source>, Option<CertProblem>> {
+    let problem = |error: super::local_ca::LocalCaError| Some(CertProblem::error(CertProblem::LOCAL_CA, at, format!("local CA: {error}")));
     let ca = match ca {
         Some(opened) => opened.clone().ok_or(None)?,
         None => {
@@ -305,19 +318,19 @@ fn local_leaf(site: &Site, ca: &mut Option<Option<Arc<LocalCa>>>, state: &Path) 
             opened.map_err(problem)?
         }
     };
-    let leaf = ca.leaf(&site.name, OffsetDateTime::now_utc()).map_err(problem)?;
+    let leaf = ca.leaf(name, OffsetDateTime::now_utc()).map_err(problem)?;
     let current = Mutex::new((leaf.key, renewal(&leaf.coverage)));
-    Ok(Arc::new(Source::Local(LocalLeaf { ca, site: site.name.clone(), current })))
+    Ok(Arc::new(Source::Local(LocalLeaf { ca, site: name.clone(), current })))
 }
 
-/// A site whose certificate is ordered, with the one that is kept from before.
-fn ordered(site: &Site, spec: &AcmeSpec, state: &Path) -> Result<Ordered, CertProblem> {
+/// A name whose certificate is ordered, with the one that is kept from before.
+fn ordered(name: &SiteName, spec: &AcmeSpec, state: &Path) -> Result<Ordered, CertProblem> {
     if let Some(problem) = roots_problem(spec) {
         return Err(problem);
     }
     let shelf = Shelf::open(state, &spec.issuer.directory);
     let shelf = shelf.map_err(|error| CertProblem::error(CertProblem::ACME_STATE, &spec.at, format!("ACME: {error}")))?;
-    let name = site.name.to_string();
+    let name = name.to_string();
     let source = Arc::new(Source::Acme(ArcSwapOption::from_pointee(shelf.certificate(&name))));
     Ok(Ordered { name, spec: spec.clone(), shelf, source })
 }

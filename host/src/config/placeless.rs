@@ -92,9 +92,9 @@ impl Placeless for Route {
 
 impl Placeless for Site {
     fn placeless(&self) -> Self {
-        let Self { name, tls, client, routes, at: _ } = self;
+        let Self { name, aliases, tls, client, routes, at: _ } = self;
         let (tls, client) = (tls.placeless(), client.placeless());
-        Self { name: name.clone(), tls, client, routes: routes.placeless(), at: Location::nowhere() }
+        Self { name: name.clone(), aliases: aliases.clone(), tls, client, routes: routes.placeless(), at: Location::nowhere() }
     }
 }
 

@@ -4,10 +4,13 @@ use super::{AcmeSpec, Location, Route};
 use std::fmt;
 use std::path::PathBuf;
 
-/// A host name with its routes.
+/// A host name, or several, with its routes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Site {
+    /// What it goes by.
     pub name: SiteName,
+    /// What it answers to as well.
+    pub aliases: Vec<SiteName>,
     pub tls: TlsSpec,
     /// `None`: clients are not asked who they are.
     pub client: Option<ClientCertSpec>,
@@ -27,10 +30,29 @@ pub enum SiteName {
     Any,
 }
 
+impl Site {
+    /// What it answers to, its own name first.
+    pub fn names(&self) -> impl Iterator<Item = &SiteName> {
+        std::iter::once(&self.name).chain(&self.aliases)
+    }
+}
+
 impl SiteName {
     /// As the key of `[site."…"]` is read.
     pub fn read(text: &str) -> Result<Self, String> {
         super::forms::site_name(text).map_err(|wrong| wrong.message)
+    }
+
+    /// Whether it is `localhost`, below `localhost`, `test` or `internal`, or an address: no public CA would certify it.
+    pub fn is_local(&self) -> bool {
+        let (Self::Exact(name) | Self::Wildcard(name)) = self else { return false };
+        let below = |last: &str| name == last || name.strip_suffix(last).is_some_and(|rest| rest.ends_with('.'));
+        self.is_address() || ["localhost", "test", "internal"].into_iter().any(below)
+    }
+
+    /// Whether it is an IP address.
+    pub fn is_address(&self) -> bool {
+        matches!(self, Self::Exact(name) if name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok())
     }
 }
 

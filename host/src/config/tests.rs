@@ -198,7 +198,8 @@ fn meaning(config: &Config) -> String {
         let _ = writeln!(out, "secret {name}");
     }
     for site in &config.sites {
-        let _ = writeln!(out, "site {} {:?} at {}", site.name, site.tls, site.at);
+        let names: Vec<String> = site.names().map(ToString::to_string).collect();
+        let _ = writeln!(out, "site {} {:?} at {}", names.join(" = "), site.tls, site.at);
         if let Some(client) = &site.client {
             let _ = writeln!(out, "  {client:?}");
         }

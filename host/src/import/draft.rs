@@ -1,5 +1,6 @@
 //! What configurations of other servers are brought to before they are written as ours.
 
+use crate::config::SiteName;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -32,9 +33,11 @@ pub struct Lost {
     pub why: String,
 }
 
-#[derive(Default)]
+#[derive(Default, Clone, PartialEq)]
 pub struct Site {
     pub name: String,
+    /// What it answers to as well.
+    pub aliases: Vec<String>,
     pub tls: Tls,
     pub chain: Vec<Link>,
     pub headers: Headers,
@@ -57,7 +60,7 @@ pub enum Tls {
 }
 
 /// A link's plugin with its settings, as TOML values.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub struct Link {
     pub plugin: &'static str,
     pub settings: Vec<(&'static str, String)>,
@@ -70,19 +73,20 @@ impl Link {
     }
 }
 
-#[derive(Default, Clone)]
+#[derive(Default, Clone, PartialEq)]
 pub struct Headers {
     pub request: Edits,
     pub response: Edits,
 }
 
-#[derive(Default, Clone)]
+#[derive(Default, Clone, PartialEq)]
 pub struct Edits {
     pub set: Vec<(String, String)>,
     pub add: Vec<(String, String)>,
     pub remove: Vec<String>,
 }
 
+#[derive(Clone, PartialEq)]
 pub struct Route {
     /// `/x/*`, `=/x`, `~regex`
     pub pattern: String,
@@ -99,6 +103,7 @@ pub struct Route {
     pub retry: BTreeMap<&'static str, String>,
 }
 
+#[derive(Clone, PartialEq)]
 pub enum Action {
     To(String),
     Respond { status: u16, body: String },
@@ -211,6 +216,7 @@ impl Draft {
                 site.routes.push(Route::new("/*", Action::Respond { status: 404, body: String::new() }));
             }
         }
+        self.sites.dedup_by(|next, site| site.takes_in(next));
         let to: Vec<&String> = self
             .sites
             .iter()
@@ -229,6 +235,18 @@ impl Draft {
 }
 
 impl Site {
+    /// Whether the next one was the same but for its name, which is an alias now.
+    fn takes_in(&mut self, next: &Self) -> bool {
+        let local = |name: &str| SiteName::read(name).is_ok_and(|name| name.is_local());
+        // Where the name says which certificate it is, both have to say the same.
+        let alike = self.tls != Tls::Implied || local(&self.name) == local(&next.name);
+        let same = alike && *self == Self { name: self.name.clone(), aliases: self.aliases.clone(), ..next.clone() };
+        if same {
+            self.aliases.push(next.name.clone());
+        }
+        same
+    }
+
     /// Files are those of this folder.
     pub fn at(&mut self, folder: &Path) {
         if let Tls::Files { cert, key, client } = &mut self.tls {

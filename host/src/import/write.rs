@@ -71,7 +71,8 @@ fn site(out: &mut String, site: &Site) {
             Some(format!("{{ cert = {}, key = {}{} }}", quoted(cert), quoted(key), client.unwrap_or_default()))
         }
     };
-    let own = [("tls", tls), ("chain", chain(&site.chain)), ("headers", headers(&site.headers))];
+    let aliases = listed(&site.aliases);
+    let own = [("aliases", aliases), ("tls", tls), ("chain", chain(&site.chain)), ("headers", headers(&site.headers))];
     table(out, &format!("[{header}]"), &own);
     let _ = writeln!(out, "[{header}.routes]");
     for route in &site.routes {

@@ -63,7 +63,8 @@ fn best_site<'a>(sites: &'a [Site], host: &str) -> Option<(usize, &'a Site)> {
         SiteName::Wildcard(suffix) => host.strip_suffix(suffix.as_str()).filter(|front| front.ends_with('.')).map(|_| (1, suffix.len())),
         SiteName::Any => Some((0, 0)),
     };
-    sites.iter().enumerate().filter_map(|site| fit(&site.1.name).map(|fit| (fit, site))).max_by_key(|(fit, _)| *fit).map(|(_, site)| site)
+    let best = |site: (usize, &'a Site)| site.1.names().filter_map(fit).max().map(|fit| (fit, site));
+    sites.iter().enumerate().filter_map(best).max_by_key(|(fit, _)| *fit).map(|(_, site)| site)
 }
 
 /// The smallest goes first: kind, priority, length; then a method match, most header matches, most query matches.

@@ -101,20 +101,19 @@ impl Names {
         }
     }
 
-    /// The site, and where its name stands.
-    pub fn get(&self, text: &str, name: &str) -> Option<(Part, u32)> {
-        self.table.find(self.hasher.hash_one(name), |(known, _)| known.of(text) == name).copied()
+    /// The site of this name.
+    pub fn get(&self, text: &str, name: &str) -> Option<u32> {
+        self.table.find(self.hasher.hash_one(name), |(known, _)| known.of(text) == name).map(|(_, site)| *site)
     }
 
-    /// The longest name of which `host` ends with a dot and it; where it stands with the `*.` before it.
-    pub fn get_above(&self, text: &str, host: &str) -> Option<(Part, u32)> {
+    /// That of the longest name of which `host` ends with a dot and it.
+    pub fn get_above(&self, text: &str, host: &str) -> Option<u32> {
         if self.table.is_empty() {
             return None;
         }
         // The longest suffix first, since it begins at the first dot.
         let dots = memchr::memchr_iter(b'.', host.as_bytes());
-        let (suffix, site) = dots.filter_map(|dot| host.get(dot + 1..)).find_map(|suffix| self.get(text, suffix))?;
-        Some((Part { from: suffix.from - 2, length: suffix.length + 2 }, site))
+        dots.filter_map(|dot| host.get(dot + 1..)).find_map(|suffix| self.get(text, suffix))
     }
 }
 

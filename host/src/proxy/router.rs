@@ -18,7 +18,7 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Router {
     tables: Arc<Tables>,
-    /// Each site's name and then its routes' patterns, in which their paths are: what one request needs stands together. Parts of it that
+    /// Each site's aliases, its name and then its routes' patterns, in which their paths are: what one request needs stands together. Parts of it that
     /// are handed out share its reference count, which is in the cache; each one's own would not be.
     text: ByteString,
 }
@@ -29,7 +29,7 @@ struct Tables {
     names: Names,
     /// Held without the `*.`.
     wildcards: Names,
-    any: Option<(Part, u32)>,
+    any: Option<u32>,
     sites: Vec<SiteTable>,
     /// Of all sites, in file order.
     routes: Vec<RouteEntry>,
@@ -42,6 +42,7 @@ struct Tables {
 /// What to look for among all sites' paths.
 #[derive(Debug)]
 struct SiteTable {
+    name: Part,
     exact: Lengths,
     prefixes: Lengths,
     regexes: Range<u32>,
@@ -95,13 +96,11 @@ impl Router {
     pub fn new<'c>(sites: &'c [Site], mut terms: impl FnMut(&'c Route) -> u32) -> Self {
         let (mut tables, mut text) = (Tables::default(), String::new());
         for (index, site) in (0_u32..).zip(sites) {
-            let name = Part::add(&mut text, &site.name.to_string());
-            match &site.name {
-                SiteName::Exact(_) => tables.names.add(&text, name, index),
-                SiteName::Wildcard(suffix) => tables.wildcards.add(&text, name.last(suffix.len()), index),
-                SiteName::Any => tables.any = Some((name, index)),
+            for alias in &site.aliases {
+                tables.call(alias, index, &mut text);
             }
-            tables.enter(index, site, &mut text, &mut terms);
+            let name = tables.call(&site.name, index, &mut text);
+            tables.enter(index, name, site, &mut text, &mut terms);
         }
         Self { tables: Arc::new(tables), text: text.into() }
     }
@@ -115,9 +114,8 @@ impl Router {
     pub fn site(&self, host: &str) -> Option<SiteFound> {
         let Tables { names, wildcards, any, sites, .. } = &*self.tables;
         let exact = names.get(&self.text, host);
-        let (name, index) = exact.or_else(|| wildcards.get_above(&self.text, host)).or(*any)?;
-        let site = index as usize;
-        sites.get(site).map(|table| SiteFound { site, entry: table.entry, name })
+        let site = exact.or_else(|| wildcards.get_above(&self.text, host)).or(*any)? as usize;
+        sites.get(site).map(|table| SiteFound { site, entry: table.entry, name: table.name })
     }
 
     /// The route of the site that takes this request.
@@ -152,8 +150,19 @@ impl Router {
 }
 
 impl Tables {
+    /// Leads from a name to the site of this index.
+    fn call(&mut self, name: &SiteName, index: u32, text: &mut String) -> Part {
+        let part = Part::add(text, &name.to_string());
+        match name {
+            SiteName::Exact(_) => self.names.add(text, part, index),
+            SiteName::Wildcard(suffix) => self.wildcards.add(text, part.last(suffix.len()), index),
+            SiteName::Any => self.any = Some(index),
+        }
+        part
+    }
+
     /// Takes up a site whose name is the last of the text.
-    fn enter<'c>(&mut self, index: u32, site: &'c Site, text: &mut String, terms: &mut impl FnMut(&'c Route) -> u32) {
+    fn enter<'c>(&mut self, index: u32, name: Part, site: &'c Site, text: &mut String, terms: &mut impl FnMut(&'c Route) -> u32) {
         let (mut exact, mut prefixes, mut regexes) = (PathsBuilder::default(), PathsBuilder::default(), Vec::new());
         let first = small(self.routes.len());
         for (route, spec) in (first..).zip(&site.routes) {
@@ -173,6 +182,7 @@ impl Tables {
         let from = small(self.regexes.len());
         self.regexes.extend(regexes.into_iter().map(|(_, regex, candidate)| (regex, candidate)));
         self.sites.push(SiteTable {
+            name,
             exact: exact.enter(index, text, &mut self.exact),
             prefixes: prefixes.enter(index, text, &mut self.prefixes),
             regexes: from..small(self.regexes.len()),

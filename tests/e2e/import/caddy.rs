@@ -54,7 +54,7 @@ fn sites_certificates_and_servers_are_carried_over() {
     for part in [
         "contact = [\"ops@example.com\"]|contact = \"ops@example.com\"",
         "\"192.0.2.0/24\"",
-        "[site.\"www.example.com\"]",
+        "aliases = [\"www.example.com\"]",
         "balance = \"round-robin\"",
         "use = \"forward-auth\", upstream = \"auth\", path = \"/api/verify\", copy = [\"Remote-User\", \"Remote-Groups\"]",
         "tls = \"local\"",

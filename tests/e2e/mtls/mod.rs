@@ -112,6 +112,29 @@ fn only_clients_of_the_ca_get_in() {
 }
 
 #[test]
+fn who_got_in_by_one_name_of_a_site_is_in_by_its_others() {
+    let dir = tempfile::tempdir().unwrap();
+    server(dir.path());
+    let partners = ca(dir.path(), "partners");
+    client(dir.path(), &partners, "alice", 7, "");
+    let origin = Origin::echo();
+    let text = site("a.test", ", client = { ca = \"partners.pem\" }").replace("routes =", "aliases = \"b.test\"\nroutes =");
+    let proxy = start(dir, &[text], &origin);
+    for name in ["a.test", "b.test"] {
+        let (code, said) = ask(&proxy, name, &[]);
+        assert!(code != 0 && said.contains("alert"), "{name}: {code} {said}");
+    }
+    // On one connection too, as browsers do.
+    for (sni, host) in [("a.test", "a.test"), ("a.test", "b.test"), ("b.test", "a.test"), ("b.test", "b.test")] {
+        let field = format!("Host: {host}:{}", proxy.https().port());
+        for protocol in ["--http1.1", "--http2"] {
+            let (code, said) = ask_as(&proxy, sni, "alice", &[protocol, "-H", &field]);
+            assert!(code == 0 && said.to_lowercase().contains(&format!("host: {host}")), "{protocol} {sni} {host}: {said}");
+        }
+    }
+}
+
+#[test]
 fn a_chain_with_an_intermediate_and_a_revoked_certificate() {
     let dir = tempfile::tempdir().unwrap();
     server(dir.path());

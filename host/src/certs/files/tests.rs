@@ -35,7 +35,7 @@ impl Pair {
 }
 
 fn codes(files: &CertifiedFiles, site: &str) -> Vec<(&'static str, Severity)> {
-    let problems = check_files(files, &SiteName::Exact(site.into()));
+    let problems = check_files(files, &[SiteName::Exact(site.into())]);
     assert!(problems.iter().all(|problem| problem.at.line == 3), "{problems:?}");
     problems.into_iter().map(|problem| (problem.code, problem.severity)).collect()
 }
@@ -69,7 +69,7 @@ fn ending_soon_is_a_warning() {
 fn unreadable_files_are_named_one_by_one() {
     let pair = Pair::new();
     let swapped = pair.files(&pair.key.serialize_pem(), "no pem");
-    let problems = check_files(&swapped, &SiteName::Any);
+    let problems = check_files(&swapped, &[SiteName::Any]);
     let messages: Vec<&str> = problems.iter().map(|problem| &*problem.message).collect();
     assert!(messages[0].starts_with("no certificate in ") && messages[0].ends_with("cert.pem"), "{messages:?}");
     assert!(messages[1].starts_with("no private key in ") && messages[1].ends_with("key.pem"), "{messages:?}");
@@ -78,7 +78,7 @@ fn unreadable_files_are_named_one_by_one() {
     assert_eq!(columns, [9, 29], "each where its file is named");
 
     let missing = CertifiedFiles { cert: pair.dir.path().join("nowhere.pem"), ..swapped };
-    let problems = check_files(&missing, &SiteName::Any);
+    let problems = check_files(&missing, &[SiteName::Any]);
     assert!(problems[0].message.starts_with("cannot read "), "{problems:?}");
     assert!(problems.iter().all(|problem| problem.code == CertProblem::UNREADABLE));
 }
@@ -96,7 +96,7 @@ fn an_ocsp_response_is_sent_while_it_holds() {
     let site = || SiteName::Exact("a.example.com".into());
     let mut files = pair.write("a.example.com", 90);
     let serial = {
-        let (certified, _) = load(&files, &site(), OffsetDateTime::now_utc()).expect("good");
+        let (certified, _) = load(&files, &[site()], OffsetDateTime::now_utc()).expect("good");
         X509Certificate::from_der(&certified.key.cert[0]).expect("a certificate").1.raw_serial().to_vec()
     };
     let staple = pair.dir.path().join("a.ocsp");
@@ -104,7 +104,7 @@ fn an_ocsp_response_is_sent_while_it_holds() {
     let now = OffsetDateTime::now_utc();
     let outcome = |response: &[u8]| {
         fs::write(&staple, response).expect("written");
-        load(&files, &site(), now)
+        load(&files, &[site()], now)
     };
     let tomorrow = (now + Duration::days(1)).format(time::macros::format_description!("[year][month][day]000000Z")).expect("formatted");
     let response = crate::certs::ocsp::tests::response(&serial, 0x80, Some(&tomorrow));

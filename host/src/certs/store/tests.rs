@@ -10,7 +10,7 @@ fn at() -> Location {
 }
 
 fn site(name: SiteName, tls: TlsSpec) -> Site {
-    Site { name, tls, client: None, routes: Vec::new(), at: at() }
+    Site { name, aliases: Vec::new(), tls, client: None, routes: Vec::new(), at: at() }
 }
 
 fn exact(name: &str) -> SiteName {

@@ -27,7 +27,7 @@ fn write(dir: &Path, pair: &Pair) {
 fn watched(dir: &Path, name: SiteName) -> (Arc<Store>, Watch) {
     let at = Location { file: "edge.toml".into(), line: 1, column: 1 };
     let files = CertifiedFiles { cert: dir.join("cert.pem"), key: dir.join("key.pem"), ocsp: None, at: at.clone(), key_at: at.clone() };
-    let sites = [Site { name, tls: TlsSpec::Files(files), client: None, routes: Vec::new(), at }];
+    let sites = [Site { name, aliases: Vec::new(), tls: TlsSpec::Files(files), client: None, routes: Vec::new(), at }];
     let (store, _) = Store::open(&sites, dir).expect("good");
     let store = Arc::new(store);
     let watch = store.watch().expect("something to watch");

@@ -92,6 +92,7 @@ pub static HEALTH: Form = Form {
 };
 pub static GRPC_SERVICE: Form = Form { name: "the name of a gRPC service", pattern: "^[!-~]*$" };
 pub static HASH: Form = Form { name: "\"hash(client.ip)\"", pattern: "^hash\\((client\\.ip|path|header:.+|cookie:.+)\\)$" };
+pub static SITE_NAME: Form = Form { name: "a host name, *.name or *", pattern: "^(\\*|(\\*\\.)?[-_.:0-9A-Za-z\\[\\]]+)$" };
 pub static HOST: Form = Form { name: "a host name", pattern: "^[-_.:0-9A-Za-z\\[\\]]+$" };
 pub static FILE: Form = Form { name: "a path", pattern: "." };
 pub static DIRECTORY: Form = Form { name: "an https URL, \"production\" or \"staging\"", pattern: "^(https://.+|production|staging)$" };

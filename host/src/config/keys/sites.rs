@@ -16,6 +16,12 @@ pub static SITE: Keys = Keys {
         "A host name with its routes.",
         &[
             key(
+                "aliases",
+                Kind::Either(&[Kind::Text(&SITE_NAME), Kind::List(&Kind::Text(&SITE_NAME))]),
+                "[\"www.example.com\"]",
+                "Other names that it answers to, *.example.com and * too. Routes, limits, logs and metrics know the site by its own name alone; its certificate must cover all of them, and the local CA and ACME make one for each.",
+            ),
+            key(
                 "tls",
                 Kind::Either(&[Kind::Choice(&["off", "local", "acme"]), Kind::Table(&TLS)]),
                 "{ cert = \"app.pem\", key = \"app.key\" }",

@@ -100,8 +100,8 @@ pub fn is_orderable(context: &Context<'_>, name: &SiteName, place: &Place, spec:
         SiteName::Wildcard(suffix) => {
             refuse(format!("ACME for `*.{suffix}` needs the challenge dns-01, which Portcullis does not have"), OWN)
         }
-        SiteName::Exact(host) if super::sites::is_address(host) => refuse(format!("ACME certifies names, and `{host}` is an address"), OWN),
-        SiteName::Exact(host) if lets_encrypt && super::sites::is_local(host) => {
+        SiteName::Exact(host) if name.is_address() => refuse(format!("ACME certifies names, and `{host}` is an address"), OWN),
+        SiteName::Exact(host) if lets_encrypt && name.is_local() => {
             let why = format!("no public CA certifies `{host}`, and this directory is Let's Encrypt's");
             refuse(why, "use \"local\", or name your own CA: [acme] directory = \"https://…\"")
         }

@@ -16,16 +16,19 @@ use std::collections::BTreeMap;
 pub fn read(context: &Context<'_>, root: &Reader<'_, '_>, chains: &Chains, outer: &[LinkSpec], issuer: &AcmeIssuer) -> Vec<Site> {
     let mut sites: Vec<Site> = Vec::new();
     let outside = Outside { chains, links: outer, issuer };
-    let mut claimed: BTreeMap<SiteName, usize> = BTreeMap::new();
+    let mut claimed: BTreeMap<SiteName, (usize, Place)> = BTreeMap::new();
     for (written, node, key_span, path) in section(root, "site") {
         let name = context.form(written, key_span, forms::site_name);
-        let Some(site) = one(context, node, key_span, path, name.as_ref(), &outside) else { continue };
+        let Some((site, aliases)) = one(context, node, key_span, path, name.as_ref(), &outside) else { continue };
         let Some(name) = name else { continue };
-        if let Some(other) = claimed.get(&name).and_then(|index| sites.get(*index)) {
-            let found = Diagnostic::error(Code::SiteTwice, context.place(key_span), format!("two sites claim the name `{name}`"));
-            context.report(found.note(Place::from(other.at.clone()), "the other one"));
+        for (name, span) in std::iter::once((name, key_span)).chain(aliases) {
+            if let Some((site, other)) = claimed.insert(name.clone(), (sites.len(), context.place(span))) {
+                let twice = site == sites.len();
+                let message =
+                    if twice { format!("the site claims the name `{name}` twice") } else { format!("two sites claim the name `{name}`") };
+                context.report(Diagnostic::error(Code::SiteTwice, context.place(span), message).note(other, "the other one"));
+            }
         }
-        claimed.insert(name, sites.len());
         sites.push(site);
     }
     sites
@@ -40,10 +43,22 @@ struct Outside<'s> {
     issuer: &'s AcmeIssuer,
 }
 
-fn one(context: &Context<'_>, node: &Node, key_span: Span, path: String, name: Option<&SiteName>, outside: &Outside<'_>) -> Option<Site> {
+/// Names with their places.
+type Named = Vec<(SiteName, Span)>;
+
+/// A site, and its aliases with their places.
+fn one(
+    context: &Context<'_>,
+    node: &Node,
+    key_span: Span,
+    path: String,
+    name: Option<&SiteName>,
+    outside: &Outside<'_>,
+) -> Option<(Site, Named)> {
     let Outside { chains, links, issuer } = outside;
     let reader = Reader::open(context, node, &keys::SITE, path)?;
-    let tls = tls(context, &reader, name, key_span, issuer);
+    let aliases = reader.list("aliases", forms::site_name).unwrap_or_default();
+    let tls = tls(context, &reader, name, key_span, issuer).filter(|tls| suits(context, &reader, tls, name, &aliases));
     let client = client_certs::read(context, &reader, &keys::CLIENT_CERTS);
     let mut inherited = links.to_vec();
     inherited.extend(shorthand::limit(context, &reader, LinkOrigin::Site));
@@ -62,13 +77,33 @@ fn one(context: &Context<'_>, node: &Node, key_span: Span, path: String, name: O
         }
     }
     shadow::report(context, &all);
-    Some(Site {
+    let site = Site {
         name: name.cloned().unwrap_or(SiteName::Any),
+        aliases: aliases.iter().map(|(alias, _)| alias.clone()).collect(),
         tls: tls.unwrap_or(TlsSpec::Local),
         client,
         routes: all,
         at: context.location(key_span),
-    })
+    };
+    Some((site, aliases))
+}
+
+/// Whether what certifies the name certifies the others. Files are looked at when they are read.
+fn suits(context: &Context<'_>, reader: &Reader<'_, '_>, tls: &TlsSpec, name: Option<&SiteName>, aliases: &Named) -> bool {
+    let fits = |(alias, span): &(SiteName, Span)| match tls {
+        TlsSpec::Acme(spec) => acme::is_orderable(context, alias, &context.place(*span), spec),
+        // Nobody asked for it.
+        TlsSpec::Local if reader.get("tls").is_none() && !alias.is_local() => {
+            let own = name.map_or_else(String::new, ToString::to_string);
+            let message = format!("`{own}` is certified by the local CA, which is not the default for `{alias}`");
+            let found = Diagnostic::error(Code::Missing, context.place(*span), message);
+            context.report(found.help("say for both: tls = \"local\", { cert = \"….pem\", key = \"….key\" }, or \"off\""));
+            false
+        }
+        _ => true,
+    };
+    // All that is wrong is told.
+    aliases.iter().map(fits).fold(true, |all, fits| all && fits)
 }
 
 fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, name: Option<&SiteName>, key_span: Span, defaults: &AcmeIssuer) -> Option<TlsSpec> {
@@ -96,11 +131,7 @@ fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, name: Option<&SiteName>, 
 
 /// Without `tls`: the local CA for names that no public one would certify, ACME for the others.
 fn implied(context: &Context<'_>, reader: &Reader<'_, '_>, name: &SiteName, key_span: Span, defaults: &AcmeIssuer) -> Option<TlsSpec> {
-    let local = match name {
-        SiteName::Exact(name) | SiteName::Wildcard(name) => is_local(name),
-        SiteName::Any => false,
-    };
-    if local {
+    if name.is_local() {
         return Some(TlsSpec::Local);
     }
     if context.is_broken(reader.span.file) {
@@ -115,16 +146,4 @@ fn implied(context: &Context<'_>, reader: &Reader<'_, '_>, name: &SiteName, key_
             None
         }
     }
-}
-
-/// Whether a name is `localhost`, below `localhost`, `test` or `internal`, or an address.
-pub fn is_local(name: &str) -> bool {
-    is_address(name)
-        || ["localhost", "test", "internal"]
-            .iter()
-            .any(|last| name == *last || name.strip_suffix(last).is_some_and(|rest| rest.ends_with('.')))
-}
-
-pub fn is_address(name: &str) -> bool {
-    name.starts_with('[') || name.parse::<std::net::Ipv4Addr>().is_ok()
 }

@@ -198,7 +198,7 @@ pub fn claims(context: &Context<'_>, all: &[Written], sites: &[Site], listen: &L
         }
         // With `alpn` only clients that offer it are passed through, which says enough.
         for route in written.spec.sni.iter().filter(|route| route.alpn.is_empty()) {
-            if let Some(site) = sites.iter().find(|site| site.name == route.name && site.tls != TlsSpec::Off) {
+            if let Some(site) = sites.iter().find(|site| site.tls != TlsSpec::Off && site.names().any(|name| *name == route.name)) {
                 let message = format!("`{}` is passed through here and served by a site on the same address", route.name);
                 let found = Diagnostic::error(Code::SiteTwice, Place::from(route.at.clone()), message);
                 context.report(found.note(Place::from(site.at.clone()), "the site"));

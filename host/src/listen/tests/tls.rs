@@ -27,7 +27,14 @@ impl TlsServer {
     pub fn start(names: &[SiteName], limits: Limits) -> Self {
         let state = tempfile::tempdir().expect("a directory");
         let at = Location { file: "t".into(), line: 1, column: 1 };
-        let site = |name: &SiteName| Site { name: name.clone(), tls: TlsSpec::Local, client: None, routes: Vec::new(), at: at.clone() };
+        let site = |name: &SiteName| Site {
+            name: name.clone(),
+            aliases: Vec::new(),
+            tls: TlsSpec::Local,
+            client: None,
+            routes: Vec::new(),
+            at: at.clone(),
+        };
         let sites: Vec<Site> = names.iter().map(site).collect();
         let (store, _) = Store::open(&sites, state.path()).expect("certificates");
         let settings = TlsSettings::new(Arc::new(store), &TicketKeys::open(None).expect("random bytes"), None).expect("settings");

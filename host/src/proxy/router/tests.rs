@@ -51,7 +51,7 @@ pub(in crate::proxy) fn site(name: &str, routes: Vec<Route>) -> Site {
         None if name == "*" => SiteName::Any,
         None => SiteName::Exact(name.into()),
     };
-    Site { name, tls: TlsSpec::Off, client: None, routes, at: nowhere() }
+    Site { name, aliases: Vec::new(), tls: TlsSpec::Off, client: None, routes, at: nowhere() }
 }
 
 pub(in crate::proxy) fn head(method: &str, target: &str) -> RequestHead {
@@ -167,6 +167,18 @@ fn site_is_exact_then_longest_wildcard_then_any() {
 }
 
 #[test]
+fn a_site_goes_by_its_own_name_whatever_it_is_asked_by() {
+    let mut sites = ["a.test", "b.test"].map(|name| site(name, vec![route("/*")]));
+    sites[1].aliases = ["*.b.test", "c.a.test", "*"].map(|name| SiteName::read(name).expect("a name")).to_vec();
+    let router = made_of(&sites);
+    for host in ["b.test", "x.b.test", "c.a.test", "example.com"] {
+        let found = router.site(host).expect("found");
+        assert_eq!((found.site, &*router.name(found)), (1, "b.test"), "{host}");
+    }
+    assert_eq!(&*router.name(router.site("a.test").expect("found")), "a.test");
+}
+
+#[test]
 fn very_long_path_is_looked_up_no_further_than_the_longest_route() {
     let long = format!("/a{}", "/".repeat(100_000));
     assert_eq!(chosen(&[route("/*"), route("/a/*"), route("=/b")], &head("GET", &long)).as_deref(), Some("/a/*"));
@@ -201,14 +213,18 @@ proptest! {
     #[test]
     fn router_agrees_with_the_rules_as_written(
         routes in proptest::collection::vec(proptest::collection::vec(any_route(), 0..8), 3),
+        whose in proptest::collection::vec(0_usize..3, 6),
         host in "(a\\.)?(b\\.)?test",
         path in "(/[ab]{0,2}){1,4}",
         query in proptest::option::of("[qr]=[12]&[qr]=[12]"),
         post in any::<bool>(),
         x in proptest::option::of(Just("1")),
     ) {
-        let names = ["b.test", "*.test", "*"];
-        let sites: Vec<_> = names.iter().zip(routes).map(|(name, routes)| site(name, routes)).collect();
+        let names = ["b.test", "*.test", "*", "a.test", "a.b.test", "*.b.test"];
+        let mut sites: Vec<_> = (0..).zip(routes).map(|(number, routes)| site(&format!("own-{number}"), routes)).collect();
+        for (name, owner) in names.into_iter().zip(whose) {
+            sites[owner].aliases.push(SiteName::read(name).expect("a name"));
+        }
         let mut head = head(if post { "POST" } else { "GET" }, &path);
         head.query = query.map(Into::into);
         if let Some(x) = x {
