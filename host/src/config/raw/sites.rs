@@ -103,7 +103,7 @@ fn suits(context: &Context<'_>, reader: &Reader<'_, '_>, tls: &TlsSpec, name: Op
         _ => true,
     };
     // All that is wrong is told.
-    aliases.iter().map(fits).fold(true, |all, fits| all && fits)
+    aliases.iter().filter(|alias| !fits(alias)).count() == 0
 }
 
 fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, name: Option<&SiteName>, key_span: Span, defaults: &AcmeIssuer) -> Option<TlsSpec> {
