@@ -23,6 +23,11 @@ fn an_imported_site_answers_as_nginx_does() {
             }}
             server {{
                 listen {listen};
+                server_name moved.test;
+                rewrite ^(.*)$ http://app.test$1 permanent;
+            }}
+            server {{
+                listen {listen};
                 server_name app.test www.app.test;
                 add_header X-Edge "a {{b}}" always;
                 proxy_set_header Host $host;
@@ -55,6 +60,8 @@ fn an_imported_site_answers_as_nginx_does() {
                 location /closed/ {{ deny all; proxy_pass http://app; }}
                 location /open/ {{ allow 127.0.0.0/8; deny all; proxy_pass http://app; }}
                 location /gone/ {{ return 410; }}
+                location /went/ {{ rewrite ^/went/(.*)$ /there/$1 permanent; }}
+                location /away/ {{ rewrite ^/away/(.*)$ https://new.test/x/$1 redirect; }}
                 location /kept/ {{ expires 1h30m; proxy_pass http://app; }}
                 location /asked-again/ {{ expires -1; proxy_pass http://app; }}
             }}"#
@@ -82,10 +89,13 @@ fn an_imported_site_answers_as_nginx_does() {
         "/gone/x",
         "/kept/x",
         "/asked-again/x",
+        "/went/a/b?c=1",
+        "/away/",
     ] {
         same(listen, proxy.http(), "app.test", path, "X-Gone: 1\r\n", &["host", "x-real-ip", "x-kind", "x-gone"]);
     }
     same(listen, proxy.http(), "www.app.test", "/x", "", &["host"]);
+    same(listen, proxy.http(), "moved.test", "/x/y?z=1", "", &[]);
     same(listen, proxy.http(), "other.test", "/x", "", &[]);
 }
 

@@ -28,6 +28,31 @@ pub fn answer(line: &Line) -> Result<Action, String> {
     }
 }
 
+/// `rewrite REGEX REPLACEMENT permanent | redirect` that sends all that is below `stem` elsewhere. `None`: it is another one.
+pub fn moved(line: &Line, stem: &str) -> Option<Action> {
+    let (regex, replacement) = (line.arg(0), line.arg(1));
+    let absolute = ["http://", "https://"].iter().any(|scheme| replacement.starts_with(scheme));
+    let status = match line.arg(2) {
+        "permanent" => 301,
+        "redirect" => 302,
+        "" if absolute => 302,
+        _ => return None,
+    };
+    let below = regex.strip_prefix('^').and_then(|regex| regex.strip_prefix(stem)).map(|rest| rest.trim_end_matches('$'));
+    let captured = match below {
+        Some("/(.*)") => "{rest}",
+        Some("(.*)") if stem.is_empty() => "{path}",
+        Some("" | ".*") if stem.is_empty() && !replacement.contains("$1") => "",
+        _ => return None,
+    };
+    // With a `?` nginx goes by rules of its own for the query.
+    if replacement.contains('?') {
+        return None;
+    }
+    let parts: Option<Vec<String>> = replacement.split("$1").map(|part| value::redirect(part).ok()).collect();
+    Some(Action::Redirect { to: parts?.join(captured), status })
+}
+
 /// `proxy_pass URL` of what is only asked: upstream and path, empty if the URL has none.
 pub fn asked(line: &Line, scope: &Scope, draft: &mut Draft) -> Result<(String, String), String> {
     let (scheme, rest) = line.arg(0).split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme)).ok_or("no URL")?;

@@ -16,9 +16,10 @@ pub fn routes(server: &Line, scope: &Scope, draft: &mut Draft) -> Vec<Route> {
     let mut found = Found { routes: Vec::new(), regexes: 0, closed: false };
     // Of regular expressions nginx takes the first that fits; ours go by priority, highest first.
     let locations: Vec<&Line> = server.lines().iter().filter(|line| line.name == "location").collect();
-    let own = server.lines().iter().find(|line| ACTIONS.contains(&&*line.name));
+    let moves = |line: &&Line| line.name == "rewrite" && action::moved(line, "").is_some();
+    let own = server.lines().iter().find(|line| ACTIONS.contains(&&*line.name) || moves(line));
     if let Some(line) = own {
-        // `return` in a server comes before all locations.
+        // Either in a server comes before all locations.
         if !locations.is_empty() {
             draft.lost.extend(locations.iter().map(|line| line.lost("never entered: the server answers everything itself")));
         }
@@ -120,7 +121,11 @@ impl Found {
     fn add(&mut self, pattern: String, prefix: Option<&str>, block: &Line, scope: &Scope, draft: &mut Draft) {
         let acts: Vec<&Line> = block.lines().iter().filter(|line| ACTIONS.contains(&&*line.name)).collect();
         // `return` is carried out before the others.
-        let Some(act) = acts.iter().find(|line| line.name == "return").or(acts.first()) else {
+        let stem = prefix.unwrap_or_default().trim_end_matches('/');
+        let moves = |line: &&Line| line.name == "rewrite" && action::moved(line, stem).is_some();
+        let moved = || block.lines().iter().find(moves).filter(|_| !pattern.starts_with(['=', '~']));
+        let moved = moved().filter(|_| acts.is_empty());
+        let Some(act) = acts.iter().find(|line| line.name == "return").or(acts.first()).copied().or(moved) else {
             let inner = block.lines().iter().any(|line| line.name == "location");
             let why = "leads nowhere that can be carried over: no `proxy_pass`, no `grpc_pass`, no `return`";
             if keeps_out(block) {
@@ -133,6 +138,7 @@ impl Found {
         };
         let made = match &*act.name {
             "return" => action::answer(act).map(|action| Route::new(pattern.clone(), action)),
+            "rewrite" => action::moved(act, stem).map(|action| Route::new(pattern.clone(), action)).ok_or_else(String::new),
             _ => action::pass(act, block, prefix, scope, draft).map(|route| Route { pattern: pattern.clone(), ..route }),
         };
         match made {
