@@ -170,6 +170,9 @@ impl Drop for Proxy {
         compiled::keep(self.dir.path());
         if std::thread::panicking() {
             eprintln!("--- proxy log\n{}\n--- access log\n{}", self.log(), self.access_log().join("\n"));
+        } else {
+            // Whatever the test was about.
+            assert!(!self.log().contains("panicked at"), "the proxy panicked\n{}", self.log());
         }
     }
 }

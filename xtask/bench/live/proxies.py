@@ -1,6 +1,6 @@
 """Proxies as they are run here: started, reloaded, looked at. Each has its own defaults and its own way to do it."""
 
-import os, re, shutil, signal, socket, subprocess, time
+import os, re, shutil, signal, socket, subprocess, sys, time
 
 
 def free():
@@ -209,6 +209,9 @@ https://localhost:{self.https} {{
             except OSError:
                 pass
         self.process.wait()
+        self.log.flush()
+        if "panicked at" in open(self.log.name, errors="replace").read():
+            print(f"{self.given}: it panicked\n" + open(self.log.name, errors="replace").read(), file=sys.stderr)
 
 
 def children(pid):

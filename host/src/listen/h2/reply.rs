@@ -27,7 +27,9 @@ impl Reply {
     /// reset.
     pub fn send(&self, head: Response<()>, ends: bool) -> Result<SendStream<Bytes>, h2::Error> {
         self.begun.set(true);
-        self.respond.borrow_mut().send_response(head, ends).inspect_err(|error| {
+        // By itself, so that nobody holds what a reset needs.
+        let sent = self.respond.borrow_mut().send_response(head, ends);
+        sent.inspect_err(|error| {
             tracing::debug!(%error, "a response could not be sent");
             self.reset();
         })

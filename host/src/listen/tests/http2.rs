@@ -104,6 +104,19 @@ fn framing_of_responses() {
 }
 
 #[test]
+fn what_cannot_be_sent_resets_its_stream_and_no_other() {
+    run(async {
+        let server = server(Limits::default());
+        let mut client = connect(&server).await;
+        for _ in 0..3 {
+            let error = client.fetch(get("/forbidden")).await.expect_err("not sent");
+            assert_eq!(error.reason(), Some(Reason::INTERNAL_ERROR), "{error}");
+        }
+        assert_eq!(client.fetch(get("/hello")).await.expect("answered").body(), "hello");
+    });
+}
+
+#[test]
 fn bodies_and_trailers_stream_both_ways() {
     run(async {
         let server = server(Limits::default());

@@ -194,6 +194,12 @@ async fn handle(connection: Rc<Connection>, request: Result<Received<Body>, Malf
             response.headers_mut().insert("content-length", HeaderValue::from_static("7"));
             Answer::Respond(response)
         }
+        // What HTTP/2 has no place for, and who passes requests on takes out.
+        "/forbidden" => {
+            let mut response = Response::new(full("never"));
+            response.headers_mut().insert("transfer-encoding", HeaderValue::from_static("chunked"));
+            Answer::Respond(response)
+        }
         "/stream" => ok(stream(vec![data("one"), data("two")])),
         "/trailers" => {
             let trailers = HeaderMap::from_iter([("x-sum".parse().expect("a name"), HeaderValue::from_static("6"))]);
