@@ -64,7 +64,7 @@ pub use site::{CertifiedFiles, ClientCertForward, ClientCertSpec, Site, SiteName
 pub use stamp::FileStamp;
 pub use tcp::{TcpRoute, TcpSpec, TcpTls};
 pub use trust::{KeptKey, Reference, SigningKey};
-pub use units::show_duration;
+pub use units::{check_duration, show_duration};
 pub use upstream::{
     Balance, Component, HashKey, HealthSpec, LimitsSpec, Look, Protocol, ProxyVersion, Running, ServerAddress, StickySpec, UpstreamName,
     UpstreamServer, UpstreamSpec, UpstreamTls,

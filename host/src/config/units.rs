@@ -40,6 +40,11 @@ pub fn duration(text: &str) -> Result<Duration, Wrong> {
     Ok(Duration::from_millis(total))
 }
 
+/// Whether a configuration may say it so; if not, why.
+pub fn check_duration(text: &str) -> Result<(), String> {
+    duration(text).map(drop).map_err(|wrong| wrong.message)
+}
+
 /// `"512KiB"`, `"4MiB"`, `"1MB"`, `"100B"`; in bytes. KiB are 1024 bytes, kB 1000.
 pub fn size(text: &str) -> Result<u64, Wrong> {
     let (number, digits) = whole(text, 0, "a size is a number and a unit", "4MiB")?;

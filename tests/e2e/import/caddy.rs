@@ -1,6 +1,6 @@
 //! The Caddyfile.
 
-use super::{import, same, serve, sound};
+use super::{holds, import, places, same, serve, sound};
 use portcullis_tests::{Origin, Server, get, get_with};
 use std::fs;
 
@@ -75,19 +75,29 @@ fn servers_keep_their_checks_their_shares_and_their_order() {
         \treverse_proxy 10.0.0.1:80 10.0.0.2:80 {\n\t\tlb_policy cookie sid\n\t}\n}\n";
     fs::write(dir.path().join("Caddyfile"), text).unwrap();
     let (text, lost) = import("caddy", &dir.path().join("Caddyfile"));
-    let places: Vec<&str> = lost.iter().map(|line| line.split(": ").next().unwrap()).collect();
-    assert_eq!(places, [2, 9].map(|line| format!("Caddyfile:{line}")), "{lost:#?}");
+    assert_eq!(places(&lost), [2, 9].map(|line| format!("Caddyfile:{line}")), "{lost:#?}");
     sound(&text, dir.path());
-    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    for part in [
-        "health = { every = \"1m30s\", expect = [204], get = \"/healthz\" }",
-        "retry = { tries = 3 }",
-        "[{ address = \"10.0.0.1:80\", weight = 3 }, { address = \"10.0.0.2:80\", weight = 1 }]",
-        "[\"10.0.0.1:80\", { address = \"10.0.0.2:80\", priority = 1 }, { address = \"10.0.0.3:80\", priority = 2 }]",
-        "sticky = { cookie = \"sid\" }",
-    ] {
-        assert!(flat.contains(part), "{part} in:\n{text}");
-    }
+    holds(
+        &text,
+        &[
+            "health = { every = \"1m30s\", expect = [204], get = \"/healthz\" }",
+            "retry = { tries = 3 }",
+            "[{ address = \"10.0.0.1:80\", weight = 3 }, { address = \"10.0.0.2:80\", weight = 1 }]",
+            "[\"10.0.0.1:80\", { address = \"10.0.0.2:80\", priority = 1 }, { address = \"10.0.0.3:80\", priority = 2 }]",
+            "sticky = { cookie = \"sid\" }",
+        ],
+    );
+}
+
+#[test]
+fn a_line_that_cannot_be_carried_over_takes_no_other_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "http://a.test {\n\treverse_proxy 10.0.0.1:8443 {\n\t\ttransport http {\n\t\t\tread_timeout 1.5s\n\t\t\ttls\n\t\t\ttls_server_name app.internal\n\t\t}\n\t}\n}\n";
+    fs::write(dir.path().join("Caddyfile"), text).unwrap();
+    let (text, lost) = import("caddy", &dir.path().join("Caddyfile"));
+    assert_eq!(places(&lost), ["Caddyfile:4"], "{lost:#?}");
+    sound(&text, dir.path());
+    holds(&text, &["servers = [\"https://10.0.0.1:8443\"]", "name = \"app.internal\""]);
 }
 
 #[test]
@@ -102,8 +112,7 @@ fn what_is_lost_is_told_and_what_it_kept_out_stays_out() {
     );
     fs::write(dir.path().join("Caddyfile"), text).unwrap();
     let (text, lost) = import("caddy", &dir.path().join("Caddyfile"));
-    let places: Vec<&str> = lost.iter().map(|line| line.split(": ").next().unwrap()).collect();
-    assert_eq!(places, [2, 4, 7, 15].map(|line| format!("Caddyfile:{line}")), "{lost:#?}");
+    assert_eq!(places(&lost), [2, 4, 7, 15].map(|line| format!("Caddyfile:{line}")), "{lost:#?}");
     assert!(lost[2].contains("403") && lost[3].contains("`frobnicate`"), "{lost:#?}");
     sound(&text, dir.path());
     let proxy = serve(&text.replace("\":8080\"", "\"127.0.0.1:8080\""), "127.0.0.1:8080".parse().unwrap());

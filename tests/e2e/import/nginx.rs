@@ -1,6 +1,6 @@
 //! nginx.conf.
 
-use super::{import, same, serve, sound};
+use super::{holds, import, places, same, serve, sound};
 use portcullis_tests::{Origin, Server, get, origin, tools};
 use std::fs;
 use std::io::Write;
@@ -205,9 +205,8 @@ fn what_is_lost_is_told_and_what_it_kept_out_stays_out() {
     let file = dir.path().join("nginx.conf");
     fs::write(&file, text).unwrap();
     let (text, lost) = import("nginx", &file);
-    let places: Vec<&str> = lost.iter().map(|line| line.split(": ").next().unwrap()).collect();
     let expected = [5, 9, 10, 10, 12, 15, 16].map(|line| format!("nginx.conf:{line}"));
-    assert_eq!(places, expected, "{lost:#?}");
+    assert_eq!(places(&lost), expected, "{lost:#?}");
     assert!(lost[4].contains("`auth_request /auth`") && lost[4].contains("403"), "{}", lost[4]);
     assert!(lost[6].contains("`frobnicate on`"), "{}", lost[6]);
     sound(&text, dir.path());
@@ -265,22 +264,52 @@ fn servers_keep_their_shares_their_places_and_their_limits() {
     fs::write(&file, text).unwrap();
     let (text, lost) = import("nginx", &file);
     // Once each, though there are two sites.
-    let places: Vec<&str> = lost.iter().map(|line| line.split(": ").next().unwrap()).collect();
-    assert_eq!(places, [3, 4, 7].map(|line| format!("nginx.conf:{line}")), "{lost:#?}\n{text}");
+    assert_eq!(places(&lost), [3, 4, 7].map(|line| format!("nginx.conf:{line}")), "{lost:#?}\n{text}");
     sound(&text, dir.path());
-    let flat = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    for part in [
-        "{ address = \"10.0.0.1:80\", weight = 3 }, \"10.0.0.2:80\", { address = \"10.0.0.3:80\", priority = 1 }",
-        "{ address = \"https://10.0.0.1:80\", weight = 3 }",
-        "balance = \"hash(header:x-user)\"",
-        "limits = { per-server = 50 }",
-        "retry = { on = [\"connect\", \"reset\", \"timeout\", \"503\"], tries = 3 }",
-        "retry = { tries = 1 }",
-        "servers = [\"grpc://10.0.0.4:50051\"]",
-    ] {
-        assert!(flat.contains(part), "{part} in:\n{text}");
-    }
-    assert_eq!(flat.matches("balance = \"least\"").count(), 2, "over TLS it is the same set of servers: {text}");
+    holds(
+        &text,
+        &[
+            "{ address = \"10.0.0.1:80\", weight = 3 }, \"10.0.0.2:80\", { address = \"10.0.0.3:80\", priority = 1 }",
+            "{ address = \"https://10.0.0.1:80\", weight = 3 }",
+            "balance = \"hash(header:x-user)\"",
+            "limits = { per-server = 50 }",
+            "retry = { on = [\"connect\", \"reset\", \"timeout\", \"503\"], tries = 3 }",
+            "retry = { tries = 1 }",
+            "servers = [\"grpc://10.0.0.4:50051\"]",
+        ],
+    );
+    assert_eq!(text.matches("balance = \"least\"").count(), 2, "over TLS it is the same set of servers: {text}");
+}
+
+/// What a block says for itself takes the place of what stands around it, and what is not carried over is told in whatever block it stands.
+#[test]
+fn inner_blocks_say_otherwise_and_nothing_is_dropped_in_silence() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "events {}\nhttp {\nlog_format short \"$status\";\nauth_request_set $user $upstream_http_remote_user;\n\
+         upstream app { sticky cookie sid expires=1h; server 10.0.0.1:80; }\n\
+         server { listen 80; server_name a.test; proxy_next_upstream off; proxy_next_upstream_tries 3;\n\
+         location = /ask { internal; proxy_pass http://10.0.0.9:80; }\n\
+         location / { proxy_pass http://app; auth_request /ask; proxy_set_header Remote-User $user; proxy_next_upstream error; }\n\
+         location /once/ { proxy_pass http://app; }\n\
+         location /gone/ {\nrewrite ^/gone/a$ /b permanent;\nreturn 410; }\n\
+         location /went/ {\nrewrite ^/went/a$ /b permanent;\nrewrite ^/went/(.*)$ /there/$1 permanent; }\n}\n}\n\
+         stream {\nlog_format short \"$status\";\nserver { listen 5432; proxy_pass 10.0.0.5:5432;\naccess_log /x; }\n}\n";
+    let file = dir.path().join("nginx.conf");
+    fs::write(&file, text).unwrap();
+    let (text, lost) = import("nginx", &file);
+    assert_eq!(places(&lost), [3, 5, 11, 14, 19, 21].map(|line| format!("nginx.conf:{line}")), "{lost:#?}\n{text}");
+    assert!([0, 4, 5].iter().all(|index| lost[*index].contains("`access-log` in [server]")), "{lost:#?}");
+    assert!(lost[1].contains("max-age") && [2, 3].iter().all(|index| lost[*index].contains("`redirect` links")), "{lost:#?}");
+    sound(&text, dir.path());
+    holds(
+        &text,
+        &[
+            "copy = [\"Remote-User\"] }], retry = { on = [\"connect\", \"reset\"], tries = 3 }",
+            "\"/once/*\" = { to = \"app\", retry = { tries = 1 } }",
+            "\"=/ask\" = { respond = 404",
+            "redirect = \"/there/{rest}\", status = 301",
+        ],
+    );
 }
 
 /// What Debian's nginx is installed with.

@@ -180,25 +180,33 @@ fn transport(line: &Line, upstream: &mut Upstream, route: &mut Route, draft: &mu
         return Err("servers are spoken to in HTTP".into());
     }
     for line in line.lines() {
-        match &*line.name {
-            "tls" => {
-                let plain = |address: &&mut String| !address.contains("://") && !address.starts_with("unix:");
-                let addresses = upstream.servers.iter_mut().map(|server| &mut server.address);
-                addresses.filter(plain).for_each(|address| *address = format!("https://{address}"));
-            }
-            "tls_insecure_skip_verify" => upstream.unverified = true,
-            "tls_server_name" => upstream.server_name = Some(line.arg(0).to_owned()),
-            "tls_trusted_ca_certs" => upstream.ca = Some(line.arg(0).to_owned()),
-            "tls_trust_pool" if line.arg(0) == "file" => upstream.ca = Some(line.arg(1).to_owned()),
-            "read_timeout" => drop(route.timeout.insert("idle", value::duration(line.arg(0))?)),
-            "response_header_timeout" => drop(route.timeout.insert("response", value::duration(line.arg(0))?)),
-            "proxy_protocol" if line.arg(0) == "v1" => upstream.proxy_protocol = true,
-            "keepalive_idle_conns_per_host" => upstream.idle = line.arg(0).parse().ok(),
-            "compression" | "read_buffer" | "write_buffer" | "write_timeout" => {}
-            "dial_timeout" | "keepalive" | "keepalive_idle_conns" => draft.lost.push(line.lost("see `portcullis defaults`")),
-            "versions" => draft.lost.push(line.lost("`protocol` of an upstream: \"http1\", \"http2\" or \"auto\"")),
-            _ => draft.lost.push(line.lost("not known here")),
+        if let Err(why) = option(line, upstream, route) {
+            draft.lost.push(line.lost(why));
         }
+    }
+    Ok(())
+}
+
+/// A line of `transport http`.
+fn option(line: &Line, upstream: &mut Upstream, route: &mut Route) -> Result<(), String> {
+    match &*line.name {
+        "tls" => {
+            let plain = |address: &&mut String| !address.contains("://") && !address.starts_with("unix:");
+            let addresses = upstream.servers.iter_mut().map(|server| &mut server.address);
+            addresses.filter(plain).for_each(|address| *address = format!("https://{address}"));
+        }
+        "tls_insecure_skip_verify" => upstream.unverified = true,
+        "tls_server_name" => upstream.server_name = Some(line.arg(0).to_owned()),
+        "tls_trusted_ca_certs" => upstream.ca = Some(line.arg(0).to_owned()),
+        "tls_trust_pool" if line.arg(0) == "file" => upstream.ca = Some(line.arg(1).to_owned()),
+        "read_timeout" => drop(route.timeout.insert("idle", value::duration(line.arg(0))?)),
+        "response_header_timeout" => drop(route.timeout.insert("response", value::duration(line.arg(0))?)),
+        "proxy_protocol" if line.arg(0) == "v1" => upstream.proxy_protocol = true,
+        "keepalive_idle_conns_per_host" => upstream.idle = line.arg(0).parse().ok(),
+        "compression" | "read_buffer" | "write_buffer" | "write_timeout" => {}
+        "dial_timeout" | "keepalive" | "keepalive_idle_conns" => return Err("see `portcullis defaults`".into()),
+        "versions" => return Err("`protocol` of an upstream: \"http1\", \"http2\" or \"auto\"".into()),
+        _ => return Err("not known here".into()),
     }
     Ok(())
 }

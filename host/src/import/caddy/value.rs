@@ -1,5 +1,7 @@
 //! Values with Caddy's placeholders, as texts with ours.
 
+use crate::config::check_duration;
+
 const FIELDS: &[(&str, &str)] = &[
     ("remote_host", "client.ip"),
     ("http.request.remote.host", "client.ip"),
@@ -53,13 +55,7 @@ pub fn redirect(text: &str) -> Result<String, String> {
 
 /// `5s`, `1m30s`, as they are here too; not what has a fraction.
 pub fn duration(text: &str) -> Result<String, String> {
-    let mut rest = text;
-    while !rest.is_empty() {
-        let after = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-        let unit = ["ms", "s", "m", "h", "d"].into_iter().find_map(|unit| after.strip_prefix(unit));
-        rest = unit.filter(|_| after.len() < rest.len()).ok_or_else(|| format!("`{text}`: whole numbers with ms, s, m, h or d"))?;
-    }
-    if text.is_empty() { Err("no duration".to_owned()) } else { Ok(text.to_owned()) }
+    check_duration(text).map(|()| text.to_owned()).map_err(|why| format!("`{text}`: {why}"))
 }
 
 /// Text without placeholders.

@@ -1,4 +1,4 @@
-//! Where a location leads: `proxy_pass` and `return`.
+//! Where a location leads: `proxy_pass`, `grpc_pass`, `return`, and rewrites that send elsewhere.
 
 use super::super::draft::{Action, Draft, Link, Route, Upstream};
 use super::super::write::quoted;
@@ -7,6 +7,9 @@ use super::scope::{Host, Scope};
 use super::upstream::address;
 use super::value;
 use std::net::IpAddr;
+
+/// Of rewrites that are not carried over.
+pub const BY_LINKS: &str = "`rewrite` and `redirect` links do this, in a route's chain";
 
 /// `return CODE [TEXT]`, `return CODE URL`, `return URL`
 pub fn answer(line: &Line) -> Result<Action, String> {
@@ -55,16 +58,12 @@ pub fn moved(line: &Line, stem: &str) -> Option<Action> {
 
 /// `proxy_pass URL` of what is only asked: upstream and path, empty if the URL has none.
 pub fn asked(line: &Line, scope: &Scope, draft: &mut Draft) -> Result<(String, String), String> {
-    let (scheme, rest) = line.arg(0).split_once("://").filter(|(scheme, _)| ["http", "https"].contains(scheme)).ok_or("no URL")?;
-    let (authority, path) = split(rest);
-    if line.arg(0).contains('$') {
-        return Err("whom it asks depends on a variable".into());
-    }
+    let (scheme, authority, path) = url(line)?;
     Ok((upstream(line, scheme, authority, scope, draft), path.to_owned()))
 }
 
-/// `proxy_pass URL`; `prefix`: what the location's path begins with, if it is no regular expression.
-pub fn pass(line: &Line, block: &Line, prefix: Option<&str>, scope: &Scope, draft: &mut Draft) -> Result<Route, String> {
+/// Scheme, authority and path of `proxy_pass URL` and `grpc_pass URL`, if it is a server that we speak to.
+fn url(line: &Line) -> Result<(&str, &str, &str), String> {
     let grpc = line.name == "grpc_pass";
     let (scheme, rest) = match line.arg(0).split_once("://") {
         Some(split) => split,
@@ -81,9 +80,15 @@ pub fn pass(line: &Line, block: &Line, prefix: Option<&str>, scope: &Scope, draf
     if !(if grpc { ["grpc", "grpcs"] } else { ["http", "https"] }).contains(&scheme) {
         return Err(format!("servers are not spoken to in {scheme}"));
     }
+    Ok((scheme, authority, uri))
+}
+
+/// `proxy_pass URL`; `prefix`: what the location's path begins with, if it is no regular expression.
+pub fn pass(line: &Line, block: &Line, prefix: Option<&str>, scope: &Scope, draft: &mut Draft) -> Result<Route, String> {
+    let (scheme, authority, uri) = url(line)?;
     let upstream = upstream(line, scheme, authority, scope, draft);
     let mut route = Route::new("", Action::To(upstream));
-    (route.timeout, route.retry) = (scope.timeout.clone(), scope.retry.clone());
+    (route.timeout, route.retry) = (scope.timeout.clone(), scope.retry());
     if let Some(host) = host(authority, scope) {
         route.chain.push(Link { plugin: "rewrite", settings: vec![("host", quoted(&host))] });
     }
@@ -104,15 +109,15 @@ fn split(rest: &str) -> (&str, &str) {
 fn upstream(line: &Line, scheme: &str, authority: &str, scope: &Scope, draft: &mut Draft) -> String {
     let tls = ["https", "grpcs"].contains(&scheme);
     let declared = scope.upstreams.get(authority).cloned();
+    if let (Some(name), "http") = (&declared, scheme) {
+        return name.clone();
+    }
     let there = declared.as_ref().and_then(|name| draft.upstreams.iter().find(|upstream| upstream.name == *name)).cloned();
     let mut upstream = there.unwrap_or_else(|| {
         let bare = tls && !authority.contains(':');
         let server = if bare { format!("{authority}:443") } else { address(authority) };
         Upstream { servers: vec![server.into()], ..Upstream::default() }
     });
-    if let (Some(name), "http") = (&declared, scheme) {
-        return name.clone();
-    }
     if scheme != "http" {
         let servers = upstream.servers.iter_mut().map(|server| &mut server.address);
         servers.filter(|address| !address.starts_with("unix:")).for_each(|address| *address = format!("{scheme}://{address}"));
@@ -155,7 +160,7 @@ fn rewrites(block: &Line, route: &mut Route, draft: &mut Draft) {
             && !replacement.contains('?')
             && replacement.match_indices('$').all(|(at, _)| replacement[at + 1..].starts_with(|c: char| c.is_ascii_digit()));
         if !carried {
-            draft.lost.push(line.lost("`rewrite` and `redirect` links do this, in the route's chain"));
+            draft.lost.push(line.lost(BY_LINKS));
             continue;
         }
         // `$1x` would be a group of that name.

@@ -2,14 +2,14 @@
 
 use super::super::draft::{Action, Draft, Link};
 use super::super::write::quoted;
-use super::scope::Scope;
-use super::{Line, action};
+use super::scope::{Scope, is_implied};
+use super::{Line, action, elsewhere, is_meaningless};
 use std::collections::BTreeMap;
 
 /// By URI. One that is not in here leads to no location that can be carried over.
 pub type Doors = BTreeMap<String, Link>;
 
-/// Fields that say what the server is told anyway.
+/// Fields that say what the server is told anyway, beside those of whoever is passed on to.
 const IMPLIED: &[(&str, &[&str])] = &[
     ("content-length", &[""]),
     ("host", &["$host", "$http_host", "$proxy_host"]),
@@ -17,10 +17,7 @@ const IMPLIED: &[(&str, &[&str])] = &[
     ("x-original-uri", &["$request_uri"]),
     ("x-original-url", &["$scheme://$http_host$request_uri", "$scheme://$host$request_uri"]),
     ("x-forwarded-method", &["$request_method"]),
-    ("x-forwarded-proto", &["$scheme"]),
-    ("x-forwarded-host", &["$host", "$http_host"]),
     ("x-forwarded-uri", &["$request_uri"]),
-    ("x-forwarded-for", &["$remote_addr", "$proxy_add_x_forwarded_for"]),
 ];
 
 /// Those of a server: of each location that an `auth_request` in it names, or one around it.
@@ -62,21 +59,21 @@ fn leads(location: &Line, uri: &str) -> bool {
 fn link(location: &Line, uri: &str, scope: &Scope, draft: &mut Draft) -> Result<Link, String> {
     let pass = location.lines().iter().find(|line| line.name == "proxy_pass").ok_or("no `proxy_pass`: nobody is asked")?;
     let mut inner = scope.inner(location.lines());
-    let mut settings = Vec::new();
+    let mut host = None;
     for line in location.lines() {
         let (name, value) = (line.arg(0).to_ascii_lowercase(), line.arg(1));
-        let implied = IMPLIED.iter().any(|(implied, values)| *implied == name && values.contains(&value));
+        let implied = is_implied(&name, value) || IMPLIED.iter().any(|(implied, values)| *implied == name && values.contains(&value));
         match &*line.name {
             "proxy_pass" | "internal" | "proxy_pass_request_body" | "auth_request" => {}
             "proxy_set_header" if implied => {}
-            "proxy_set_header" if name == "host" && !value.contains('$') => settings.push(("host", quoted(value))),
+            "proxy_set_header" if name == "host" && !value.contains('$') => host = Some(quoted(value)),
             "proxy_set_header" => {
                 draft.lost.push(line.lost("`forward-auth` tells X-Forwarded-* and X-Original-*, and the client's own fields"))
             }
             // Of its TLS.
             name if name.starts_with("proxy_ssl_") => inner.take(line, draft),
-            name if super::is_meaningless(name) => {}
-            _ => draft.lost.push(line.lost("`forward-auth` has settings of its own")),
+            name if is_meaningless(name) => {}
+            name => draft.lost.push(line.lost(elsewhere(name).unwrap_or("`forward-auth` has settings of its own"))),
         }
     }
     if !inner.request.is_empty() {
@@ -85,9 +82,8 @@ fn link(location: &Line, uri: &str, scope: &Scope, draft: &mut Draft) -> Result<
     let (upstream, path) = action::asked(pass, &inner, draft)?;
     draft.asked.push(upstream.clone());
     let path = if path.is_empty() { uri.to_owned() } else { path };
-    settings.insert(0, ("upstream", quoted(&upstream)));
-    settings.insert(1, ("path", quoted(&path)));
-    settings.insert(2, ("send", quoted("*")));
+    let mut settings = vec![("upstream", quoted(&upstream)), ("path", quoted(&path)), ("send", quoted("*"))];
+    settings.extend(host.map(|host| ("host", host)));
     Ok(Link { plugin: "forward-auth", settings })
 }
 

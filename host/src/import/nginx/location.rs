@@ -8,6 +8,8 @@ use regex::Regex;
 
 /// What says where a request goes.
 const ACTIONS: [&str; 3] = ["proxy_pass", "grpc_pass", "return"];
+/// Those that rewrites go before.
+const PASSES: [&str; 2] = ["proxy_pass", "grpc_pass"];
 
 pub fn routes(server: &Line, scope: &Scope, draft: &mut Draft) -> Vec<Route> {
     let mut scope = scope.clone();
@@ -30,7 +32,7 @@ pub fn routes(server: &Line, scope: &Scope, draft: &mut Draft) -> Vec<Route> {
         return found.routes;
     }
     for line in server.lines().iter().filter(|line| line.name == "rewrite") {
-        draft.lost.push(line.lost("`rewrite` and `redirect` links do this, in a route's chain"));
+        draft.lost.push(line.lost(action::BY_LINKS));
     }
     locations.iter().for_each(|line| found.location(line, scope, draft));
     if found.closed {
@@ -119,28 +121,26 @@ impl Found {
 
     /// `block`: whose `proxy_pass` or `return` says where it leads.
     fn add(&mut self, pattern: String, prefix: Option<&str>, block: &Line, scope: &Scope, draft: &mut Draft) {
-        let acts: Vec<&Line> = block.lines().iter().filter(|line| ACTIONS.contains(&&*line.name)).collect();
-        // `return` is carried out before the others.
         let stem = prefix.unwrap_or_default().trim_end_matches('/');
-        let moves = |line: &&Line| line.name == "rewrite" && action::moved(line, stem).is_some();
-        let moved = || block.lines().iter().find(moves).filter(|_| !pattern.starts_with(['=', '~']));
-        let moved = moved().filter(|_| acts.is_empty());
-        let Some(act) = acts.iter().find(|line| line.name == "return").or(acts.first()).copied().or(moved) else {
-            let inner = block.lines().iter().any(|line| line.name == "location");
-            let why = "leads nowhere that can be carried over: no `proxy_pass`, no `grpc_pass`, no `return`";
-            if keeps_out(block) {
-                self.close(pattern);
-                draft.lost.push(block.lost(format!("{why}; until then, it answers 403")));
-            } else if !inner && !block.lines().iter().all(|line| is_meaningless(&line.name)) {
-                draft.lost.push(block.lost(why));
+        let acts = || block.lines().iter().filter(|line| ACTIONS.contains(&&*line.name));
+        let rewrites = || block.lines().iter().filter(|line| line.name == "rewrite");
+        let moved = || rewrites().find_map(|line| Some((line, action::moved(line, stem)?))).filter(|_| !pattern.starts_with(['=', '~']));
+        // `return` is carried out before the others.
+        let (act, made) = match (acts().find(|line| line.name == "return").or(acts().next()), moved()) {
+            (Some(act), _) if act.name == "return" => (act, action::answer(act).map(|action| Route::new(pattern.clone(), action))),
+            (Some(act), _) => {
+                let made = action::pass(act, block, prefix, scope, draft);
+                (act, made.map(|route| Route { pattern: pattern.clone(), ..route }))
             }
-            return;
+            (None, Some((act, action))) => (act, Ok(Route::new(pattern.clone(), action))),
+            (None, None) => {
+                self.leads_nowhere(pattern, block, draft);
+                return;
+            }
         };
-        let made = match &*act.name {
-            "return" => action::answer(act).map(|action| Route::new(pattern.clone(), action)),
-            "rewrite" => action::moved(act, stem).map(|action| Route::new(pattern.clone(), action)).ok_or_else(String::new),
-            _ => action::pass(act, block, prefix, scope, draft).map(|route| Route { pattern: pattern.clone(), ..route }),
-        };
+        if !PASSES.contains(&&*act.name) {
+            draft.lost.extend(rewrites().take_while(|line| !std::ptr::eq(*line, act)).map(|line| line.lost(action::BY_LINKS)));
+        }
         match made {
             Ok(mut route) => {
                 route.headers = scope.headers();
@@ -162,6 +162,18 @@ impl Found {
                 draft.lost.push(act.lost(format!("{why}; until then, it answers 403")));
             }
             Err(why) => draft.lost.push(act.lost(why)),
+        }
+    }
+
+    /// No action says where it leads.
+    fn leads_nowhere(&mut self, pattern: String, block: &Line, draft: &mut Draft) {
+        let inner = block.lines().iter().any(|line| line.name == "location");
+        let why = "leads nowhere that can be carried over: no `proxy_pass`, no `grpc_pass`, no `return`";
+        if keeps_out(block) {
+            self.close(pattern);
+            draft.lost.push(block.lost(format!("{why}; until then, it answers 403")));
+        } else if !inner && !block.lines().iter().all(|line| is_meaningless(&line.name)) {
+            draft.lost.push(block.lost(why));
         }
     }
 

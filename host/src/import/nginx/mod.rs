@@ -96,6 +96,15 @@ pub(super) fn is_meaningless(name: &str) -> bool {
     MEANINGLESS.contains(&name)
 }
 
+/// Where what is said in the directive of this name is said here, whichever block it stands in.
+fn elsewhere(name: &str) -> Option<&'static str> {
+    match name {
+        "access_log" => Some("is on standard output, of all sites: `access-log` in [server]"),
+        "log_format" => Some("text or JSON, in names of ours, of ECS or of OpenTelemetry: `access-log` in [server]"),
+        _ => None,
+    }
+}
+
 pub fn draft(path: &Path) -> Result<Draft, ImportError> {
     let mut reader = Reader { folder: path.parent().unwrap_or(Path::new("")).to_path_buf(), open: BTreeSet::new(), lost: Vec::new() };
     let lines = reader.file(path)?;
@@ -123,7 +132,7 @@ pub fn draft(path: &Path) -> Result<Draft, ImportError> {
 }
 
 fn http(lines: &[Line], top: &mut Scope, draft: &mut Draft) {
-    let mut scope = top.clone();
+    let mut scope = top.inner(lines);
     for line in lines {
         match &*line.name {
             "upstream" => upstream::upstream(line, &mut scope, draft),

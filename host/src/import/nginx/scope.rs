@@ -1,10 +1,12 @@
 //! What blocks inherit from those around them: fields, times, certificates, limits. A block that sets one kind of it for itself inherits nothing of that
 //! kind, as in nginx.
 
+mod chain;
+
 use super::super::draft::{Draft, Edits, Headers, Link, Tls};
 use super::super::write::quoted;
 use super::door::Doors;
-use super::{Line, is_meaningless, value};
+use super::{Line, elsewhere, is_meaningless, value};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -40,8 +42,10 @@ pub struct Scope {
     users: Option<String>,
     /// Something that kept requests out could not be carried over.
     pub closed: bool,
-    /// Of `retry`, as TOML values.
-    pub retry: BTreeMap<&'static str, String>,
+    /// When another server is tried; empty: never.
+    next: Option<Vec<String>>,
+    /// How many are asked at most.
+    tries: Option<u32>,
     /// Cache-Control of responses.
     expires: Option<String>,
     gzip: bool,
@@ -79,6 +83,11 @@ const IMPLIED: &[(&str, &[&str])] = &[
     ("connection", &["upgrade", "Upgrade", "$connection_upgrade", "$http_connection", "", "keep-alive", "close"]),
     ("accept-encoding", &["$http_accept_encoding"]),
 ];
+
+/// Whether the field of this name (in lower case) has this value anyway.
+pub fn is_implied(name: &str, text: &str) -> bool {
+    IMPLIED.iter().any(|(implied, texts)| *implied == name && texts.contains(&text))
+}
 
 /// Who is let in. Without them, more would be.
 const GUARDS: &[&str] = &[
@@ -209,15 +218,13 @@ impl Scope {
             }
             "proxy_next_upstream" | "grpc_next_upstream" => return self.next(line),
             "proxy_next_upstream_tries" | "grpc_next_upstream_tries" => match line.arg(0).parse::<u32>() {
-                Ok(0) => drop(self.retry.remove("tries")),
-                Ok(tries @ 1..=11) => drop(self.retry.insert("tries", tries.to_string())),
+                Ok(0) => self.tries = None,
+                Ok(tries @ 1..=11) => self.tries = Some(tries),
                 _ => return Err("from 1 to 11: `retry` of a route".into()),
             },
             "proxy_next_upstream_timeout" | "grpc_next_upstream_timeout" => {
                 return Err("each attempt has its time: `retry = { per-try }` of a route".into());
             }
-            "access_log" => return Err("is on standard output, of all sites: `access-log` in [server]".into()),
-            "log_format" => return Err("text or JSON, in names of ours, of ECS or of OpenTelemetry: `access-log` in [server]".into()),
             "limit_conn" | "limit_conn_zone" => return Err("`conn-limit` counts connections, in a listener's chain".into()),
             "internal" => return Err("there are no requests from within".into()),
             "satisfy" if line.arg(0) == "all" => {}
@@ -239,7 +246,7 @@ impl Scope {
             name if name.starts_with("proxy_cache") => return Err("responses are not cached".into()),
             name if name.starts_with("fastcgi_") || name.starts_with("uwsgi_") || name.starts_with("grpc_") => {}
             name if is_meaningless(name) => {}
-            _ => return Err("not known here".into()),
+            name => return Err(elsewhere(name).unwrap_or("not known here").into()),
         }
         Ok(())
     }
@@ -254,7 +261,7 @@ impl Scope {
             };
             return Ok(());
         }
-        if IMPLIED.iter().any(|(implied, texts)| *implied == lower && texts.contains(&text)) {
+        if is_implied(&lower, text) {
             return Ok(());
         }
         if lower == "connection" && self.upgrades.iter().any(|variable| variable == text) {
@@ -293,22 +300,28 @@ impl Scope {
 
     /// `proxy_next_upstream error timeout http_502 …`
     fn next(&mut self, line: &Line) -> Result<(), String> {
-        self.retry.remove("on");
         let mut on = Vec::new();
         for case in &line.args {
             match &**case {
-                "off" => drop(self.retry.insert("tries", "1".to_owned())),
                 "error" => on.extend(["connect", "reset"]),
                 "timeout" => on.push("timeout"),
-                "invalid_header" => {}
+                "invalid_header" | "off" => {}
                 "non_idempotent" => return Err("what a server may have seen is sent again only if it is idempotent".into()),
                 case => on.push(case.strip_prefix("http_").ok_or_else(|| format!("`{case}` is not known here"))?),
             }
         }
-        if !on.is_empty() {
-            self.retry.insert("on", format!("[{}]", on.into_iter().map(quoted).collect::<Vec<_>>().join(", ")));
-        }
+        // Without any that are known here, it is as if nothing were said.
+        let off = line.args.iter().any(|case| case == "off");
+        self.next = (off || !on.is_empty()).then(|| on.into_iter().map(quoted).collect());
         Ok(())
+    }
+
+    /// `retry` of a route, as TOML values.
+    pub fn retry(&self) -> BTreeMap<&'static str, String> {
+        let next = self.next.as_ref().filter(|next| !next.is_empty()).map(|next| format!("[{}]", next.join(", ")));
+        let off = self.next.as_ref().is_some_and(Vec::is_empty);
+        let tries = if off { Some(1) } else { self.tries }.map(|tries| tries.to_string());
+        [("on", next), ("tries", tries)].into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
     }
 
     /// `limit_req_zone KEY zone=NAME:SIZE rate=RATE`
@@ -340,78 +353,6 @@ impl Scope {
         let settings = vec![("name", quoted(&name)), ("rate", quoted(rate)), ("burst", burst.to_string()), ("key", quoted(key))];
         self.limits.push(Link { plugin: "rate-limit", settings });
         Ok(())
-    }
-
-    /// Who is let in, and what is done before and after.
-    pub fn chain(&self, line: &Line, draft: &mut Draft) -> Vec<Link> {
-        let mut chain = Vec::new();
-        if self.gzip {
-            chain.push(Link { plugin: "compress", settings: self.gzip_settings.clone() });
-        }
-        if let Some(value) = &self.expires {
-            // Those that nginx gives it.
-            let rule = format!("[{{ status = [200, 201, 204, 206, 301, 302, 303, 307, 308], set = {} }}]", quoted(value));
-            chain.push(Link { plugin: "cache-control", settings: vec![("rules", rule), ("replace", "true".to_owned())] });
-        }
-        match self.filter() {
-            Ok(filter) => chain.extend(filter),
-            Err(why) => {
-                chain.push(Link::closed());
-                draft.lost.push(line.lost(format!("{why}; until then, it answers 403")));
-            }
-        }
-        if self.closed {
-            chain.push(Link::closed());
-        }
-        chain.extend(self.limits.iter().cloned());
-        if let Some(line) = &self.auth {
-            chain.push(self.doors.get(line.arg(0)).map_or_else(Link::closed, |door| self.through(door)));
-            if !self.doors.contains_key(line.arg(0)) {
-                draft.lost.push(line.lost("`forward-auth` asks a server; until then, what it protects answers 403"));
-            }
-        }
-        if let Some(realm) = &self.realm {
-            let Some(users) = &self.users else {
-                draft.lost.push(line.lost("`auth_basic` without `auth_basic_user_file`; until then, it answers 403"));
-                chain.push(Link::closed());
-                return chain;
-            };
-            let settings =
-                vec![("htpasswd", format!("{{ file = {} }}", quoted(users))), ("realm", quoted(realm)), ("forward", "true".to_owned())];
-            chain.push(Link { plugin: "basic-auth", settings });
-        }
-        chain
-    }
-
-    /// A door with what the request goes on with.
-    fn through(&self, door: &Link) -> Link {
-        let mut link = door.clone();
-        if !self.copied.is_empty() {
-            let names: Vec<String> = self.copied.iter().map(|name| quoted(name)).collect();
-            link.settings.push(("copy", format!("[{}]", names.join(", "))));
-        }
-        link
-    }
-
-    /// nginx takes the first that fits, `ip-filter` the most specific one: the same where one of the lists is "all the rest".
-    fn filter(&self) -> Result<Option<Link>, String> {
-        let all = |(allowed, whom): &(bool, String)| (whom == "all").then_some(*allowed);
-        let Some(first) = self.access.first() else { return Ok(None) };
-        let rest = self.access.last().and_then(all);
-        let named: Vec<&(bool, String)> = self.access.iter().filter(|entry| all(entry).is_none()).collect();
-        let alike = named.iter().all(|(allowed, _)| *allowed == first.0);
-        let networks = format!("[{}]", named.iter().map(|(_, whom)| quoted(whom)).collect::<Vec<_>>().join(", "));
-        match (first.0, rest) {
-            (true, Some(false)) if alike && !named.is_empty() => {
-                Ok(Some(Link { plugin: "ip-filter", settings: vec![("allow", networks)] }))
-            }
-            (false, None | Some(true)) if alike && !named.is_empty() => {
-                Ok(Some(Link { plugin: "ip-filter", settings: vec![("deny", networks)] }))
-            }
-            (false, Some(false)) if named.is_empty() => Ok(Some(Link::closed())),
-            (true, None | Some(true)) if alike => Ok(None),
-            _ => Err("`allow` and `deny` mixed: `ip-filter` goes by the longest prefix, not by order".into()),
-        }
     }
 
     pub fn tls(&self) -> Tls {

@@ -2,7 +2,7 @@
 
 use super::super::draft::{Draft, Tcp, Upstream};
 use super::scope::Scope;
-use super::{Line, is_meaningless, upstream, value};
+use super::{Line, elsewhere, is_meaningless, upstream, value};
 use std::path::PathBuf;
 
 pub fn stream(block: &Line, draft: &mut Draft) {
@@ -12,7 +12,7 @@ pub fn stream(block: &Line, draft: &mut Draft) {
             "upstream" => upstream::upstream(line, &mut scope, draft),
             "server" => {}
             name if is_meaningless(name) => {}
-            _ => draft.lost.push(line.lost("`[tcp.\"…\"] sni = { … }` leads by name")),
+            name => draft.lost.push(line.lost(elsewhere(name).unwrap_or("`[tcp.\"…\"] sni = { … }` leads by name"))),
         }
     }
     for line in block.lines().iter().filter(|line| line.name == "server") {
@@ -42,7 +42,7 @@ fn server(block: &Line, scope: &Scope, draft: &mut Draft) {
             "proxy_protocol" => announced = line.arg(0) == "on",
             name if is_meaningless(name) => {}
             "proxy_connect_timeout" => draft.lost.push(line.lost("is for all: `[limits] connect`")),
-            _ => draft.lost.push(line.lost("not known here")),
+            name => draft.lost.push(line.lost(elsewhere(name).unwrap_or("not known here"))),
         }
     }
     let (Some(address), Some(to)) = (address, to) else {

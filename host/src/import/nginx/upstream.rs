@@ -10,6 +10,7 @@ pub fn upstream(line: &Line, scope: &mut Scope, draft: &mut Draft) {
         match &*line.name {
             "server" => server(line, &mut upstream, draft),
             "sticky" if line.arg(0) == "cookie" && line.args.len() == 2 => upstream.sticky = Some(line.arg(1).to_owned()),
+            "sticky" => draft.lost.push(line.lost("`sticky = { cookie = \"…\" }` in [upstream.…], with `max-age`")),
             "keepalive" => upstream.idle = line.arg(0).parse().ok(),
             "random" | "zone" | "keepalive_timeout" | "keepalive_requests" | "keepalive_time" => {}
             "least_conn" => upstream.balance = Some("least".into()),

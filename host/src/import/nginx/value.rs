@@ -1,5 +1,7 @@
 //! Values with variables of nginx, as texts with placeholders of ours.
 
+use crate::config::check_duration;
+
 /// What a variable is called in a field's value.
 const FIELDS: &[(&str, &str)] = &[
     ("binary_remote_addr", "client.ip"),
@@ -82,9 +84,7 @@ pub fn duration(text: &str) -> Option<String> {
     if digits(text) {
         return Some(format!("{text}s"));
     }
-    let units = text.trim_start_matches(|c: char| c.is_ascii_digit());
-    let usual = ["ms", "s", "m", "h", "d"].contains(&units) && digits(&text[..text.len() - units.len()]);
-    usual.then(|| text.to_owned())
+    check_duration(text).is_ok().then(|| text.to_owned())
 }
 
 /// `expires TIME`: what Cache-Control says; `Some(None)`: nothing. `None`: it cannot be told.
@@ -152,5 +152,6 @@ mod tests {
     #[test]
     fn times_have_units() {
         assert_eq!((duration("60").as_deref(), duration("5m").as_deref(), duration("1M")), (Some("60s"), Some("5m"), None));
+        assert_eq!(duration("1h30m").as_deref(), Some("1h30m"));
     }
 }
