@@ -1,7 +1,7 @@
 //! `portcullis explain tcp ADDRESS`: what would happen to a connection, and where each part of it is written.
 
 use super::explain::{ExplainError, row, server_json, servers};
-use crate::config::{self, Config, ListenAddress, SiteName, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamName, show_duration};
+use crate::config::{self, Config, ListenAddress, TcpRoute, TcpSpec, TcpTls, TlsSpec, UpstreamName, show_duration};
 use crate::message::{ClientHello, Unrouted};
 use crate::tunnel::Routes;
 use serde_json::{Value, json};
@@ -125,14 +125,7 @@ fn place(config: &Config, spec: &TcpSpec, question: &TcpQuestion) -> Place {
 /// The site with TLS that answers to a name.
 fn site(config: &Config, name: &str) -> Option<usize> {
     let served = config.sites.iter().enumerate().filter(|(_, site)| site.tls != TlsSpec::Off);
-    let fit = |site: &SiteName| match site {
-        SiteName::Exact(exact) => (exact == name).then_some(usize::MAX),
-        SiteName::Wildcard(suffix) => {
-            name.strip_suffix(suffix.as_str()).is_some_and(|front| front.ends_with('.')).then_some(1 + suffix.len())
-        }
-        SiteName::Any => Some(0),
-    };
-    served.filter_map(|(index, site)| Some((site.names().filter_map(fit).max()?, index))).max().map(|(_, index)| index)
+    served.filter_map(|(index, site)| Some((site.fit(name)?, index))).max().map(|(_, index)| index)
 }
 
 impl TcpExplained {

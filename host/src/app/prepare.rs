@@ -126,7 +126,7 @@ pub fn review(path: &Path) -> Result<(Option<Config>, Report), PrepareError> {
     let certified: Vec<Site> = config.tcp.iter().flat_map(certified_names).collect();
     for site in config.sites.iter().chain(&certified) {
         if let TlsSpec::Files(files) = &site.tls {
-            tell(certs::check_files(files, &site.names().cloned().collect::<Vec<_>>()), &mut found);
+            tell(certs::check_files(files, site.names()), &mut found);
         }
         if let Some(client) = &site.client {
             tell(certs::check_clients(client, &site.name), &mut found);

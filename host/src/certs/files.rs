@@ -35,8 +35,8 @@ impl Certified {
     }
 }
 
-/// Everything that is wrong with a site's files: nothing, warnings only, or errors. For `portcullis check`.
-pub fn check_files(files: &CertifiedFiles, names: &[SiteName]) -> Vec<CertProblem> {
+/// Everything that is wrong with the files of a site with these names: nothing, warnings only, or errors. For `portcullis check`.
+pub fn check_files<'n>(files: &CertifiedFiles, names: impl IntoIterator<Item = &'n SiteName>) -> Vec<CertProblem> {
     match load(files, names, OffsetDateTime::now_utc()) {
         Ok((_, warnings)) => warnings,
         Err(problems) => problems,
@@ -44,7 +44,11 @@ pub fn check_files(files: &CertifiedFiles, names: &[SiteName]) -> Vec<CertProble
 }
 
 /// Reads and checks the files of a site with these names. `Err` has at least one error; `Ok` may come with warnings.
-pub fn load(files: &CertifiedFiles, names: &[SiteName], now: OffsetDateTime) -> Result<(Certified, Vec<CertProblem>), Vec<CertProblem>> {
+pub fn load<'n>(
+    files: &CertifiedFiles,
+    names: impl IntoIterator<Item = &'n SiteName>,
+    now: OffsetDateTime,
+) -> Result<(Certified, Vec<CertProblem>), Vec<CertProblem>> {
     let (certified, problems) = read(files, names, now).map_err(|unreadable| unreadable.0)?;
     match certified {
         Some(certified) if !problems.iter().any(CertProblem::is_error) => Ok((certified, problems)),
@@ -56,7 +60,11 @@ pub fn load(files: &CertifiedFiles, names: &[SiteName], now: OffsetDateTime) -> 
 struct Unreadable(Vec<CertProblem>);
 
 /// The pair, unless its halves differ, and what is wrong with it.
-fn read(files: &CertifiedFiles, names: &[SiteName], now: OffsetDateTime) -> Result<(Option<Certified>, Vec<CertProblem>), Unreadable> {
+fn read<'n>(
+    files: &CertifiedFiles,
+    names: impl IntoIterator<Item = &'n SiteName>,
+    now: OffsetDateTime,
+) -> Result<(Option<Certified>, Vec<CertProblem>), Unreadable> {
     // Both are read before either is given up, so that one run of `check` tells all.
     let unreadable = |at: &Location, message| CertProblem::error(CertProblem::UNREADABLE, at, message);
     let chain = chain(&files.cert).map_err(|message| unreadable(&files.at, message));
@@ -71,7 +79,7 @@ fn read(files: &CertifiedFiles, names: &[SiteName], now: OffsetDateTime) -> Resu
         return Err(Unreadable(vec![unreadable(&files.at, message)]));
     };
     let mut problems = Vec::new();
-    problems.extend(names.iter().filter_map(|name| name_problem(files, name, &coverage)));
+    problems.extend(names.into_iter().filter_map(|name| name_problem(files, name, &coverage)));
     problems.extend(validity_problem(files, &coverage, now));
     let certified = match CertifiedKey::from_der(chain, key, &default_provider()) {
         Ok(key) => {

@@ -4,8 +4,9 @@
 //! Files are read again by `watch`, which puts what it finds in here.
 
 mod listed;
+mod ordered;
 
-use super::acme::{self, Acme, Challenges, Ordered, Shelf};
+use super::acme::{Acme, Challenges, Ordered};
 use super::clients::{self, Guard};
 use super::coverage::{Coverage, Subject};
 use super::files::{self, Certified};
@@ -22,6 +23,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use time::{Duration, OffsetDateTime};
 
 pub use listed::Listed;
+pub use ordered::check_acme;
 
 /// After a failed renewal. The disk may be full for a while; the old leaf still has days.
 const RENEWAL_PAUSE: Duration = Duration::minutes(10);
@@ -112,19 +114,19 @@ impl Store {
 
     /// A certificate of the operator's, which is watched from now on. `None`: something is wrong with it, as told in `problems`.
     fn files(&mut self, files: &CertifiedFiles, site: &Site, problems: &mut Vec<CertProblem>) -> Option<Arc<Source>> {
-        let names: Vec<SiteName> = site.names().cloned().collect();
         let stamp = Stamp::of(&paths(files));
-        let (certified, warnings) = files::load(files, &names, OffsetDateTime::now_utc()).map_err(|found| problems.extend(found)).ok()?;
+        let (certified, warnings) =
+            files::load(files, site.names(), OffsetDateTime::now_utc()).map_err(|found| problems.extend(found)).ok()?;
         problems.extend(warnings);
         let source = Arc::new(Source::Files(ArcSwap::from_pointee(certified)));
-        let what = SiteFiles { files: files.clone(), names, source: source.clone() };
+        let what = SiteFiles { files: files.clone(), names: site.names().cloned().collect(), source: source.clone() };
         self.watch_from(Watched::new(what, stamp));
         Some(source)
     }
 
     /// A certificate that is ordered, with the one that is kept from before.
     fn ordered(&mut self, name: &SiteName, spec: &AcmeSpec, state: &Path, problems: &mut Vec<CertProblem>) -> Option<Arc<Source>> {
-        let ordered = ordered(name, spec, state).map_err(|problem| problems.push(problem)).ok()?;
+        let ordered = ordered::of(name, spec, state).map_err(|problem| problems.push(problem)).ok()?;
         let source = ordered.source.clone();
         self.ordered.get_mut().unwrap_or_else(PoisonError::into_inner).push(ordered);
         Some(source)
@@ -276,7 +278,7 @@ impl Index {
 /// The certificate files of one site.
 struct SiteFiles {
     files: CertifiedFiles,
-    /// The site's.
+    /// The site's, its own first.
     names: Vec<SiteName>,
     source: Arc<Source>,
 }
@@ -321,49 +323,6 @@ fn local_leaf(
     let leaf = ca.leaf(name, OffsetDateTime::now_utc()).map_err(problem)?;
     let current = Mutex::new((leaf.key, renewal(&leaf.coverage)));
     Ok(Arc::new(Source::Local(LocalLeaf { ca, site: name.clone(), current })))
-}
-
-/// A name whose certificate is ordered, with the one that is kept from before.
-fn ordered(name: &SiteName, spec: &AcmeSpec, state: &Path) -> Result<Ordered, CertProblem> {
-    if let Some(problem) = roots_problem(spec) {
-        return Err(problem);
-    }
-    let shelf = Shelf::open(state, &spec.issuer.directory);
-    let shelf = shelf.map_err(|error| CertProblem::error(CertProblem::ACME_STATE, &spec.at, format!("ACME: {error}")))?;
-    let name = name.to_string();
-    let source = Arc::new(Source::Acme(ArcSwapOption::from_pointee(shelf.certificate(&name))));
-    Ok(Ordered { name, spec: spec.clone(), shelf, source })
-}
-
-/// What is wrong with the files that an ACME site names, and with the certificate that is kept in `state`. For `portcullis check`.
-pub fn check_acme(spec: &AcmeSpec, site: &SiteName, state: Option<&Path>) -> Vec<CertProblem> {
-    let kept = state.and_then(|state| Shelf::at(state, &spec.issuer.directory).certificate(&site.to_string()));
-    let old = kept.and_then(|kept| age_problem(spec, site, &kept.coverage, OffsetDateTime::now_utc()));
-    roots_problem(spec).into_iter().chain(old).collect()
-}
-
-/// A warning: the running proxy may be about to get a new one, and a stopped one orders it at its start.
-fn age_problem(spec: &AcmeSpec, site: &SiteName, kept: &Coverage, now: OffsetDateTime) -> Option<CertProblem> {
-    // Halfway from renewal to the end: then renewing has failed for long.
-    let late = kept.not_after - (kept.not_after - kept.not_before) / 6;
-    let how = if now > kept.not_after {
-        "ended"
-    } else if now > late {
-        "ends"
-    } else {
-        return None;
-    };
-    let message = format!("the ordered certificate for `{site}` {how} on {}, and was not renewed", kept.not_after.date());
-    Some(
-        CertProblem::warning(CertProblem::VALIDITY, &spec.at, message)
-            .with_help("a running proxy logs why; a stopped one renews at its start"),
-    )
-}
-
-fn roots_problem(spec: &AcmeSpec) -> Option<CertProblem> {
-    let (ca, at) = spec.issuer.ca.as_ref()?;
-    let error = acme::check_roots(ca).err()?;
-    Some(CertProblem::error(CertProblem::ACME_STATE, at, format!("the CA file of the ACME directory cannot be used: {error}")))
 }
 
 impl Source {

@@ -35,12 +35,28 @@ impl Site {
     pub fn names(&self) -> impl Iterator<Item = &SiteName> {
         std::iter::once(&self.name).chain(&self.aliases)
     }
+
+    /// How well it answers to a host (in normal form, without port), by the name that fits best; see [`SiteName::fit`].
+    pub fn fit(&self, host: &str) -> Option<usize> {
+        self.names().filter_map(|name| name.fit(host)).max()
+    }
 }
 
 impl SiteName {
     /// As the key of `[site."…"]` is read.
     pub fn read(text: &str) -> Result<Self, String> {
         super::forms::site_name(text).map_err(|wrong| wrong.message)
+    }
+
+    /// How well it fits a host, `None`: not at all. The more specific name has more; no two names that fit one host have as much.
+    pub fn fit(&self, host: &str) -> Option<usize> {
+        match self {
+            Self::Exact(name) => (name == host).then_some(usize::MAX),
+            Self::Wildcard(suffix) => {
+                host.strip_suffix(suffix.as_str()).is_some_and(|front| front.ends_with('.')).then_some(1 + suffix.len())
+            }
+            Self::Any => Some(0),
+        }
     }
 
     /// Whether it is `localhost`, below `localhost`, `test` or `internal`, or an address: no public CA would certify it.

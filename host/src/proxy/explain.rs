@@ -3,7 +3,7 @@
 //! The slow twin of `router.rs`, straight from the rules as written in [`crate::config::Route`], for the command `explain` and for the
 //! test that holds the two together. Not on the path of a request.
 
-use crate::config::{FieldMatch, PathMatch, Route, Site, SiteName};
+use crate::config::{FieldMatch, PathMatch, Route, Site};
 use crate::message::RequestHead;
 use std::cmp::Reverse;
 
@@ -58,13 +58,8 @@ pub fn explain(sites: &[Site], host: &str, head: &RequestHead) -> Explanation {
 }
 
 fn best_site<'a>(sites: &'a [Site], host: &str) -> Option<(usize, &'a Site)> {
-    let fit = |name: &SiteName| match name {
-        SiteName::Exact(name) => (name == host).then_some((2, name.len())),
-        SiteName::Wildcard(suffix) => host.strip_suffix(suffix.as_str()).filter(|front| front.ends_with('.')).map(|_| (1, suffix.len())),
-        SiteName::Any => Some((0, 0)),
-    };
-    let best = |site: (usize, &'a Site)| site.1.names().filter_map(fit).max().map(|fit| (fit, site));
-    sites.iter().enumerate().filter_map(best).max_by_key(|(fit, _)| *fit).map(|(_, site)| site)
+    let fitting = sites.iter().enumerate().filter_map(|site| Some((site.1.fit(host)?, site)));
+    fitting.max_by_key(|(fit, _)| *fit).map(|(_, site)| site)
 }
 
 /// The smallest goes first: kind, priority, length; then a method match, most header matches, most query matches.

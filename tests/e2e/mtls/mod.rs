@@ -124,7 +124,7 @@ fn who_got_in_by_one_name_of_a_site_is_in_by_its_others() {
         let (code, said) = ask(&proxy, name, &[]);
         assert!(code != 0 && said.contains("alert"), "{name}: {code} {said}");
     }
-    // On one connection too, as browsers do.
+    // Whichever name the handshake was for, as when browsers ask for both on one connection.
     for (sni, host) in [("a.test", "a.test"), ("a.test", "b.test"), ("b.test", "a.test"), ("b.test", "b.test")] {
         let field = format!("Host: {host}:{}", proxy.https().port());
         for protocol in ["--http1.1", "--http2"] {

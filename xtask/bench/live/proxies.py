@@ -210,8 +210,10 @@ https://localhost:{self.https} {{
                 pass
         self.process.wait()
         self.log.flush()
-        if "panicked at" in open(self.log.name, errors="replace").read():
-            print(f"{self.given}: it panicked\n" + open(self.log.name, errors="replace").read(), file=sys.stderr)
+        with open(self.log.name, errors="replace") as log:
+            said = log.read()
+        if "panicked at" in said:
+            print(f"{self.given}: it panicked\n{said}", file=sys.stderr)
 
 
 def children(pid):

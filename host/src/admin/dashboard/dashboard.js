@@ -42,11 +42,11 @@ function time(seconds) {
 }
 
 // Replaces rows only if they say something else, so that whoever reads or selects is not disturbed.
-function rows(id, made, none, columns) {
+function rows(id, made, none) {
   const body = by(id);
   const names = [...body.closest("table").tHead.rows[0].cells].map((cell) => cell.textContent);
   for (const row of made) [...row.cells].forEach((cell, index) => cell.setAttribute("data-column", names[index]));
-  const fresh = make("tbody", {}, ...(made.length ? made : [make("tr", {}, make("td", { class: "muted", colspan: columns }, none))]));
+  const fresh = make("tbody", {}, ...(made.length ? made : [make("tr", {}, make("td", { class: "muted", colspan: names.length }, none))]));
   tabular(fresh);
   if (fresh.innerHTML !== body.innerHTML) body.replaceChildren(...fresh.childNodes);
 }
@@ -70,7 +70,7 @@ function showRoutes(routes) {
     return make("tr", {}, head(route.site), cell(code(`${route.methods.join(" ")} ${route.pattern}`.trim())), cell(chain(route.chain, route.to)),
       number(count(requests)), number(count(statuses["4xx"])), number(count(statuses["5xx"]), statuses["5xx"] ? "bad" : ""),
       number(timed ? time(seconds / timed) : "–"));
-  }), "There are no routes.", 7);
+  }), "There are no routes.");
 }
 
 function showPlugins(plugins) {
@@ -84,14 +84,14 @@ function showPlugins(plugins) {
       cell(plugin.isolate === "request" ? "fresh for each request" : "one per worker", counts.breakers_open ? make("span", { class: "bad" }, " left out now") : null),
       number(count(counts.calls)), number(counts.calls && counts.cpu_seconds ? time(counts.cpu_seconds / counts.calls) : "–"),
       number(hits + misses ? `${Math.round((100 * hits) / (hits + misses))} %` : "–"), number(told || "0", faults.length ? "bad" : ""));
-  }), "No route has a link.", 7);
+  }), "No route has a link.");
 }
 
 function showUpstreams(upstreams) {
   rows("upstreams-rows", upstreams.map((one) => make("tr", {}, head(one.name), cell(code(one.servers.join(" ")), one.tls ? " over TLS" : "",
       one.drained.length ? make("span", { class: "doubtful" }, ` taken out: ${one.drained.join(" ")}`) : null),
     number(count(one.requests)), number(count(one.active)), number(count(one.idle)), number(count(one.retries)),
-    number(count(one.failures), one.failures ? "bad" : ""))), "There are no upstreams.", 7);
+    number(count(one.failures), one.failures ? "bad" : ""))), "There are no upstreams.");
 }
 
 function showCertificates(certificates) {
@@ -102,7 +102,7 @@ function showCertificates(certificates) {
     const style = days < 0 ? "bad" : days < 14 && from !== "local" ? "doubtful" : "good";
     const left = days < 0 ? "it has ended" : `in ${days} day${days === 1 ? "" : "s"}`;
     return make("tr", {}, head(site), cell(from), cell(certificate.issuer), make("td", { class: style }, `${certificate.not_after.slice(0, 10)}, ${left}`));
-  }), "No site has TLS.", 4);
+  }), "No site has TLS.");
 }
 
 function showRefusals(refusals) {
@@ -111,7 +111,7 @@ function showRefusals(refusals) {
     const button = one.host && make("button", { type: "button", "data-url": url, "data-method": one.method, "aria-label": `Explain ${one.method} ${url}` }, "explain");
     return make("tr", {}, cell(make("time", { datetime: one.at }, one.at.slice(11, 19))), cell(code(one.reason)), cell(`${one.status ?? "–"}`),
       cell(code(one.host ? `${one.method} ${url}` : "–")), cell(button || ""));
-  }), "None so far.", 5);
+  }), "None so far.");
 }
 
 function draw(name, unit) {

@@ -36,7 +36,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(3600);
 /// Until another process that orders the same certificate is looked after again.
 const OTHERS_TURN: Duration = Duration::from_secs(5);
 
-/// A site whose certificate is ordered.
+/// A name of a site whose certificate is ordered.
 pub(super) struct Ordered {
     pub name: String,
     pub spec: AcmeSpec,

@@ -5,10 +5,10 @@ use crate::certs::Presented;
 use crate::certs::coverage::Subject;
 use time::OffsetDateTime;
 
-/// What one site shows.
+/// What is shown under one name of a site.
 #[derive(Debug)]
 pub struct Listed {
-    /// As the site is called.
+    /// The name.
     pub site: String,
     /// `files`, `local` or `acme`.
     pub from: &'static str,

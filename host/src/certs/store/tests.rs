@@ -1,8 +1,9 @@
 //! Which certificate is chosen, and what is said when there is none.
 
+use super::ordered::age_problem;
 use super::*;
 use crate::certs::Severity;
-use crate::config::{CertifiedFiles, Location};
+use crate::config::CertifiedFiles;
 use std::fs;
 
 fn at() -> Location {
@@ -97,6 +98,24 @@ fn the_errors_of_all_sites_come_at_once() {
     let codes: Vec<&str> = problems.iter().map(|problem| problem.code).collect();
     assert_eq!(codes, ["E021", "E027", "E025", "E025"]);
     assert!(problems.iter().all(|problem| problem.severity == Severity::Error));
+}
+
+#[test]
+fn each_name_of_a_site_asks_its_clients() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let TlsSpec::Files(ca) = files(dir.path(), "partners", &["partners"]) else { unreachable!() };
+    let client = ClientCertSpec { ca: ca.cert, ca_at: at(), crl: None, require: true, forward: None };
+    for tls in [TlsSpec::Local, files(dir.path(), "both", &["a.test", "b.test"])] {
+        let asking = Site { aliases: vec![exact("b.test")], client: Some(client.clone()), ..site(exact("a.test"), tls.clone()) };
+        let open = site(exact("open.test"), TlsSpec::Local);
+        let (store, _) = Store::open(&[open, asking], dir.path()).unwrap_or_else(|problems| panic!("{problems:?}"));
+        for name in ["a.test", "b.test"] {
+            let number = store.guard(Some(name), None).unwrap_or_else(|| panic!("{name} of {tls:?}"));
+            let shown = store.guarded_certificate(number).expect("there");
+            assert!(Coverage::read(&shown.cert[0]).expect("a certificate").listed().contains(name), "{name} of {tls:?}");
+        }
+        assert_eq!(store.guard(Some("open.test"), None), None);
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub static SITE: Keys = Keys {
     later: &[],
     ..table(
         "site",
-        "A host name with its routes.",
+        "A host name, or several, with its routes.",
         &[
             key(
                 "aliases",

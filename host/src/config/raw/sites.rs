@@ -43,8 +43,8 @@ struct Outside<'s> {
     issuer: &'s AcmeIssuer,
 }
 
-/// Names with their places.
-type Named = Vec<(SiteName, Span)>;
+/// A name with its place.
+type Named = (SiteName, Span);
 
 /// A site, and its aliases with their places.
 fn one(
@@ -54,11 +54,11 @@ fn one(
     path: String,
     name: Option<&SiteName>,
     outside: &Outside<'_>,
-) -> Option<(Site, Named)> {
+) -> Option<(Site, Vec<Named>)> {
     let Outside { chains, links, issuer } = outside;
     let reader = Reader::open(context, node, &keys::SITE, path)?;
     let aliases = reader.list("aliases", forms::site_name).unwrap_or_default();
-    let tls = tls(context, &reader, name, key_span, issuer).filter(|tls| suits(context, &reader, tls, name, &aliases));
+    let tls = tls(context, &reader, name, key_span, issuer, &aliases).filter(|tls| certifies(context, tls, &aliases));
     let client = client_certs::read(context, &reader, &keys::CLIENT_CERTS);
     let mut inherited = links.to_vec();
     inherited.extend(shorthand::limit(context, &reader, LinkOrigin::Site));
@@ -88,27 +88,24 @@ fn one(
     Some((site, aliases))
 }
 
-/// Whether what certifies the name certifies the others. Files are looked at when they are read.
-fn suits(context: &Context<'_>, reader: &Reader<'_, '_>, tls: &TlsSpec, name: Option<&SiteName>, aliases: &Named) -> bool {
-    let fits = |(alias, span): &(SiteName, Span)| match tls {
-        TlsSpec::Acme(spec) => acme::is_orderable(context, alias, &context.place(*span), spec),
-        // Nobody asked for it.
-        TlsSpec::Local if reader.get("tls").is_none() && !alias.is_local() => {
-            let own = name.map_or_else(String::new, ToString::to_string);
-            let message = format!("`{own}` is certified by the local CA, which is not the default for `{alias}`");
-            let found = Diagnostic::error(Code::Missing, context.place(*span), message);
-            context.report(found.help("say for both: tls = \"local\", { cert = \"….pem\", key = \"….key\" }, or \"off\""));
-            false
-        }
-        _ => true,
-    };
+/// Whether ACME, if that is it, certifies the other names too. Files are looked at when they are read.
+fn certifies(context: &Context<'_>, tls: &TlsSpec, aliases: &[Named]) -> bool {
+    let TlsSpec::Acme(spec) = tls else { return true };
+    let orderable = |(alias, span): &Named| acme::is_orderable(context, alias, &context.place(*span), spec);
     // All that is wrong is told.
-    aliases.iter().filter(|alias| !fits(alias)).count() == 0
+    aliases.iter().filter(|alias| !orderable(alias)).count() == 0
 }
 
-fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, name: Option<&SiteName>, key_span: Span, defaults: &AcmeIssuer) -> Option<TlsSpec> {
+fn tls(
+    context: &Context<'_>,
+    reader: &Reader<'_, '_>,
+    name: Option<&SiteName>,
+    key_span: Span,
+    defaults: &AcmeIssuer,
+    aliases: &[Named],
+) -> Option<TlsSpec> {
     match reader.get("tls") {
-        None => implied(context, reader, name?, key_span, defaults),
+        None => implied(context, reader, name?, key_span, defaults, aliases),
         Some(Node { value: Value::Table(_), .. }) => {
             let table = reader.open_key("tls", &keys::TLS)?;
             certificate::long(context, &table, || acme::long(context, &table, defaults, name))
@@ -130,8 +127,20 @@ fn tls(context: &Context<'_>, reader: &Reader<'_, '_>, name: Option<&SiteName>, 
 }
 
 /// Without `tls`: the local CA for names that no public one would certify, ACME for the others.
-fn implied(context: &Context<'_>, reader: &Reader<'_, '_>, name: &SiteName, key_span: Span, defaults: &AcmeIssuer) -> Option<TlsSpec> {
+fn implied(
+    context: &Context<'_>,
+    reader: &Reader<'_, '_>,
+    name: &SiteName,
+    key_span: Span,
+    defaults: &AcmeIssuer,
+    aliases: &[Named],
+) -> Option<TlsSpec> {
     if name.is_local() {
+        for (alias, span) in aliases.iter().filter(|(alias, _)| !alias.is_local()) {
+            let message = format!("`{name}` is certified by the local CA, which is not the default for `{alias}`");
+            let found = Diagnostic::error(Code::Missing, context.place(*span), message);
+            context.report(found.help("say for both: tls = \"local\", { cert = \"….pem\", key = \"….key\" }, or \"off\""));
+        }
         return Some(TlsSpec::Local);
     }
     if context.is_broken(reader.span.file) {
