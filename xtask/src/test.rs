@@ -43,11 +43,21 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     // wasmtime would be compiled twice.
     run::run(run::cargo().args(["build", "--locked", "--workspace", "--bins", "--tests"]))?;
     let binary = run::root().join("target/debug/portcullis");
-    run::run(run::cargo().args(["test", "--locked", "--workspace"]).env("PORTCULLIS_BIN", binary))?;
+    let mut test = run::cargo();
+    test.args(["test", "--locked", "--workspace"]).env("PORTCULLIS_BIN", binary);
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        test.env("RUST_TEST_THREADS", threads().to_string());
+    }
+    run::run(&mut test)?;
     let mut doc = run::cargo();
     doc.args(["doc", "--quiet", "--locked", "--no-deps", "--package", "portcullis", "--package", "portcullis-sdk"]);
     run::run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
     demo::show(true)
+}
+
+/// Most of what an end-to-end test takes is waiting: for a time-out to pass, a look-up to be due again, an answer that is slow on purpose.
+fn threads() -> usize {
+    2 * std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 /// On a machine that is not Debian's, or where we are not root, the tests themselves say what they lack.

@@ -229,7 +229,9 @@ fn tls_names_and_redirects_become_one_site() {
          location / { proxy_pass https://10.0.0.1:8443; proxy_ssl_verify on; proxy_ssl_trusted_certificate partners.pem; proxy_ssl_name app.internal; }\n}\n",
     )
     .unwrap();
-    let stream = "stream { upstream db { server 10.0.0.5:5432; } server { listen 5432; proxy_pass db; proxy_timeout 10m; } }\n";
+    let stream = "stream { upstream db { server 10.0.0.5:5432; } proxy_timeout 10m; \
+                  server { listen 5432; listen [::]:5432; listen 10.0.0.9:5433; proxy_pass db; proxy_timeout 1h; } \
+                  server { listen 5434; proxy_pass db; } }\n";
     fs::write(dir.path().join("nginx.conf"), format!("events {{}}\nhttp {{ include sites/*.conf; }}\n{stream}")).unwrap();
     let (text, lost) = import("nginx", &dir.path().join("nginx.conf"));
     assert_eq!(lost, Vec::<String>::new(), "{text}");
@@ -241,8 +243,9 @@ fn tls_names_and_redirects_become_one_site() {
         "require = false",
         "servers = [\"https://10.0.0.1:8443\"]",
         "name = \"app.internal\"",
-        "[tcp.\":5432\"]",
-        "timeout = { idle = \"10m\" }",
+        "[tcp.\":5432\"]\nto      = \"db\"\ntimeout = { idle = \"1h\" }",
+        "[tcp.\"10.0.0.9:5433\"]",
+        "[tcp.\":5434\"]\nto      = \"db\"\ntimeout = { idle = \"10m\" }",
     ] {
         assert!(text.contains(part), "{part} in:\n{text}");
     }
@@ -293,11 +296,11 @@ fn inner_blocks_say_otherwise_and_nothing_is_dropped_in_silence() {
          location /once/ { proxy_pass http://app; }\n\
          location /gone/ {\nrewrite ^/gone/a$ /b permanent;\nreturn 410; }\n\
          location /went/ {\nrewrite ^/went/a$ /b permanent;\nrewrite ^/went/(.*)$ /there/$1 permanent; }\n}\n}\n\
-         stream {\nlog_format short \"$status\";\nserver { listen 5432; proxy_pass 10.0.0.5:5432;\naccess_log /x; }\n}\n";
+         stream {\nlog_format short \"$status\";\nserver { listen 5432; proxy_pass 10.0.0.5:5432;\naccess_log /x;\nproxy_timeout 1M; }\n}\n";
     let file = dir.path().join("nginx.conf");
     fs::write(&file, text).unwrap();
     let (text, lost) = import("nginx", &file);
-    assert_eq!(places(&lost), [3, 5, 11, 14, 19, 21].map(|line| format!("nginx.conf:{line}")), "{lost:#?}\n{text}");
+    assert_eq!(places(&lost), [3, 5, 11, 14, 19, 21, 22].map(|line| format!("nginx.conf:{line}")), "{lost:#?}\n{text}");
     assert!([0, 4, 5].iter().all(|index| lost[*index].contains("`access-log` in [server]")), "{lost:#?}");
     assert!(lost[1].contains("max-age") && [2, 3].iter().all(|index| lost[*index].contains("`redirect` links")), "{lost:#?}");
     sound(&text, dir.path());

@@ -7,19 +7,28 @@ class Load:
     """wrk on eight connections, h2load on four with eight streams each, both until the time is over."""
 
     def __init__(self, proxy, seconds):
+        self.until = time.time() + seconds
         run = lambda *command: subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.wrk = run("wrk", "-t1", "-c8", f"-d{seconds}s", "-H", "Host: plain.test", f"http://127.0.0.1:{proxy.http}/")
         self.h2load = run("h2load", "-t1", "-c4", "-m8", "-D", str(seconds), "--connect-to", f"127.0.0.1:{proxy.https}", f"https://localhost:{proxy.https}/")
 
     def said(self):
         """What each of them says of it."""
-        h1, h2 = self.wrk.communicate()[0], self.h2load.communicate()[0]
+        h1, h2 = self.ended(self.wrk), self.ended(self.h2load)
         errors = re.search(r"Socket errors: (.*)", h1)
         bad = re.search(r"Non-2xx or 3xx responses: (\d+)", h1)
-        served = re.search(r"(\d+) requests in", h1).group(1)
-        h1 = f"{served}; {errors.group(1) if errors else 'no errors'}" + (f"; not 2xx: {bad.group(1)}" if bad else "")
+        served = re.search(r"(\d+) requests in", h1)
+        h1 = f"{served.group(1) if served else '?'}; {errors.group(1) if errors else 'no errors'}" + (f"; not 2xx: {bad.group(1)}" if bad else "")
         h2 = re.search(r"requests: (.*)", h2)
         return h1, re.sub(r"\d+ total, |, \d+ (started|done)|\d+ started, |\d+ done, ", "", h2.group(1)) if h2 else "?"
+
+    def ended(self, client):
+        """What it printed; h2load, when all its connections are lost, can wait for ever."""
+        try:
+            return client.communicate(timeout=max(1.0, self.until + 15 - time.time()))[0]
+        except subprocess.TimeoutExpired:
+            client.kill()
+            return client.communicate()[0] + "\nrequests: none, did not end\nSocket errors: did not end"
 
 
 class Held(threading.Thread):
