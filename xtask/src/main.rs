@@ -10,6 +10,7 @@ mod deny;
 mod differ;
 mod dist;
 mod fuzz;
+mod installed;
 mod package;
 #[path = "../../host/build/places.rs"]
 mod places;
@@ -79,6 +80,12 @@ const COMMANDS: &[Command] = &[
         run: book::run,
     },
     Command { name: "deb", usage: "[--profile NAME]", about: "builds a Debian package into target/debian", run: package::deb },
+    Command {
+        name: "installed",
+        usage: "[--profile NAME]",
+        about: "installs, upgrades and purges that package under systemd, booted in namespaces of its own",
+        run: installed::run,
+    },
     Command {
         name: "container",
         usage: "[--profile NAME]",

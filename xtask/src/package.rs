@@ -16,10 +16,20 @@ pub fn deb(arguments: &[String]) -> Result<(), String> {
     let built = proxy(arguments)?;
     let staged = run::root().join("target/package");
     stage(&built, &staged)?;
+    run::run(&mut packing()?)
+}
+
+/// Packs what `deb` has staged once more, as another revision.
+pub fn pack(revision: &str, place: &Path) -> Result<(), String> {
+    run::run(packing()?.args(["--fast", "--deb-revision", revision, "--output"]).arg(place))
+}
+
+fn packing() -> Result<Command, String> {
     // What is packed is what was staged, whatever profile it is of.
     let mut pack = Command::new(cargo_deb()?);
     pack.args(["--no-build", "--no-strip", "--package", "portcullis"]).current_dir(run::root());
-    run::run(pack.env("SOURCE_DATE_EPOCH", shipped::time()?))
+    pack.env("SOURCE_DATE_EPOCH", shipped::time()?);
+    Ok(pack)
 }
 
 /// What packs.

@@ -1,10 +1,12 @@
 //! What a service manager is told (sd_notify(3)): a small protocol of environment variables and datagrams, so no crate.
 
+use arc_swap::ArcSwap;
 use std::ffi::OsStr;
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use std::time::Duration;
 pub struct Manager {
     told: Option<(UnixDatagram, SocketAddr)>,
     watchdog: Option<Duration>,
+    status: ArcSwap<String>,
     stopping: AtomicBool,
     /// Another process is who it hears of now.
     handed_over: AtomicBool,
@@ -32,16 +35,16 @@ impl Manager {
     }
 
     pub fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={status}"));
+        self.turn("READY=1", status);
     }
 
     pub fn reloading(&self) {
-        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}\nSTATUS=reloading", monotonic().as_micros()));
+        self.turn(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic().as_micros()), "reloading");
     }
 
     pub fn stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-        self.tell("STOPPING=1\nSTATUS=running requests are finished");
+        self.turn("STOPPING=1", "running requests are finished");
     }
 
     /// From now on that process is the service's, and speaks for it. That it is ready is said again: a manager may listen to the main process only, and
@@ -60,8 +63,14 @@ impl Manager {
         self.watchdog.map(|most| most / 2)
     }
 
+    /// With the status once more: what was told before this process became the main one was not heard.
     pub fn alive(&self) {
-        self.tell("WATCHDOG=1");
+        self.tell(&format!("WATCHDOG=1\nSTATUS={}", self.status.load()));
+    }
+
+    fn turn(&self, state: &str, status: &str) {
+        self.status.store(Arc::new(status.to_owned()));
+        self.tell(&format!("{state}\nSTATUS={status}"));
     }
 
     fn tell(&self, what: &str) {

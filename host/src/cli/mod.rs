@@ -71,7 +71,7 @@ enum Command {
 /// Which file, for the commands that read one: all of them take it either way.
 #[derive(clap::Args)]
 struct ConfigFile {
-    /// The configuration file [default: portcullis.toml]
+    /// The configuration file [default: portcullis.toml here, or else /etc/portcullis/portcullis.toml]
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
     /// The same, as an option
@@ -85,8 +85,14 @@ impl ConfigFile {
     }
 
     fn path(&self) -> &Path {
-        self.file.as_deref().or(self.config.as_deref()).unwrap_or(Path::new("portcullis.toml"))
+        self.file.as_deref().or(self.config.as_deref()).unwrap_or_else(|| usual())
     }
+}
+
+/// Where nothing lies here, the machine's own configuration is meant. What is not there is asked for by the name that it would have here.
+fn usual() -> &'static Path {
+    let (here, installed) = (Path::new("portcullis.toml"), Path::new("/etc/portcullis/portcullis.toml"));
+    if !here.exists() && installed.exists() { installed } else { here }
 }
 
 /// Runs the command that the process was started with.

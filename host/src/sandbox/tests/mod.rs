@@ -76,7 +76,7 @@ fn configure_with(
 
 /// The default limits, but for more CPU than a call on a loaded machine ever takes.
 fn patient() -> GuestLimits {
-    GuestLimits { cpu: std::time::Duration::from_millis(250), ..GuestLimits::default() }
+    GuestLimits { cpu: std::time::Duration::from_secs(1), ..GuestLimits::default() }
 }
 
 /// `behave` told to do this.

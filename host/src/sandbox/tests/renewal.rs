@@ -120,8 +120,9 @@ fn places_are_those_of_the_author_s_file() {
         let start = super::super::direct::module(&bytes).unwrap().as_ptr().addr() - bytes.as_ptr().addr();
         let place = |bytes: &[u8]| {
             let guests = configure_with(bytes, serde_json::json!({}), patient(), Isolation::Request).unwrap().for_worker();
-            let report = on_request(&guests).unwrap_err().report;
-            let place = report.split("(+0x").nth(1).unwrap_or_else(|| panic!("{report}"));
+            let fault = on_request(&guests).unwrap_err();
+            assert_eq!(fault.cause, Cause::Trap, "{}", fault.detail);
+            let place = fault.report.split("(+0x").nth(1).unwrap_or_else(|| panic!("{}", fault.report));
             usize::from_str_radix(place.split(')').next().unwrap(), 16).unwrap()
         };
         let through = shell(false, changes);
