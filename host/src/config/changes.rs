@@ -39,7 +39,7 @@ impl How {
             Self::Removed => "removed",
             Self::Changed => "changed",
             Self::File => "its file has changed",
-            Self::Later => "takes effect at the next start",
+            Self::Later => "takes effect at the next start, or with `portcullis upgrade`",
         }
     }
 }
@@ -153,7 +153,7 @@ tls = { ca = "ca.pem", crl = "crl.pem", cert = "me.pem", key = "me.key" }
     #[test]
     fn each_kind_of_change_is_told() {
         for (from, to, told) in [
-            ("workers = 2", "workers = 3", "[server]: takes effect at the next start"),
+            ("workers = 2", "workers = 3", "[server]: takes effect at the next start, or with `portcullis upgrade`"),
             ("\"tickets\"", "\"others\"", "[server]: changed"),
             ("127.0.0.1:1\"", "127.0.0.1:3\"", "[listen]: changed"),
             ("[plugin]\n", "[limits]\nconnections = 10\n[plugin]\n", "[limits]: changed"),
