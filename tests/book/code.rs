@@ -8,8 +8,6 @@ use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::sync::OnceLock;
 
 struct Block {
     /// `page.md:12`
@@ -139,11 +137,7 @@ fn checked(text: &str) -> Said {
     let at_home = text.replace("\"/etc/", &format!("\"{}/etc/", dir.path().display()));
     papers(dir.path(), &at_home);
     fs::write(dir.path().join("portcullis.toml"), at_home).expect("written");
-    let run = |options: &[&str]| {
-        let mut command = Command::new(tools::portcullis());
-        command.args(["check", "portcullis.toml"]).args(options).current_dir(dir.path()).env("STATE_DIRECTORY", state());
-        command.output().expect("runs")
-    };
+    let run = |options: &[&str]| proxy::run(dir.path(), &[&["check", "portcullis.toml"], options].concat());
     let output = run(&["--json"]);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
     let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_owned();
@@ -151,12 +145,6 @@ fn checked(text: &str) -> Said {
     let well = output.status.success();
     let text = if well { String::new() } else { String::from_utf8_lossy(&run(&[]).stdout).into_owned() };
     Said { findings, text, well }
-}
-
-/// One for all, so that each bundled plugin is compiled once.
-fn state() -> &'static Path {
-    static STATE: OnceLock<tempfile::TempDir> = OnceLock::new();
-    STATE.get_or_init(|| tempfile::tempdir().expect("a directory")).path()
 }
 
 /// Makes every `x.pem` with its `x.key`, for all sites and names of the text, by one CA; a `.crl` of it, and what is read as a secret.

@@ -2,7 +2,7 @@
 
 mod going_out;
 
-use portcullis_tests::{Origin, Proxy, get_with, nobody, proxy, tools};
+use portcullis_tests::{Origin, Proxy, compiled, get_with, nobody, proxy, tools};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
@@ -73,6 +73,7 @@ fn from_nothing_to_loaded_as_the_sdks_readme_says() {
         let mut shell = Command::new("sh");
         // The crates that the SDK needs are here already, so that the test needs no network.
         shell.args(["-c", &command]).current_dir(&folder).env("PATH", &path).env("CARGO_NET_OFFLINE", "true").env("NO_COLOR", "1");
+        shell.env("STATE_DIRECTORY", compiled::state());
         for flags in ["RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS", "CARGO_BUILD_TARGET", "CARGO_BUILD_RUSTFLAGS", "CARGO_TARGET_DIR"] {
             shell.env_remove(flags);
         }

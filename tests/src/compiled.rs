@@ -11,8 +11,8 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
-/// Beside the build, of this run.
-fn shared() -> &'static PathBuf {
+/// Beside the build, of this run: a state directory for whoever needs none of its own, such as commands that look at a file and end.
+pub fn state() -> &'static Path {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     MADE.get_or_init(|| {
         let all = tools::repository().join("target/tests/compiled");
@@ -22,18 +22,22 @@ fn shared() -> &'static PathBuf {
             let _ = fs::remove_dir_all(run);
         }
         let own = all.join(std::process::id().to_string());
-        DirBuilder::new().recursive(true).mode(0o700).create(&own).expect("a folder in the target directory");
+        DirBuilder::new().recursive(true).mode(0o700).create(own.join("compiled")).expect("a folder in the target directory");
         let mut key = [0; 32];
         File::open("/dev/urandom").and_then(|mut random| random.read_exact(&mut key)).expect("random numbers");
         OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(own.join("key"))
+            .open(own.join("compiled/key"))
             .and_then(|mut file| file.write_all(&key))
             .expect("room");
         own
     })
+}
+
+fn shared() -> PathBuf {
+    state().join("compiled")
 }
 
 /// Where a proxy in `dir` looks, unless its configuration says otherwise.
@@ -41,11 +45,16 @@ fn of(dir: &Path) -> PathBuf {
     dir.join("state/compiled")
 }
 
+/// What a command in `dir` takes for the state directory if the configuration does not say: never this machine's own.
+pub fn usual(dir: &Path) -> PathBuf {
+    Some(dir.join("state")).filter(|own| own.exists()).unwrap_or_else(|| state().to_path_buf())
+}
+
 /// Puts what there is where a proxy in `dir` will look, unless one was there before.
 pub fn lend(dir: &Path) {
     if !dir.join("state").exists() {
         DirBuilder::new().recursive(true).mode(0o700).create(of(dir)).expect("a folder in the test's own");
-        files(shared()).iter().for_each(|file| link(file, &of(dir)));
+        files(&shared()).iter().for_each(|file| link(file, &of(dir)));
     }
 }
 
@@ -55,7 +64,7 @@ pub fn keep(dir: &Path) {
     let _lock = ONE_AT_A_TIME.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
     let Ok(key) = fs::read(of(dir).join("key")) else { return };
     if fs::read(shared().join("key")).is_ok_and(|theirs| theirs == key) {
-        files(&of(dir)).iter().filter(|file| file.extension().is_some_and(|end| end == "aot")).for_each(|file| link(file, shared()));
+        files(&of(dir)).iter().filter(|file| file.extension().is_some_and(|end| end == "aot")).for_each(|file| link(file, &shared()));
     }
 }
 

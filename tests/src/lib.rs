@@ -3,7 +3,7 @@
 
 pub mod asking;
 pub mod client;
-mod compiled;
+pub mod compiled;
 pub mod dns;
 pub mod origin;
 pub mod pebble;

@@ -43,8 +43,9 @@ impl Proxy {
 
     /// The proxy as this command starts it in `dir`, where its configuration stands.
     pub fn start_as(dir: TempDir, mut command: Command) -> Self {
-        command.current_dir(dir.path()).env("NO_COLOR", "1").env_remove("RUST_LOG").stdin(Stdio::null());
         compiled::lend(dir.path());
+        command.current_dir(dir.path()).env("NO_COLOR", "1").env_remove("RUST_LOG").stdin(Stdio::null());
+        command.env("STATE_DIRECTORY", compiled::usual(dir.path()));
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
         let output = Arc::new((Mutex::new(Lines::default()), Condvar::new()));
         collect(child.stderr.take().expect("piped"), output.clone(), |lines| &mut lines.stderr);
@@ -186,6 +187,7 @@ pub fn run(dir: &Path, arguments: &[&str]) -> Output {
 fn command(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(tools::portcullis());
     command.args(arguments).current_dir(dir).env("NO_COLOR", "1").env_remove("RUST_LOG").stdin(Stdio::null());
+    command.env("STATE_DIRECTORY", compiled::usual(dir));
     command
 }
 

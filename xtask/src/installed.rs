@@ -15,7 +15,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
     if !apt::is_debian() || !apt::is_root() {
         return Err("needs root on a Debian: it boots systemd in namespaces".to_owned());
     }
-    apt::install(&["systemd", "python3", "iproute2", "util-linux", "procps"])?;
+    apt::install(&["systemd", "curl", "python3", "iproute2", "util-linux", "procps"])?;
     let folder = run::root().join("target/installed");
     let _earlier = fs::remove_dir_all(&folder);
     for part in ["machine", "packages"] {

@@ -2,7 +2,7 @@
 
 use super::{check, command, key, refused, runs, sign, site, with_plugin};
 use portcullis_tests::origin::read_head;
-use portcullis_tests::{Origin, Proxy, Server, nobody, tools};
+use portcullis_tests::{Origin, Proxy, Server, compiled, nobody, tools};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
@@ -250,6 +250,7 @@ fn a_registry_that_wants_to_know_who_we_are_is_told_what_docker_knows() {
         .args(["plugin", "push", "light.wasm", &registry.name(":1.0")])
         .current_dir(dir.path())
         .env("DOCKER_CONFIG", docker)
+        .env("STATE_DIRECTORY", compiled::state())
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&pushed.stdout).into_owned();

@@ -1,9 +1,10 @@
 """What an operator does with the package, on a machine that runs systemd: inside.py FIRST.deb NEXT.deb. Fails at what is not as it should be."""
 
-import os, pathlib, re, socket, subprocess, sys, threading, time
+import os, pathlib, re, shutil, socket, subprocess, sys, threading, time
 
 CONFIG = pathlib.Path("/etc/portcullis/portcullis.toml")
 DROP_IN = pathlib.Path("/etc/systemd/system/portcullis.service.d/watchdog.conf")
+SOCKET = pathlib.Path("/etc/systemd/system/portcullis.socket")
 PORT, TUNNEL = 8080, 5432
 
 
@@ -33,10 +34,10 @@ def until(what, holds, seconds=20):
         time.sleep(0.1)
 
 
-def ask():
-    with socket.create_connection(("127.0.0.1", PORT), 2) as s:
-        s.settimeout(5)
-        s.sendall(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: close\r\n\r\n")
+def ask(port=PORT):
+    with socket.create_connection(("127.0.0.1", port), 2) as s:
+        s.settimeout(10)
+        s.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         answer = b""
         while piece := s.recv(4096):
             answer += piece
@@ -46,15 +47,15 @@ def ask():
 class Asking(threading.Thread):
     """A new connection every five milliseconds; counts those without an answer."""
 
-    def __init__(self):
+    def __init__(self, port=PORT, status=b"200"):
         super().__init__(daemon=True)
-        self.good, self.bad, self.ended = 0, [], False
+        self.port, self.status, self.good, self.bad, self.ended = port, status, 0, [], False
         self.start()
 
     def run(self):
         while not self.ended:
             try:
-                assert ask().startswith(b"HTTP/1.1 200 OK")
+                assert ask(self.port)[9:12] == self.status
                 self.good += 1
             except (OSError, AssertionError) as error:
                 self.bad.append(repr(error))
@@ -96,6 +97,8 @@ def installs(first):
     capabilities = int(re.search(r"^CapEff:\s+(\w+)", status, re.M).group(1), 16)
     assert uid != 0 and capabilities == 1 << 10, status
     assert run("systemctl", "is-enabled", "portcullis").strip() == "enabled"
+    # By root, whose state it is not.
+    assert "nothing is wrong" in run("portcullis", "check") and "respond" in run("portcullis", "explain", "GET", "http://localhost:8080/")
     say(f"it serves, as user {uid}, and may bind ports below 1024")
 
 
@@ -148,6 +151,26 @@ def is_watched():
     say("it is begun anew if it does not show that it lives, and left alone if it does")
 
 
+def finds_sockets():
+    """That systemd holds: whoever comes while the proxy is away waits for it."""
+    run("systemctl", "stop", "portcullis")
+    CONFIG.write_text('[site.localhost]\nroutes = { "/*" = { respond = "hello" } }\n')
+    shutil.copy("/usr/share/doc/portcullis/examples/portcullis.socket", SOCKET)
+    run("systemctl", "daemon-reload")
+    run("systemctl", "enable", "--now", "portcullis.socket")
+    # It is started by who asks.
+    asking = Asking(80, b"308")
+    until("started", lambda: asking.good > 10)
+    run("systemctl", "restart", "portcullis")
+    run("portcullis", "upgrade")
+    time.sleep(1)
+    answered = asking.end()
+    assert run("curl", "--silent", "--cacert", "/var/lib/portcullis/ca/root.pem", "https://localhost/") == "hello"
+    run("systemctl", "disable", "--now", "portcullis.socket")
+    SOCKET.unlink()
+    say(f"with sockets of systemd's it is started and restarted and {answered} new connections notice nothing; https with a certificate of its CA")
+
+
 def leaves():
     run("dpkg", "--remove", "portcullis")
     assert shown("ActiveState") != "active" and CONFIG.exists()
@@ -164,6 +187,7 @@ def main(first, following):
     tunnel, good = reloads(echo())
     upgrades(tunnel, good, following)
     is_watched()
+    finds_sockets()
     leaves()
 
 
