@@ -10,13 +10,14 @@ const COVERAGE: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-l
                         -Cllvm-args=-sanitizer-coverage-pc-table -Cllvm-args=-sanitizer-coverage-trace-compares --cfg fuzzing \
                         -Ccodegen-units=1";
 /// Each with folders to begin from beside `seeds/<name>`, if there is one.
-const TARGETS: [(&str, &[&str]); 6] = [
+const TARGETS: [(&str, &[&str]); 7] = [
     ("config_text", &["host/src/config/golden"]),
     ("request_target", &[]),
     ("request_head", &[]),
     ("proxy_header", &[]),
     ("guest_output", &[]),
     ("client_hello", &[]),
+    ("import_text", &[]),
 ];
 
 pub fn run(arguments: &[String]) -> Result<(), String> {

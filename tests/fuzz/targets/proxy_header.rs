@@ -18,7 +18,8 @@ fuzz_target!(|input: (u16, &[u8])| {
         assert!(length <= bytes.len());
         if let Told::Client { source, destination, more } = told {
             let mut out = Vec::new();
-            let header = ProxyHeader { addresses: Some((source, destination)), authority: more.authority.as_deref(), ..ProxyHeader::default() };
+            let header =
+                ProxyHeader { addresses: Some((source, destination)), authority: more.authority.as_deref(), ..ProxyHeader::default() };
             header.put_v2(&mut out);
             assert!(matches!(read_proxy_header(&out), Ok(Some((length, Told::Client { .. }))) if length == out.len()));
         }

@@ -135,7 +135,7 @@ const DEEPEST: usize = 16;
 
 impl Reader {
     fn file(&mut self, path: &Path, depth: usize) -> Result<Vec<Line>, ImportError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ImportError::Read { path: path.into(), source })?;
+        let text = super::read(path)?;
         let lines = lexer::lines(&with_variables(&text), path)?;
         self.expanded(lines, path.parent().unwrap_or(Path::new("")), depth)
     }

@@ -156,7 +156,7 @@ struct Reader {
 
 impl Reader {
     fn file(&mut self, path: &Path) -> Result<Vec<Line>, ImportError> {
-        let text = std::fs::read_to_string(path).map_err(|source| ImportError::Read { path: path.into(), source })?;
+        let text = super::read(path)?;
         let config = parse_string(&text).map_err(|error| ImportError::Syntax {
             path: path.into(),
             line: error.position().map_or(1, |at| at.line),
