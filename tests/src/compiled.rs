@@ -1,6 +1,8 @@
 //! Compiled plugins that the proxies of one run of the tests share: each has a state directory of its own, and to compile the same plugins anew for each
 //! would be much of the time that tests take. What one has compiled, the next finds in its cache.
 //!
+//! Whoever needs no state directory of its own is in this one; the machine's own is nobody's.
+//!
 //! Nothing is taken on trust: a proxy loads what is authenticated under the key beside it, so the key is shared too, and compiles what is not there.
 //! Of earlier runs nothing is kept.
 

@@ -44,8 +44,7 @@ impl Proxy {
     /// The proxy as this command starts it in `dir`, where its configuration stands.
     pub fn start_as(dir: TempDir, mut command: Command) -> Self {
         compiled::lend(dir.path());
-        command.current_dir(dir.path()).env("NO_COLOR", "1").env_remove("RUST_LOG").stdin(Stdio::null());
-        command.env("STATE_DIRECTORY", compiled::usual(dir.path()));
+        at_home(&mut command, dir.path());
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
         let output = Arc::new((Mutex::new(Lines::default()), Condvar::new()));
         collect(child.stderr.take().expect("piped"), output.clone(), |lines| &mut lines.stderr);
@@ -186,9 +185,15 @@ pub fn run(dir: &Path, arguments: &[&str]) -> Output {
 
 fn command(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(tools::portcullis());
-    command.args(arguments).current_dir(dir).env("NO_COLOR", "1").env_remove("RUST_LOG").stdin(Stdio::null());
-    command.env("STATE_DIRECTORY", compiled::usual(dir));
+    command.args(arguments);
+    at_home(&mut command, dir);
     command
+}
+
+/// In `dir`, with nothing of who runs the tests.
+fn at_home(command: &mut Command, dir: &Path) {
+    command.current_dir(dir).env("NO_COLOR", "1").env_remove("RUST_LOG").stdin(Stdio::null());
+    command.env("STATE_DIRECTORY", compiled::usual(dir));
 }
 
 /// A configuration of one worker with an admin listener and a site `a.test` in the clear, which has these routes, one a line. `rest`: what follows

@@ -1,5 +1,5 @@
 //! `cargo xtask installed`: what an operator does with the Debian package, done under Debian's own systemd, which is booted in namespaces of its own over
-//! a copy of this machine that forgets everything: install, reload, upgrade while clients ask, watchdog, remove, purge.
+//! a copy of this machine that forgets everything: install, reload, upgrade while clients ask, watchdog, systemd's sockets, remove, purge.
 
 use crate::{apt, package, run};
 use std::fs;
@@ -22,7 +22,7 @@ pub fn run(arguments: &[String]) -> Result<(), String> {
         fs::create_dir_all(folder.join(part)).map_err(|error| format!("{}: {error}", folder.display()))?;
     }
     fs::write(folder.join("packages/inside.py"), INSIDE).map_err(|error| format!("{}: {error}", folder.display()))?;
-    package::deb(arguments)?;
+    package::staged(arguments)?;
     for revision in ["1", "2"] {
         package::pack(revision, &folder.join("packages").join(format!("{revision}.deb")))?;
     }
@@ -51,9 +51,9 @@ impl Machine {
                 return Err(format!("systemd does not boot here: {status}"));
             }
             machine.init = child_of(machine.unshare.id()).unwrap_or_default();
-            let state = machine.init > 0
+            let up = machine.init > 0
                 && run::read(machine.command().args(["systemctl", "is-system-running"])).is_ok_and(|state| state == "running");
-            if state {
+            if up {
                 return Ok(machine);
             }
             if Instant::now() >= deadline {

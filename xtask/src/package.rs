@@ -13,13 +13,16 @@ const CARGO_CYCLONEDX: &str = "0.5.9";
 
 /// Builds the proxy (`--profile NAME`; `dist` unless said) and packs it, with its manual pages and completion scripts, into target/debian.
 pub fn deb(arguments: &[String]) -> Result<(), String> {
-    let built = proxy(arguments)?;
-    let staged = run::root().join("target/package");
-    stage(&built, &staged)?;
+    staged(arguments)?;
     run::run(&mut packing()?)
 }
 
-/// Packs what `deb` has staged once more, as another revision.
+/// Builds what is packed, as `deb` does.
+pub fn staged(arguments: &[String]) -> Result<(), String> {
+    stage(&proxy(arguments)?, &run::root().join("target/package"))
+}
+
+/// Packs what was staged as this revision.
 pub fn pack(revision: &str, place: &Path) -> Result<(), String> {
     run::run(packing()?.args(["--fast", "--deb-revision", revision, "--output"]).arg(place))
 }

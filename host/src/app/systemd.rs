@@ -35,16 +35,16 @@ impl Manager {
     }
 
     pub fn ready(&self, status: &str) {
-        self.turn("READY=1", status);
+        self.announce("READY=1", status);
     }
 
     pub fn reloading(&self) {
-        self.turn(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic().as_micros()), "reloading");
+        self.announce(&format!("RELOADING=1\nMONOTONIC_USEC={}", monotonic().as_micros()), "reloading");
     }
 
     pub fn stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
-        self.turn("STOPPING=1", "running requests are finished");
+        self.announce("STOPPING=1", "running requests are finished");
     }
 
     /// From now on that process is the service's, and speaks for it. That it is ready is said again: a manager may listen to the main process only, and
@@ -68,7 +68,7 @@ impl Manager {
         self.tell(&format!("WATCHDOG=1\nSTATUS={}", self.status.load()));
     }
 
-    fn turn(&self, state: &str, status: &str) {
+    fn announce(&self, state: &str, status: &str) {
         self.status.store(Arc::new(status.to_owned()));
         self.tell(&format!("{state}\nSTATUS={status}"));
     }

@@ -62,21 +62,16 @@ const DEEPEST: usize = 200;
 
 fn read(path: &Path) -> Result<String, ImportError> {
     let text = std::fs::read_to_string(path).map_err(|source| ImportError::Read { path: path.into(), source })?;
-    let mut open = 0_usize;
-    for (index, line) in text.lines().enumerate() {
-        for byte in line.bytes() {
-            match byte {
-                b'{' => open += 1,
-                b'}' => open = open.saturating_sub(1),
-                _ => {}
-            }
+    let (mut line, mut open) = (1, 0_usize);
+    for byte in text.bytes() {
+        match byte {
+            b'\n' => line += 1,
+            b'{' => open += 1,
+            b'}' => open = open.saturating_sub(1),
+            _ => {}
         }
         if open > DEEPEST {
-            return Err(ImportError::Syntax {
-                path: path.into(),
-                line: index + 1,
-                message: format!("more than {DEEPEST} blocks in each other"),
-            });
+            return Err(ImportError::Syntax { path: path.into(), line, message: format!("more than {DEEPEST} blocks in each other") });
         }
     }
     Ok(text)
@@ -90,9 +85,11 @@ mod tests {
     fn blocks_without_end_are_refused_where_they_are_too_many() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
-        for (text, line) in
-            [("a {\n".repeat(100_000) + &"}\n".repeat(100_000), 201), ("a { } b {\n} ".repeat(1000) + &"{".repeat(300), 1001)]
-        {
+        for (text, line) in [
+            ("a {\n".repeat(100_000) + &"}\n".repeat(100_000), 201),
+            ("a { } b {\n} ".repeat(1000) + &"{".repeat(300), 1001),
+            ("a { ".repeat(100_000) + &"} ".repeat(100_000), 1),
+        ] {
             std::fs::write(&file, text).unwrap();
             for from in [From::Nginx, From::Caddy] {
                 let error = import(from, &file).err().unwrap().to_string();

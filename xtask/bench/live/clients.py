@@ -18,9 +18,9 @@ class Load:
         errors = re.search(r"Socket errors: (.*)", h1)
         bad = re.search(r"Non-2xx or 3xx responses: (\d+)", h1)
         served = re.search(r"(\d+) requests in", h1)
-        h1 = f"{served.group(1) if served else '?'}; {errors.group(1) if errors else 'no errors'}" + (f"; not 2xx: {bad.group(1)}" if bad else "")
+        h1 = f"{served.group(1)}; {errors.group(1) if errors else 'no errors'}" + (f"; not 2xx: {bad.group(1)}" if bad else "") if served else "no result"
         h2 = re.search(r"requests: (.*)", h2)
-        return h1, re.sub(r"\d+ total, |, \d+ (started|done)|\d+ started, |\d+ done, ", "", h2.group(1)) if h2 else "?"
+        return h1, re.sub(r"\d+ total, |, \d+ (started|done)|\d+ started, |\d+ done, ", "", h2.group(1)) if h2 else "no result"
 
     def ended(self, client):
         """What it printed; h2load, when all its connections are lost, can wait for ever."""
@@ -28,7 +28,7 @@ class Load:
             return client.communicate(timeout=max(1.0, self.until + 15 - time.time()))[0]
         except subprocess.TimeoutExpired:
             client.kill()
-            return client.communicate()[0] + "\nrequests: none, did not end\nSocket errors: did not end"
+            return client.communicate()[0]
 
 
 class Held(threading.Thread):

@@ -105,6 +105,19 @@ fn elsewhere(name: &str) -> Option<&'static str> {
     }
 }
 
+/// An address of `listen` as one of ours: a port alone, like `*:80`, is of both families.
+fn ours(listen: &str) -> String {
+    let is_port = listen.bytes().all(|byte| byte.is_ascii_digit());
+    if is_port { format!(":{listen}") } else { listen.strip_prefix('*').unwrap_or(listen).to_owned() }
+}
+
+/// Without those that another is already: `[::]:80` beside `:80`.
+fn merged(mut addresses: Vec<String>) -> Vec<String> {
+    let both: Vec<String> = addresses.iter().filter_map(|address| Some(format!("[::]:{}", address.strip_prefix(':')?))).collect();
+    addresses.retain(|address| !both.contains(address));
+    addresses
+}
+
 pub fn draft(path: &Path) -> Result<Draft, ImportError> {
     let mut reader = Reader { folder: path.parent().unwrap_or(Path::new("")).to_path_buf(), open: BTreeSet::new(), lost: Vec::new() };
     let lines = reader.file(path)?;

@@ -168,7 +168,7 @@ impl Scope {
             }
             "proxy_hide_header" => self.response.hide.push(line.arg(0).to_owned()),
             "proxy_read_timeout" | "grpc_read_timeout" => {
-                let time = value::duration(line.arg(0)).ok_or("not a time that can be carried over")?;
+                let time = value::time(line.arg(0))?;
                 self.timeout.extend([("response", time.clone()), ("idle", time)]);
             }
             "ssl_certificate" => self.certificate = Some(self.path(line.arg(0))),

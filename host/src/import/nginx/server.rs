@@ -3,13 +3,13 @@
 use super::super::draft::{Draft, Tls};
 use super::location;
 use super::scope::Scope;
-use super::{Line, is_meaningless};
+use super::{Line, is_meaningless, merged, ours};
 use std::collections::BTreeSet;
 
 struct Server<'l> {
     line: &'l Line,
     names: Vec<String>,
-    /// Addresses, and whether TLS is spoken there.
+    /// Addresses of ours, and whether TLS is spoken there.
     listens: Vec<(String, bool)>,
 }
 
@@ -64,7 +64,7 @@ fn read<'l>(line: &'l Line, draft: &mut Draft) -> Server<'l> {
         }
     }
     if server.listens.is_empty() {
-        server.listens.push(("*:80".to_owned(), ssl_on));
+        server.listens.push((ours("80"), ssl_on));
     }
     if server.names.is_empty() {
         server.names.push("*".to_owned());
@@ -93,9 +93,8 @@ fn listen(line: &Line, ssl_on: bool, server: &mut Server<'_>, draft: &mut Draft)
     let text = line.arg(0);
     let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     let address = match text {
-        port if digits(port) => format!("*:{port}"),
-        text if text.starts_with("unix:") || text.rsplit(']').next().is_some_and(|rest| rest.contains(':')) => text.to_owned(),
-        host => format!("{host}:80"),
+        text if digits(text) || text.starts_with("unix:") || text.rsplit(']').next().is_some_and(|rest| rest.contains(':')) => ours(text),
+        host => ours(&format!("{host}:80")),
     };
     server.listens.push((address, tls));
 }
@@ -114,10 +113,8 @@ fn name(line: &Line, name: &str, server: &mut Server<'_>, draft: &mut Draft) {
 fn listeners(servers: &[Server<'_>], draft: &mut Draft) {
     let of = |wanted: bool| {
         let all = servers.iter().flat_map(|server| &server.listens).filter(|(_, tls)| *tls == wanted);
-        let each: BTreeSet<String> = all.map(|(address, _)| ours(address)).collect();
-        // `:80` is both.
-        let both: BTreeSet<String> = each.iter().filter_map(|address| Some(format!("[::]:{}", address.strip_prefix(':')?))).collect();
-        each.into_iter().filter(|address| !both.contains(address)).collect::<Vec<_>>()
+        let each: BTreeSet<String> = all.map(|(address, _)| address.clone()).collect();
+        merged(each.into_iter().collect())
     };
     let (http, https) = (of(false), of(true));
     let usual = (http.is_empty() || http == [":80"]) && (https.is_empty() || https == [":443"]);
@@ -125,7 +122,7 @@ fn listeners(servers: &[Server<'_>], draft: &mut Draft) {
         draft.http = http;
         draft.https = https;
     }
-    let addresses = |server: &Server<'_>| server.listens.iter().map(|(address, _)| ours(address)).collect::<BTreeSet<_>>();
+    let addresses = |server: &Server<'_>| server.listens.iter().map(|(address, _)| address.clone()).collect::<BTreeSet<_>>();
     let mut ports: Vec<BTreeSet<String>> = servers.iter().map(addresses).collect();
     ports.sort();
     ports.dedup();
@@ -136,11 +133,6 @@ fn listeners(servers: &[Server<'_>], draft: &mut Draft) {
             draft.lost.push(line.lost("every site is served at every address of [listen]"));
         }
     }
-}
-
-/// nginx's `*:80` and `0.0.0.0:80` as one of ours.
-fn ours(address: &str) -> String {
-    address.strip_prefix('*').map_or_else(|| address.to_owned(), str::to_owned)
 }
 
 fn site(name: &str, server: &Server<'_>, scope: &Scope, draft: &mut Draft) {

@@ -2,8 +2,11 @@
 
 use super::super::draft::{Draft, Tcp, Upstream};
 use super::scope::Scope;
-use super::{Line, elsewhere, is_meaningless, upstream, value};
+use super::{Line, elsewhere, is_meaningless, merged, ours, upstream, value};
 use std::path::PathBuf;
+
+/// Of what chooses a server by the name in the client hello.
+const BY_NAME: &str = "`[tcp.\"…\"] sni = { … }` leads by name";
 
 pub fn stream(block: &Line, draft: &mut Draft) {
     let mut scope = Scope::new(PathBuf::new());
@@ -12,9 +15,7 @@ pub fn stream(block: &Line, draft: &mut Draft) {
         match &*line.name {
             "upstream" => upstream::upstream(line, &mut scope, draft),
             "server" => {}
-            name if is_meaningless(name) => {}
-            _ if common.take(line, draft) => {}
-            name => draft.lost.push(line.lost(elsewhere(name).unwrap_or("`[tcp.\"…\"] sni = { … }` leads by name"))),
+            _ => common.take(line, BY_NAME, draft),
         }
     }
     for line in block.lines().iter().filter(|line| line.name == "server") {
@@ -30,18 +31,19 @@ struct Common {
 }
 
 impl Common {
-    /// `false`: the line is about something else.
-    fn take(&mut self, line: &Line, draft: &mut Draft) -> bool {
-        match &*line.name {
-            "proxy_timeout" => match value::duration(line.arg(0)) {
-                Some(time) => self.idle = Some(time),
-                None => draft.lost.push(line.lost("not a time that can be carried over")),
+    /// `otherwise`: what is said of a line that is known nowhere.
+    fn take(&mut self, line: &Line, otherwise: &str, draft: &mut Draft) {
+        let why = match &*line.name {
+            "proxy_timeout" => match value::time(line.arg(0)) {
+                Ok(time) => return self.idle = Some(time),
+                Err(why) => why,
             },
-            "proxy_protocol" => self.announced = line.arg(0) == "on",
-            "proxy_connect_timeout" => draft.lost.push(line.lost("is for all: `[limits] connect`")),
-            _ => return false,
-        }
-        true
+            "proxy_protocol" => return self.announced = line.arg(0) == "on",
+            "proxy_connect_timeout" => "is for all: `[limits] connect`",
+            name if is_meaningless(name) => return,
+            name => elsewhere(name).unwrap_or(otherwise),
+        };
+        draft.lost.push(line.lost(why));
     }
 }
 
@@ -57,15 +59,13 @@ fn server(block: &Line, mut common: Common, scope: &Scope, draft: &mut Draft) {
                 draft.lost.push(line.lost("`[tcp.\"…\"] tls = { cert, key }` ends TLS"));
                 return;
             }
-            "listen" => addresses.push(address(line.arg(0))),
+            "listen" => addresses.push(ours(line.arg(0))),
             "proxy_pass" if line.arg(0).contains('$') => {
-                draft.lost.push(line.lost("`[tcp.\"…\"] sni = { … }` leads by name"));
+                draft.lost.push(line.lost(BY_NAME));
                 return;
             }
             "proxy_pass" => to = Some(line.arg(0)),
-            name if is_meaningless(name) => {}
-            _ if common.take(line, draft) => {}
-            name => draft.lost.push(line.lost(elsewhere(name).unwrap_or("not known here"))),
+            _ => common.take(line, "not known here", draft),
         }
     }
     let (false, Some(to)) = (addresses.is_empty(), to) else {
@@ -77,16 +77,7 @@ fn server(block: &Line, mut common: Common, scope: &Scope, draft: &mut Draft) {
     if common.announced {
         draft.upstreams.iter_mut().filter(|upstream| upstream.name == name).for_each(|upstream| upstream.proxy_protocol = true);
     }
-    // `:5432` is both families here; nginx says them one by one.
-    let both: Vec<String> = addresses.iter().filter_map(|address| Some(format!("[::]:{}", address.strip_prefix(':')?))).collect();
-    for address in addresses.into_iter().filter(|address| !both.contains(address)) {
+    for address in merged(addresses) {
         draft.tcp.push(Tcp { address, to: name.clone(), idle: common.idle.clone() });
-    }
-}
-
-fn address(listen: &str) -> String {
-    match listen {
-        port if port.bytes().all(|byte| byte.is_ascii_digit()) => format!(":{port}"),
-        address => address.trim_start_matches('*').to_owned(),
     }
 }

@@ -79,7 +79,11 @@ fn taken_apart(text: &str, keep: impl Fn(&mut String, &str), ours: impl Fn(&str)
 }
 
 /// `60`, `60s`, `1m`, `500ms`, `1h30m`: a duration of ours.
-pub fn duration(text: &str) -> Option<String> {
+pub fn time(text: &str) -> Result<String, &'static str> {
+    duration(text).ok_or("not a time that can be carried over")
+}
+
+fn duration(text: &str) -> Option<String> {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if digits(text) {
         return Some(format!("{text}s"));
